@@ -1,0 +1,156 @@
+package prober
+
+import (
+	"crypto/x509"
+	"time"
+)
+
+// Phase is one step of a probe; its value is the `phase` label.
+type Phase string
+
+// The phases in the order in which a probe can enter them.
+const (
+	PhaseResolve  Phase = "resolve"
+	PhaseConnect  Phase = "connect"
+	PhaseTLS      Phase = "tls"
+	PhaseGreeting Phase = "greeting"
+	PhaseHello    Phase = "hello"
+	PhaseStartTLS Phase = "starttls"
+	PhaseAuth     Phase = "auth"
+	PhaseMailbox  Phase = "mailbox"
+	PhaseQuit     Phase = "quit"
+)
+
+// Phases lists every phase once, in the order of DESIGN.md section 3.
+func Phases() []Phase {
+	return []Phase{PhaseResolve, PhaseConnect, PhaseTLS, PhaseGreeting, PhaseHello,
+		PhaseStartTLS, PhaseAuth, PhaseMailbox, PhaseQuit}
+}
+
+// Outcome is what one probe learned. It is immutable once returned, and holds
+// no secret and no server text but the redacted Transcript and Failure.Text.
+type Outcome struct {
+	Connection *Connection
+	Start, End time.Time // wall clock of the probe; End-Start is its duration, monotonic
+
+	// Phases holds the phases that were entered, in order of first entry; a
+	// phase entered twice (hello with STARTTLS) has the sum.
+	Phases []PhaseTime
+
+	Failure *Failure // nil: the probe reached the end of its plan
+
+	Port    int    // dialled; 0 if the probe never got that far
+	Address string // remote IP and port; empty if never connected
+
+	TLS     *TLSFacts // nil: no handshake came far enough to learn anything
+	Auth    AuthFacts
+	Mailbox MailboxFacts
+
+	// Goodbye is why the polite end went wrong, empty if it did not. It never
+	// makes a probe fail.
+	Goodbye Reason
+
+	Transcript []Line // the redacted dialogue, bounded
+}
+
+// PhaseTime is the time spent in one phase.
+type PhaseTime struct {
+	Phase    Phase
+	Duration time.Duration
+}
+
+// Failure says where a probe ended, why, and what to do about it.
+type Failure struct {
+	Phase  Phase
+	Reason Reason
+	Text   string // for logs and pages: at most 200 bytes of clean UTF-8, no secret
+	Hint   string // a more precise advice than the reason's own; mostly empty
+}
+
+// Advice is the sentence that says what to do.
+func (f *Failure) Advice() string {
+	if f.Hint != "" {
+		return f.Hint
+	}
+	return f.Reason.Advice()
+}
+
+// TLSFacts is what a handshake told, also one that failed at verification.
+type TLSFacts struct {
+	Version  string // "TLS 1.3"; empty when the handshake failed
+	Cipher   string // IANA name; empty when the handshake failed
+	Verified bool   // chain, name, dates and key size were checked and right
+
+	// Handshake is the time of the handshake, 0 when it failed.
+	Handshake time.Duration
+
+	NotAfter          time.Time // earliest of the presented chain; zero if none was presented
+	FingerprintSHA256 string    // leaf, lower-case hex; empty if none was presented
+	Chain             []CertificateFacts
+}
+
+// CertificateFacts describes one presented certificate, leaf first. The texts
+// are cleaned and cut; they are for people, never for labels.
+type CertificateFacts struct {
+	Subject, Issuer     string
+	DNSNames            []string // at most 20
+	NotBefore, NotAfter time.Time
+	Key                 x509.PublicKeyAlgorithm
+	KeyBits             int
+}
+
+// AuthFacts is what happened to the login.
+type AuthFacts struct {
+	Mechanism AuthMethod // the one used; empty if none was chosen
+	Sent      bool       // a credential went over the wire
+	Accepted  bool       // the server accepted it
+	Rejected  bool       // the server definitively refused it (class D)
+
+	Held        bool      // the guard withheld the login
+	NextAttempt time.Time // when the guard allows the next one; zero if not held
+}
+
+// Known reports whether the login has a verdict: accepted, refused, or withheld
+// because it was refused before.
+func (a AuthFacts) Known() bool { return a.Sent || a.Held }
+
+// MailboxFacts is what opening the mailbox, or naming the sender, told.
+type MailboxFacts struct {
+	Tried    bool
+	OK       bool
+	Counted  bool   // Messages was learned
+	Messages uint64 // IMAP EXISTS, POP3 STAT
+}
+
+// Line is one line of the redacted dialogue.
+type Line struct {
+	At   time.Duration // since the probe's start
+	From Side
+	Text string // clean UTF-8 without line ends
+}
+
+// Side says who spoke a line of the dialogue.
+type Side byte
+
+// The sides of a dialogue; Note is a remark of the probe's own, such as "TLS".
+const (
+	Client Side = 'C'
+	Server Side = 'S'
+	Note   Side = '*'
+)
+
+// Up reports whether every phase before quit went well.
+func (o *Outcome) Up() bool { return o.Failure == nil }
+
+// Duration is the time of the whole probe.
+func (o *Outcome) Duration() time.Duration { return o.End.Sub(o.Start) }
+
+// PhaseDuration is the time spent in a phase, and whether it was entered.
+func (o *Outcome) PhaseDuration(phase Phase) (time.Duration, bool) {
+	for _, p := range o.Phases {
+		if p.Phase == phase {
+			return p.Duration, true
+		}
+	}
+	return 0, false
+}

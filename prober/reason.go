@@ -1,0 +1,114 @@
+package prober
+
+// This file is the only one that turns errors into reasons. It reads no socket
+// and keeps no state.
+
+// Reason says why a probe failed; a closed set, and the `reason` label. The
+// empty Reason means that nothing failed.
+type Reason string
+
+// The reasons of DESIGN.md section 3.1. Adding one is a minor release, renaming
+// one a major release.
+const (
+	DNSNotFound Reason = "dns_not_found"
+	DNSFailed   Reason = "dns_failed"
+	DNSTimeout  Reason = "dns_timeout"
+
+	ConnectRefused     Reason = "connect_refused"
+	ConnectTimeout     Reason = "connect_timeout"
+	ConnectUnreachable Reason = "connect_unreachable"
+
+	Reset   Reason = "reset"
+	Closed  Reason = "closed"
+	Timeout Reason = "timeout"
+
+	TLSPlaintext  Reason = "tls_plaintext"
+	TLSVersion    Reason = "tls_version"
+	TLSClientCert Reason = "tls_client_cert"
+	TLSHandshake  Reason = "tls_handshake"
+
+	CertExpired     Reason = "cert_expired"
+	CertNotYetValid Reason = "cert_not_yet_valid"
+	CertName        Reason = "cert_name"
+	CertUntrusted   Reason = "cert_untrusted"
+	CertInvalid     Reason = "cert_invalid"
+
+	StartTLSNotOffered Reason = "starttls_not_offered"
+	StartTLSRefused    Reason = "starttls_refused"
+	StartTLSInjected   Reason = "starttls_injected"
+
+	ProtocolMalformed Reason = "protocol_malformed"
+	ProtocolOversize  Reason = "protocol_oversize"
+
+	ServerRefused     Reason = "server_refused"
+	ServerUnavailable Reason = "server_unavailable"
+	ServerLimit       Reason = "server_limit"
+	CommandRejected   Reason = "command_rejected"
+
+	AuthRejected        Reason = "auth_rejected"
+	AuthMethodForbidden Reason = "auth_method_forbidden"
+	AuthExpired         Reason = "auth_expired"
+	AuthDisabled        Reason = "auth_disabled"
+	AuthTemporary       Reason = "auth_temporary"
+	AuthTooSoon         Reason = "auth_too_soon"
+	AuthNeedsTLS        Reason = "auth_needs_tls"
+	AuthMechanism       Reason = "auth_mechanism"
+	AuthHeld            Reason = "auth_held"
+
+	TokenRejected    Reason = "token_rejected"
+	TokenUnavailable Reason = "token_unavailable"
+	NotAuthorized    Reason = "not_authorized"
+
+	MailboxMissing Reason = "mailbox_missing"
+	MailboxDenied  Reason = "mailbox_denied"
+	MailboxInUse   Reason = "mailbox_in_use"
+	MailboxFailed  Reason = "mailbox_failed"
+
+	LocalSecret    Reason = "local_secret"
+	LocalResources Reason = "local_resources"
+	LocalOverrun   Reason = "local_overrun"
+	LocalBug       Reason = "local_bug"
+)
+
+// Meaning is one English sentence that says what the reason means.
+func (r Reason) Meaning() string { return "" }
+
+// Advice is one English sentence that says what to do about it.
+func (r Reason) Advice() string { return "" }
+
+// fault is an error whose reason is known where it arises.
+type fault struct {
+	reason Reason
+	hint   string // more precise than the reason's advice; may be empty
+	err    error
+}
+
+func (f *fault) Error() string { return f.err.Error() }
+func (f *fault) Unwrap() error { return f.err }
+
+// reply is one complete answer of a server.
+type reply struct {
+	// status is the word that decides: OK, NO, BAD, BYE, PREAUTH (IMAP, upper
+	// case), +OK, -ERR, + (POP3), three digits (SMTP).
+	status string
+	// code is the bracket code of IMAP and POP3, without arguments, in upper
+	// case, or SMTP's enhanced code such as 5.7.8; empty if there was none.
+	code string
+	// text is what is left, of all lines of the reply, joined by a space.
+	text string
+}
+
+// refusal is a server's negative answer to a command, to be classified by its
+// reply.
+type refusal struct {
+	protocol Protocol
+	command  string // GREETING, CAPABILITY, LOGIN, AUTHENTICATE, USER, PASS, MAIL ...
+	reply    reply
+	authzid  bool // the login asked to act for somebody else
+	token    bool // the login used an OAuth2 token
+	tls      bool // TLS was up
+}
+
+func (r *refusal) Error() string {
+	return r.command + ": rejected by server: " + r.reply.status + " " + r.reply.code + " " + r.reply.text
+}
