@@ -1,0 +1,340 @@
+package prober
+
+// This file is the only one that hands a secret to the wire. It decides which
+// mechanism is used, checks that the secret may leave, and lets the dialect's
+// authenticator carry it. It reads no socket and keeps no state.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/emersion/go-sasl"
+)
+
+// The errors a TokenSource wraps. Whatever it adds holds no word of the token
+// endpoint.
+var (
+	// ErrTokenUnavailable: no token could be had, for a reason that may pass.
+	ErrTokenUnavailable = errors.New("token unavailable")
+	// ErrTokenRejected: the endpoint refused the client or the refresh token.
+	ErrTokenRejected = errors.New("token refused")
+	// ErrTokenSecret: a secret file the token depends on cannot be used.
+	ErrTokenSecret = errors.New("token secret unusable")
+)
+
+// offer is what the server lets a client log in with, learned after TLS where
+// there is TLS: what was offered before it counts for nothing.
+type offer struct {
+	sasl     map[string]bool // mechanism names in upper case
+	native   bool            // IMAP LOGIN or POP3 USER/PASS are allowed; SMTP has no such command
+	needsTLS bool            // the server said that it wants TLS first, such as IMAP's LOGINDISABLED
+	apop     string          // POP3 greeting's timestamp with its brackets; empty if none
+}
+
+// authenticator is what a dialect can put on its wire. Each method is one
+// complete login; a negative answer of the server is a *refusal.
+type authenticator interface {
+	offer() offer
+	native(user, password string) error // IMAP LOGIN, POP3 USER and PASS
+	apop(user, digest string) error     // POP3 only
+	exchange(client sasl.Client) error  // AUTHENTICATE or AUTH, with all its challenges
+}
+
+// identity is who logs in, as it is written on the wire. It lives on the stack
+// of authenticate and of one mechanism; nothing keeps or prints it.
+type identity struct {
+	authzid string // whom to act for; empty: the user
+	user    string // whose secret it is, or whom the token is to open
+	secret  string // password or access token
+	host    string // OAUTHBEARER names host and port (RFC 7628 section 3.1)
+	port    int
+}
+
+// mechanism is what is special about one word of `auth`.
+type mechanism struct {
+	name    string // in the server's list; empty: a command of the protocol
+	client  func(identity) (sasl.Client, error)
+	authzid bool // can act for somebody else
+	token   bool // takes an access token
+}
+
+// mechanisms lists every word of `auth` that logs in by SASL.
+var mechanisms = map[AuthMethod]mechanism{
+	AuthPlain:       {name: "PLAIN", client: newPlain, authzid: true},
+	AuthSASLLogin:   {name: "LOGIN", client: newLogin},
+	AuthCRAMMD5:     {name: "CRAM-MD5", client: newCRAMMD5},
+	AuthSCRAMSHA1:   {name: "SCRAM-SHA-1", client: newSCRAMSHA1, authzid: true},
+	AuthSCRAMSHA256: {name: "SCRAM-SHA-256", client: newSCRAMSHA256, authzid: true},
+	AuthXOAuth2:     {name: "XOAUTH2", client: newXOAuth2, token: true},
+	AuthOAuthBearer: {name: "OAUTHBEARER", client: newOAuthBearer, authzid: true, token: true},
+	AuthExternal:    {name: "EXTERNAL", client: newExternal, authzid: true},
+}
+
+// readSecret fetches what the login of c will need. It is called before the
+// dial, so that a broken secret never opens a connection. fresh is that of
+// TokenSource. The secret is empty where the method needs none. Its errors are
+// *fault of local_secret, token_unavailable or token_rejected.
+func readSecret(ctx context.Context, c *Connection, fresh bool) (Secret, error) {
+	switch {
+	case c.Auth == AuthNone || c.Auth == AuthExternal:
+		return Secret{}, nil
+	case c.Token != nil:
+		secret, err := c.Token(ctx, fresh)
+		if err == nil {
+			err = checkToken(secret)
+		}
+		if err != nil {
+			return Secret{}, &fault{reason: tokenReason(err), err: fmt.Errorf("token: %w", err)}
+		}
+		return secret, nil
+	}
+	secret, err := c.Password.Read()
+	if err != nil {
+		return Secret{}, &fault{reason: LocalSecret, err: fmt.Errorf("password: %w", err)}
+	}
+	return secret, nil
+}
+
+// tokenReason is the reason of a token source's error.
+func tokenReason(err error) Reason {
+	switch {
+	case errors.Is(err, ErrTokenRejected):
+		return TokenRejected
+	case errors.Is(err, ErrTokenSecret):
+		return LocalSecret
+	}
+	return TokenUnavailable
+}
+
+// checkToken refuses what would break the frame a token is sent in: anything
+// but visible ASCII (RFC 6750 section 2.1 allows less still).
+func checkToken(token Secret) error {
+	if token.IsZero() {
+		return fmt.Errorf("%w: the token is empty", ErrTokenSecret)
+	}
+	for _, b := range []byte(token.Reveal()) {
+		if b <= ' ' || b >= 0x7F {
+			return fmt.Errorf("%w: the token holds a character that no token has", ErrTokenSecret)
+		}
+	}
+	return nil
+}
+
+// authenticate logs in once, with one mechanism, and never with a second one
+// after a refusal. The method is empty exactly if no login was begun: then no
+// byte of a credential has left. Errors are *fault where the reason is known here, a *refusal where the
+// server said no, and else the wire's own.
+func authenticate(c *Connection, secret Secret, encrypted bool, a authenticator) (AuthMethod, error) {
+	offered := a.offer()
+	method, err := chooseMechanism(c, offered, encrypted)
+	if err != nil || method == AuthNone {
+		return "", err
+	}
+	id, err := reveal(c, secret, encrypted)
+	if err != nil {
+		return "", err
+	}
+	switch {
+	case method == AuthAPOP:
+		err = a.apop(id.user, apopDigest(offered.apop, id.secret))
+	case isNative(c.Protocol, method):
+		err = a.native(id.user, id.secret)
+	default:
+		var client sasl.Client
+		if client, err = mechanismOf(method).client(id); err != nil {
+			return "", err
+		}
+		err = exchangeOnce(a, method, client)
+	}
+	return method, describe(err, c, method, encrypted)
+}
+
+// reveal is the only way of a password or token to a mechanism: it leaves when
+// TLS is up, or when the connection was configured to have none (R18).
+func reveal(c *Connection, secret Secret, encrypted bool) (identity, error) {
+	if !encrypted && c.Encryption != NoEncryption {
+		return identity{}, &fault{reason: LocalBug, err: errors.New("login withheld: TLS is not up")}
+	}
+	id := identity{user: c.Username, secret: secret.Reveal(), host: c.Host, port: c.EffectivePort()}
+	if c.SharedMailbox == "" {
+		return id, nil
+	}
+	switch c.SharedMailboxAccess {
+	case SharedLoginName:
+		id.user = strings.NewReplacer("{username}", c.Username,
+			"{shared_mailbox}", c.SharedMailbox).Replace(c.LoginNameFormat)
+	case SharedAuthzID:
+		id.authzid = c.SharedMailbox
+	case SharedTokenUser:
+		id.user = c.SharedMailbox
+	}
+	return id, nil
+}
+
+// exchangeOnce runs one SASL exchange inside its bounds. What a mechanism has
+// against the server's words counts more than what the dialect made of it.
+func exchangeOnce(a authenticator, method AuthMethod, client sasl.Client) error {
+	guarded := &boundedClient{client: client, method: method}
+	err := a.exchange(guarded)
+	if guarded.err != nil {
+		return guarded.err
+	}
+	if verifier, ok := client.(interface{ verified() error }); ok && err == nil {
+		return verifier.verified()
+	}
+	if told, ok := client.(interface{ rejected() bool }); ok && told.rejected() && definite(err) {
+		return &fault{reason: TokenRejected, err: err}
+	}
+	return err
+}
+
+// definite reports whether err is a refusal that does not call itself
+// temporary: 4yz of SMTP, UNAVAILABLE of RFC 5530, SYS/TEMP of RFC 3206.
+func definite(err error) bool {
+	var no *refusal
+	if !errors.As(err, &no) {
+		return false
+	}
+	temporary := no.protocol == SMTP && strings.HasPrefix(no.reply.status, "4") ||
+		slices.Contains([]string{"UNAVAILABLE", "SERVERBUG", "SYS/TEMP", "LIMIT"}, no.reply.code)
+	return !temporary
+}
+
+// describe adds to a refusal what only this file knows of the login.
+func describe(err error, c *Connection, method AuthMethod, encrypted bool) error {
+	var no *refusal
+	if errors.As(err, &no) {
+		// A shared mailbox named in the login itself is somebody else.
+		no.authzid = c.SharedMailbox != "" &&
+			c.SharedMailboxAccess != SharedFolder && c.SharedMailboxAccess != SharedSender
+		no.token = mechanismOf(method).token
+		no.tls = encrypted
+	}
+	return err
+}
+
+// chooseMechanism picks the one method of this login, as DESIGN.md 2.1 says.
+// Nothing has been sent when it refuses.
+func chooseMechanism(c *Connection, o offer, encrypted bool) (AuthMethod, error) {
+	if c.Auth == AuthNone {
+		return AuthNone, nil
+	}
+	candidates := []AuthMethod{c.Auth}
+	if c.Auth == AuthAuto {
+		candidates = autoOrder(c, encrypted)
+	}
+	for _, method := range candidates {
+		if err := suits(c, method); err != nil {
+			return "", err
+		}
+		if offers(c.Protocol, o, method) {
+			return method, nil
+		}
+	}
+	// RFC 9051 section 6.2.3: LOGINDISABLED. It says nothing about tokens.
+	byPassword := slices.Contains(candidates, AuthLogin) || slices.Contains(candidates, AuthPlain)
+	if o.needsTLS && (!encrypted || byPassword) {
+		return "", &fault{reason: AuthNeedsTLS, err: errors.New("the server allows no login here before TLS")}
+	}
+	return "", &fault{
+		reason: AuthMechanism,
+		hint:   offeredHint(c.Protocol, o),
+		err:    fmt.Errorf("%s: not offered by server", joinMethods(candidates)),
+	}
+}
+
+// autoOrder is what `auto` tries to find, best first. Under TLS the password is
+// hidden already, and PLAIN is what every server tests; in clear the methods
+// that hide it come first. Exchange takes shared names by its own login
+// command alone.
+func autoOrder(c *Connection, encrypted bool) []AuthMethod {
+	order := []AuthMethod{AuthPlain, AuthLogin}
+	if !encrypted {
+		order = []AuthMethod{AuthSCRAMSHA256, AuthSCRAMSHA1, AuthCRAMMD5, AuthPlain, AuthLogin}
+	}
+	if c.SharedMailbox == "" {
+		return order
+	}
+	switch c.SharedMailboxAccess {
+	case SharedLoginName:
+		return []AuthMethod{AuthLogin}
+	case SharedAuthzID:
+		return slices.DeleteFunc(order, func(m AuthMethod) bool { return !mechanisms[m].authzid })
+	}
+	return order
+}
+
+// offers reports whether the server takes the method.
+func offers(p Protocol, o offer, method AuthMethod) bool {
+	switch {
+	case method == AuthAPOP:
+		return p == POP3 && o.apop != ""
+	case isNative(p, method):
+		return o.native
+	}
+	return o.sasl[mechanismOf(method).name]
+}
+
+// suits reports whether the method can reach the shared mailbox in the way that
+// is configured.
+func suits(c *Connection, method AuthMethod) error {
+	if c.SharedMailbox == "" {
+		return nil
+	}
+	m := mechanismOf(method)
+	if c.SharedMailboxAccess == SharedAuthzID && !m.authzid {
+		return &fault{reason: AuthMechanism,
+			err: fmt.Errorf("%s: cannot act for a shared mailbox; plain can", method)}
+	}
+	if c.SharedMailboxAccess == SharedTokenUser && !m.token {
+		return &fault{reason: AuthMechanism,
+			err: fmt.Errorf("%s: takes no token; token_user needs xoauth2 or oauthbearer", method)}
+	}
+	return nil
+}
+
+// isNative reports whether the method is a command of the protocol. SMTP's
+// `login` is the SASL mechanism of that name.
+func isNative(p Protocol, method AuthMethod) bool { return method == AuthLogin && p != SMTP }
+
+// mechanismOf is the SASL side of a method; zero for APOP and unknown words.
+func mechanismOf(method AuthMethod) mechanism {
+	if method == AuthLogin {
+		method = AuthSASLLogin // asked only where isNative says no
+	}
+	return mechanisms[method]
+}
+
+// offeredHint names the offered methods in the words of the configuration. It
+// holds none of the server's words.
+func offeredHint(p Protocol, o offer) string {
+	var known []AuthMethod
+	for method := range mechanisms {
+		if offers(p, o, method) {
+			known = append(known, method)
+		}
+	}
+	if isNative(p, AuthLogin) && offers(p, o, AuthLogin) {
+		known = append(known, AuthLogin)
+	}
+	if offers(p, o, AuthAPOP) {
+		known = append(known, AuthAPOP)
+	}
+	if len(known) == 0 {
+		return "The server offers no way to log in that mailprobe knows; is this the port for clients, and is TLS on?"
+	}
+	slices.Sort(known)
+	return "The server offers " + joinMethods(known) + "; set `auth` to one that the account may use."
+}
+
+// joinMethods lists methods for people.
+func joinMethods(methods []AuthMethod) string {
+	words := make([]string, len(methods))
+	for i, method := range methods {
+		words[i] = string(method)
+	}
+	return strings.Join(words, ", ")
+}
