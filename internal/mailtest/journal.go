@@ -1,0 +1,83 @@
+package mailtest
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+)
+
+// journal lists the command lines of clients. It is guarded by Server.mu.
+type journal struct{ commands []string }
+
+// ear listens to one connection of a server library and writes its commands
+// into the server's journal. The libraries give both directions in one stream,
+// so the lines of the server are told by their form.
+type ear struct {
+	server       *Server
+	half         []byte // a line without its end so far
+	continuation bool   // the next client line belongs to the command before
+	deaf         bool   // a message body follows, which has no commands
+}
+
+func (e *ear) Write(p []byte) (int, error) {
+	e.half = append(e.half, p...)
+	for {
+		line, rest, found := bytes.Cut(e.half, []byte("\n"))
+		if !found {
+			return len(p), nil
+		}
+		e.half = bytes.Clone(rest)
+		e.line(strings.TrimSuffix(string(line), "\r"))
+	}
+}
+
+func (e *ear) line(line string) {
+	protocol := e.server.options.Protocol
+	switch {
+	case e.deaf:
+	case serverLine(protocol, line):
+		e.continuation = strings.HasPrefix(line, "+") || strings.HasPrefix(line, "334")
+		e.deaf = protocol == SMTP && strings.HasPrefix(line, "354")
+	case e.continuation:
+		e.continuation = strings.HasSuffix(line, "+}")
+	default:
+		e.server.note(line)
+		e.continuation = strings.HasSuffix(line, "+}") // a literal that waits for no go-ahead
+	}
+}
+
+// note adds a command line to the journal.
+func (s *Server) note(line string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.journal.commands = append(s.journal.commands, line)
+}
+
+// serverLine reports whether a line of the mixed stream is the server's.
+func serverLine(protocol, line string) bool {
+	if protocol == SMTP {
+		return len(line) >= 3 && strings.Trim(line[:3], "0123456789") == "" &&
+			(len(line) == 3 || line[3] == ' ' || line[3] == '-')
+	}
+	words := strings.Fields(line)
+	if len(words) == 0 {
+		return false
+	}
+	tagged := len(words) > 1 && slices.Contains([]string{"OK", "NO", "BAD"}, words[1])
+	return words[0] == "*" || words[0] == "+" || tagged
+}
+
+// verb is the command word of a client's line.
+func verb(protocol, line string) string {
+	words := strings.Fields(strings.ToUpper(line))
+	if protocol == IMAP && len(words) > 0 {
+		words = words[1:] // the tag
+	}
+	switch {
+	case len(words) == 0:
+		return ""
+	case len(words) > 1 && words[0] == "UID":
+		return "UID " + words[1]
+	}
+	return words[0]
+}

@@ -1,0 +1,127 @@
+package mailtest
+
+// This file decides about logins; the protocols bring the credentials here and
+// carry the verdict back.
+
+import (
+	"crypto/hmac"
+	"crypto/md5"
+	"crypto/tls"
+	"encoding/hex"
+	"errors"
+	"net"
+	"slices"
+)
+
+// refusal is the status line of a refused login in the protocol's own words.
+type refusal string
+
+func (r refusal) Error() string { return string(r) }
+
+// wrongCredentials is what each protocol says about a wrong password.
+var wrongCredentials = map[string]refusal{
+	IMAP: "NO [AUTHENTICATIONFAILED] Authentication failed",
+	POP3: "-ERR [AUTH] Authentication failed",
+	SMTP: "535 5.7.8 Authentication failed",
+}
+
+// errMechanism answers a mechanism that was not offered.
+var errMechanism = map[string]refusal{
+	IMAP: "NO SASL mechanism not supported",
+	POP3: "-ERR SASL mechanism not supported",
+	SMTP: "504 5.5.4 SASL mechanism not supported",
+}
+
+// Refusing is an Options.Refuse that refuses every login with one line.
+func Refusing(line string) func(Login) string {
+	return func(Login) string { return line }
+}
+
+// door is where one session logs in.
+type door struct {
+	server *Server
+	conn   func() net.Conn // the connection as it is now, plain or TLS
+	owner  string          // of what the session may open; empty before a good login
+}
+
+// verdict records a login, opens the door after a good one, and gives nil or a
+// refusal.
+func (d *door) verdict(login Login) error {
+	s := d.server
+	answer := error(nil)
+	if !login.Accepted {
+		answer = wrongCredentials[s.options.Protocol]
+	}
+	if s.options.Refuse != nil {
+		if line := s.options.Refuse(login); line != "" {
+			answer, login.Accepted = refusal(line), false
+		}
+	}
+	s.mu.Lock()
+	s.logins = append(s.logins, login)
+	s.mu.Unlock()
+	if !s.pause(s.options.LoginDelay) {
+		return errors.New("mailtest: server closed")
+	}
+	if answer == nil {
+		d.owner = orText(login.AuthzID, login.User)
+	}
+	return answer
+}
+
+// password judges a login that shows its password.
+func (d *door) password(mechanism, authzid, user, password string) error {
+	want, known := d.server.options.Users[user]
+	return d.verdict(Login{Mechanism: mechanism, User: user, AuthzID: authzid, Secret: password,
+		Accepted: known && want == password && d.server.mayActAs(user, authzid)})
+}
+
+// digest judges a login that proves its password over a challenge with MD5,
+// keyed (CRAM-MD5, RFC 2195) or not (APOP, RFC 1939).
+func (d *door) digest(mechanism, user, challenge, got string) error {
+	secret, known := d.server.options.Users[user]
+	sum := md5.Sum([]byte(challenge + secret))
+	want := sum[:]
+	if mechanism == "CRAM-MD5" {
+		keyed := hmac.New(md5.New, []byte(secret))
+		keyed.Write([]byte(challenge))
+		want = keyed.Sum(nil)
+	}
+	return d.verdict(Login{Mechanism: mechanism, User: user, Accepted: known && got == hex.EncodeToString(want)})
+}
+
+// token judges a login with an OAuth2 access token.
+func (d *door) token(mechanism, user, token string) error {
+	return d.verdict(Login{Mechanism: mechanism, User: user, Secret: token,
+		Accepted: slices.Contains(d.server.options.Tokens[token], user)})
+}
+
+// certificate judges a login by client certificate: its common name is the
+// user.
+func (d *door) certificate(identity string) error {
+	login := Login{Mechanism: "EXTERNAL", AuthzID: identity}
+	if secured, ok := d.conn().(*tls.Conn); ok {
+		if chain := secured.ConnectionState().PeerCertificates; len(chain) > 0 {
+			login.User = chain[0].Subject.CommonName
+		}
+	}
+	_, known := d.server.options.Users[login.User]
+	login.Accepted = known && d.server.mayActAs(login.User, identity)
+	return d.verdict(login)
+}
+
+func (s *Server) mayActAs(user, identity string) bool {
+	return identity == "" || identity == user || slices.Contains(s.options.ActAs[user], identity)
+}
+
+// mechanisms lists what is offered.
+func (s *Server) mechanisms() []string {
+	if s.options.Mechanisms != nil {
+		return s.options.Mechanisms
+	}
+	offered := []string{"PLAIN", "LOGIN"}
+	if s.options.Tokens != nil {
+		offered = append(offered, "XOAUTH2", "OAUTHBEARER")
+	}
+	return offered
+}

@@ -1,0 +1,184 @@
+package mailtest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/emersion/go-sasl"
+	"github.com/xdg-go/scram"
+)
+
+// exchange is the server's side of one SASL exchange. It is called with nil
+// where the client gave no initial response.
+type exchange func(response []byte) (challenge []byte, done bool, err error)
+
+// Next implements sasl.Server. An empty challenge is given as nil, because
+// go-imap's server sends "=" for an empty one, which RFC 9051 does not allow.
+func (e exchange) Next(response []byte) ([]byte, bool, error) {
+	challenge, done, err := e(response)
+	if len(challenge) == 0 {
+		challenge = nil
+	}
+	return challenge, done, err
+}
+
+var errSASL = errors.New("mailtest: malformed SASL response")
+
+// mechanism starts an exchange, or refuses a mechanism that is not offered.
+func (d *door) mechanism(name string) (sasl.Server, error) {
+	known := map[string]func() exchange{
+		"PLAIN":         d.plain,
+		"LOGIN":         d.saslLogin,
+		"CRAM-MD5":      d.cramMD5,
+		"SCRAM-SHA-1":   func() exchange { return d.scram(name, scram.SHA1) },
+		"SCRAM-SHA-256": func() exchange { return d.scram(name, scram.SHA256) },
+		"XOAUTH2":       func() exchange { return d.bearer(name) },
+		"OAUTHBEARER":   func() exchange { return d.bearer(name) },
+		"EXTERNAL":      d.external,
+	}
+	begin := known[name]
+	if begin == nil || !slices.Contains(d.server.mechanisms(), name) {
+		return nil, errMechanism[d.server.options.Protocol]
+	}
+	return begin(), nil
+}
+
+// plain is RFC 4616.
+func (d *door) plain() exchange {
+	return sasl.NewPlainServer(func(authzid, user, password string) error {
+		return d.password("PLAIN", authzid, user, password)
+	}).Next
+}
+
+// saslLogin is draft-murchison-sasl-login, as Exchange and Postfix speak it.
+func (d *door) saslLogin() exchange {
+	var user *string
+	asked := false
+	return func(response []byte) ([]byte, bool, error) {
+		switch {
+		case response == nil && !asked:
+			asked = true
+			return []byte("Username:"), false, nil
+		case user == nil:
+			text := string(response)
+			user = &text
+			return []byte("Password:"), false, nil
+		}
+		return nil, true, d.password("LOGIN", "", *user, string(response))
+	}
+}
+
+// cramMD5 is RFC 2195.
+func (d *door) cramMD5() exchange {
+	challenge := ""
+	return func(response []byte) ([]byte, bool, error) {
+		if challenge == "" {
+			challenge = d.server.timestamp()
+			return []byte(challenge), false, nil
+		}
+		cut := bytes.LastIndexByte(response, ' ')
+		if cut < 0 {
+			return nil, true, errSASL
+		}
+		return nil, true, d.digest("CRAM-MD5", string(response[:cut]), challenge, string(response[cut+1:]))
+	}
+}
+
+// timestamp is a message-id for one challenge, also APOP's.
+func (s *Server) timestamp() string {
+	return fmt.Sprintf("<%d.%d@mailtest.example>", s.Port, time.Now().UnixNano())
+}
+
+// scram is RFC 5802 without channel binding.
+func (d *door) scram(name string, hash scram.HashGeneratorFcn) exchange {
+	server, err := hash.NewServer(func(user string) (scram.StoredCredentials, error) {
+		return d.stored(hash, user)
+	})
+	if err != nil {
+		return func([]byte) ([]byte, bool, error) { return nil, true, err }
+	}
+	conversation := server.NewConversation()
+	return func(response []byte) ([]byte, bool, error) {
+		login := Login{Mechanism: name, User: conversation.Username(), AuthzID: conversation.AuthzID()}
+		switch {
+		case response == nil:
+			return nil, false, nil // no initial response: ask for it
+		case conversation.Done():
+			login.Accepted = d.server.mayActAs(login.User, login.AuthzID)
+			return nil, true, d.verdict(login)
+		}
+		challenge, err := conversation.Step(string(response))
+		if err != nil {
+			login.User = conversation.Username()
+			return nil, true, d.verdict(login)
+		}
+		return []byte(challenge), false, nil
+	}
+}
+
+// stored derives what a SCRAM server keeps of a password.
+func (d *door) stored(hash scram.HashGeneratorFcn, user string) (scram.StoredCredentials, error) {
+	password, known := d.server.options.Users[user]
+	if !known {
+		return scram.StoredCredentials{}, errors.New("unknown user")
+	}
+	client, err := hash.NewClient(user, password, "")
+	if err != nil {
+		return scram.StoredCredentials{}, err
+	}
+	iterations := d.server.options.SCRAMIterations
+	if iterations == 0 {
+		iterations = 4096
+	}
+	return client.GetStoredCredentialsWithError(scram.KeyFactors{Salt: "mailtest-salt", Iters: iterations})
+}
+
+// bearer is OAUTHBEARER (RFC 7628) and XOAUTH2, which Google and Microsoft
+// speak. A refusal is told as a JSON challenge first, and the status line
+// follows the client's answer to it.
+func (d *door) bearer(name string) exchange {
+	var refused error
+	return func(response []byte) ([]byte, bool, error) {
+		switch {
+		case refused != nil:
+			return nil, true, refused
+		case response == nil:
+			return nil, false, nil
+		}
+		user, token, ok := parseBearer(string(response))
+		if !ok {
+			return nil, true, errSASL
+		}
+		if refused = d.token(name, user, token); refused != nil {
+			return []byte(`{"status":"401","schemes":"bearer","scope":"https://mail.example/"}`), false, nil
+		}
+		return nil, true, nil
+	}
+}
+
+// parseBearer reads the first message of both mechanisms: fields that end with
+// \x01, the first of OAUTHBEARER being the GS2 header "n,a=user,".
+func parseBearer(message string) (user, token string, ok bool) {
+	for field := range strings.SplitSeq(message, "\x01") {
+		if header, found := strings.CutPrefix(field, "n,"); found {
+			user = strings.TrimPrefix(strings.TrimSuffix(header, ","), "a=")
+			user = strings.NewReplacer("=2C", ",", "=3D", "=").Replace(user)
+		}
+		if name, found := strings.CutPrefix(field, "user="); found {
+			user = name
+		}
+		if value, found := strings.CutPrefix(field, "auth=Bearer "); found {
+			token, ok = value, true
+		}
+	}
+	return user, token, ok && strings.HasSuffix(message, "\x01\x01")
+}
+
+// external is RFC 4422 appendix A.
+func (d *door) external() exchange {
+	return sasl.NewExternalServer(d.certificate).Next
+}

@@ -1,0 +1,368 @@
+// Package mailtest holds mail servers for loopback: honest ones over the real
+// server libraries, scripted ones that misbehave by the line, a small CA, a DNS
+// server, a token endpoint and network pieces that fail on demand. The tests
+// use them, and so does the demo.
+//
+// Nothing here imports the prober, so that its own tests can use this package.
+package mailtest
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// The words of Options.Protocol and Options.Encryption; they equal the words of
+// the configuration.
+const (
+	IMAP = "imap"
+	POP3 = "pop3"
+	SMTP = "smtp"
+
+	NoEncryption = "none"
+	ImplicitTLS  = "tls"
+	StartTLS     = "starttls"
+)
+
+// Options describes an honest server. Protocol and Encryption must be set, and
+// a certificate unless Encryption is "none".
+type Options struct {
+	Protocol   string
+	Encryption string
+
+	Address     string // to listen on; "127.0.0.1:0" by default
+	Certificate tls.Certificate
+	TLS         *tls.Config    // taken as it is instead of Certificate, if not nil
+	ClientCAs   *x509.CertPool // a client certificate of these is demanded, and good for EXTERNAL
+
+	// Users maps login names to passwords. A name may be any text, so the
+	// login names of shared mailboxes go here too.
+	Users map[string]string
+	// Tokens maps OAuth2 access tokens to the login names they are good for.
+	Tokens map[string][]string
+	// ActAs maps login names to the authorization identities they may take.
+	ActAs map[string][]string
+	// Mechanisms are the SASL mechanisms offered; nil means PLAIN and LOGIN,
+	// and XOAUTH2 and OAUTHBEARER too where Tokens is set.
+	Mechanisms []string
+	// ForbidClearLogin refuses logins before TLS also where Encryption is "none".
+	ForbidClearLogin bool
+	// SCRAMIterations is the work asked of SCRAM clients; 4096 by default.
+	SCRAMIterations int
+
+	// Refuse is asked about each login that would be right or wrong on its own
+	// (Login.Accepted); the status line it returns, such as "535 5.7.8 no",
+	// refuses the login. An empty one leaves the verdict. It may be called by
+	// several sessions at once.
+	Refuse func(Login) string
+
+	Messages  int      // in each mailbox
+	Mailboxes []string // IMAP: beside INBOX, for each user; "/" separates levels
+	Others    string   // IMAP: prefix of the Other Users namespace, such as "Other Users/"
+	Shared    string   // IMAP: prefix of the Shared namespace
+	Senders   []string // SMTP: reverse paths accepted; nil means all
+
+	GreetingDelay time.Duration // before the greeting, after implicit TLS
+	LoginDelay    time.Duration // before the verdict on a login
+
+	// KeepLock keeps a POP3 maildrop locked until QUIT, also when the client
+	// just goes away.
+	KeepLock bool
+
+	// Logf takes what the server libraries complain about; nil drops it.
+	Logf func(format string, args ...any)
+}
+
+// Login is one attempt to log in, as the server saw it.
+type Login struct {
+	Mechanism string // a SASL name, or LOGIN, USER or APOP for the protocol's own command
+	User      string
+	AuthzID   string // empty: none given
+	Secret    string // password or token; empty with mechanisms that do not show it
+	Accepted  bool
+}
+
+// Server is a running server. Close ends it.
+type Server struct {
+	Addr string // host:port
+	Host string
+	Port int
+
+	options  Options
+	tls      *tls.Config // nil with encryption "none"
+	serve    func(net.Conn)
+	listener net.Listener
+	closed   chan struct{}
+	running  sync.WaitGroup
+
+	mu       sync.Mutex
+	conns    map[net.Conn]struct{}
+	accepted int
+	logins   []Login
+	journal  journal
+	locked   map[string]bool // POP3 maildrops in use
+}
+
+// Start runs a server until Close.
+func Start(o Options) (*Server, error) {
+	s := &Server{options: o, closed: make(chan struct{}),
+		conns: map[net.Conn]struct{}{}, locked: map[string]bool{}}
+	if err := s.prepare(); err != nil {
+		return nil, err
+	}
+	listener, err := net.Listen("tcp", orText(o.Address, "127.0.0.1:0"))
+	if err != nil {
+		return nil, err
+	}
+	s.listener = listener
+	s.Addr = listener.Addr().String()
+	host, port, _ := net.SplitHostPort(s.Addr)
+	s.Host = host
+	s.Port, _ = strconv.Atoi(port)
+	s.running.Go(s.accept)
+	return s, nil
+}
+
+// prepare checks the options and builds what all sessions share.
+func (s *Server) prepare() error {
+	servers := map[string]func() (func(net.Conn), error){
+		IMAP: s.newIMAP, POP3: s.newPOP3, SMTP: s.newSMTP,
+	}
+	build := servers[s.options.Protocol]
+	if build == nil {
+		return fmt.Errorf("mailtest: unknown protocol %q", s.options.Protocol)
+	}
+	if !slices.Contains([]string{NoEncryption, ImplicitTLS, StartTLS}, s.options.Encryption) {
+		return fmt.Errorf("mailtest: unknown encryption %q", s.options.Encryption)
+	}
+	if s.options.Encryption != NoEncryption {
+		if err := s.prepareTLS(); err != nil {
+			return err
+		}
+	}
+	serve, err := build()
+	s.serve = serve
+	return err
+}
+
+func (s *Server) prepareTLS() error {
+	if s.options.TLS != nil {
+		s.tls = s.options.TLS
+		return nil
+	}
+	if len(s.options.Certificate.Certificate) == 0 {
+		return errors.New("mailtest: encryption without a certificate")
+	}
+	s.tls = &tls.Config{Certificates: []tls.Certificate{s.options.Certificate}, MinVersion: tls.VersionTLS12}
+	if s.options.ClientCAs != nil {
+		s.tls.ClientCAs, s.tls.ClientAuth = s.options.ClientCAs, tls.RequireAndVerifyClientCert
+	}
+	return nil
+}
+
+// Close ends the listener and every session, and waits for them.
+func (s *Server) Close() error {
+	s.mu.Lock()
+	select {
+	case <-s.closed:
+		s.mu.Unlock()
+		return nil
+	default:
+	}
+	close(s.closed)
+	for conn := range s.conns {
+		_ = conn.Close()
+	}
+	s.mu.Unlock()
+	err := s.listener.Close()
+	s.running.Wait()
+	return err
+}
+
+// Connections is the number of connections accepted so far.
+func (s *Server) Connections() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.accepted
+}
+
+// Open is the number of connections open now.
+func (s *Server) Open() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.conns)
+}
+
+// Logins lists the attempts to log in so far that came to a verdict.
+func (s *Server) Logins() []Login {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.logins)
+}
+
+// Commands lists the command lines of all clients so far, as they were sent,
+// without the continuations of AUTH commands and literals.
+func (s *Server) Commands() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.journal.commands)
+}
+
+// Verbs lists the first words of Commands in capitals, IMAP tags left out.
+func (s *Server) Verbs() []string {
+	verbs := s.Commands()
+	for i, line := range verbs {
+		verbs[i] = verb(s.options.Protocol, line)
+	}
+	return verbs
+}
+
+func (s *Server) accept() {
+	for {
+		conn, err := s.listener.Accept()
+		if err != nil {
+			return // closed, or nothing that a test server could mend
+		}
+		tracked := &trackedConn{Conn: conn, gone: make(chan struct{})}
+		if !s.enter(tracked) {
+			return
+		}
+		s.running.Go(func() {
+			defer s.leave(tracked)
+			s.session(tracked)
+		})
+	}
+}
+
+// session does implicit TLS and hands the connection to the protocol.
+func (s *Server) session(tracked *trackedConn) {
+	var conn net.Conn = tracked
+	if s.options.Encryption == ImplicitTLS {
+		secured := tls.Server(tracked, s.tls)
+		if err := secured.HandshakeContext(context.Background()); err != nil {
+			s.logf("handshake: %v", err)
+			return
+		}
+		conn = secured
+	}
+	if s.pause(s.options.GreetingDelay) {
+		s.serve(conn)
+	}
+}
+
+func (s *Server) enter(conn *trackedConn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	select {
+	case <-s.closed:
+		_ = conn.Close()
+		return false
+	default:
+	}
+	s.accepted++
+	s.conns[conn] = struct{}{}
+	return true
+}
+
+func (s *Server) leave(conn *trackedConn) {
+	_ = conn.Close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, conn)
+}
+
+// pause waits and reports whether the server still runs.
+func (s *Server) pause(d time.Duration) bool {
+	if d <= 0 {
+		return true
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-s.closed:
+		return false
+	}
+}
+
+func (s *Server) logf(format string, args ...any) {
+	if s.options.Logf != nil {
+		s.options.Logf(format, args...)
+	}
+}
+
+// clearLogin reports whether a login without TLS is allowed.
+func (s *Server) clearLogin() bool {
+	return s.options.Encryption == NoEncryption && !s.options.ForbidClearLogin
+}
+
+// startTLS is the configuration for the protocol's STARTTLS command, or nil.
+func (s *Server) startTLS() *tls.Config {
+	if s.options.Encryption == StartTLS {
+		return s.tls
+	}
+	return nil
+}
+
+// trackedConn tells when it is closed.
+type trackedConn struct {
+	net.Conn
+	once sync.Once
+	gone chan struct{}
+}
+
+func (c *trackedConn) Close() error {
+	err := c.Conn.Close()
+	c.once.Do(func() { close(c.gone) })
+	return err
+}
+
+// oneConn is a listener for a server library that accepts one connection and
+// then waits for its end. A library server per connection keeps what each
+// client writes apart.
+type oneConn struct {
+	conn  net.Conn // TLS or plain
+	gone  <-chan struct{}
+	given bool
+}
+
+func newOneConn(conn net.Conn) *oneConn {
+	raw := conn
+	if secured, ok := conn.(*tls.Conn); ok {
+		raw = secured.NetConn()
+	}
+	return &oneConn{conn: conn, gone: raw.(*trackedConn).gone}
+}
+
+func (l *oneConn) Accept() (net.Conn, error) {
+	if !l.given {
+		l.given = true
+		return l.conn, nil
+	}
+	<-l.gone
+	return nil, net.ErrClosed
+}
+
+func (l *oneConn) Close() error   { return nil }
+func (l *oneConn) Addr() net.Addr { return l.conn.LocalAddr() }
+
+// libraryLog is the logger of the server libraries.
+type libraryLog struct{ server *Server }
+
+func (l libraryLog) Printf(format string, args ...any) { l.server.logf(format, args...) }
+func (l libraryLog) Println(args ...any)               { l.server.logf("%s", fmt.Sprintln(args...)) }
+
+func orText(text, fallback string) string {
+	if text == "" {
+		return fallback
+	}
+	return text
+}
