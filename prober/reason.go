@@ -1,7 +1,7 @@
 package prober
 
-// This file is the only one that turns errors into reasons. It reads no socket
-// and keeps no state.
+// This file holds the words for why a probe failed. Errors become such words
+// in classify.go alone.
 
 // Reason says why a probe failed; a closed set, and the `reason` label. The
 // empty Reason means that nothing failed.
@@ -70,11 +70,85 @@ const (
 	LocalBug       Reason = "local_bug"
 )
 
-// Meaning is one English sentence that says what the reason means.
-func (r Reason) Meaning() string { return "" }
+// Class says what a reason means for the next login.
+type Class byte
 
-// Advice is one English sentence that says what to do about it.
-func (r Reason) Advice() string { return "" }
+// The classes; faults.md section 3.
+const (
+	// Transient says nothing about the credential. It is the class of the empty
+	// and of an unknown Reason.
+	Transient Class = 'T'
+	// Definitive is a verdict on the credential: sending it again only brings
+	// the account nearer to its lockout.
+	Definitive Class = 'D'
+	// Possible may be a verdict: some servers drop the connection instead of
+	// saying no. Two in a row count as one Definitive.
+	Possible Class = 'P'
+	// Local is a fault on this side; the server was not asked.
+	Local Class = 'L'
+)
+
+// reasonFacts is one line of the table of reasons.
+type reasonFacts struct {
+	reason   Reason
+	class    Class
+	meaning  string // one sentence
+	advice   string // one sentence, an imperative
+	evidence string // Markdown: the protocol codes and errors it comes from
+}
+
+// Reasons lists every reason once, in the order of the table.
+func Reasons() []Reason {
+	list := make([]Reason, len(reasons))
+	for i := range reasons {
+		list[i] = reasons[i].reason
+	}
+	return list
+}
+
+// facts is r's line of the table; the zero line for a word that is not in it.
+func (r Reason) facts() reasonFacts {
+	for i := range reasons {
+		if reasons[i].reason == r {
+			return reasons[i]
+		}
+	}
+	return reasonFacts{}
+}
+
+// Meaning is one English sentence that says what the reason means. It is empty
+// for the empty Reason.
+func (r Reason) Meaning() string { return r.facts().meaning }
+
+// Advice is one English sentence that says what to do about it. It is empty for
+// the empty Reason.
+func (r Reason) Advice() string { return r.facts().advice }
+
+// Class is the reason's class as it stands in the table. What a failure means
+// for the account depends on its phase too: see Failure.Class.
+func (r Reason) Class() Class {
+	if class := r.facts().class; class != 0 {
+		return class
+	}
+	return Transient
+}
+
+// Class says what the failure means for the next login. Only the login can give
+// a verdict on the credential, and only there a lost connection may be one. A
+// nil Failure is Transient.
+func (f *Failure) Class() Class {
+	if f == nil {
+		return Transient
+	}
+	class := f.Reason.Class()
+	switch {
+	case f.Phase == PhaseAuth && (f.Reason == Closed || f.Reason == Reset):
+		return Possible
+	case f.Phase != PhaseAuth && class == Definitive:
+		return Transient
+	}
+	return class
+}
 
 // fault is an error whose reason is known where it arises.
 type fault struct {
@@ -112,3 +186,13 @@ type refusal struct {
 func (r *refusal) Error() string {
 	return r.command + ": rejected by server: " + r.reply.status + " " + r.reply.code + " " + r.reply.text
 }
+
+// handshakeError is an error of a TLS handshake, or of the first reads after
+// it, together with what the error itself does not tell.
+type handshakeError struct {
+	err             error
+	clientCertAsked bool // the server sent a CertificateRequest
+}
+
+func (e *handshakeError) Error() string { return e.err.Error() }
+func (e *handshakeError) Unwrap() error { return e.err }

@@ -1,0 +1,189 @@
+package prober
+
+// This file holds the advice that is more precise than a reason's own: for the
+// commonest mistakes made when host, port and encryption are typed in.
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+)
+
+// speech is how a protocol is known by its first bytes.
+type speech struct {
+	prefix   string
+	name     string
+	protocol Protocol // empty: none that mailprobe speaks
+}
+
+// speeches are tried in order.
+var speeches = []speech{
+	{"* OK", "IMAP", IMAP},
+	{"* PR", "IMAP", IMAP},
+	{"* BY", "IMAP", IMAP},
+	{"+OK", "POP3", POP3},
+	{"-ERR", "POP3", POP3},
+	{"220", "SMTP", SMTP},
+	{"421", "SMTP", SMTP},
+	{"554", "SMTP", SMTP},
+	{"SSH-", "SSH", ""},
+	{"HTTP", "HTTP", ""},
+	{"<!DOC", "HTTP", ""},
+	{"<html", "HTTP", ""},
+	{"OK ", "ManageSieve", ""},
+	{`"IMPL`, "ManageSieve", ""},
+}
+
+// speechOf recognises a protocol by the first bytes a server sent.
+func speechOf(first []byte) (speech, bool) {
+	for _, s := range speeches {
+		if bytes.HasPrefix(first, []byte(s.prefix)) {
+			return s, true
+		}
+	}
+	return speech{}, false
+}
+
+// isTLSRecord reports whether bytes start a TLS record: an alert or a handshake
+// message of TLS 1.x.
+func isTLSRecord(first []byte) bool {
+	return len(first) > 0 && (first[0] == 0x15 || first[0] == 0x16) &&
+		(len(first) < 2 || first[1] == 0x03)
+}
+
+// greetingHint says what a port speaks whose greeting is not c's protocol. first
+// is what came, or the start of it. It is empty for bytes that tell nothing.
+func greetingHint(c *Connection, first []byte) string {
+	if c == nil {
+		return ""
+	}
+	if isTLSRecord(first) {
+		return "This port speaks TLS from the first byte: use encryption ssl/tls."
+	}
+	heard, ok := speechOf(first)
+	if !ok || heard.protocol == c.Protocol {
+		return ""
+	}
+	if heard.protocol == SMTP && bytes.Contains(bytes.ToUpper(first), []byte("FTP")) {
+		heard = speech{name: "FTP"}
+	}
+	if heard.protocol == "" {
+		return fmt.Sprintf("This port speaks %s, not %s: use port %d.",
+			heard.name, upperName(c.Protocol), DefaultPort(c.Protocol, c.Encryption))
+	}
+	return fmt.Sprintf("This port speaks %s, not %s: use port %d, or protocol %s.",
+		heard.name, upperName(c.Protocol), DefaultPort(c.Protocol, c.Encryption), heard.protocol)
+}
+
+// plaintextHint says what a port speaks that answered a handshake in clear.
+func plaintextHint(c *Connection, first []byte) string {
+	heard, ok := speechOf(first)
+	switch {
+	case c == nil || !ok:
+		return ""
+	case c.Encryption == StartTLS:
+		return "The server agreed to STARTTLS and went on in clear text: look at its TLS set-up, and suspect the network in between."
+	case heard.protocol != c.Protocol:
+		return fmt.Sprintf("This port speaks plain %s, not %s: use port %d.",
+			heard.name, upperName(c.Protocol), DefaultPort(c.Protocol, c.Encryption))
+	}
+	return fmt.Sprintf("TLS was spoken to port %d, but this port speaks plain %s: use starttls or none, or port %d.",
+		c.EffectivePort(), heard.name, DefaultPort(c.Protocol, ImplicitTLS))
+}
+
+// situation is a reason together with where and how it came about.
+type situation struct {
+	reason     Reason
+	phase      Phase      // empty: any
+	encryption Encryption // empty: any
+	fits       func(*Connection) bool
+	hint       func(*Connection) string
+}
+
+// situations are tried in order; the first that fits gives the hint.
+var situations = []situation{
+	{Timeout, PhaseGreeting, "", onTLSPort, silentTLSPort},
+	{Closed, PhaseGreeting, "", onTLSPort, silentTLSPort},
+	{Timeout, PhaseTLS, ImplicitTLS, onClearPort, silentClearPort},
+	{ConnectTimeout, PhaseConnect, "", onPort25, blockedPort25},
+	{StartTLSNotOffered, "", "", onPort25, fixed("The server offers no STARTTLS on port 25: " +
+		"submission with STARTTLS is on port 587, and with ssl/tls on 465.")},
+	{StartTLSNotOffered, "", "", isSMTP, fixed("The server offers no STARTTLS: " +
+		"switch it on for submission at the server, or use ssl/tls on port 465.")},
+	{AuthNeedsTLS, "", NoEncryption, nil, tlsWanted},
+	{AuthMechanism, "", NoEncryption, nil, tlsPerhaps},
+	{AuthNeedsTLS, "", "", nil, fixed("The server asks for TLS although TLS is up: " +
+		"look for a proxy in front of it that ends TLS and does not say so.")},
+}
+
+// situationHint is the advice for a reason that the connection's own settings
+// make more precise.
+func situationHint(phase Phase, c *Connection, reason Reason) string {
+	if c == nil {
+		return ""
+	}
+	for _, s := range situations {
+		if s.reason == reason && (s.phase == "" || s.phase == phase) &&
+			(s.encryption == "" || s.encryption == c.Encryption) &&
+			(s.fits == nil || s.fits(c)) {
+			return s.hint(c)
+		}
+	}
+	return ""
+}
+
+// fixed is a hint that needs no detail.
+func fixed(text string) func(*Connection) string {
+	return func(*Connection) string { return text }
+}
+
+func isSMTP(c *Connection) bool   { return c.Protocol == SMTP }
+func onPort25(c *Connection) bool { return c.Protocol == SMTP && c.EffectivePort() == 25 }
+
+// onTLSPort reports whether a connection that starts in clear dials a port that
+// is known for TLS from the first byte.
+func onTLSPort(c *Connection) bool {
+	return c.Encryption != ImplicitTLS && isDefaultPort(c.EffectivePort(), ImplicitTLS)
+}
+
+// onClearPort is the counterpart of onTLSPort.
+func onClearPort(c *Connection) bool {
+	return c.Encryption == ImplicitTLS &&
+		(isDefaultPort(c.EffectivePort(), NoEncryption) || isDefaultPort(c.EffectivePort(), StartTLS))
+}
+
+// isDefaultPort reports whether any protocol has port as its default with e.
+func isDefaultPort(port int, e Encryption) bool {
+	for _, facts := range protocols {
+		if facts.ports[e] == port {
+			return true
+		}
+	}
+	return false
+}
+
+func silentTLSPort(c *Connection) string {
+	return fmt.Sprintf("Port %d usually speaks TLS from the first byte: use encryption ssl/tls.", c.EffectivePort())
+}
+
+func silentClearPort(c *Connection) string {
+	return fmt.Sprintf("Port %d usually starts in clear text: use starttls, or ssl/tls with port %d.",
+		c.EffectivePort(), DefaultPort(c.Protocol, ImplicitTLS))
+}
+
+func blockedPort25(*Connection) string {
+	return "Port 25 is blocked in many networks: submit through port 587 (starttls) or 465 (ssl/tls)."
+}
+
+func tlsWanted(c *Connection) string {
+	return fmt.Sprintf("The server takes logins under TLS only: use encryption starttls, or ssl/tls with port %d.",
+		DefaultPort(c.Protocol, ImplicitTLS))
+}
+
+func tlsPerhaps(c *Connection) string {
+	return fmt.Sprintf("The server does not offer this login in clear text: use encryption starttls, or ssl/tls with port %d.",
+		DefaultPort(c.Protocol, ImplicitTLS))
+}
+
+// upperName is a protocol's name as people write it.
+func upperName(p Protocol) string { return strings.ToUpper(string(p)) }

@@ -1,0 +1,244 @@
+package prober
+
+// This file reads the answers of servers: pure functions from whole lines to a
+// reply. They allocate no more than they are given, scan each byte a fixed
+// number of times, and never recurse, so that no line can stall or crash them.
+// The wire has bounded the lines before they come here.
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// maxFailureText bounds server text in logs and on pages, in bytes.
+const maxFailureText = 200
+
+// malformed is a fault in the grammar of what a server wrote; the line itself
+// is quoted cleaned and cut.
+func malformed(what, line string) error {
+	return &fault{
+		reason: ProtocolMalformed,
+		err:    fmt.Errorf("%s: malformed: %q", what, cleanText(line, maxFailureText)),
+	}
+}
+
+// parseIMAPStatus reads a status response of IMAP (RFC 9051 section 7.1):
+// tagged `TAG OK|NO|BAD [CODE args] text`, or untagged with the tag "*", where
+// BYE and PREAUTH are possible too. Any other line is not ok.
+func parseIMAPStatus(line string) (tag string, r reply, ok bool) {
+	tag, rest, _ := strings.Cut(cutLineEnd(line), " ")
+	if tag != "*" && !isIMAPTag(tag) {
+		return "", reply{}, false
+	}
+	status, rest, _ := strings.Cut(rest, " ")
+	status = upperASCII(status)
+	switch status {
+	case "OK", "NO", "BAD":
+	case "BYE", "PREAUTH":
+		if tag != "*" {
+			return "", reply{}, false
+		}
+	default:
+		return "", reply{}, false
+	}
+	code, _, text := cutIMAPCode(rest)
+	return tag, reply{status: status, code: code, text: text}, true
+}
+
+// isIMAPTag reports whether s can be a tag: RFC 9051's ASTRING-CHAR except "+".
+func isIMAPTag(s string) bool {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] >= 0x7F || strings.IndexByte(`(){%*"\+`, s[i]) >= 0 {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// cutIMAPCode takes a leading `[CODE args]` off a response text. A bracket that
+// is never closed, or holds no atom, is text: it costs nothing but the code.
+func cutIMAPCode(s string) (code, args, text string) {
+	if !strings.HasPrefix(s, "[") {
+		return "", "", s
+	}
+	end := closingBracket(s)
+	if end < 0 {
+		return "", "", s
+	}
+	code, args, _ = strings.Cut(s[1:end], " ")
+	if !isIMAPTag(code) {
+		return "", "", s
+	}
+	return upperASCII(code), args, strings.TrimPrefix(s[end+1:], " ")
+}
+
+// closingBracket is the index of the "]" that ends the code s starts with, or
+// -1. A "]" inside a quoted string does not count: [BADCHARSET ("a]b")].
+func closingBracket(s string) int {
+	quoted := false
+	for i := 1; i < len(s); i++ {
+		switch {
+		case quoted && s[i] == '\\':
+			i++
+		case s[i] == '"':
+			quoted = !quoted
+		case s[i] == ']' && !quoted:
+			return i
+		}
+	}
+	return -1
+}
+
+// parsePOP3Reply reads the first line of an answer: +OK, -ERR, or the "+" that
+// asks for more (RFC 1939 section 3, RFC 5034 section 4). The status words are
+// upper case in the RFC, and so they must be here; an empty line is no answer.
+func parsePOP3Reply(line string) (reply, error) {
+	line = cutLineEnd(line)
+	status, rest, _ := strings.Cut(line, " ")
+	switch status {
+	case "+OK", "-ERR":
+		code, text := cutPOP3Code(strings.TrimLeft(rest, " "))
+		return reply{status: status, code: code, text: text}, nil
+	case "+":
+		return reply{status: status, text: rest}, nil
+	}
+	return reply{}, malformed("POP3 reply", line)
+}
+
+// cutPOP3Code takes a leading response code off a text (RFC 2449 section 8).
+// Its levels are parted by "/"; a detail that is not known is dropped, as the
+// RFC asks, so that the first level still counts.
+func cutPOP3Code(s string) (code, text string) {
+	if !strings.HasPrefix(s, "[") {
+		return "", s
+	}
+	end := strings.IndexByte(s, ']')
+	if end < 2 || strings.ContainsFunc(s[1:end], notVisible) {
+		return "", s
+	}
+	code = upperASCII(s[1:end])
+	known := code == "SYS/TEMP" || code == "SYS/PERM" // RFC 3206
+	if !known {
+		code, _, _ = strings.Cut(code, "/")
+	}
+	return code, strings.TrimPrefix(s[end+1:], " ")
+}
+
+// notVisible reports whether r is anything but a visible ASCII character.
+func notVisible(r rune) bool { return r <= ' ' || r >= 0x7F }
+
+// parseSMTPReply reads a whole reply (RFC 5321 section 4.2): every line has the
+// same three digits, and all but the last a hyphen after them. A code without
+// text is accepted, as RFC 5321 section 4.2.1 asks.
+func parseSMTPReply(lines []string) (reply, error) {
+	if len(lines) == 0 {
+		return reply{}, malformed("SMTP reply", "")
+	}
+	var r reply
+	texts := make([]string, 0, len(lines))
+	for i, line := range lines {
+		code, text, more, err := parseSMTPLine(line)
+		if err != nil {
+			return reply{}, err
+		}
+		if more != (i < len(lines)-1) || (i > 0 && code != r.status) {
+			return reply{}, malformed("SMTP reply", line)
+		}
+		r.status = code
+		enhanced, rest := cutEnhancedCode(code, text)
+		if r.code == "" {
+			r.code = enhanced
+		}
+		texts = append(texts, rest)
+	}
+	r.text = strings.Join(texts, " ")
+	return r, nil
+}
+
+// parseSMTPLine reads one line of a reply; more is true with a hyphen.
+func parseSMTPLine(line string) (code, text string, more bool, err error) {
+	line = cutLineEnd(line)
+	if len(line) < 3 || line[0] < '2' || line[0] > '5' || !isDigits(line[:3]) {
+		return "", "", false, malformed("SMTP reply", line)
+	}
+	code, rest := line[:3], line[3:]
+	if rest == "" {
+		return code, "", false, nil
+	}
+	if rest[0] != ' ' && rest[0] != '-' {
+		return "", "", false, malformed("SMTP reply", line)
+	}
+	return code, rest[1:], rest[0] == '-', nil
+}
+
+// cutEnhancedCode takes a leading enhanced status code off a text (RFC 2034,
+// RFC 3463). One whose class disagrees with the reply code says nothing that
+// could be trusted and stays text.
+func cutEnhancedCode(status, text string) (code, rest string) {
+	code, rest, _ = strings.Cut(text, " ")
+	parts := strings.Split(code, ".")
+	if len(parts) != 3 || parts[0] != status[:1] {
+		return "", text
+	}
+	for _, part := range parts {
+		if part == "" || len(part) > 3 || !isDigits(part) {
+			return "", text
+		}
+	}
+	return code, rest
+}
+
+// isDigits reports whether s holds nothing but ASCII digits.
+func isDigits(s string) bool {
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+	}
+	return true
+}
+
+// cutLineEnd takes the line end off, if it is still there.
+func cutLineEnd(line string) string {
+	return strings.TrimSuffix(strings.TrimSuffix(line, "\n"), "\r")
+}
+
+// upperASCII raises ASCII letters alone: strings.ToUpper would turn "ı" into
+// "I" and let a word of another alphabet pass for a keyword.
+func upperASCII(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' {
+			return r - 'a' + 'A'
+		}
+		return r
+	}, s)
+}
+
+// lowerASCII is the counterpart of upperASCII, for texts.
+func lowerASCII(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'A' && r <= 'Z' {
+			return r - 'A' + 'a'
+		}
+		return r
+	}, s)
+}
+
+// cleanText makes foreign text fit for logs and pages: valid UTF-8 of at most
+// limit bytes, in which each control character, terminal escape, direction mark
+// and invalid byte is a "?".
+func cleanText(s string, limit int) string {
+	var b strings.Builder
+	for _, r := range s { // an invalid byte comes as U+FFFD, which is printable
+		if r == utf8.RuneError || !unicode.IsPrint(r) {
+			r = '?'
+		}
+		if b.Len()+utf8.RuneLen(r) > limit {
+			break
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}

@@ -1,0 +1,225 @@
+package prober
+
+// This file sorts the errors of TLS and of certificates for classify.
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net"
+	"strings"
+	"time"
+)
+
+// alertReason is what an alert of the server means, by the words crypto/tls
+// gives it: its alert type is not exported.
+type alertReason struct {
+	words  string
+	reason Reason
+	asked  bool // only if a client certificate was asked for
+}
+
+// alertReasons follow RFC 8446 section 6.2. The alerts about certificates speak
+// of ours, for the server has no other one to judge.
+var alertReasons = []alertReason{
+	{words: "tls: protocol version not supported", reason: TLSVersion},
+	{words: "tls: certificate required", reason: TLSClientCert},
+	{words: "tls: bad certificate", reason: TLSClientCert, asked: true},
+	{words: "tls: unsupported certificate", reason: TLSClientCert, asked: true},
+	{words: "tls: revoked certificate", reason: TLSClientCert, asked: true},
+	{words: "tls: expired certificate", reason: TLSClientCert, asked: true},
+	{words: "tls: unknown certificate", reason: TLSClientCert, asked: true},
+	{words: "tls: unknown certificate authority", reason: TLSClientCert, asked: true},
+	{words: "tls: access denied", reason: TLSClientCert, asked: true},
+	// Servers of TLS 1.2 refuse a missing certificate so.
+	{words: "tls: handshake failure", reason: TLSClientCert, asked: true},
+}
+
+// tlsReason sorts what crypto/tls and crypto/x509 return; the reason is empty
+// for an error that is none of theirs.
+func tlsReason(phase Phase, c *Connection, err error) (Reason, string) {
+	var verification *tls.CertificateVerificationError
+	if errors.As(err, &verification) {
+		return certificateReason(c, verification.UnverifiedCertificates, verification.Err), ""
+	}
+	if isX509(err) {
+		return certificateReason(c, nil, err), ""
+	}
+	var record tls.RecordHeaderError
+	if errors.As(err, &record) {
+		return recordReason(c, record.RecordHeader[:])
+	}
+	if words, isAlert := alertWords(err); isAlert {
+		return alertVerdict(phase, words, err), ""
+	}
+	text := err.Error()
+	if !strings.Contains(text, "tls: ") {
+		return "", ""
+	}
+	for _, words := range versionTexts {
+		if strings.Contains(text, words) {
+			return TLSVersion, ""
+		}
+	}
+	return TLSHandshake, ""
+}
+
+// versionTexts are what crypto/tls says when it refuses a version itself.
+var versionTexts = []string{
+	"server selected unsupported protocol version",
+	"no supported versions satisfy",
+}
+
+// recordReason tells clear text from garbage by the first five bytes that came
+// in place of a TLS record.
+func recordReason(c *Connection, header []byte) (Reason, string) {
+	for _, b := range header {
+		if (b < ' ' || b >= 0x7F) && b != '\r' && b != '\n' && b != '\t' {
+			return TLSHandshake, ""
+		}
+	}
+	return TLSPlaintext, plaintextHint(c, header)
+}
+
+// alertWords is the text of an alert that the server sent.
+func alertWords(err error) (words string, ok bool) {
+	var op *net.OpError
+	if errors.As(err, &op) && op.Op == "remote error" && op.Err != nil {
+		return op.Err.Error(), true
+	}
+	return "", false
+}
+
+// alertVerdict looks the alert up. With TLS 1.3 the server judges our
+// certificate when the handshake is over for us, so that its alert comes with
+// the first read; nothing else brings an alert about certificates there.
+func alertVerdict(phase Phase, words string, err error) Reason {
+	var handshake *handshakeError
+	asked := errors.As(err, &handshake) && handshake.clientCertAsked
+	for _, alert := range alertReasons {
+		late := phase != PhaseTLS && strings.Contains(alert.words, "certificate")
+		if alert.words == words && (!alert.asked || asked || late) {
+			return alert.reason
+		}
+	}
+	return TLSHandshake
+}
+
+// isX509 reports whether err is a verdict on a certificate.
+func isX509(err error) bool {
+	var (
+		unknown    x509.UnknownAuthorityError
+		name       x509.HostnameError
+		invalid    x509.CertificateInvalidError
+		insecure   x509.InsecureAlgorithmError
+		constraint x509.ConstraintViolationError
+		unhandled  x509.UnhandledCriticalExtension
+		roots      x509.SystemRootsError
+	)
+	return errors.As(err, &unknown) || errors.As(err, &name) || errors.As(err, &invalid) ||
+		errors.As(err, &insecure) || errors.As(err, &constraint) || errors.As(err, &unhandled) ||
+		errors.As(err, &roots)
+}
+
+// certificateReason sorts a failed verification. Several faults may apply of
+// which x509 names one; the order here is dates, authority, name, the rest,
+// because a wrong date is the commonest and a name proves nothing under an
+// authority that is not trusted. chain, leaf first, may be empty.
+func certificateReason(c *Connection, chain []*x509.Certificate, err error) Reason {
+	now := tlsNow(c)
+	if len(chain) > 0 {
+		if reason := dateReason(chain[0], now); reason != "" {
+			return reason
+		}
+	}
+	var invalid x509.CertificateInvalidError
+	if errors.As(err, &invalid) && invalid.Reason == x509.Expired {
+		return expiryReason(invalid.Cert, now)
+	}
+	if reason := issuerDateReason(chain, err, now); reason != "" {
+		return reason
+	}
+	var unknown x509.UnknownAuthorityError
+	var roots x509.SystemRootsError
+	if errors.As(err, &unknown) || errors.As(err, &roots) {
+		return CertUntrusted
+	}
+	var name x509.HostnameError
+	if !errors.As(err, &name) {
+		return CertInvalid
+	}
+	// x509 looks at the name first; ask again what it thinks of the rest.
+	if len(chain) > 0 {
+		var again x509.UnknownAuthorityError
+		if rest := verifyChain(c, chain, now); errors.As(rest, &again) {
+			if reason := issuerDateReason(chain, rest, now); reason != "" {
+				return reason
+			}
+			return CertUntrusted
+		}
+	}
+	return CertName
+}
+
+// expiryReason is the reason for a certificate that x509 calls expired, by
+// which it means either end.
+func expiryReason(cert *x509.Certificate, now time.Time) Reason {
+	if cert != nil {
+		if reason := dateReason(cert, now); reason != "" {
+			return reason
+		}
+	}
+	return CertExpired
+}
+
+// dateReason compares one certificate's dates with now.
+func dateReason(cert *x509.Certificate, now time.Time) Reason {
+	switch {
+	case now.After(cert.NotAfter):
+		return CertExpired
+	case now.Before(cert.NotBefore):
+		return CertNotYetValid
+	}
+	return ""
+}
+
+// issuerDateReason finds an issuer out of its dates in the presented chain. x509
+// calls a chain that breaks there "unknown authority".
+func issuerDateReason(chain []*x509.Certificate, err error, now time.Time) Reason {
+	var unknown x509.UnknownAuthorityError
+	if !errors.As(err, &unknown) || len(chain) == 0 {
+		return ""
+	}
+	child := chain[0]
+	for _, issuer := range chain[1:min(len(chain), maxChain)] {
+		if string(issuer.RawSubject) != string(child.RawIssuer) {
+			return ""
+		}
+		if reason := dateReason(issuer, now); reason != "" {
+			return reason
+		}
+		child = issuer
+	}
+	return ""
+}
+
+// verifyChain verifies a chain without looking at the name.
+func verifyChain(c *Connection, chain []*x509.Certificate, now time.Time) error {
+	options := x509.VerifyOptions{CurrentTime: now, Intermediates: x509.NewCertPool()}
+	if c != nil && c.TLS != nil {
+		options.Roots = c.TLS.RootCAs
+	}
+	for _, cert := range chain[1:min(len(chain), maxChain)] {
+		options.Intermediates.AddCert(cert)
+	}
+	_, err := chain[0].Verify(options)
+	return err
+}
+
+// tlsNow is the time that certificates are judged at.
+func tlsNow(c *Connection) time.Time {
+	if c != nil && c.TLS != nil && c.TLS.Time != nil {
+		return c.TLS.Time()
+	}
+	return time.Now()
+}
