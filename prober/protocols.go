@@ -1,13 +1,172 @@
 package prober
 
+// This file is what the protocols have in common: the table of them, the five
+// steps of a dialect, and the answers that mean the same in all three.
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/emersion/go-sasl"
+)
+
 // protocolFacts is what is special about a protocol before the first byte.
 type protocolFacts struct {
-	ports map[Encryption]int
+	name  string // for people
+	ports portTable
+	// dialect makes a session over a wire; name is what SMTP greets with.
+	dialect func(c *Connection, w *wire, name string) dialect
+	// status finds the words that decide in a line of the server.
+	status func(line string) (status, code string)
+	// capability reports whether a line is of a capability list.
+	capability func(line string) bool
 }
 
-// protocols lists every protocol. A fourth one is a line here and a file.
-var protocols = map[Protocol]protocolFacts{
-	IMAP: {ports: map[Encryption]int{NoEncryption: 143, StartTLS: 143, ImplicitTLS: 993}},
-	POP3: {ports: map[Encryption]int{NoEncryption: 110, StartTLS: 110, ImplicitTLS: 995}},
-	SMTP: {ports: map[Encryption]int{NoEncryption: 25, StartTLS: 587, ImplicitTLS: 465}},
+// protocols lists every protocol. A fourth one is a line here and a file. It is
+// filled once, before anything runs: the dialects in it look into it themselves,
+// which Go does not allow of a literal.
+var protocols map[Protocol]protocolFacts
+
+func init() {
+	protocols = map[Protocol]protocolFacts{
+		IMAP: {"IMAP", portTable{NoEncryption: 143, StartTLS: 143, ImplicitTLS: 993},
+			newIMAP, imapStatusOf, imapCapabilityLine},
+		POP3: {"POP3", portTable{NoEncryption: 110, StartTLS: 110, ImplicitTLS: 995},
+			newPOP3, pop3StatusOf, pop3CapabilityLine},
+		SMTP: {"SMTP", portTable{NoEncryption: 25, StartTLS: 587, ImplicitTLS: 465},
+			newSMTP, smtpStatusOf, smtpCapabilityLine},
+	}
 }
+
+// portTable holds a protocol's default ports.
+type portTable map[Encryption]int
+
+// dialect is one protocol's session: a greeting, then five steps. An error of a
+// step is a *refusal if the server said no, a *fault if the reason is known at
+// once, else the wire's own error.
+type dialect interface {
+	greeting() error
+	hello() error    // CAPABILITY, CAPA, EHLO; again after STARTTLS
+	starttls() error // asks only; the handshake is the wire's
+	authenticator
+	mailbox() (MailboxFacts, error) // EXAMINE, STAT, MAIL FROM
+	quit() error                    // the polite end of a session in step
+
+	// farewell ends a session that is out of step, within grace.
+	farewell(grace time.Duration) error
+	// leave hangs up and waits for whatever the library has running.
+	leave(hangUp func())
+}
+
+// wantsLogin reports whether the plan of a connection has a login.
+func wantsLogin(c *Connection) bool {
+	return c.Auth != AuthNone && (c.Username != "" || c.Auth == AuthExternal)
+}
+
+// clearText reports whether the wire is in clear text although TLS was asked for.
+func clearText(c *Connection, w *wire) bool {
+	return c.Encryption == StartTLS && !w.encrypted()
+}
+
+var (
+	errNoAPOP   = errors.New("APOP: not a command of this protocol")
+	errNoNative = errors.New("LOGIN: not a command of this protocol")
+)
+
+// notOffered ends a probe before any credential: there is no way back to clear
+// text (faults.md R1, R2).
+func notOffered(what string) *fault {
+	return &fault{reason: StartTLSNotOffered, err: errors.New("starttls: " + what)}
+}
+
+// startTLSAnswer judges the answer to STARTTLS. There is exactly one positive
+// form; another positive one is malformed (faults.md R5).
+func startTLSAnswer(err error, positive bool) error {
+	var no *refusal
+	switch {
+	case positive:
+		return nil
+	case !errors.As(err, &no):
+		return err
+	case no.reply.status != "" && negative[no.reply.status[:1]]:
+		return &fault{reason: StartTLSRefused, err: err}
+	default:
+		return malformedf("starttls: %s is no answer to it", no.reply.status)
+	}
+}
+
+// negative holds the first letters of the negative answers: NO, BAD, -ERR, 4xx, 5xx.
+var negative = map[string]bool{"N": true, "B": true, "-": true, "4": true, "5": true}
+
+// newRefusal is a server's no.
+func newRefusal(c *Connection, w *wire, command string, r reply) *refusal {
+	return &refusal{protocol: c.Protocol, command: command, reply: r, tls: w.encrypted()}
+}
+
+// badGreeting is a first line that is not of this protocol, with a hint at the
+// protocol it is of.
+func badGreeting(c *Connection, line string) *fault {
+	return &fault{reason: ProtocolMalformed, hint: greetingHint(c, []byte(line)),
+		err: fmt.Errorf("greeting: not of a server that speaks %s", protocols[c.Protocol].name)}
+}
+
+// watchedMechanism keeps the error with which a mechanism gives up, which the
+// libraries wrap or lose.
+type watchedMechanism struct {
+	sasl.Client
+	started func(initial []byte) // may be nil
+	err     error
+}
+
+func (m *watchedMechanism) Start() (string, []byte, error) {
+	name, initial, err := m.Client.Start()
+	if err == nil && m.started != nil {
+		m.started(initial)
+	}
+	m.err = err
+	return name, initial, err
+}
+
+func (m *watchedMechanism) Next(challenge []byte) ([]byte, error) {
+	response, err := m.Client.Next(challenge)
+	m.err = err
+	return response, err
+}
+
+// The words that decide in one line, for the transcript.
+
+func imapStatusOf(line string) (status, code string) {
+	tag, r, ok := parseIMAPStatus(line)
+	if !ok {
+		return "", ""
+	}
+	if tag == "*" {
+		return "* " + r.status, r.code
+	}
+	return r.status, r.code
+}
+
+func pop3StatusOf(line string) (status, code string) {
+	r, _ := parsePOP3Reply(line)
+	return r.status, r.code
+}
+
+func smtpStatusOf(line string) (status, code string) {
+	r, _ := parseSMTPReply([]string{strings.Replace(line, "-", " ", 1)})
+	return r.status, r.code
+}
+
+// A capability line says nothing but words of a registry. In POP3 a multi-line
+// answer's lines are the only ones that begin with a letter.
+
+func imapCapabilityLine(line string) bool {
+	return strings.HasPrefix(strings.ToUpper(line), "* CAPABILITY ")
+}
+
+func pop3CapabilityLine(line string) bool {
+	return line != "" && (line[0] >= 'A' && line[0] <= 'Z' || line[0] >= 'a' && line[0] <= 'z')
+}
+
+func smtpCapabilityLine(line string) bool { return strings.HasPrefix(line, "250") }

@@ -1,0 +1,154 @@
+package prober
+
+// This file finds and reaches a server: the phases resolve and connect.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"time"
+)
+
+const (
+	maxAddresses   = 8                      // tried of one host
+	attemptTimeout = 5 * time.Second        // of one address, if others are left
+	fallbackDelay  = 300 * time.Millisecond // head start of the first family (RFC 8305 section 5 allows 100 ms to 2 s)
+)
+
+// networks are the words of net.Resolver for each ip_protocol.
+var networks = map[IPProtocol]string{"": "ip", AnyIP: "ip", IP4: "ip4", IP6: "ip6"}
+
+// resolve gives the addresses of a host, at most maxAddresses, families
+// interleaved so that the bound cannot cut one of them off.
+func resolve(ctx context.Context, r *net.Resolver, c *Connection) ([]netip.Addr, error) {
+	found, err := r.LookupNetIP(ctx, networks[c.IPProtocol], c.Host)
+	if err != nil {
+		return nil, fmt.Errorf("resolve %s: %w", c.Host, err)
+	}
+	first, second := families(found)
+	var addrs []netip.Addr
+	for i := range max(len(first), len(second)) {
+		if i < len(first) {
+			addrs = append(addrs, first[i])
+		}
+		if i < len(second) {
+			addrs = append(addrs, second[i])
+		}
+	}
+	return addrs[:min(len(addrs), maxAddresses)], nil
+}
+
+// families splits addresses into those of the first one's family and the rest.
+func families(addrs []netip.Addr) (first, second []netip.Addr) {
+	for _, a := range addrs {
+		a = a.Unmap()
+		if len(first) == 0 || a.Is4() == first[0].Is4() {
+			first = append(first, a)
+		} else {
+			second = append(second, a)
+		}
+	}
+	return first, second
+}
+
+// attempt is what came of dialling one family.
+type attempt struct {
+	conn net.Conn
+	err  error
+}
+
+// connect dials the addresses as RFC 8305 has it: one family first, the other
+// 300 ms later or when the first is used up, and the first connection wins. Its
+// error joins all that went wrong, the last attempt's last.
+func connect(ctx context.Context, addrs []netip.Addr, port int) (net.Conn, error) {
+	first, second := families(addrs)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	results := make(chan attempt, 2)
+	running := 1
+	go dialEach(ctx, first, port, results)
+	var delay <-chan time.Time
+	if len(second) > 0 {
+		timer := time.NewTimer(fallbackDelay)
+		defer timer.Stop()
+		delay = timer.C
+	}
+	startSecond := func() {
+		delay, running = nil, running+1
+		go dialEach(ctx, second, port, results)
+	}
+	var errs []error
+	for running > 0 {
+		select {
+		case <-delay:
+			startSecond()
+		case r := <-results:
+			running--
+			if r.err == nil {
+				cancel()
+				closeLate(results, running)
+				return r.conn, nil
+			}
+			errs = append(errs, r.err)
+			if delay != nil {
+				startSecond()
+			}
+		}
+	}
+	return nil, errors.Join(errs...)
+}
+
+// closeLate waits for the cancelled attempts, which end at once, so that none
+// outlives the probe.
+func closeLate(results <-chan attempt, running int) {
+	for range running {
+		if r := <-results; r.conn != nil {
+			_ = r.conn.Close()
+		}
+	}
+}
+
+// dialEach tries addresses one after another, each with its share of the time
+// left, and reports once.
+func dialEach(ctx context.Context, addrs []netip.Addr, port int, results chan<- attempt) {
+	// A probe needs no keep-alive: four system calls less.
+	dialer := net.Dialer{KeepAlive: -1}
+	var errs []error
+	for i, addr := range addrs {
+		one, cancel := context.WithTimeout(ctx, share(ctx, len(addrs)-i))
+		conn, err := dialer.DialContext(one, "tcp", net.JoinHostPort(addr.String(), strconv.Itoa(port)))
+		cancel()
+		if err == nil {
+			results <- attempt{conn: conn}
+			return
+		}
+		errs = append(errs, err)
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	results <- attempt{err: errors.Join(errs...)}
+}
+
+// share is the time one of n addresses may take: all that is left for the last,
+// else a fair part and at most attemptTimeout.
+func share(ctx context.Context, n int) time.Duration {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return attemptTimeout
+	}
+	left := time.Until(deadline)
+	if n <= 1 {
+		return left
+	}
+	return min(attemptTimeout, left/time.Duration(n))
+}
+
+// literal is the address written as host, if it is one: then nothing is resolved.
+func literal(host string) (netip.Addr, bool) {
+	addr, err := netip.ParseAddr(host)
+	return addr, err == nil
+}

@@ -1,0 +1,203 @@
+package prober
+
+// This file stands between the wire and go-imap. The library ends a session at
+// an untagged response it does not know, asks for capabilities by itself when
+// it believes them stale, and one "(" in a capability list makes it spin for
+// ever; so it is shown only what the probe needs, written by us.
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// imapGate is the lineFilter of IMAP, and remembers the replies it passed: the
+// library flattens them. It is used by one goroutine at a time, the reader of
+// the wire; the dialect looks at it only after a command's end.
+type imapGate struct {
+	tagged    reply // last tagged reply
+	bye       *reply
+	exists    uint64 // messages of the examined mailbox
+	counted   bool   // exists was learnt
+	caps      map[string]bool
+	others    []namespace // the Other Users' and Shared namespaces
+	login     bool        // a login is under way
+	initial   bool        // the next empty "+" asks for the initial response
+	answered  bool        // a tagged reply has come
+	inLiteral bool        // a literal is being dropped
+	skip      int         // bytes of it still to come
+}
+
+// pass is the lineFilter.
+func (g *imapGate) pass(line []byte) ([]byte, error) {
+	if g.inLiteral {
+		return g.dropLiteral(line)
+	}
+	text := string(trimEOL(line))
+	tag, rest, _ := strings.Cut(text, " ")
+	switch {
+	case tag == "+":
+		return g.continuation(rest), nil
+	case tag == "*":
+		return g.untagged(text, rest)
+	}
+	r, ok := parseTagged(text)
+	if !ok {
+		return nil, malformedf("not an IMAP response")
+	}
+	g.tagged, g.answered = r, true
+	return g.taggedLine(tag, r.status), nil
+}
+
+// parseTagged reads a tagged OK, NO or BAD.
+func parseTagged(text string) (reply, bool) {
+	tag, r, ok := parseIMAPStatus(text)
+	ok = ok && tag != "*" && (r.status == "OK" || r.status == "NO" || r.status == "BAD")
+	return r, ok
+}
+
+// taggedLine writes a tagged reply anew. The capability code after a login keeps
+// the library from asking for capabilities beside our next command.
+func (g *imapGate) taggedLine(tag, status string) []byte {
+	code := ""
+	if g.login && status == "OK" {
+		code = "[CAPABILITY IMAP4rev1] "
+	}
+	return fmt.Appendf(nil, "%s %s %sreply\r\n", tag, status, code)
+}
+
+// continuation passes a "+" line. The library takes an empty challenge for a
+// call for the initial response; where there is none left to send, "=" says
+// the empty challenge in a way it understands.
+func (g *imapGate) continuation(challenge string) []byte {
+	if challenge == "" && g.login && !g.initial {
+		challenge = "="
+	}
+	g.initial = false
+	return []byte("+ " + challenge + "\r\n")
+}
+
+// untagged passes what a probe needs of the untagged responses.
+func (g *imapGate) untagged(text, rest string) ([]byte, error) {
+	word, args, _ := strings.Cut(rest, " ")
+	switch name := strings.ToUpper(word); name {
+	case "CAPABILITY":
+		return g.capability(args)
+	case "NAMESPACE":
+		g.others = otherNamespaces(args)
+		return nil, nil
+	case "BYE", "PREAUTH", "OK", "NO", "BAD":
+		return nil, g.status(name, text)
+	case "":
+		return nil, malformedf("an empty untagged response")
+	}
+	if word[0] == '-' || word[0] >= '0' && word[0] <= '9' {
+		return g.number(word, args)
+	}
+	return nil, g.literal(text)
+}
+
+// status looks at an untagged status response and lets none pass.
+func (g *imapGate) status(name, text string) error {
+	_, r, ok := parseIMAPStatus(text)
+	switch {
+	case !ok:
+		return malformedf("a malformed untagged %s", name)
+	case name == "BYE":
+		g.bye = &r
+	case name == "PREAUTH" || name == "OK" && r.code == "" && !g.answered:
+		return malformedf("a second greeting")
+	case numericCodes[r.code]:
+		return checkNumber(text, r.code)
+	}
+	return nil
+}
+
+// numericCodes are the response codes whose argument is a number.
+var numericCodes = map[string]bool{"UIDVALIDITY": true, "UIDNEXT": true, "UNSEEN": true}
+
+// checkNumber refuses a code whose argument is no nz-number of RFC 9051: such a
+// server must not be reported as healthy.
+func checkNumber(text, code string) error {
+	at := strings.Index(strings.ToUpper(text), "["+code)
+	arg, _, _ := strings.Cut(strings.TrimSpace(text[at+1+len(code):]), "]")
+	if _, err := strconv.ParseUint(strings.TrimSpace(arg), 10, 32); err != nil {
+		return malformedf("%s is not a 32-bit number", code)
+	}
+	return nil
+}
+
+// number passes "n EXISTS" and checks the other message data.
+func (g *imapGate) number(word, args string) ([]byte, error) {
+	kind, _, _ := strings.Cut(strings.ToUpper(args), " ")
+	n, err := strconv.ParseUint(word, 10, 32)
+	if err != nil {
+		return nil, malformedf("%s with a number that is not of 32 bits", cleanText(kind, 20))
+	}
+	if kind != "EXISTS" {
+		return nil, g.literal(args)
+	}
+	g.exists, g.counted = n, true
+	return fmt.Appendf(nil, "* %d EXISTS\r\n", n), nil
+}
+
+// capability writes a capability list anew, out of clean atoms.
+func (g *imapGate) capability(args string) ([]byte, error) {
+	caps, err := capabilityAtoms(args)
+	if err != nil {
+		return nil, err
+	}
+	g.caps = make(map[string]bool, len(caps))
+	for _, name := range caps {
+		g.caps[strings.ToUpper(name)] = true
+	}
+	return []byte("* CAPABILITY " + strings.Join(caps, " ") + "\r\n"), nil
+}
+
+// capabilityAtoms splits the arguments of CAPABILITY (RFC 9051 section 9).
+func capabilityAtoms(args string) ([]string, error) {
+	caps := strings.Fields(args)
+	for _, name := range caps {
+		if strings.ContainsFunc(name, notAtom) {
+			return nil, malformedf("a capability that is not an atom")
+		}
+	}
+	if len(caps) == 0 {
+		return nil, malformedf("an empty capability list")
+	}
+	return caps, nil
+}
+
+// notAtom reports the characters that an IMAP atom cannot hold.
+func notAtom(r rune) bool {
+	return r <= ' ' || r >= 0x7f || strings.ContainsRune(`(){%*"\]`, r)
+}
+
+// literal prepares for the literal that a dropped line may end with.
+func (g *imapGate) literal(text string) error {
+	open := strings.LastIndexByte(text, '{')
+	if open < 0 || !strings.HasSuffix(text, "}") {
+		return nil
+	}
+	size, err := strconv.ParseUint(strings.TrimSuffix(text[open+1:len(text)-1], "+"), 10, 63)
+	if err != nil {
+		return nil // just text that looks a little like one
+	}
+	if size > maxLiteral {
+		return oversizef("a literal is larger than %d bytes", maxLiteral)
+	}
+	g.inLiteral, g.skip = true, int(size)
+	return nil
+}
+
+// dropLiteral drops a literal's bytes, and the rest of its response on the line
+// where the literal ends, or on the next one if it ends with a line.
+func (g *imapGate) dropLiteral(line []byte) ([]byte, error) {
+	if len(line) <= g.skip {
+		g.skip -= len(line)
+		return nil, nil
+	}
+	rest := string(trimEOL(line[g.skip:]))
+	g.inLiteral, g.skip = false, 0
+	return nil, g.literal(rest)
+}

@@ -1,0 +1,264 @@
+package prober
+
+// This file speaks IMAP (RFC 3501, RFC 9051) through go-imap/v2. What comes
+// before STARTTLS is a dialogue of our own: no library can be trusted there.
+
+import (
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/emersion/go-imap/v2"
+	"github.com/emersion/go-imap/v2/imapclient"
+	"github.com/emersion/go-sasl"
+)
+
+// imapDialect is an IMAP session.
+type imapDialect struct {
+	c      *Connection
+	w      *wire
+	gate   imapGate
+	client *imapclient.Client // nil before the first command over a safe wire
+	caps   map[string]bool    // as last learnt
+}
+
+func newIMAP(c *Connection, w *wire, _ string) dialect {
+	return &imapDialect{c: c, w: w}
+}
+
+// greeting reads the server's first line.
+func (d *imapDialect) greeting() error {
+	line, err := d.w.readLine()
+	if err != nil {
+		return err
+	}
+	tag, r, ok := parseIMAPStatus(line)
+	switch {
+	case !ok || tag != "*":
+		return badGreeting(d.c, line)
+	case r.status == "BYE":
+		return d.refused("GREETING", r)
+	case r.status == "PREAUTH" && d.c.Encryption == StartTLS:
+		// RFC 9051 section 7.1.4: STARTTLS is not possible any more.
+		return &fault{reason: StartTLSNotOffered, err: errors.New("greeting: PREAUTH before STARTTLS")}
+	case r.status == "PREAUTH" && wantsLogin(d.c):
+		return &fault{reason: AuthMechanism, err: errors.New("greeting: PREAUTH: the login cannot be tried")}
+	case r.status != "OK" && r.status != "PREAUTH":
+		return badGreeting(d.c, line)
+	}
+	return nil
+}
+
+// hello asks for the capabilities: by ourselves before STARTTLS, through the
+// library afterwards. What was learnt in clear is forgotten (RFC 3501 6.2.1).
+func (d *imapDialect) hello() error {
+	if clearText(d.c, d.w) {
+		r, err := d.converse("P1", "CAPABILITY")
+		if err != nil {
+			return err
+		}
+		return d.check("CAPABILITY", r)
+	}
+	d.caps = nil
+	d.w.filter, d.w.outgoing = d.gate.pass, d.outgoing
+	// The capability code keeps the library from asking beside our command.
+	d.w.replay("* OK [CAPABILITY IMAP4rev1] replayed\r\n")
+	d.client = imapclient.New(d.w, nil)
+	_, err := d.client.Capability().Wait()
+	d.caps = d.gate.caps
+	return d.verdict("CAPABILITY", err)
+}
+
+// starttls asks for TLS; the handshake is the plan's next step.
+func (d *imapDialect) starttls() error {
+	if !d.caps["STARTTLS"] {
+		return notOffered("CAPABILITY lists no STARTTLS")
+	}
+	r, err := d.converse("P2", "STARTTLS")
+	if err != nil {
+		return err
+	}
+	return startTLSAnswer(d.refused("STARTTLS", r), r.status == "OK")
+}
+
+// offer says how a login is possible (RFC 3501 section 7.2.1).
+func (d *imapDialect) offer() offer {
+	mechanisms := map[string]bool{}
+	for name := range d.caps {
+		if mechanism, ok := strings.CutPrefix(name, "AUTH="); ok {
+			mechanisms[mechanism] = true
+		}
+	}
+	disabled := d.caps["LOGINDISABLED"]
+	return offer{sasl: mechanisms, native: !disabled, needsTLS: disabled}
+}
+
+// native logs in with LOGIN.
+func (d *imapDialect) native(user, password string) error {
+	d.gate.login = true
+	defer func() { d.gate.login = false }()
+	return d.verdict("LOGIN", d.client.Login(user, password).Wait())
+}
+
+// exchange logs in with AUTHENTICATE. The library leaves the command open when
+// the mechanism gives up; "*" ends it (RFC 9051 section 6.2.2).
+func (d *imapDialect) exchange(mechanism sasl.Client) error {
+	d.gate.login = true
+	defer func() { d.gate.login = false }()
+	watched := &watchedMechanism{Client: mechanism}
+	watched.started = func(initial []byte) {
+		d.gate.initial = initial != nil && !d.caps["SASL-IR"]
+	}
+	err := d.client.Authenticate(watched)
+	if watched.err != nil {
+		_ = d.w.send([]byte("*\r\n"))
+		return watched.err
+	}
+	return d.verdict("AUTHENTICATE", err)
+}
+
+// apop is POP3's.
+func (d *imapDialect) apop(_, _ string) error { return errNoAPOP }
+
+// mailbox examines, which changes nothing, and counts.
+func (d *imapDialect) mailbox() (MailboxFacts, error) {
+	names := []string{d.c.Mailbox}
+	if d.c.SharedMailboxAccess == SharedFolder && strings.EqualFold(d.c.Mailbox, "INBOX") {
+		var err error
+		if names, err = d.sharedNames(); err != nil {
+			return MailboxFacts{Tried: true}, err
+		}
+	}
+	var err error
+	for _, name := range names {
+		d.gate.counted = false
+		_, err = d.client.Select(name, &imap.SelectOptions{ReadOnly: true}).Wait()
+		if err = d.verdict("EXAMINE", err); err == nil {
+			return MailboxFacts{Tried: true, OK: true, Counted: d.gate.counted, Messages: d.gate.exists}, nil
+		}
+		if d.w.failed() != nil {
+			break
+		}
+	}
+	return MailboxFacts{Tried: true}, err
+}
+
+// sharedNames gives the names a shared mailbox can have: below the namespaces of
+// other users, on some servers the owner's folder itself, on others an INBOX in it.
+func (d *imapDialect) sharedNames() ([]string, error) {
+	_, err := d.client.Namespace().Wait()
+	if err := d.verdict("NAMESPACE", err); err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, n := range d.gate.others {
+		name := n.mailbox(d.c.SharedMailbox)
+		names = append(names, name, name+n.delimiter+"INBOX")
+	}
+	if len(names) == 0 {
+		return nil, &fault{reason: MailboxMissing, err: errors.New("NAMESPACE: the server names no namespace of other users")}
+	}
+	return names, nil
+}
+
+// quit says goodbye through the library.
+func (d *imapDialect) quit() error {
+	if d.client == nil {
+		_, err := d.converse("P9", "LOGOUT")
+		return err
+	}
+	return d.verdict("LOGOUT", d.client.Logout().Wait())
+}
+
+// farewell says goodbye in the middle of another command, and waits for the
+// library's reader to see the end.
+func (d *imapDialect) farewell(grace time.Duration) error {
+	if err := d.w.send([]byte("P9 LOGOUT\r\n")); err != nil {
+		return err
+	}
+	if d.client == nil {
+		return d.w.drain()
+	}
+	select {
+	case <-d.client.Closed():
+	case <-time.After(grace):
+	}
+	return d.w.failed()
+}
+
+// leave waits for the server to close, then for the library's reader: the wire
+// is hung up in between.
+func (d *imapDialect) leave(hangUp func()) {
+	hangUp()
+	if d.client != nil {
+		_ = d.client.Close()
+	}
+}
+
+// outgoing mends what the library sends: it writes an empty SASL response as
+// "=", which is right for an initial response alone (RFC 4959 section 3).
+func (d *imapDialect) outgoing(p []byte) ([]byte, error) {
+	if d.gate.login && string(p) == "=\r\n" {
+		return []byte("\r\n"), nil
+	}
+	return p, nil
+}
+
+// converse is one command of our own in clear text. Every untagged response but
+// the capabilities is ignored: nothing there is authentic (faults.md R9).
+func (d *imapDialect) converse(tag, command string) (reply, error) {
+	if err := d.w.send([]byte(tag + " " + command + "\r\n")); err != nil {
+		return reply{}, err
+	}
+	for {
+		line, err := d.w.readLine()
+		if err != nil {
+			return reply{}, err
+		}
+		first, rest, _ := strings.Cut(line, " ")
+		if first == "*" {
+			if word, args, _ := strings.Cut(rest, " "); strings.EqualFold(word, "CAPABILITY") {
+				if _, err := d.gate.capability(args); err != nil {
+					return reply{}, err
+				}
+				d.caps = d.gate.caps
+			}
+			continue
+		}
+		r, ok := parseTagged(line)
+		if !ok || first != tag {
+			return reply{}, malformedf("%s: not the answer to this command", command)
+		}
+		return r, nil
+	}
+}
+
+// verdict turns what the library says of a command into what the server said:
+// the library flattens transport errors and forgets goodbyes.
+func (d *imapDialect) verdict(command string, err error) error {
+	var refused *imap.Error
+	switch transport := d.w.failed(); {
+	case err == nil:
+		return nil
+	case d.gate.bye != nil && !errors.As(err, &refused):
+		return d.refused(command, *d.gate.bye)
+	case transport != nil:
+		return transport
+	case errors.As(err, &refused):
+		return d.refused(command, d.gate.tagged)
+	default:
+		return malformedf("%s: the library could not read the answer", command)
+	}
+}
+
+// check makes an error of a reply that is not OK.
+func (d *imapDialect) check(command string, r reply) error {
+	if r.status == "OK" {
+		return nil
+	}
+	return d.refused(command, r)
+}
+
+func (d *imapDialect) refused(command string, r reply) *refusal {
+	return newRefusal(d.c, d.w, command, r)
+}

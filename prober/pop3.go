@@ -1,0 +1,240 @@
+package prober
+
+// This file speaks POP3 (RFC 1939, 2449, 2595, 5034) through go-pop3. The
+// library knows no STLS: TLS is put under it in place, which is safe because
+// the wire hands out one line a Read, so that its buffer is empty then.
+
+import (
+	"encoding/base64"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/emersion/go-sasl"
+	"github.com/knadh/go-pop3"
+)
+
+// pop3Dialect is a POP3 session.
+type pop3Dialect struct {
+	c      *Connection
+	w      *wire
+	client *pop3.Conn
+	stamp  string              // APOP timestamp of the greeting, empty if none
+	last   string              // last line that begins a reply
+	first  bool                // the next line begins a reply
+	caps   map[string][]string // as last learnt; nil: the server knows no CAPA
+}
+
+func newPOP3(c *Connection, w *wire, _ string) dialect {
+	d := &pop3Dialect{c: c, w: w}
+	w.lockstep = true
+	return d
+}
+
+// greeting reads the server's first line, and lets the library read it again.
+func (d *pop3Dialect) greeting() error {
+	line, err := d.w.readLine()
+	if err != nil {
+		return err
+	}
+	r, err := parsePOP3Reply(line)
+	switch {
+	case err != nil || r.status == "+":
+		return badGreeting(d.c, line)
+	case r.status != "+OK":
+		return newRefusal(d.c, d.w, "GREETING", r)
+	}
+	d.stamp = apopTimestamp(line)
+	return d.attach()
+}
+
+// attach gives the wire to the library, which wants to dial and to greet.
+func (d *pop3Dialect) attach() error {
+	d.w.filter, d.w.outgoing = d.inspect, d.begin
+	d.first = true
+	d.w.replay("+OK replayed\r\n")
+	client, err := pop3.New(pop3.Opt{Host: d.c.Host, Port: d.c.EffectivePort(), Dialer: wireDialer{d.w}}).NewConn()
+	d.client = client
+	return err
+}
+
+// wireDialer is the only door through which go-pop3 takes a connection.
+type wireDialer struct{ w *wire }
+
+func (d wireDialer) Dial(_, _ string) (net.Conn, error) { return d.w, nil }
+
+// hello asks for the capabilities (RFC 2449). A server without CAPA is fine
+// unless STLS has to be found there.
+func (d *pop3Dialect) hello() error {
+	d.caps = nil
+	list, err := d.client.Cmd("CAPA", true)
+	if err != nil {
+		if d.refusedQuietly() {
+			return nil
+		}
+		return d.verdict("CAPA", err)
+	}
+	d.caps = parsePOP3Capabilities(strings.Split(strings.TrimSuffix(list.String(), "\r\n"), "\r\n"))
+	return nil
+}
+
+// refusedQuietly reports whether the last answer was a plain -ERR.
+func (d *pop3Dialect) refusedQuietly() bool {
+	r, err := parsePOP3Reply(d.last)
+	return d.w.failed() == nil && err == nil && r.status == "-ERR" && r.code == ""
+}
+
+// starttls asks for TLS (RFC 2595 section 4).
+func (d *pop3Dialect) starttls() error {
+	if _, ok := d.caps["STLS"]; !ok {
+		return notOffered("CAPA lists no STLS")
+	}
+	_, err := d.client.Cmd("STLS", false)
+	return startTLSAnswer(d.verdict("STLS", err), err == nil)
+}
+
+// offer says how a login is possible. USER is a capability only where there is
+// CAPA, and some servers that know it list neither it nor SASL.
+func (d *pop3Dialect) offer() offer {
+	mechanisms := map[string]bool{}
+	for _, name := range d.caps["SASL"] {
+		mechanisms[strings.ToUpper(name)] = true
+	}
+	_, user := d.caps["USER"]
+	native := d.caps == nil || user || len(mechanisms) == 0 && d.w.encrypted()
+	_, stls := d.caps["STLS"]
+	return offer{sasl: mechanisms, native: native, apop: d.stamp,
+		needsTLS: !native && stls && !d.w.encrypted()}
+}
+
+// native logs in with USER and PASS.
+func (d *pop3Dialect) native(user, password string) error {
+	if err := d.client.User(user); err != nil {
+		return d.verdict("USER", err)
+	}
+	return d.verdict("PASS", d.client.Pass(password))
+}
+
+// apop logs in with the digest of password and greeting.
+func (d *pop3Dialect) apop(user, digest string) error {
+	_, err := d.client.Cmd("APOP", false, user, digest)
+	return d.verdict("APOP", err)
+}
+
+// exchange logs in with AUTH (RFC 5034), without an initial response on the
+// command line: 255 bytes are its limit, and Exchange wants it so.
+func (d *pop3Dialect) exchange(mechanism sasl.Client) error {
+	name, initial, err := mechanism.Start()
+	if err != nil {
+		return err
+	}
+	line := "AUTH " + name
+	for {
+		challenge, more, err := d.challenge(line)
+		if err != nil || !more {
+			return err
+		}
+		response := initial
+		if initial == nil || len(challenge) > 0 {
+			if response, err = mechanism.Next(challenge); err != nil {
+				_, _ = d.client.Cmd("*", false) // RFC 5034 section 4: give up
+				return err
+			}
+		}
+		initial = nil
+		line = base64.StdEncoding.EncodeToString(response)
+	}
+}
+
+// challenge sends a line and reads the server's next challenge; more is false
+// when the exchange ended well. The library calls a "+ " line unknown.
+func (d *pop3Dialect) challenge(line string) (challenge []byte, more bool, err error) {
+	if err := d.client.Send(line); err != nil {
+		return nil, false, d.verdict("AUTH", err)
+	}
+	_, err = d.client.ReadOne()
+	text, more := strings.CutPrefix(d.last, "+ ")
+	if err == nil || !more && d.last != "+" || d.w.failed() != nil {
+		return nil, false, d.verdict("AUTH", err)
+	}
+	challenge, err = base64.StdEncoding.DecodeString(strings.TrimSpace(strings.TrimPrefix(text, "+")))
+	if err != nil {
+		_, _ = d.client.Cmd("*", false)
+		return nil, false, malformedf("AUTH: the challenge is not base64")
+	}
+	return challenge, true, nil
+}
+
+// mailbox counts with STAT.
+func (d *pop3Dialect) mailbox() (MailboxFacts, error) {
+	_, _, err := d.client.Stat()
+	facts := MailboxFacts{Tried: true}
+	if err := d.verdict("STAT", err); err != nil {
+		return facts, err
+	}
+	// RFC 1939 section 5: the count and the size, in digits. The library takes
+	// negative numbers and any trailing words.
+	fields := strings.Fields(strings.TrimPrefix(d.last, "+OK"))
+	if len(fields) < 2 {
+		return facts, malformedf("STAT: no drop listing")
+	}
+	count, err := strconv.ParseUint(fields[0], 10, 32)
+	_, sizeErr := strconv.ParseUint(fields[1], 10, 64)
+	if err != nil || sizeErr != nil {
+		return facts, malformedf("STAT: not a number")
+	}
+	return MailboxFacts{Tried: true, OK: true, Counted: true, Messages: count}, nil
+}
+
+// quit frees the maildrop's lock.
+func (d *pop3Dialect) quit() error {
+	if d.client == nil {
+		return d.farewell(0)
+	}
+	return d.verdict("QUIT", d.client.Quit())
+}
+
+// farewell says QUIT in the middle of another command.
+func (d *pop3Dialect) farewell(time.Duration) error {
+	if err := d.w.send([]byte("QUIT\r\n")); err != nil {
+		return err
+	}
+	return d.w.drain()
+}
+
+func (d *pop3Dialect) leave(hangUp func()) { hangUp() }
+
+// begin notes that a command goes out, so that the next line is its reply.
+func (d *pop3Dialect) begin(p []byte) ([]byte, error) {
+	d.first = true
+	return p, nil
+}
+
+// inspect keeps the line that decides, and refuses what the library would take
+// for +OK: it counts an empty line as a success.
+func (d *pop3Dialect) inspect(line []byte) ([]byte, error) {
+	if !d.first {
+		return line, nil
+	}
+	d.first, d.last = false, string(trimEOL(line))
+	if _, err := parsePOP3Reply(d.last); err != nil {
+		return nil, err
+	}
+	return line, nil
+}
+
+// verdict turns an untyped library error into the server's answer.
+func (d *pop3Dialect) verdict(command string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if transport := d.w.failed(); transport != nil {
+		return transport
+	}
+	r, parseErr := parsePOP3Reply(d.last)
+	if parseErr != nil || r.status != "-ERR" {
+		return malformedf("%s: the answer cannot be read", command)
+	}
+	return newRefusal(d.c, d.w, command, r)
+}

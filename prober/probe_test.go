@@ -1,0 +1,229 @@
+package prober
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"mailprobe/internal/mailtest"
+)
+
+// bed is what the tests of whole probes share.
+type bed struct {
+	ca   *mailtest.CA
+	cert tls.Certificate
+}
+
+func newBed(t testing.TB) *bed {
+	t.Helper()
+	ca := mailtest.MustCA(mailtest.CAOptions{})
+	return &bed{ca: ca, cert: ca.MustIssue(mailtest.Loopback())}
+}
+
+// server starts an honest server with one user.
+func (b *bed) server(t testing.TB, p Protocol, e Encryption, more ...func(*mailtest.Options)) *mailtest.Server {
+	t.Helper()
+	options := mailtest.Options{Protocol: string(p), Encryption: string(e), Certificate: b.cert,
+		Users: map[string]string{"alice": "wonder land"}, Messages: 3}
+	for _, change := range more {
+		change(&options)
+	}
+	server, err := mailtest.Start(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Close() })
+	return server
+}
+
+// connection is what config would make for a server on loopback.
+func (b *bed) connection(p Protocol, e Encryption, addr string, more ...func(*Connection)) *Connection {
+	host, port, _ := net.SplitHostPort(addr)
+	number, _ := strconv.Atoi(port)
+	c := &Connection{Name: "test", Protocol: p, Encryption: e, Host: host, Port: number,
+		Username: "alice", Password: InlineSecret(NewSecret("wonder land")), Auth: AuthAuto,
+		CheckMailbox: true, Mailbox: "INBOX", Interval: time.Minute, Timeout: 10 * time.Second,
+		Lockout: LockoutNormal, HeldProbe: true, IPProtocol: AnyIP}
+	if p == SMTP {
+		c.Sender = "alice@example.org"
+	}
+	if e != NoEncryption {
+		c.TLS = &tls.Config{RootCAs: b.ca.Pool(), ServerName: host, MinVersion: tls.VersionTLS12}
+	}
+	for _, change := range more {
+		change(c)
+	}
+	return c
+}
+
+// pairs calls f for each protocol and encryption.
+func pairs(t *testing.T, f func(*testing.T, Protocol, Encryption)) {
+	for _, p := range []Protocol{IMAP, POP3, SMTP} {
+		for _, e := range []Encryption{NoEncryption, ImplicitTLS, StartTLS} {
+			t.Run(string(p)+"_"+string(e), func(t *testing.T) { f(t, p, e) })
+		}
+	}
+}
+
+// explain shows an outcome to whoever has to mend it.
+func explain(o Outcome) string {
+	var b strings.Builder
+	if f := o.Failure; f != nil {
+		b.WriteString(string(f.Phase) + " " + string(f.Reason) + ": " + f.Text + "\n")
+	}
+	for _, line := range o.Transcript {
+		b.WriteString(string(rune(line.From)) + ": " + line.Text + "\n")
+	}
+	return b.String()
+}
+
+func TestProbeReachesTheEndOfItsPlan(t *testing.T) {
+	b := newBed(t)
+	pairs(t, func(t *testing.T, p Protocol, e Encryption) {
+		server := b.server(t, p, e)
+		c := b.connection(p, e, server.Addr)
+		o := new(Prober).Probe(t.Context(), c)
+		if !o.Up() || o.Goodbye != "" {
+			t.Fatalf("not up, or goodbye %q:\n%s", o.Goodbye, explain(o))
+		}
+		if !o.Auth.Sent || !o.Auth.Accepted || !o.Mailbox.OK {
+			t.Errorf("login %+v, mailbox %+v", o.Auth, o.Mailbox)
+		}
+		if want := p != SMTP; o.Mailbox.Counted != want || want && o.Mailbox.Messages != 3 {
+			t.Errorf("counted %v %d messages, want 3 of IMAP and POP3", o.Mailbox.Counted, o.Mailbox.Messages)
+		}
+		if (o.TLS != nil) != (e != NoEncryption) || o.TLS != nil && (!o.TLS.Verified || o.TLS.Handshake <= 0) {
+			t.Errorf("TLS facts: %+v", o.TLS)
+		}
+		if o.Port != server.Port || o.Address != server.Addr {
+			t.Errorf("port %d, address %s, want those of %s", o.Port, o.Address, server.Addr)
+		}
+		wantPhases(t, o, e)
+		if n := len(server.Logins()); n != 1 {
+			t.Errorf("%d logins, want 1", n)
+		}
+	})
+}
+
+// wantPhases checks that the phases are those of the plan, in order, each with
+// a time, and that together they are not longer than the probe.
+func wantPhases(t *testing.T, o Outcome, e Encryption) {
+	t.Helper()
+	want := map[Encryption][]Phase{
+		NoEncryption: {PhaseConnect, PhaseGreeting, PhaseHello, PhaseAuth, PhaseMailbox, PhaseQuit},
+		ImplicitTLS:  {PhaseConnect, PhaseTLS, PhaseGreeting, PhaseHello, PhaseAuth, PhaseMailbox, PhaseQuit},
+		StartTLS: {PhaseConnect, PhaseGreeting, PhaseHello, PhaseStartTLS, PhaseTLS, PhaseAuth,
+			PhaseMailbox, PhaseQuit},
+	}[e]
+	var got []Phase
+	var sum time.Duration
+	for _, p := range o.Phases {
+		got = append(got, p.Phase)
+		sum += p.Duration
+		if p.Duration <= 0 {
+			t.Errorf("phase %s took %v", p.Phase, p.Duration)
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("phases %v, want %v", got, want)
+	}
+	if sum > o.Duration() {
+		t.Errorf("phases took %v, the probe %v", sum, o.Duration())
+	}
+}
+
+func TestProbeChangesNothing(t *testing.T) {
+	b := newBed(t)
+	want := map[Protocol][]string{
+		IMAP: {"CAPABILITY", "AUTHENTICATE", "EXAMINE", "LOGOUT"},
+		POP3: {"CAPA", "AUTH", "STAT", "QUIT"},
+		SMTP: {"EHLO", "AUTH", "MAIL", "RSET", "QUIT"},
+	}
+	for p, verbs := range want {
+		t.Run(string(p), func(t *testing.T) {
+			server := b.server(t, p, ImplicitTLS)
+			if o := new(Prober).Probe(t.Context(), b.connection(p, ImplicitTLS, server.Addr)); !o.Up() {
+				t.Fatal(explain(o))
+			}
+			if got := server.Verbs(); !slices.Equal(got, verbs) {
+				t.Errorf("the server saw %v, want %v", got, verbs)
+			}
+		})
+	}
+}
+
+func TestProbeWithoutUserStopsBeforeTheLogin(t *testing.T) {
+	b := newBed(t)
+	pairs(t, func(t *testing.T, p Protocol, e Encryption) {
+		server := b.server(t, p, e)
+		o := new(Prober).Probe(t.Context(), b.connection(p, e, server.Addr, func(c *Connection) { c.Username = "" }))
+		if !o.Up() || o.Auth.Known() || o.Mailbox.Tried || len(server.Logins()) != 0 {
+			t.Errorf("up %v, login %+v, mailbox %+v\n%s", o.Up(), o.Auth, o.Mailbox, explain(o))
+		}
+	})
+}
+
+func TestProbeWithAWrongPassword(t *testing.T) {
+	b := newBed(t)
+	pairs(t, func(t *testing.T, p Protocol, e Encryption) {
+		server := b.server(t, p, e)
+		o := new(Prober).Probe(t.Context(), b.connection(p, e, server.Addr, func(c *Connection) {
+			c.Password = InlineSecret(NewSecret("looking glass"))
+		}))
+		wantFailure(t, o, PhaseAuth, AuthRejected)
+		if !o.Auth.Sent || o.Auth.Accepted || !o.Auth.Rejected || len(server.Logins()) != 1 {
+			t.Errorf("login %+v, %d at the server", o.Auth, len(server.Logins()))
+		}
+		if o.Goodbye != "" {
+			t.Errorf("goodbye after a refusal: %s\n%s", o.Goodbye, explain(o))
+		}
+	})
+}
+
+// wantFailure checks where and why a probe ended.
+func wantFailure(t *testing.T, o Outcome, phase Phase, reason Reason) {
+	t.Helper()
+	if f := o.Failure; f == nil || f.Phase != phase || f.Reason != reason {
+		t.Fatalf("want %s at %s, got\n%s", reason, phase, explain(o))
+	}
+	if o.Failure.Advice() == "" {
+		t.Errorf("%s has no advice", reason)
+	}
+}
+
+func TestProbeLogsInWithTheNativeCommand(t *testing.T) {
+	b := newBed(t)
+	pairs(t, func(t *testing.T, p Protocol, e Encryption) {
+		server := b.server(t, p, e)
+		o := new(Prober).Probe(t.Context(), b.connection(p, e, server.Addr, func(c *Connection) { c.Auth = AuthLogin }))
+		if !o.Up() || o.Auth.Mechanism != AuthLogin {
+			t.Fatalf("mechanism %q\n%s", o.Auth.Mechanism, explain(o))
+		}
+	})
+}
+
+func TestProbeIsStoppedInEveryPhase(t *testing.T) {
+	b := newBed(t)
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	c := b.connection(IMAP, NoEncryption, silent.Addr().String(), func(c *Connection) { c.Timeout = 200 * time.Millisecond })
+	o := new(Prober).Probe(t.Context(), c)
+	wantFailure(t, o, PhaseGreeting, Timeout)
+
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(50*time.Millisecond, cancel)
+	c.Timeout = time.Minute
+	o = new(Prober).Probe(ctx, c)
+	wantFailure(t, o, PhaseGreeting, Timeout)
+	if o.Duration() > 10*time.Second {
+		t.Errorf("cancelled after 50ms, ended after %v", o.Duration())
+	}
+}

@@ -1,0 +1,277 @@
+package prober
+
+// This file speaks SMTP and submission (RFC 5321, 4954, 3207) through go-smtp.
+// What comes before STARTTLS is a dialogue of our own.
+
+import (
+	"bytes"
+	"strings"
+	"time"
+
+	"github.com/emersion/go-sasl"
+	"github.com/emersion/go-smtp"
+)
+
+// maxSMTPText cuts a reply line's text for the library, which fails a session
+// at 2,000 bytes; RFC 5321 section 4.5.3.1.5 allows 512.
+const maxSMTPText = 1000
+
+// smtpDialect is an SMTP session.
+type smtpDialect struct {
+	c      *Connection
+	w      *wire
+	name   string       // to greet with
+	client *smtp.Client // nil before the first command over a safe wire
+	lines  []string     // of the last reply
+	whole  bool         // the reply in lines is complete
+	caps   map[string][]string
+	helo   bool // EHLO was not known; HELO did
+	login  bool // a login is under way
+}
+
+func newSMTP(c *Connection, w *wire, name string) dialect {
+	w.lockstep = true
+	if c.EHLO != "" {
+		name = c.EHLO
+	}
+	return &smtpDialect{c: c, w: w, name: name}
+}
+
+// greeting reads the server's first reply, of one or more lines.
+func (d *smtpDialect) greeting() error {
+	r, err := d.answer()
+	switch {
+	case err != nil && d.w.failed() == nil && len(d.lines) > 0:
+		return badGreeting(d.c, d.lines[0])
+	case err != nil:
+		return err
+	case r.status != "220":
+		return d.refused("GREETING", r)
+	}
+	return nil
+}
+
+// hello greets with EHLO: by ourselves before STARTTLS, through the library
+// afterwards. What was learnt in clear is forgotten (RFC 3207 section 4.2).
+func (d *smtpDialect) hello() error {
+	d.caps = nil
+	if clearText(d.c, d.w) {
+		r, err := d.converse("EHLO " + d.name)
+		if err != nil {
+			return err
+		}
+		if r.status != "250" {
+			return notOffered("EHLO was answered with " + r.status)
+		}
+		d.caps = parseSMTPCapabilities(d.lines[1:])
+		return nil
+	}
+	d.w.filter, d.w.outgoing = d.inspect, d.outgoing
+	d.w.replay("220 replayed\r\n")
+	d.client = smtp.NewClient(d.w)
+	if err := d.verdict("EHLO", d.client.Hello(d.name)); err != nil {
+		return err
+	}
+	d.caps = map[string][]string{}
+	if !d.helo {
+		d.caps = parseSMTPCapabilities(d.lines[1:])
+	}
+	return nil
+}
+
+// starttls asks for TLS; the handshake is the plan's next step.
+func (d *smtpDialect) starttls() error {
+	if _, ok := d.caps["STARTTLS"]; !ok {
+		return notOffered("EHLO lists no STARTTLS")
+	}
+	r, err := d.converse("STARTTLS")
+	if err != nil {
+		return err
+	}
+	return startTLSAnswer(d.refused("STARTTLS", r), r.status == "220")
+}
+
+// offer says how a login is possible (RFC 4954 section 3).
+func (d *smtpDialect) offer() offer {
+	mechanisms := map[string]bool{}
+	for _, name := range d.caps["AUTH"] {
+		mechanisms[strings.ToUpper(name)] = true
+	}
+	_, starttls := d.caps["STARTTLS"]
+	return offer{sasl: mechanisms, needsTLS: len(mechanisms) == 0 && starttls && !d.w.encrypted()}
+}
+
+// native is not SMTP's: it has no login but AUTH.
+func (d *smtpDialect) native(_, _ string) error { return errNoNative }
+
+// apop is POP3's.
+func (d *smtpDialect) apop(_, _ string) error { return errNoAPOP }
+
+// exchange logs in with AUTH.
+func (d *smtpDialect) exchange(mechanism sasl.Client) error {
+	d.login = true
+	defer func() { d.login = false }()
+	watched := &watchedMechanism{Client: mechanism}
+	err := d.client.Auth(watched)
+	if watched.err != nil {
+		return watched.err
+	}
+	return d.verdict("AUTH", err)
+}
+
+// mailbox tries the sender, and the recipient where there is one, and takes
+// both back: nothing is sent. The library's Reset would greet again, so RSET is
+// ours.
+func (d *smtpDialect) mailbox() (MailboxFacts, error) {
+	facts := MailboxFacts{Tried: true}
+	if err := d.verdict("MAIL", d.client.Mail(sender(d.c), nil)); err != nil {
+		return facts, err
+	}
+	if d.c.Recipient != "" {
+		if err := d.verdict("RCPT", d.client.Rcpt(d.c.Recipient, nil)); err != nil {
+			return facts, err
+		}
+	}
+	d.w.filter, d.w.outgoing = nil, nil
+	r, err := d.converse("RSET")
+	d.w.filter, d.w.outgoing = d.inspect, d.outgoing
+	switch {
+	case err != nil:
+		return facts, err
+	case r.status != "250":
+		return facts, d.refused("RSET", r)
+	}
+	facts.OK = true
+	return facts, nil
+}
+
+// sender is the reverse path that is tried: empty for the null path.
+func sender(c *Connection) string {
+	switch {
+	case c.SharedMailbox != "" && c.SharedMailboxAccess == SharedSender:
+		return c.SharedMailbox
+	case c.Sender == "<>":
+		return ""
+	}
+	return c.Sender
+}
+
+// quit says goodbye through the library.
+func (d *smtpDialect) quit() error {
+	if d.client == nil {
+		_, err := d.converse("QUIT")
+		return err
+	}
+	return d.verdict("QUIT", d.client.Quit())
+}
+
+// farewell says QUIT in the middle of another command.
+func (d *smtpDialect) farewell(time.Duration) error {
+	if err := d.w.send([]byte("QUIT\r\n")); err != nil {
+		return err
+	}
+	return d.w.drain()
+}
+
+func (d *smtpDialect) leave(hangUp func()) { hangUp() }
+
+// outgoing watches what the library sends by itself. Without EHLO there is
+// neither STARTTLS nor AUTH, so HELO is allowed only where neither is wanted.
+// After the final answer to AUTH the library still sends "*", to which a server
+// can only answer that it knows no such command; it is answered here.
+func (d *smtpDialect) outgoing(p []byte) ([]byte, error) {
+	switch {
+	case bytes.HasPrefix(p, []byte("HELO ")):
+		if d.c.Encryption != NoEncryption || wantsLogin(d.c) {
+			return nil, d.refused("EHLO", d.reply())
+		}
+		d.helo = true
+	case d.login && string(p) == "*\r\n" && d.reply().status != "334":
+		d.w.replay("501 the exchange is over\r\n")
+		return nil, nil
+	}
+	d.lines, d.whole = nil, false
+	return p, nil
+}
+
+// inspect collects the reply and hands the library a line it can read: a bare
+// code gets its space, a keyword its capitals, a long text is cut.
+func (d *smtpDialect) inspect(line []byte) ([]byte, error) {
+	text := string(trimEOL(line))
+	if err := d.collect(text); err != nil {
+		return nil, err
+	}
+	if len(text) == 3 {
+		text += " "
+	}
+	text = text[:min(len(text), maxSMTPText)]
+	return []byte(text + "\r\n"), nil
+}
+
+// collect adds a line to the reply under way.
+func (d *smtpDialect) collect(line string) error {
+	if d.whole {
+		d.lines, d.whole = nil, false
+	}
+	status, _, more, err := parseSMTPLine(line)
+	if err != nil {
+		d.lines = append(d.lines, line)
+		return err
+	}
+	if len(d.lines) > 0 && !strings.HasPrefix(d.lines[0], status) {
+		return malformedf("the lines of a reply have different codes")
+	}
+	d.lines, d.whole = append(d.lines, line), !more
+	return nil
+}
+
+// reply is the last whole reply.
+func (d *smtpDialect) reply() reply {
+	r, _ := parseSMTPReply(d.lines)
+	return r
+}
+
+// converse is one command of our own.
+func (d *smtpDialect) converse(command string) (reply, error) {
+	if d.w.early() {
+		return reply{}, malformedf("the server answered before it was asked")
+	}
+	if err := d.w.send([]byte(command + "\r\n")); err != nil {
+		return reply{}, err
+	}
+	return d.answer()
+}
+
+// answer reads one whole reply.
+func (d *smtpDialect) answer() (reply, error) {
+	d.lines, d.whole = nil, false
+	for !d.whole {
+		line, err := d.w.readLine()
+		if err != nil {
+			return reply{}, err
+		}
+		if err := d.collect(line); err != nil {
+			return reply{}, err
+		}
+	}
+	return parseSMTPReply(d.lines)
+}
+
+// verdict turns a library error into what the server said.
+func (d *smtpDialect) verdict(command string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if transport := d.w.failed(); transport != nil {
+		return transport
+	}
+	r, parseErr := parseSMTPReply(d.lines)
+	if parseErr != nil || !d.whole {
+		return malformedf("%s: the answer cannot be read", command)
+	}
+	return d.refused(command, r)
+}
+
+func (d *smtpDialect) refused(command string, r reply) *refusal {
+	return newRefusal(d.c, d.w, command, r)
+}

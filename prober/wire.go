@@ -1,0 +1,324 @@
+package prober
+
+// This file is the one net.Conn under every library. It alone reads from and
+// writes to the socket, and it knows no protocol: dialects hang in a lineFilter
+// and an outgoing hook.
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"time"
+)
+
+// The bounds of DESIGN.md section 3. A bound that is passed is the reason
+// protocol_oversize.
+const (
+	maxLine       = 8 << 10   // bytes of one line, without its line end
+	maxReplyLines = 100       // lines between two of our commands
+	maxReplyBytes = 64 << 10  // bytes between two of our commands
+	maxSession    = 256 << 10 // bytes read below TLS
+	maxLiteral    = 16 << 10  // bytes of one IMAP literal
+)
+
+// A lineFilter sees each line of the server with its line end before a library
+// does. It may give another line, or nil to drop this one, or an error that ends
+// the session.
+type lineFilter func(line []byte) ([]byte, error)
+
+// An outgoing hook sees what a library writes. What it gives back goes over the
+// wire, nothing if it is empty.
+type outgoing func(p []byte) ([]byte, error)
+
+// wire makes a connection safe for the libraries: it hands out one whole line a
+// Read, so that none of them can hold bytes back across a STARTTLS; it bounds
+// lines, replies and the session; it takes its deadline from the probe alone;
+// and it keeps the first transport error, because libraries lose it.
+type wire struct {
+	raw  *meteredConn
+	tls  *tls.Conn // nil until startTLS
+	log  *transcript
+	stop func() bool // ends the watch on the probe's context
+
+	filter   lineFilter // nil: lines pass as they are
+	outgoing outgoing   // nil: writes pass as they are
+	lockstep bool       // an answer before its command is malformed (POP3, SMTP)
+
+	readMu  sync.Mutex // held while reading; go-imap reads in a goroutine of its own
+	in      *bufio.Reader
+	pending []byte // rest of the line being handed out
+
+	mu         sync.Mutex // guards the fields below
+	replyLines int
+	replyBytes int
+	err        error // first transport error, or first bound passed
+}
+
+// newWire takes over a TCP connection. The context is the probe's: its deadline
+// is the only one, and its end stops every call at once.
+func newWire(ctx context.Context, conn net.Conn, log *transcript) *wire {
+	w := &wire{raw: &meteredConn{Conn: conn, left: maxSession}, log: log}
+	w.in = bufio.NewReaderSize(w.raw, maxLine+2)
+	if deadline, ok := ctx.Deadline(); ok {
+		_ = conn.SetDeadline(deadline)
+	}
+	w.stop = context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	return w
+}
+
+// startTLS does the handshake in place, for implicit TLS and for STARTTLS alike.
+// Bytes that came before it are an injection (CVE-2021-22947, faults.md R4): no
+// library may see them, before or after. It must not run beside a read.
+func (w *wire) startTLS(ctx context.Context, config *tls.Config) (tls.ConnectionState, error) {
+	w.readMu.Lock()
+	defer w.readMu.Unlock()
+	if n := w.in.Buffered() + len(w.pending); n > 0 {
+		return tls.ConnectionState{}, w.fail(&fault{reason: StartTLSInjected,
+			err: fmt.Errorf("%d bytes of clear text before the handshake", n)})
+	}
+	conn := tls.Client(w.raw, config)
+	if err := conn.HandshakeContext(ctx); err != nil {
+		return conn.ConnectionState(), w.fail(err)
+	}
+	w.tls = conn
+	// A fresh reader: nothing learnt in clear text survives the handshake.
+	w.in.Reset(conn)
+	return conn.ConnectionState(), nil
+}
+
+// encrypted reports whether TLS is up.
+func (w *wire) encrypted() bool { return w.tls != nil }
+
+// conn is what carries bytes now.
+func (w *wire) conn() net.Conn {
+	if w.tls != nil {
+		return w.tls
+	}
+	return w.raw
+}
+
+// Read hands a library at most one line.
+func (w *wire) Read(p []byte) (int, error) {
+	w.readMu.Lock()
+	defer w.readMu.Unlock()
+	for len(w.pending) == 0 {
+		line, err := w.nextLine()
+		if err != nil {
+			return 0, err
+		}
+		w.pending = line
+	}
+	n := copy(p, w.pending)
+	w.pending = w.pending[n:]
+	return n, nil
+}
+
+// readLine gives our own dialogues one line, without filter and line end.
+func (w *wire) readLine() (string, error) {
+	w.readMu.Lock()
+	defer w.readMu.Unlock()
+	line, err := w.rawLine()
+	return string(trimEOL(line)), err
+}
+
+// replay makes a library read line first, as if the server had sent it.
+func (w *wire) replay(line string) {
+	w.readMu.Lock()
+	defer w.readMu.Unlock()
+	w.pending = append(w.pending, line...)
+}
+
+// nextLine reads one line and passes it through the filter; nil if dropped. A
+// reader buffer's slice does not survive the next read, so the line is copied.
+func (w *wire) nextLine() ([]byte, error) {
+	line, err := w.rawLine()
+	if err != nil {
+		return nil, err
+	}
+	if w.filter == nil {
+		return bytes.Clone(line), nil
+	}
+	passed, err := w.filter(line)
+	if err != nil {
+		return nil, w.fail(err)
+	}
+	return bytes.Clone(passed), nil
+}
+
+// rawLine reads one line with its line end, checks it and counts it. The slice
+// is good until the next read.
+func (w *wire) rawLine() ([]byte, error) {
+	line, err := w.in.ReadSlice('\n')
+	switch {
+	case errors.Is(err, bufio.ErrBufferFull):
+		return nil, w.fail(oversizef("a line is longer than %d bytes", maxLine))
+	case errors.Is(err, io.EOF) && len(line) > 0:
+		return nil, w.fail(io.ErrUnexpectedEOF) // half a line is not parsed
+	case err != nil:
+		return nil, w.fail(err)
+	}
+	text := trimEOL(line)
+	w.log.server(text)
+	switch {
+	case bytes.IndexByte(text, 0) >= 0:
+		return nil, w.fail(malformedf("a line holds NUL"))
+	case bytes.IndexByte(text, '\r') >= 0:
+		return nil, w.fail(malformedf("a line holds a bare CR"))
+	}
+	return line, w.count(len(line))
+}
+
+// count adds a line to the reply under way.
+func (w *wire) count(n int) error {
+	w.mu.Lock()
+	w.replyLines++
+	w.replyBytes += n
+	lines, size := w.replyLines, w.replyBytes
+	w.mu.Unlock()
+	switch {
+	case lines > maxReplyLines:
+		return w.fail(oversizef("a reply has more than %d lines", maxReplyLines))
+	case size > maxReplyBytes:
+		return w.fail(oversizef("a reply is larger than %d bytes", maxReplyBytes))
+	}
+	return nil
+}
+
+// Write sends what a library says, after the dialect has seen it.
+func (w *wire) Write(p []byte) (int, error) {
+	if w.lockstep && w.early() {
+		return 0, w.fail(malformedf("the server answered before it was asked"))
+	}
+	out := p
+	if w.outgoing != nil {
+		var err error
+		if out, err = w.outgoing(p); err != nil {
+			return 0, w.fail(err)
+		}
+	}
+	if len(out) == 0 {
+		return len(p), nil
+	}
+	return len(p), w.send(out)
+}
+
+// early reports whether an answer lies here although nothing was asked. In the
+// lockstep protocols nobody reads while we write.
+func (w *wire) early() bool {
+	w.readMu.Lock()
+	defer w.readMu.Unlock()
+	return w.in.Buffered()+len(w.pending) > 0
+}
+
+// send writes bytes as they are and begins a new reply.
+func (w *wire) send(p []byte) error {
+	w.mu.Lock()
+	w.replyLines, w.replyBytes = 0, 0
+	w.mu.Unlock()
+	w.log.client(p)
+	if _, err := w.conn().Write(p); err != nil {
+		return w.fail(err)
+	}
+	return nil
+}
+
+// fail keeps the first error and gives back the one to return.
+func (w *wire) fail(err error) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err == nil {
+		w.err = err
+	}
+	return err
+}
+
+// failed is the first transport error, nil while the wire is whole.
+func (w *wire) failed() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.err
+}
+
+// extend gives the goodbye its own time, also after the probe's context ended.
+func (w *wire) extend(d time.Duration) {
+	w.stop()
+	_ = w.raw.SetDeadline(time.Now().Add(d))
+}
+
+// drain reads until the server closes or the deadline passes. The server is to
+// close first, so that TIME_WAIT, and the port it holds, is on its side.
+func (w *wire) drain() error {
+	for range maxReplyLines {
+		if _, err := w.readLine(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hangUp closes the TCP connection itself: closing TLS can wait 5 s for a peer
+// that stopped reading. abrupt sends a reset, for a peer that is gone: nothing
+// is left behind in FIN_WAIT.
+func (w *wire) hangUp(abrupt bool) {
+	w.stop()
+	switch tcp, ok := w.raw.Conn.(*net.TCPConn); {
+	case abrupt && ok:
+		_ = tcp.SetLinger(0)
+	case !abrupt && w.tls != nil && w.failed() == nil:
+		_ = w.raw.SetDeadline(time.Now().Add(50 * time.Millisecond))
+		_ = w.tls.CloseWrite() // close_notify, so that the server's log stays clean
+	}
+	_ = w.raw.Close()
+}
+
+// Close is for the libraries, which close when they please; only hangUp ends
+// the connection.
+func (w *wire) Close() error { return nil }
+
+// LocalAddr and RemoteAddr are those of the TCP connection.
+func (w *wire) LocalAddr() net.Addr  { return w.raw.LocalAddr() }
+func (w *wire) RemoteAddr() net.Addr { return w.raw.RemoteAddr() }
+
+// SetDeadline and its brothers do nothing: libraries set their own deadlines
+// and clear them afterwards, and the probe's would be lost.
+func (w *wire) SetDeadline(time.Time) error      { return nil }
+func (w *wire) SetReadDeadline(time.Time) error  { return nil }
+func (w *wire) SetWriteDeadline(time.Time) error { return nil }
+
+var _ net.Conn = (*wire)(nil)
+
+// meteredConn bounds what is read from TCP, below TLS, so that a server cannot
+// fill us with handshake records either.
+type meteredConn struct {
+	net.Conn
+	left int
+}
+
+func (m *meteredConn) Read(p []byte) (int, error) {
+	if m.left <= 0 {
+		return 0, oversizef("the session is larger than %d bytes", maxSession)
+	}
+	n, err := m.Conn.Read(p[:min(len(p), m.left)])
+	m.left -= n
+	return n, err
+}
+
+// trimEOL cuts LF or CRLF; most clients accept the bare LF too.
+func trimEOL(line []byte) []byte {
+	return bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r"))
+}
+
+// malformedf and oversizef make the faults of the wire.
+func malformedf(format string, args ...any) *fault {
+	return &fault{reason: ProtocolMalformed, err: fmt.Errorf(format, args...)}
+}
+
+func oversizef(format string, args ...any) *fault {
+	return &fault{reason: ProtocolOversize, err: fmt.Errorf(format, args...)}
+}
