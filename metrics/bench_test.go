@@ -1,0 +1,222 @@
+package metrics
+
+import (
+	"compress/gzip"
+	"fmt"
+	"io"
+	"math"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+
+	"mailprobe/prober"
+)
+
+// maxBytes is what the metrics of one connection may take at rest, with both
+// kinds of buckets: 9 of the 12 KiB a connection may cost in all.
+const maxBytes = 9 << 10
+
+// fleet is connections good ones, each probed observations times.
+func fleet(connections, observations int, kind Histograms) *Collector {
+	random := rand.New(rand.NewPCG(5, 6))
+	m := NewCollector(Options{Histograms: kind})
+	var list []*prober.Connection
+	for i := range connections {
+		list = append(list, inbox(fmt.Sprintf("connection-%05d", i), prober.Label{Name: "team", Value: "support"}))
+	}
+	m.SetConnections(list)
+	for _, c := range list {
+		o := good(c)
+		for range observations {
+			stretch := math.Exp(random.NormFloat64() * 0.4) // two thirds within 0.7 and 1.5 of the median
+			o.End = o.Start.Add(time.Duration(stretch * float64(83*time.Millisecond)))
+			facts := *o.TLS
+			facts.Handshake = time.Duration(stretch * float64(24*time.Millisecond))
+			o.TLS = &facts
+			m.Observe(o)
+		}
+	}
+	return m
+}
+
+// bytesAtRest is what the collector holds for each connection, beyond the
+// connection itself.
+func bytesAtRest(connections, observations int, kind Histograms) float64 {
+	var before, after runtime.MemStats
+	list := fleet(connections, 0, HistogramsNone) // heats up whatever is allocated once
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	m := fleet(connections, observations, kind)
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	runtime.KeepAlive(list)
+	runtime.KeepAlive(m)
+	return float64(after.HeapAlloc-before.HeapAlloc) / float64(connections)
+}
+
+func TestMemoryAtRestIsBounded(t *testing.T) {
+	if got := bytesAtRest(500, 200, HistogramsBoth); got > maxBytes {
+		t.Errorf("%.0f bytes per connection at rest, want at most %d", got, maxBytes)
+	}
+}
+
+// BenchmarkMemory reports bytes at rest per connection after 200 observations,
+// prober.Connection included.
+func BenchmarkMemory(b *testing.B) {
+	for _, kind := range []Histograms{HistogramsBoth, HistogramsNative, HistogramsClassic, HistogramsNone} {
+		b.Run(string(kind), func(b *testing.B) {
+			for b.Loop() {
+				b.ReportMetric(bytesAtRest(1000, 200, kind), "B/connection")
+			}
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
+
+// BenchmarkHistogramMemory is why there is a histogram of our own.
+func BenchmarkHistogramMemory(b *testing.B) {
+	const n = 1000
+	held := func(make func() any) float64 {
+		var before, after runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		all := [n]any{}
+		for i := range all {
+			all[i] = make()
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		runtime.KeepAlive(&all)
+		return float64(after.HeapAlloc-before.HeapAlloc) / n
+	}
+	random := rand.New(rand.NewPCG(7, 8))
+	sample := func() time.Duration {
+		return time.Duration(math.Exp(random.NormFloat64()*0.4) * float64(83*time.Millisecond))
+	}
+	b.Run("library", func(b *testing.B) {
+		for b.Loop() {
+			b.ReportMetric(held(func() any {
+				h := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "x", Buckets: probeBounds[:],
+					NativeHistogramBucketFactor: nativeFactor, NativeHistogramMaxBucketNumber: maxNativeBuckets,
+					NativeHistogramMaxExemplars: -1})
+				for range 200 {
+					h.Observe(sample().Seconds())
+				}
+				return h
+			}), "B/histogram")
+		}
+		b.ReportMetric(0, "ns/op")
+	})
+	b.Run("own", func(b *testing.B) {
+		for b.Loop() {
+			b.ReportMetric(held(func() any {
+				h := &durations{}
+				for range 200 {
+					h.observe(sample(), HistogramsBoth, probeBounds)
+				}
+				return h
+			}), "B/histogram")
+		}
+		b.ReportMetric(0, "ns/op")
+	})
+}
+
+// BenchmarkObserve is what one probe costs here.
+func BenchmarkObserve(b *testing.B) {
+	c := inbox("a")
+	m := collectorOf(HistogramsBoth, c)
+	for name, o := range map[string]prober.Outcome{"up": good(c), "refused": refused(c)} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				m.Observe(o)
+			}
+		})
+	}
+}
+
+// BenchmarkGather10000 is a scrape of 10,000 connections before it is encoded;
+// registry is the same with the checks that prometheus.Gatherers repeats.
+func BenchmarkGather10000(b *testing.B) {
+	for _, kind := range []Histograms{HistogramsBoth, HistogramsNone} {
+		m := fleet(10_000, 20, kind)
+		perSeries := float64(seriesOf(b, m))
+		for name, g := range map[string]prometheus.Gatherer{"own": m, "registry": prometheus.Gatherers{m}} {
+			b.Run(fmt.Sprintf("histograms=%s/merge=%s", kind, name), func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					if _, err := g.Gather(); err != nil {
+						b.Fatal(err)
+					}
+				}
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/perSeries, "ns/series")
+			})
+		}
+	}
+}
+
+// BenchmarkScrape10000 is a whole scrape of 10,000 connections through the
+// handler. A histogram counts as one series here, also where text has 15 lines.
+func BenchmarkScrape10000(b *testing.B) {
+	for _, kind := range []Histograms{HistogramsBoth, HistogramsNone} {
+		m := fleet(10_000, 20, kind)
+		handler := Handler(prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) { return m.Gather() }), nil)
+		perSeries := float64(seriesOf(b, m))
+		for _, format := range []struct{ name, accept string }{{"text", acceptText}, {"openmetrics", acceptOpenMetrics}, {"protobuf", acceptProtobuf}} {
+			for _, encoding := range []string{"identity", "gzip"} {
+				b.Run(fmt.Sprintf("histograms=%s/%s/%s", kind, format.name, encoding), func(b *testing.B) {
+					request := httptest.NewRequest(http.MethodGet, "/metrics", nil)
+					request.Header.Set("Accept", format.accept)
+					request.Header.Set("Accept-Encoding", encoding)
+					b.ReportAllocs()
+					var sent counted
+					for b.Loop() {
+						sent = counted{header: http.Header{}}
+						handler.ServeHTTP(&sent, request)
+					}
+					b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/perSeries, "ns/series")
+					b.ReportMetric(float64(sent.bytes)/1e6, "MB")
+				})
+			}
+		}
+	}
+}
+
+// counted is a response that is only counted.
+type counted struct {
+	header http.Header
+	bytes  int
+}
+
+func (c *counted) Header() http.Header         { return c.header }
+func (c *counted) WriteHeader(int)             {}
+func (c *counted) Write(b []byte) (int, error) { c.bytes += len(b); return len(b), nil }
+
+// A scrape that is read through gzip is whole.
+func TestGzipScrapeIsWhole(t *testing.T) {
+	request := httptest.NewRequest(http.MethodGet, "/metrics", nil)
+	request.Header.Set("Accept-Encoding", "gzip")
+	request.Header.Set("Accept", acceptText)
+	response := httptest.NewRecorder()
+	Handler(fleet(100, 1, HistogramsBoth), nil).ServeHTTP(response, request)
+	unpacked, err := gzip.NewReader(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(unpacked)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Header().Del("Content-Encoding")
+	response.Body.Reset()
+	response.Body.Write(text)
+	if got := parse(t, response); got["mailprobe_up connection-00099"] != 1 {
+		t.Error("the last connection is missing")
+	}
+}

@@ -1,0 +1,126 @@
+package metrics
+
+// This file holds the metrics of the exporter itself: few, so that an ordinary
+// registry serves.
+
+import (
+	"regexp"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/collectors/version"
+)
+
+// PoolStats is what the pool says about itself.
+type PoolStats struct {
+	InFlight int    // probes running now
+	Limit    int    // most that may run at once
+	Skipped  uint64 // starts skipped since the program started
+}
+
+// exporter is the registry of everything that is not about a connection.
+type exporter struct {
+	*prometheus.Registry
+	startDelay prometheus.Histogram
+	reloads    *reloads
+}
+
+// newExporter registers build, Go runtime, process, configuration and, if pool
+// is not nil, pool.
+func newExporter(kind Histograms, pool func() PoolStats) *exporter {
+	e := &exporter{
+		Registry:   prometheus.NewRegistry(),
+		startDelay: newStartDelay(kind),
+		reloads:    &reloads{},
+	}
+	e.MustRegister(
+		version.NewCollector("mailprobe"),
+		// Scheduling latency tells when the machine is too busy for the measured
+		// times to be the servers' own.
+		collectors.NewGoCollector(collectors.WithGoCollectorRuntimeMetrics(
+			collectors.GoRuntimeMetricsRule{Matcher: regexp.MustCompile(`^/sched/latencies:seconds$`)})),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		e.reloads,
+	)
+	if pool != nil {
+		e.MustRegister(e.startDelay, &poolMetrics{pool})
+	}
+	return e
+}
+
+// newStartDelay is the one histogram of the library's. It stays when histograms
+// are switched off, with classic buckets: there is only one, and without it
+// nobody sees that the schedule is not kept.
+func newStartDelay(kind Histograms) prometheus.Histogram {
+	f := &families[poolStartDelay]
+	opts := prometheus.HistogramOpts{Name: f.name, Help: f.help}
+	if kind != HistogramsNative {
+		opts.Buckets = []float64{0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60}
+	}
+	if kind.native() {
+		opts.NativeHistogramBucketFactor = nativeFactor
+		opts.NativeHistogramMaxBucketNumber = 2 * maxNativeBuckets
+		opts.NativeHistogramMaxExemplars = -1
+	}
+	return prometheus.NewHistogram(opts)
+}
+
+// describe makes the description of a family without labels.
+func describe(id familyID) *prometheus.Desc {
+	return prometheus.NewDesc(families[id].name, families[id].help, nil, nil)
+}
+
+// poolMetrics asks the pool once per scrape, so that its figures fit together.
+type poolMetrics struct{ stats func() PoolStats }
+
+// Describe implements prometheus.Collector.
+func (*poolMetrics) Describe(descs chan<- *prometheus.Desc) {
+	descs <- describe(poolInFlight)
+	descs <- describe(poolLimit)
+	descs <- describe(poolSkipped)
+}
+
+// Collect implements prometheus.Collector.
+func (p *poolMetrics) Collect(metrics chan<- prometheus.Metric) {
+	stats := p.stats()
+	metrics <- prometheus.MustNewConstMetric(describe(poolInFlight), prometheus.GaugeValue, float64(stats.InFlight))
+	metrics <- prometheus.MustNewConstMetric(describe(poolLimit), prometheus.GaugeValue, float64(stats.Limit))
+	metrics <- prometheus.MustNewConstMetric(describe(poolSkipped), prometheus.CounterValue, float64(stats.Skipped))
+}
+
+// reloads remembers how loading the configuration went.
+type reloads struct {
+	mu      sync.Mutex
+	known   bool
+	ok      bool
+	success time.Time // of the last good one; zero: none yet
+}
+
+func (r *reloads) record(ok bool, at time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.known, r.ok = true, ok
+	if ok {
+		r.success = at
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (*reloads) Describe(descs chan<- *prometheus.Desc) {
+	descs <- describe(reloadSuccessful)
+	descs <- describe(reloadSuccess)
+}
+
+// Collect implements prometheus.Collector.
+func (r *reloads) Collect(metrics chan<- prometheus.Metric) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.known {
+		metrics <- prometheus.MustNewConstMetric(describe(reloadSuccessful), prometheus.GaugeValue, truth(reloadSuccessful, r.ok).value)
+	}
+	if !r.success.IsZero() {
+		metrics <- prometheus.MustNewConstMetric(describe(reloadSuccess), prometheus.GaugeValue, seconds(r.success))
+	}
+}

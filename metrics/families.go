@@ -1,0 +1,214 @@
+// Package metrics turns outcomes into Prometheus metrics. It is the only
+// package that names one.
+//
+// Collector holds the state of all connections and is a prometheus.Gatherer;
+// One shows a single outcome, for /probe; Handler serves either.
+package metrics
+
+// This file is the only one that holds names, types, labels and help texts.
+
+import (
+	"slices"
+	"strings"
+
+	dto "github.com/prometheus/client_model/go"
+)
+
+// familyID is the index of a metric in families.
+type familyID uint8
+
+const (
+	up familyID = iota
+	authSuccess
+	mailboxSuccess
+	effectivePort
+	phaseDuration
+	lastProbeDuration
+	probeDuration
+	handshakeDuration
+	failureInfo
+	probesTotal
+	probeFailures
+	quitFailures
+	lastProbe
+	lastSuccess
+	tlsInfo
+	certificateVerified
+	certificateNotAfter
+	certificateInfo
+	mailboxMessages
+	authHeld
+	authNextAttempt
+	authAttempts
+	authRejections
+	interval
+	timeout
+	connectionInfo
+	poolInFlight
+	poolLimit
+	poolStartDelay
+	poolSkipped
+	reloadSuccessful
+	reloadSuccess
+	buildInfo
+	familyCount
+)
+
+// family describes one metric. labels are those beyond every connection's own.
+type family struct {
+	name   string
+	kind   dto.MetricType
+	global bool // about the exporter: carries no connection's labels
+	labels []string
+	help   string
+}
+
+const (
+	gauge     = dto.MetricType_GAUGE
+	counter   = dto.MetricType_COUNTER
+	histogram = dto.MetricType_HISTOGRAM
+)
+
+// families is the one table of names, in the order in which people read them.
+// Nobody writes to it.
+var families = [familyCount]family{
+	up: {name: "mailprobe_up", kind: gauge,
+		help: "Whether the last probe reached the end of its plan (1) or not (0)."},
+	authSuccess: {name: "mailprobe_auth_success", kind: gauge,
+		help: "Whether the last probe's login was accepted (1) or not (0: refused, broken off before a verdict, or withheld); absent if none was tried."},
+	mailboxSuccess: {name: "mailprobe_mailbox_success", kind: gauge,
+		help: "Whether the last probe opened the mailbox or had its sender accepted (1) or not (0); absent if it did not try."},
+	effectivePort: {name: "mailprobe_effective_port", kind: gauge,
+		help: "TCP port dialled by the last probe; absent if it never got that far."},
+	phaseDuration: {name: "mailprobe_phase_duration_seconds", kind: gauge, labels: []string{"phase"},
+		help: "Time the last probe spent in a phase, in seconds; only phases it entered."},
+	lastProbeDuration: {name: "mailprobe_last_probe_duration_seconds", kind: gauge,
+		help: "Time of the last probe as a whole, in seconds."},
+	probeDuration: {name: "mailprobe_probe_duration_seconds", kind: histogram,
+		help: "Time of whole probes, in seconds, good and bad ones; not those held back before their first phase."},
+	handshakeDuration: {name: "mailprobe_tls_handshake_duration_seconds", kind: histogram,
+		help: "Time of completed TLS handshakes, in seconds, implicit and after STARTTLS."},
+	failureInfo: {name: "mailprobe_failure_info", kind: gauge, labels: []string{"phase", "reason"},
+		help: "Constant 1 while the last probe failed: the phase it failed in and why."},
+	probesTotal: {name: "mailprobe_probes_total", kind: counter,
+		help: "Probes made."},
+	probeFailures: {name: "mailprobe_probe_failures_total", kind: counter, labels: []string{"reason"},
+		help: "Probes that failed, by reason; a reason appears once seen."},
+	quitFailures: {name: "mailprobe_quit_failures_total", kind: counter, labels: []string{"reason"},
+		help: "Goodbyes that went wrong, by reason; they make no probe fail. A reason appears once seen."},
+	lastProbe: {name: "mailprobe_last_probe_timestamp_seconds", kind: gauge,
+		help: "When the last probe ended, in seconds since the epoch."},
+	lastSuccess: {name: "mailprobe_last_success_timestamp_seconds", kind: gauge,
+		help: "When the last successful probe ended, in seconds since the epoch; absent before the first."},
+	tlsInfo: {name: "mailprobe_tls_info", kind: gauge, labels: []string{"version", "cipher"},
+		help: "Constant 1: TLS version and cipher suite of the last probe; absent without a completed handshake."},
+	certificateVerified: {name: "mailprobe_tls_certificate_verified", kind: gauge,
+		help: "Whether the certificate presented to the last probe was verified and right (1) or not (0)."},
+	certificateNotAfter: {name: "mailprobe_tls_certificate_not_after_timestamp_seconds", kind: gauge,
+		help: "Earliest expiry of the certificates presented to the last probe, in seconds since the epoch, also when they were not trusted."},
+	certificateInfo: {name: "mailprobe_tls_certificate_info", kind: gauge, labels: []string{"fingerprint_sha256"},
+		help: "Constant 1: SHA-256 fingerprint of the server's own certificate, in lower-case hexadecimal."},
+	mailboxMessages: {name: "mailprobe_mailbox_messages", kind: gauge,
+		help: "Messages in the mailbox as the last probe saw it (IMAP EXISTS, POP3 STAT)."},
+	authHeld: {name: "mailprobe_auth_held", kind: gauge,
+		help: "Whether logins are withheld (1) because one was refused, so that the account is not locked; only with a login configured."},
+	authNextAttempt: {name: "mailprobe_auth_next_attempt_timestamp_seconds", kind: gauge,
+		help: "When the next login is allowed, in seconds since the epoch; only while logins are withheld."},
+	authAttempts: {name: "mailprobe_auth_attempts_total", kind: counter,
+		help: "Logins sent to the server."},
+	authRejections: {name: "mailprobe_auth_rejections_total", kind: counter,
+		help: "Logins definitively refused by the server."},
+	interval: {name: "mailprobe_interval_seconds", kind: gauge,
+		help: "Configured time from the start of one probe to the start of the next, in seconds."},
+	timeout: {name: "mailprobe_timeout_seconds", kind: gauge,
+		help: "Configured time a whole probe may take, in seconds."},
+	connectionInfo: {name: "mailprobe_connection_info", kind: gauge,
+		labels: []string{"host", "encryption", "auth", "shared_mailbox_access", "ip_protocol"},
+		help:   "Constant 1: what is configured for the connection."},
+	poolInFlight: {name: "mailprobe_pool_in_flight", kind: gauge, global: true,
+		help: "Probes running now."},
+	poolLimit: {name: "mailprobe_pool_limit", kind: gauge, global: true,
+		help: "Most probes that may run at once."},
+	poolStartDelay: {name: "mailprobe_pool_start_delay_seconds", kind: histogram, global: true,
+		help: "How much later than scheduled probes started, in seconds."},
+	poolSkipped: {name: "mailprobe_pool_skipped_total", kind: counter, global: true,
+		help: "Scheduled starts that were skipped because the previous probe or the queue took too long."},
+	reloadSuccessful: {name: "mailprobe_config_last_reload_successful", kind: gauge, global: true,
+		help: "Whether the last attempt to load the configuration succeeded (1) or not (0)."},
+	reloadSuccess: {name: "mailprobe_config_last_reload_success_timestamp_seconds", kind: gauge, global: true,
+		help: "When the configuration was last loaded successfully, in seconds since the epoch."},
+	buildInfo: {name: "mailprobe_build_info", kind: gauge, global: true,
+		labels: []string{"version", "revision", "branch", "goversion", "goos", "goarch", "tags"},
+		help:   "Constant 1: what this program was built from and with."},
+}
+
+// Row is one metric as the documentation shows it.
+type Row struct {
+	Name   string
+	Type   string   // gauge, counter or histogram
+	Labels []string // all but the connection's own `labels`
+	Help   string   // one or two sentences, with the unit
+}
+
+// connectionLabels are carried by every metric of a connection.
+var connectionLabels = []string{"connection", "protocol"}
+
+// Table lists every metric of the exporter's own, in reading order. The
+// standard go_ and process_ metrics are not in it.
+func Table() []Row {
+	rows := make([]Row, 0, len(families))
+	for _, f := range families {
+		row := Row{Name: f.name, Type: strings.ToLower(f.kind.String()), Help: f.help}
+		if !f.global {
+			row.Labels = slices.Clone(connectionLabels)
+		}
+		row.Labels = append(row.Labels, f.labels...)
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+// Markdown renders rows as a table for README.md and docs/metrics.md. The
+// labels that every metric of a connection carries are left out.
+func Markdown(rows []Row) string {
+	var b strings.Builder
+	b.WriteString("| metric | type | further labels | meaning |\n|---|---|---|---|\n")
+	for _, row := range rows {
+		further := slices.DeleteFunc(slices.Clone(row.Labels), func(label string) bool {
+			return slices.Contains(connectionLabels, label)
+		})
+		for i := range further {
+			further[i] = "`" + further[i] + "`"
+		}
+		help := strings.ReplaceAll(row.Help, "|", `\|`)
+		b.WriteString("| `" + row.Name + "` | " + row.Type + " | " + strings.Join(further, ", ") + " | " + help + " |\n")
+	}
+	return b.String()
+}
+
+// ReservedLabels lists, sorted, the label names that a connection's own
+// `labels` must not use: those of the metrics, and le and quantile, which the
+// exposition format keeps for itself.
+func ReservedLabels() []string {
+	reserved := append([]string{"le", "quantile"}, connectionLabels...)
+	for _, f := range families {
+		if !f.global {
+			reserved = append(reserved, f.labels...)
+		}
+	}
+	slices.Sort(reserved)
+	return slices.Compact(reserved)
+}
+
+// byName lists all families in the order of their names, which is the order a
+// Gatherer owes.
+func byName() []familyID {
+	ids := make([]familyID, familyCount)
+	for i := range ids {
+		ids[i] = familyID(i)
+	}
+	slices.SortFunc(ids, func(a, b familyID) int {
+		return strings.Compare(families[a].name, families[b].name)
+	})
+	return ids
+}

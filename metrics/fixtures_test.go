@@ -1,0 +1,179 @@
+package metrics
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"go.uber.org/goleak"
+
+	"mailprobe/prober"
+)
+
+var update = flag.Bool("update", false, "write golden files and docs/metrics.md")
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// noon is when the probes of the stories start.
+var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+
+// inbox is an IMAP connection over TLS with a login.
+func inbox(name string, labels ...prober.Label) *prober.Connection {
+	return &prober.Connection{
+		Name: name, Protocol: prober.IMAP, Encryption: prober.ImplicitTLS, Host: "mail.example.org",
+		Username: "user@example.org", Auth: prober.AuthAuto, CheckMailbox: true, Mailbox: "INBOX",
+		SharedMailboxAccess: prober.SharedAuto, Interval: time.Minute, Timeout: 30 * time.Second,
+		IPProtocol: prober.AnyIP, Labels: labels,
+	}
+}
+
+const fingerprint = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+
+// good is the outcome of a probe in which everything went well.
+func good(c *prober.Connection) prober.Outcome {
+	return prober.Outcome{
+		Connection: c, Start: noon, End: noon.Add(83 * time.Millisecond), Port: c.EffectivePort(),
+		Phases: []prober.PhaseTime{
+			{Phase: prober.PhaseResolve, Duration: 2 * time.Millisecond},
+			{Phase: prober.PhaseConnect, Duration: 11 * time.Millisecond},
+			{Phase: prober.PhaseTLS, Duration: 24 * time.Millisecond},
+			{Phase: prober.PhaseGreeting, Duration: time.Millisecond},
+			{Phase: prober.PhaseHello, Duration: 11 * time.Millisecond},
+			{Phase: prober.PhaseAuth, Duration: 12 * time.Millisecond},
+			{Phase: prober.PhaseMailbox, Duration: 12 * time.Millisecond},
+			{Phase: prober.PhaseQuit, Duration: 10 * time.Millisecond},
+		},
+		TLS: &prober.TLSFacts{
+			Version: "TLS 1.3", Cipher: "TLS_AES_128_GCM_SHA256", Verified: true, Handshake: 24 * time.Millisecond,
+			NotAfter: noon.AddDate(0, 0, 60), FingerprintSHA256: fingerprint,
+		},
+		Auth:    prober.AuthFacts{Mechanism: prober.AuthPlain, Sent: true, Accepted: true},
+		Mailbox: prober.MailboxFacts{Tried: true, OK: true, Counted: true, Messages: 17},
+	}
+}
+
+// refused is the outcome of a login that the server rejected.
+func refused(c *prober.Connection) prober.Outcome {
+	o := good(c)
+	o.Phases = slices.Concat(o.Phases[:6], o.Phases[7:])
+	o.Failure = &prober.Failure{Phase: prober.PhaseAuth, Reason: prober.AuthRejected, Text: "NO [AUTHENTICATIONFAILED] wrong"}
+	o.Auth = prober.AuthFacts{Mechanism: prober.AuthPlain, Sent: true, Rejected: true}
+	o.Mailbox = prober.MailboxFacts{}
+	return o
+}
+
+// later is the same outcome, seen d later.
+func later(o prober.Outcome, d time.Duration) prober.Outcome {
+	o.Start, o.End = o.Start.Add(d), o.End.Add(d)
+	return o
+}
+
+// collectorOf is a collector that knows the connections.
+func collectorOf(kind Histograms, connections ...*prober.Connection) *Collector {
+	c := NewCollector(Options{Histograms: kind})
+	c.SetConnections(connections)
+	return c
+}
+
+// connectionFamilies are the names of the metrics about connections.
+func connectionFamilies() []string {
+	var names []string
+	for _, f := range families {
+		if !f.global {
+			names = append(names, f.name)
+		}
+	}
+	return names
+}
+
+// golden compares the metrics about connections with testdata/name.prom.
+func golden(t *testing.T, g prometheus.Gatherer, name string) {
+	t.Helper()
+	file := filepath.Join("testdata", name+".prom")
+	g = prometheus.Gatherers{g} // sorts the series as the comparison wants them
+	if *update {
+		var text bytes.Buffer
+		for _, family := range gather(t, g) {
+			if slices.Contains(connectionFamilies(), family.GetName()) {
+				if _, err := expfmt.MetricFamilyToText(&text, family); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if err := os.WriteFile(file, text.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := testutil.GatherAndCompare(g, bytes.NewReader(want), connectionFamilies()...); err != nil {
+		t.Errorf("%s: %v", file, err)
+	}
+}
+
+func gather(t testing.TB, g prometheus.Gatherer) []*dto.MetricFamily {
+	t.Helper()
+	found, err := g.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// value finds the one series of a name that has all the labels, given as name,
+// value, name, value. It reports false when there is none.
+func value(t testing.TB, g prometheus.Gatherer, name string, labels ...string) (float64, bool) {
+	t.Helper()
+	for _, family := range gather(t, g) {
+		if family.GetName() != name {
+			continue
+		}
+		for _, m := range family.Metric {
+			if !hasLabels(m, labels) {
+				continue
+			}
+			switch family.GetType() {
+			case dto.MetricType_COUNTER:
+				return m.Counter.GetValue(), true
+			case dto.MetricType_HISTOGRAM:
+				return float64(m.Histogram.GetSampleCount()), true
+			default:
+				return m.Gauge.GetValue(), true
+			}
+		}
+	}
+	return 0, false
+}
+
+func hasLabels(m *dto.Metric, labels []string) bool {
+	for i := 0; i+1 < len(labels); i += 2 {
+		if !slices.ContainsFunc(m.Label, func(p *dto.LabelPair) bool {
+			return p.GetName() == labels[i] && p.GetValue() == labels[i+1]
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
+// seriesOf counts the series about connections.
+func seriesOf(t testing.TB, g prometheus.Gatherer) int {
+	t.Helper()
+	n := 0
+	for _, family := range gather(t, g) {
+		if slices.Contains(connectionFamilies(), family.GetName()) {
+			n += len(family.Metric)
+		}
+	}
+	return n
+}

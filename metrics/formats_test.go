@@ -1,0 +1,438 @@
+package metrics
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+
+	"mailprobe/prober"
+)
+
+// adaptor shows a Gatherer to a registry, which then checks everything that a
+// Gatherer of our own has to get right without it.
+type adaptor struct {
+	gatherer prometheus.Gatherer
+	own      []string // label names of every connection; nil: they differ, undescribed
+}
+
+func (a adaptor) Describe(descs chan<- *prometheus.Desc) {
+	if a.own == nil {
+		return
+	}
+	for _, f := range families {
+		if !f.global {
+			descs <- prometheus.NewDesc(f.name, f.help, slices.Concat(a.own, f.labels), nil)
+		}
+	}
+}
+
+func (a adaptor) Collect(metrics chan<- prometheus.Metric) {
+	found, err := a.gatherer.Gather()
+	if err != nil {
+		panic(err)
+	}
+	for _, family := range found {
+		if !slices.Contains(connectionFamilies(), family.GetName()) {
+			continue
+		}
+		for _, m := range family.Metric {
+			var names []string
+			for _, pair := range m.Label {
+				names = append(names, pair.GetName())
+			}
+			metrics <- finished{prometheus.NewDesc(family.GetName(), family.GetHelp(), names, nil), m}
+		}
+	}
+}
+
+type finished struct {
+	desc   *prometheus.Desc
+	metric *dto.Metric
+}
+
+func (f finished) Desc() *prometheus.Desc { return f.desc }
+func (f finished) Write(m *dto.Metric) error {
+	m.Label, m.Gauge, m.Counter, m.Histogram = f.metric.Label, f.metric.Gauge, f.metric.Counter, f.metric.Histogram
+	return nil
+}
+
+// pedantic gives what a pedantic registry objects to.
+func pedantic(g prometheus.Gatherer, own ...string) error {
+	registry := prometheus.NewPedanticRegistry()
+	if err := registry.Register(adaptor{g, own}); err != nil {
+		return err
+	}
+	_, err := registry.Gather()
+	return err
+}
+
+// everything is a collector in which every metric has a series.
+func everything(t testing.TB, kind Histograms) *Collector {
+	t.Helper()
+	a, b := inbox("a", prober.Label{Name: "team", Value: "x"}), inbox("b", prober.Label{Name: "team", Value: "y"})
+	m := NewCollector(Options{Histograms: kind, Pool: func() PoolStats { return PoolStats{Limit: 1} }})
+	m.SetConnections([]*prober.Connection{b, a})
+	m.ConfigReloaded(true, noon)
+	m.Observe(good(a))
+	held := refused(b)
+	held.Auth = prober.AuthFacts{Held: true, NextAttempt: noon.Add(time.Hour)}
+	held.Goodbye = prober.Reset
+	m.Observe(held)
+	return m
+}
+
+func TestGatherPassesThePedanticRegistry(t *testing.T) {
+	if err := pedantic(everything(t, HistogramsBoth), "connection", "protocol", "team"); err != nil {
+		t.Error(err)
+	}
+	c, d := inbox("with", prober.Label{Name: "a_first", Value: "1"}, prober.Label{Name: "z_last", Value: "2"}), inbox("without")
+	m := collectorOf(HistogramsBoth, c, d)
+	m.Observe(refused(c))
+	m.Observe(good(d))
+	if err := pedantic(m); err != nil {
+		t.Error(err)
+	}
+	if err := pedantic(One(good(c))); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestGatherIsSortedAndLintFree(t *testing.T) {
+	m := everything(t, HistogramsBoth)
+	var names []string
+	for _, family := range gather(t, m) {
+		names = append(names, family.GetName())
+		for _, metric := range family.Metric {
+			if !slices.IsSortedFunc(metric.Label, compareNames) {
+				t.Errorf("%s: labels not sorted: %v", family.GetName(), metric.Label)
+			}
+		}
+	}
+	if !slices.IsSorted(names) {
+		t.Errorf("families not sorted: %v", names)
+	}
+	problems, err := testutil.GatherAndLint(m)
+	if err != nil || len(problems) > 0 {
+		t.Errorf("promlint: %v %v", problems, err)
+	}
+	// prometheus.Gatherers repeats the registry's checks over everything.
+	if _, err := (prometheus.Gatherers{m}).Gather(); err != nil {
+		t.Error(err)
+	}
+}
+
+// The table is what documentation, boards and rules are written from.
+func TestTableIsWhatIsExposed(t *testing.T) {
+	exposed := map[string]*dto.MetricFamily{}
+	for _, family := range gather(t, everything(t, HistogramsBoth)) {
+		exposed[family.GetName()] = family
+	}
+	for _, row := range Table() {
+		family := exposed[row.Name]
+		if family == nil {
+			t.Errorf("%s is in the table but never exposed", row.Name)
+			continue
+		}
+		if got := strings.ToLower(family.GetType().String()); got != row.Type {
+			t.Errorf("%s is a %s, the table says %s", row.Name, got, row.Type)
+		}
+		if row.Name != families[buildInfo].name && family.GetHelp() != row.Help { // its help is the library's
+			t.Errorf("%s: help %q, the table says %q", row.Name, family.GetHelp(), row.Help)
+		}
+		var names []string
+		for _, pair := range family.Metric[0].Label {
+			if pair.GetName() != "team" {
+				names = append(names, pair.GetName())
+			}
+		}
+		slices.Sort(row.Labels)
+		if !slices.Equal(names, row.Labels) {
+			t.Errorf("%s has labels %v, the table says %v", row.Name, names, row.Labels)
+		}
+		delete(exposed, row.Name)
+	}
+	for name := range exposed {
+		if strings.HasPrefix(name, "mailprobe_") {
+			t.Errorf("%s is exposed but not in the table", name)
+		}
+	}
+}
+
+func TestDocumentationIsTheTable(t *testing.T) {
+	const file = "../docs/metrics.md"
+	const head = `# Metrics
+
+Every metric about a connection carries the labels ` + "`connection` and `protocol`" + ` and the connection's own
+` + "`labels`" + `. What was not learned is absent, neither 0 nor NaN: a connection never probed yet has only its
+` + "`_info`, `_interval_` and `_timeout_`" + ` series. What a server says is never a label. The standard ` + "`go_` and `process_`" + `
+metrics come on top. ` + "`/probe`" + ` shows the gauges of one connection; counters and histograms are on ` + "`/metrics`" + ` only.
+
+Durations of probes and TLS handshakes are histograms with classic and native buckets (` + "`metrics.histograms`" + `).
+Prometheus gets native ones when it scrapes with protobuf and ` + "`scrape_native_histograms: true`" + `.
+
+This page is written by ` + "`go test ./metrics -update`" + `.
+
+`
+	want := head + Markdown(Table())
+	if *update {
+		if err := os.MkdirAll("../docs", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != want {
+		t.Errorf("%s is not what the code says: run go test ./metrics -update", file)
+	}
+}
+
+const (
+	acceptText        = "text/plain;version=0.0.4"
+	acceptOpenMetrics = "application/openmetrics-text;version=1.0.0"
+	acceptProtobuf    = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"
+)
+
+func scrape(t testing.TB, h http.Handler, accept string) *httptest.ResponseRecorder {
+	t.Helper()
+	request := httptest.NewRequest(http.MethodGet, "/metrics", nil)
+	request.Header.Set("Accept", accept)
+	response := httptest.NewRecorder()
+	h.ServeHTTP(response, request)
+	if response.Code != http.StatusOK {
+		t.Fatalf("%s: status %d: %s", accept, response.Code, response.Body)
+	}
+	return response
+}
+
+func TestAllFormatsSayTheSame(t *testing.T) {
+	handler := Handler(everything(t, HistogramsBoth), nil)
+	want := map[string]float64{ // series without counterpart of another type, by name and connection
+		"mailprobe_up a": 1, "mailprobe_up b": 0, "mailprobe_probes_total a": 1,
+		"mailprobe_last_probe_timestamp_seconds a": seconds(good(inbox("a")).End), "mailprobe_auth_held b": 1,
+	}
+	for _, accept := range []string{acceptText, acceptOpenMetrics, acceptProtobuf} {
+		response := scrape(t, handler, accept)
+		got := parse(t, response)
+		for key, value := range want {
+			if got[key] != value {
+				t.Errorf("%s: %s is %v, want %v", accept, key, got[key], value)
+			}
+		}
+		mediaType, _, _ := strings.Cut(accept, ";")
+		if contentType := response.Header().Get("Content-Type"); !strings.HasPrefix(contentType, mediaType) {
+			t.Errorf("asked for %s, got %s", accept, contentType)
+		}
+		native := got["native"] > 0
+		if wantNative := accept == acceptProtobuf; native != wantNative {
+			t.Errorf("%s: native buckets %v, want %v", accept, native, wantNative)
+		}
+		if got["classic"] == 0 {
+			t.Errorf("%s: no classic buckets", accept)
+		}
+	}
+}
+
+// parse reads an exposition back with the library's own parsers. OpenMetrics
+// text is close enough to the older format to be read by its parser.
+func parse(t testing.TB, response *httptest.ResponseRecorder) map[string]float64 {
+	t.Helper()
+	format := expfmt.ResponseFormat(response.Header())
+	if openMetrics := strings.HasPrefix(response.Header().Get("Content-Type"), "application/openmetrics-text"); openMetrics {
+		if !bytes.HasSuffix(response.Body.Bytes(), []byte("# EOF\n")) {
+			t.Error("OpenMetrics does not end with # EOF")
+		}
+		format = expfmt.NewFormat(expfmt.TypeTextPlain)
+		// Without its _total the counter go_memstats_alloc_bytes is named as the
+		// gauge beside it; the library's, and only the old parser minds.
+		text := regexp.MustCompile(`(?m)^# (HELP|TYPE) go_.*\n`).ReplaceAll(response.Body.Bytes(), nil)
+		response.Body = bytes.NewBuffer(text)
+	}
+	values := map[string]float64{}
+	decoder := expfmt.NewDecoder(bufio.NewReader(response.Body), format)
+	for {
+		var family dto.MetricFamily
+		if err := decoder.Decode(&family); errors.Is(err, io.EOF) {
+			return values
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range family.Metric {
+			key := family.GetName()
+			for _, pair := range m.Label {
+				if pair.GetName() == "connection" {
+					key += " " + pair.GetValue()
+				}
+			}
+			values[key] = m.GetGauge().GetValue() + m.GetCounter().GetValue() + m.GetUntyped().GetValue()
+			values["classic"] += float64(len(m.GetHistogram().GetBucket()))
+			values["native"] += float64(len(m.GetHistogram().GetPositiveDelta()))
+		}
+	}
+}
+
+func TestHandlerRefusesTheFortyFirstScrape(t *testing.T) {
+	entered, leave := make(chan struct{}), make(chan struct{})
+	handler := Handler(prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) {
+		entered <- struct{}{}
+		<-leave
+		return nil, nil
+	}), nil)
+	var wg sync.WaitGroup
+	for range maxScrapes {
+		wg.Go(func() { scrape(t, handler, acceptText) })
+		<-entered
+	}
+	response := httptest.NewRecorder()
+	handler.ServeHTTP(response, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	if response.Code != http.StatusServiceUnavailable {
+		t.Errorf("scrape number 41: status %d, want 503", response.Code)
+	}
+	close(leave)
+	wg.Wait()
+}
+
+func TestHandlerCompressesOnlyWithGzipAndOnlyWhenAsked(t *testing.T) {
+	handler := Handler(everything(t, HistogramsBoth), nil)
+	for accept, want := range map[string]string{"": "", "zstd": "", "gzip": "gzip", "zstd, gzip": "gzip"} {
+		request := httptest.NewRequest(http.MethodGet, "/metrics", nil)
+		request.Header.Set("Accept-Encoding", accept)
+		response := httptest.NewRecorder()
+		handler.ServeHTTP(response, request)
+		if got := response.Header().Get("Content-Encoding"); got != want {
+			t.Errorf("Accept-Encoding %q: answered with %q, want %q", accept, got, want)
+		}
+	}
+}
+
+// Whatever servers say, the number of series stays what the closed sets allow.
+func TestServerTextNeverBecomesALabel(t *testing.T) {
+	c := inbox("a")
+	m := collectorOf(HistogramsBoth, c)
+	reasons := []prober.Reason{prober.Closed, prober.Timeout, prober.AuthRejected, prober.ProtocolMalformed}
+	random := rand.New(rand.NewPCG(1, 2))
+	text := func() string {
+		raw := make([]byte, 1+random.IntN(40))
+		for i := range raw {
+			raw[i] = byte(random.IntN(256))
+		}
+		return string(raw)
+	}
+	hostile := func(reason prober.Reason) prober.Outcome {
+		o := refused(c)
+		o.End = o.Start.Add(time.Duration(random.Int64N(int64(time.Minute))))
+		o.Failure = &prober.Failure{Phase: prober.PhaseAuth, Reason: reason, Text: text(), Hint: text()}
+		facts := *o.TLS
+		facts.FingerprintSHA256 = fmt.Sprintf("%064x", random.Uint64())
+		facts.Handshake = time.Duration(random.Int64N(int64(time.Minute)))
+		facts.Chain = []prober.CertificateFacts{{Subject: text(), Issuer: text(), DNSNames: []string{text()}}}
+		o.TLS, o.Address = &facts, text()
+		o.Mailbox = prober.MailboxFacts{Tried: true, Counted: true, Messages: random.Uint64()}
+		o.Transcript = []prober.Line{{From: prober.Server, Text: text()}}
+		return o
+	}
+	for _, reason := range reasons {
+		m.Observe(hostile(reason))
+	}
+	want := seriesOf(t, m)
+	for range 100_000 {
+		m.Observe(hostile(reasons[random.IntN(len(reasons))]))
+	}
+	if got := seriesOf(t, m); got != want {
+		t.Errorf("%d series after 100,000 hostile outcomes, want %d as after the first %d", got, want, len(reasons))
+	}
+	if n := len(m.roster.Load().byName["a"].probeTimes.native); n > maxNativeBuckets {
+		t.Errorf("%d native buckets, want at most %d", n, maxNativeBuckets)
+	}
+	if n := len(m.words.pairs); n > 40 {
+		t.Errorf("%d shared words: something that is no word was shared", n)
+	}
+	if err := pedantic(m); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestHostileConfigurationKeepsTheScrapeValid(t *testing.T) {
+	c := inbox("\xff\xfe broken \"name\"\n",
+		prober.Label{Name: "connection", Value: "stolen"}, prober.Label{Name: "le", Value: "1"},
+		prober.Label{Name: "team", Value: "\x80"}, prober.Label{Name: "team", Value: "twice"})
+	m := collectorOf(HistogramsBoth, c, inbox("other"), inbox("other"))
+	m.Observe(refused(c))
+	if err := pedantic(m); err != nil {
+		t.Error(err)
+	}
+	for _, accept := range []string{acceptText, acceptOpenMetrics, acceptProtobuf} {
+		parse(t, scrape(t, Handler(m, nil), accept))
+	}
+	if !model.LabelValue(*m.roster.Load().sorted[0].own[0].Value).IsValid() {
+		t.Error("label value is not valid")
+	}
+}
+
+// Run with -race: outcomes, scrapes in every format and reloads at once.
+func TestObserveGatherAndReloadAtOnce(t *testing.T) {
+	const connections, rounds = 30, 60
+	names := func(label string) []*prober.Connection {
+		var list []*prober.Connection
+		for i := range connections {
+			list = append(list, inbox(fmt.Sprintf("c%02d", i), prober.Label{Name: "run", Value: label}))
+		}
+		return list
+	}
+	m := collectorOf(HistogramsBoth, names("0")...)
+	handler := Handler(m, nil)
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range rounds {
+				for _, c := range names("x") {
+					m.Observe(good(c))
+					m.Observe(refused(c))
+				}
+			}
+		})
+	}
+	for _, accept := range []string{acceptText, acceptOpenMetrics, acceptProtobuf, acceptProtobuf} {
+		wg.Go(func() {
+			for range rounds {
+				scrape(t, handler, accept)
+			}
+		})
+	}
+	wg.Go(func() {
+		for i := range rounds {
+			m.SetConnections(names(fmt.Sprint(i)))
+		}
+	})
+	wg.Wait()
+	for i := range connections {
+		if got, _ := value(t, m, "mailprobe_probes_total", "connection", fmt.Sprintf("c%02d", i)); got != 4*rounds*2 {
+			t.Errorf("connection %d: %v probes counted, want %d", i, got, 4*rounds*2)
+		}
+	}
+	if err := pedantic(m); err != nil {
+		t.Error(err)
+	}
+}
