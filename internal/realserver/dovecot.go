@@ -1,0 +1,187 @@
+package realserver
+
+import (
+	_ "embed"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"text/template"
+)
+
+// The users of every server here. Their passwords are all different, so that a
+// mixed-up one cannot pass.
+const (
+	Alice    = "alice@example.test"    // an ordinary user; no right on Helpdesk
+	Bob      = "bob@example.test"      // may read Helpdesk's INBOX and send in its name
+	Carol    = "carol@example.test"    // sees that Helpdesk's INBOX exists, may not open it
+	Helpdesk = "helpdesk@example.test" // the shared mailbox
+	NoIMAP   = "noimap@example.test"   // may not use IMAP
+	NoPOP3   = "nopop3@example.test"   // may not use POP3
+)
+
+// Password is a user's password; users have none other.
+func Password(user string) string {
+	name, _, _ := strings.Cut(user, "@")
+	return "pw-of-" + name
+}
+
+// AllMechanisms is every SASL mechanism that Dovecot 2.3 has of ours.
+const AllMechanisms = "plain login cram-md5 scram-sha-1 scram-sha-256 oauthbearer xoauth2"
+
+// Options says how a Dovecot differs from the usual one. The zero value is a
+// valid server with an ECDSA certificate that takes passwords over TLS only.
+type Options struct {
+	Authority     *Authority // who signs the certificate; nil: one of its own
+	Leaf          Leaf       // the kind of certificate
+	NoTLS         bool       // no STARTTLS, no TLS; its IMAPS and POP3S speak in clear
+	PlaintextAuth bool       // passwords are taken in clear, too
+	Mechanisms    string     // SASL mechanisms; empty: AllMechanisms
+	Clients       *Authority // whose client certificates EXTERNAL accepts; nil: no EXTERNAL
+	MaxPerUser    int        // connections of one user at once; 0: 50
+}
+
+// Dovecot is a running private Dovecot.
+type Dovecot struct {
+	Authority *Authority
+
+	IMAP, IMAPS, POP3, POP3S int // ports on Host
+	SASL                     int // the port where Postfix asks
+
+	Tokens *Tokens // which OAuth2 access tokens are good, and whose they are
+
+	dir     string
+	logFile string
+}
+
+//go:embed config/dovecot.conf.tmpl
+var dovecotConfig string
+
+var dovecotTemplate = template.Must(template.New("dovecot").Parse(dovecotConfig))
+
+// dovecotSettings is what the template reads.
+type dovecotSettings struct {
+	Dir, LogFile, Host             string
+	NoTLS, PlaintextAuth           bool
+	ClientAuthority                bool
+	Mechanisms                     string
+	MaxPerUser                     int
+	IMAP, IMAPS, POP3, POP3S, SASL int
+}
+
+// StartDovecot runs a private Dovecot until the test ends.
+func StartDovecot(t testing.TB, options Options) *Dovecot {
+	t.Helper()
+	Need(t, "dovecot")
+	d := &Dovecot{Authority: options.Authority, dir: folder(t, "dc")}
+	if d.Authority == nil {
+		d.Authority = NewAuthority(t, "mailprobe test CA")
+	}
+	d.logFile = filepath.Join(d.dir, "log")
+	d.Tokens = newTokens(t)
+	d.writeAccounts(t)
+	d.writeCertificates(t, options)
+	start(t, "dovecot", d.logFile, 5, func(ports []int) (*process, error) {
+		d.IMAP, d.IMAPS, d.POP3, d.POP3S, d.SASL = ports[0], ports[1], ports[2], ports[3], ports[4]
+		config := write(t, d.dir, "dovecot.conf", d.config(t, options), 0o644)
+		return run("/usr/sbin/dovecot", "-F", "-c", config)
+	})
+	return d
+}
+
+// config fills the template for the ports that were found.
+func (d *Dovecot) config(t testing.TB, options Options) string {
+	t.Helper()
+	settings := dovecotSettings{
+		Dir: d.dir, LogFile: d.logFile, Host: Host,
+		NoTLS: options.NoTLS, PlaintextAuth: options.PlaintextAuth,
+		ClientAuthority: options.Clients != nil,
+		Mechanisms:      options.Mechanisms, MaxPerUser: options.MaxPerUser,
+		IMAP: d.IMAP, IMAPS: d.IMAPS, POP3: d.POP3, POP3S: d.POP3S, SASL: d.SASL,
+	}
+	if settings.Mechanisms == "" {
+		settings.Mechanisms = AllMechanisms
+	}
+	if options.Clients != nil {
+		settings.Mechanisms += " external"
+	}
+	if settings.MaxPerUser == 0 {
+		settings.MaxPerUser = 50
+	}
+	var text strings.Builder
+	if err := dovecotTemplate.Execute(&text, settings); err != nil {
+		t.Fatal(err)
+	}
+	return text.String()
+}
+
+// writeAccounts makes the users, what they may do, and their mail.
+func (d *Dovecot) writeAccounts(t testing.TB) {
+	t.Helper()
+	var users strings.Builder
+	for _, user := range []string{Alice, Bob, Carol, Helpdesk, NoIMAP, NoPOP3} {
+		fmt.Fprintf(&users, "%s:{PLAIN}%s::::::\n", user, Password(user))
+	}
+	write(t, d.dir, "users", users.String(), 0o644)
+	// Bob may act for others, by SASL authzid or as master user, with his own
+	// password; Alice may not.
+	write(t, d.dir, "masters", fmt.Sprintf("%s:{PLAIN}%s::::::\n", Bob, Password(Bob)), 0o644)
+	write(t, d.dir, "no-imap", NoIMAP+":::::::\n", 0o644)
+	write(t, d.dir, "no-pop3", NoPOP3+":::::::\n", 0o644)
+	write(t, d.dir, "no-smtp", "", 0o644)
+	write(t, d.dir, "oauth2.conf", d.Tokens.dovecot(), 0o644)
+
+	// RFC 4314 rights: l sees the mailbox, r opens it, s keeps seen flags.
+	write(t, d.dir, "mail/"+Helpdesk+"/maildir/dovecot-acl",
+		"owner lrwstipekxa\nuser="+Bob+" lrs\nuser="+Carol+" l\n", 0o644)
+	write(t, d.dir, "mail/"+Alice+"/maildir/new/1.first.test",
+		"From: "+Bob+"\r\nTo: "+Alice+"\r\nSubject: hello\r\n\r\nHello.\r\n", 0o644)
+	for _, sub := range []string{"run", "state", "shared", "mail"} {
+		if err := os.MkdirAll(filepath.Join(d.dir, sub), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.giveMail(t)
+}
+
+// giveMail makes nobody, under whom Dovecot opens mailboxes, their owner.
+func (d *Dovecot) giveMail(t testing.TB) {
+	t.Helper()
+	const nobody, nogroup = 65534, 65534 // Debian base-passwd
+	for _, sub := range []string{"mail", "shared"} {
+		err := filepath.WalkDir(filepath.Join(d.dir, sub), func(path string, _ os.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			return os.Chown(path, nobody, nogroup)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// writeCertificates issues the server's certificate.
+func (d *Dovecot) writeCertificates(t testing.TB, options Options) {
+	t.Helper()
+	certificate, key := d.Authority.Issue(t, options.Leaf)
+	write(t, d.dir, "server.pem", string(certificate), 0o644)
+	write(t, d.dir, "server.key", string(key), 0o600)
+	if options.Clients != nil {
+		write(t, d.dir, "clients.pem", string(options.Clients.PEM()), 0o644)
+	}
+}
+
+// Log is everything the server logged so far.
+func (d *Dovecot) Log() string {
+	raw, _ := os.ReadFile(d.logFile)
+	return string(raw)
+}
+
+// LogFile is where the server logs.
+func (d *Dovecot) LogFile() string { return d.logFile }
+
+// address is where Postfix finds the SASL server, in its own notation.
+func (d *Dovecot) address() string { return "inet:" + Host + ":" + strconv.Itoa(d.SASL) }

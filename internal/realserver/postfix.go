@@ -1,0 +1,120 @@
+package realserver
+
+import (
+	_ "embed"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"text/template"
+)
+
+// PostfixOptions says how a Postfix differs from the usual one. The zero value
+// is valid for all but Users: a server with an ECDSA certificate that takes
+// passwords over TLS only and judges senders at RCPT.
+type PostfixOptions struct {
+	Users         *Dovecot   // who checks passwords; never nil
+	Authority     *Authority // who signs the certificate; nil: that of Users
+	Leaf          Leaf       // the kind of certificate
+	NoTLS         bool       // the plain port offers no STARTTLS
+	PlaintextAuth bool       // the plain port takes logins, also in clear
+	RejectAtMail  bool       // senders are judged at MAIL, not at RCPT
+}
+
+// Postfix is a running private Postfix. It accepts mail to Users of
+// example.test, and throws it away.
+type Postfix struct {
+	Authority *Authority
+
+	SMTP       int // takes mail without login; STARTTLS is offered
+	Submission int // STARTTLS and login are demanded
+	SMTPS      int // TLS from the first byte, login is demanded
+
+	dir     string
+	logFile string
+}
+
+var (
+	//go:embed config/postfix.main.cf.tmpl
+	postfixMain string
+	//go:embed config/postfix.master.cf.tmpl
+	postfixMaster string
+
+	postfixTemplates = template.Must(template.Must(
+		template.New("main.cf").Parse(postfixMain)).New("master.cf").Parse(postfixMaster))
+)
+
+// postfixSettings is what the templates read.
+type postfixSettings struct {
+	Dir, LogFile, Host, SASL           string
+	Users                              []string
+	NoTLS, PlaintextAuth, RejectAtMail bool
+	ClientAuthority                    bool
+	SMTP, Submission, SMTPS            int
+}
+
+// StartPostfix runs a private Postfix until the test ends.
+func StartPostfix(t testing.TB, options PostfixOptions) *Postfix {
+	t.Helper()
+	Need(t, "postfix", "dovecot")
+	p := &Postfix{Authority: options.Authority, dir: folder(t, "pf")}
+	if p.Authority == nil {
+		p.Authority = options.Users.Authority
+	}
+	p.logFile = filepath.Join(p.dir, "log")
+	p.prepare(t, options)
+	daemons := strings.TrimSpace(output(t, "/usr/sbin/postconf", "-h", "daemon_directory"))
+	start(t, "postfix", p.logFile, 3, func(ports []int) (*process, error) {
+		p.SMTP, p.Submission, p.SMTPS = ports[0], ports[1], ports[2]
+		p.configure(t, options)
+		// check makes the queue's folders, with the owners that Postfix wants.
+		output(t, "/usr/sbin/postfix", "-c", p.etc(), "check")
+		// -d keeps master in the foreground, where it can be waited for.
+		return run(filepath.Join(daemons, "master"), "-c", p.etc(), "-d")
+	})
+	return p
+}
+
+// prepare makes what does not depend on the ports: folders and certificate.
+func (p *Postfix) prepare(t testing.TB, options PostfixOptions) {
+	t.Helper()
+	for _, sub := range []string{"etc", "queue"} {
+		if err := os.Mkdir(filepath.Join(p.dir, sub), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	certificate, key := p.Authority.Issue(t, options.Leaf)
+	write(t, p.dir, "server.pem", string(certificate), 0o644)
+	write(t, p.dir, "server.key", string(key), 0o600)
+}
+
+// configure writes main.cf and master.cf for the ports that were found.
+func (p *Postfix) configure(t testing.TB, options PostfixOptions) {
+	t.Helper()
+	settings := postfixSettings{
+		Dir: p.dir, LogFile: p.logFile, Host: Host, SASL: options.Users.address(),
+		Users: []string{Alice, Bob, Helpdesk},
+		NoTLS: options.NoTLS, PlaintextAuth: options.PlaintextAuth, RejectAtMail: options.RejectAtMail,
+		SMTP: p.SMTP, Submission: p.Submission, SMTPS: p.SMTPS,
+	}
+	for _, name := range []string{"main.cf", "master.cf"} {
+		var text strings.Builder
+		if err := postfixTemplates.ExecuteTemplate(&text, name, settings); err != nil {
+			t.Fatal(err)
+		}
+		write(t, p.etc(), name, text.String(), 0o644)
+	}
+}
+
+// etc is the folder of the configuration alone: Postfix demands that root owns
+// all of it.
+func (p *Postfix) etc() string { return filepath.Join(p.dir, "etc") }
+
+// Log is everything the server logged so far.
+func (p *Postfix) Log() string {
+	raw, _ := os.ReadFile(p.logFile)
+	return string(raw)
+}
+
+// LogFile is where the server logs.
+func (p *Postfix) LogFile() string { return p.logFile }

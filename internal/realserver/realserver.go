@@ -1,0 +1,134 @@
+// Package realserver runs private instances of Debian's Dovecot and Postfix for
+// tests: own configuration and state in a short-lived folder, loopback only,
+// free high ports, stopped with the test. It touches no instance that the
+// machine already runs, and it delivers no mail.
+//
+// The servers change their own user id, so they want to be started by root.
+package realserver
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+)
+
+// Host is the address every server of this package listens on. It is not
+// 127.0.0.1, from where clients come: Dovecot takes a connection whose two ends
+// have the same address for a secured one, and passwords in clear with it.
+const Host = "127.0.0.2"
+
+// programs are the files that a server needs, beyond what PATH holds: Debian
+// keeps daemons in sbin, which is not in everybody's PATH.
+var programs = map[string][]string{
+	"dovecot":         {"/usr/sbin/dovecot", "/usr/lib/dovecot/imap-login", "/usr/lib/dovecot/pop3-login"},
+	"postfix":         {"/usr/sbin/postfix", "/usr/sbin/postconf"},
+	"fail2ban-regex":  {"/usr/bin/fail2ban-regex"},
+	"fail2ban-server": {"/usr/bin/fail2ban-server"},
+}
+
+// Need skips the test with a clear line where a server is not installed, or
+// where the test is not run by root. With CI=true or MAILPROBE_REAL=require the
+// test fails instead, so that a build that should cover the real servers cannot
+// quietly stop doing so.
+func Need(t testing.TB, servers ...string) {
+	t.Helper()
+	for _, server := range servers {
+		if why := missing(server); why != "" {
+			refuse(t, why)
+		}
+	}
+}
+
+// missing says why a server cannot be run, or nothing.
+func missing(server string) string {
+	files, known := programs[server]
+	if !known {
+		return fmt.Sprintf("realserver: no server is called %q", server)
+	}
+	for _, file := range files {
+		if _, err := os.Stat(file); err != nil {
+			return fmt.Sprintf("%s is not installed (%v): apt-get install dovecot-imapd dovecot-pop3d postfix fail2ban", server, err)
+		}
+	}
+	if os.Geteuid() != 0 {
+		return server + " has to be started by root"
+	}
+	return ""
+}
+
+// refuse skips the test, or fails it where the servers are demanded.
+func refuse(t testing.TB, why string) {
+	t.Helper()
+	if os.Getenv("CI") == "true" || os.Getenv("MAILPROBE_REAL") == "require" {
+		t.Fatal(why)
+	}
+	t.Skip(why)
+}
+
+// folder makes a folder that lives as long as the test. t.TempDir would not do:
+// its name holds the test's, and a unix socket's path ends at 108 bytes. Others
+// may enter it, for the servers' processes run under users of their own.
+func folder(t testing.TB, name string) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/tmp", name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// Ports below Linux's ephemeral range (32768 and up), so that no outgoing
+// connection takes one between the look and the server's own bind.
+const lowestPort, highestPort = 20000, 32000
+
+// freePort is a port that nobody listened on a moment ago. The caller must be
+// ready to lose the race for it: start tries again with other ports.
+func freePort(t testing.TB) int {
+	t.Helper()
+	for range 200 {
+		port := lowestPort + rand.IntN(highestPort-lowestPort)
+		listener, err := net.Listen("tcp", address(port))
+		if err != nil {
+			continue
+		}
+		_ = listener.Close()
+		return port
+	}
+	t.Fatal("no free port on " + Host)
+	return 0
+}
+
+// address is a port of this machine in the form net.Dial wants.
+func address(port int) string { return net.JoinHostPort(Host, strconv.Itoa(port)) }
+
+// write puts one configuration file into its folder.
+func write(t testing.TB, dir, name, content string, mode os.FileMode) string {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(content), mode); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// output runs a short command of a server and gives what it printed.
+func output(t testing.TB, name string, args ...string) string {
+	t.Helper()
+	out, err := exec.Command(name, args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s %v: %v\n%s", name, args, err, out)
+	}
+	return string(out)
+}
