@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"mailprobe/internal/mailtest"
 )
 
 // dialogue is a client that speaks line by line; a test reads like a session.
@@ -20,7 +22,7 @@ type dialogue struct {
 }
 
 // dial opens a session in clear; secure adds TLS to it.
-func dial(t *testing.T, port int, trust *Authority, client ...tls.Certificate) *dialogue {
+func dial(t *testing.T, port int, trust *mailtest.CA, client ...tls.Certificate) *dialogue {
 	t.Helper()
 	conn, err := net.DialTimeout("tcp", address(port), patience)
 	if err != nil {

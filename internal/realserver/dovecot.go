@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"text/template"
+
+	"mailprobe/internal/mailtest"
 )
 
 // The users of every server here. Their passwords are all different, so that a
@@ -34,18 +36,18 @@ const AllMechanisms = "plain login cram-md5 scram-sha-1 scram-sha-256 oauthbeare
 // Options says how a Dovecot differs from the usual one. The zero value is a
 // valid server with an ECDSA certificate that takes passwords over TLS only.
 type Options struct {
-	Authority     *Authority // who signs the certificate; nil: one of its own
-	Leaf          Leaf       // the kind of certificate
-	NoTLS         bool       // no STARTTLS, no TLS; its IMAPS and POP3S speak in clear
-	PlaintextAuth bool       // passwords are taken in clear, too
-	Mechanisms    string     // SASL mechanisms; empty: AllMechanisms
-	Clients       *Authority // whose client certificates EXTERNAL accepts; nil: no EXTERNAL
-	MaxPerUser    int        // connections of one user at once; 0: 50
+	CA            *mailtest.CA         // who signs the certificate; nil: one of its own
+	Certificate   mailtest.CertOptions // without any name: ServerName and Host
+	NoTLS         bool                 // no STARTTLS, no TLS; its IMAPS and POP3S speak in clear
+	PlaintextAuth bool                 // passwords are taken in clear, too
+	Mechanisms    string               // SASL mechanisms; empty: AllMechanisms
+	Clients       *mailtest.CA         // whose client certificates EXTERNAL accepts; nil: no EXTERNAL
+	MaxPerUser    int                  // connections of one user at once; 0: 50
 }
 
 // Dovecot is a running private Dovecot.
 type Dovecot struct {
-	Authority *Authority
+	CA *mailtest.CA // who signed its certificate
 
 	IMAP, IMAPS, POP3, POP3S int // ports on Host
 	SASL                     int // the port where Postfix asks
@@ -75,9 +77,9 @@ type dovecotSettings struct {
 func StartDovecot(t testing.TB, options Options) *Dovecot {
 	t.Helper()
 	Need(t, "dovecot")
-	d := &Dovecot{Authority: options.Authority, dir: folder(t, "dc")}
-	if d.Authority == nil {
-		d.Authority = NewAuthority(t, "mailprobe test CA")
+	d := &Dovecot{CA: options.CA, dir: folder(t, "dc")}
+	if d.CA == nil {
+		d.CA = mailtest.MustCA(mailtest.CAOptions{})
 	}
 	d.logFile = filepath.Join(d.dir, "log")
 	d.Tokens = newTokens(t)
@@ -166,11 +168,11 @@ func (d *Dovecot) giveMail(t testing.TB) {
 // writeCertificates issues the server's certificate.
 func (d *Dovecot) writeCertificates(t testing.TB, options Options) {
 	t.Helper()
-	certificate, key := d.Authority.Issue(t, options.Leaf)
-	write(t, d.dir, "server.pem", string(certificate), 0o644)
-	write(t, d.dir, "server.key", string(key), 0o600)
+	issue(t, d.dir, d.CA, options.Certificate)
 	if options.Clients != nil {
-		write(t, d.dir, "clients.pem", string(options.Clients.PEM()), 0o644)
+		if err := options.Clients.WriteCertificate(filepath.Join(d.dir, "clients.pem")); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

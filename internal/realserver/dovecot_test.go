@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"mailprobe/internal/mailtest"
 )
 
 // encoded is SASL's form on the wire.
@@ -16,25 +18,25 @@ func TestDovecotTakesLogins(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []struct {
 		name string
-		leaf Leaf
+		leaf mailtest.CertOptions
 		want x509.PublicKeyAlgorithm
 	}{
-		{"ecdsa", Leaf{}, x509.ECDSA},
-		{"rsa", Leaf{RSA: true}, x509.RSA},
+		{"ecdsa", mailtest.CertOptions{}, x509.ECDSA},
+		{"rsa", mailtest.CertOptions{RSABits: 2048}, x509.RSA},
 	} {
 		t.Run(kind.name, func(t *testing.T) {
-			server := StartDovecot(t, Options{Leaf: kind.leaf, PlaintextAuth: true})
+			server := StartDovecot(t, Options{Certificate: kind.leaf, PlaintextAuth: true})
 			secure := func(d *dialogue) {
 				if got := d.secure(); got != kind.want {
 					t.Errorf("key of the certificate is %v, want %v", got, kind.want)
 				}
 			}
-			t.Run("imap_none", func(t *testing.T) { imapLogin(dial(t, server.IMAP, server.Authority), nil, false) })
-			t.Run("imap_starttls", func(t *testing.T) { imapLogin(dial(t, server.IMAP, server.Authority), secure, false) })
-			t.Run("imap_tls", func(t *testing.T) { imapLogin(dial(t, server.IMAPS, server.Authority), secure, true) })
-			t.Run("pop3_none", func(t *testing.T) { pop3Login(dial(t, server.POP3, server.Authority), nil, false) })
-			t.Run("pop3_starttls", func(t *testing.T) { pop3Login(dial(t, server.POP3, server.Authority), secure, false) })
-			t.Run("pop3_tls", func(t *testing.T) { pop3Login(dial(t, server.POP3S, server.Authority), secure, true) })
+			t.Run("imap_none", func(t *testing.T) { imapLogin(dial(t, server.IMAP, server.CA), nil, false) })
+			t.Run("imap_starttls", func(t *testing.T) { imapLogin(dial(t, server.IMAP, server.CA), secure, false) })
+			t.Run("imap_tls", func(t *testing.T) { imapLogin(dial(t, server.IMAPS, server.CA), secure, true) })
+			t.Run("pop3_none", func(t *testing.T) { pop3Login(dial(t, server.POP3, server.CA), nil, false) })
+			t.Run("pop3_starttls", func(t *testing.T) { pop3Login(dial(t, server.POP3, server.CA), secure, false) })
+			t.Run("pop3_tls", func(t *testing.T) { pop3Login(dial(t, server.POP3S, server.CA), secure, true) })
 		})
 	}
 }
@@ -81,10 +83,10 @@ func pop3Login(d *dialogue, secure func(*dialogue), implicit bool) {
 func TestDovecotRefusesPasswordsInClear(t *testing.T) {
 	t.Parallel()
 	server := StartDovecot(t, Options{})
-	imap := dial(t, server.IMAP, server.Authority)
+	imap := dial(t, server.IMAP, server.CA)
 	imap.hear("LOGINDISABLED")
 	imap.say("a LOGIN "+Alice+" "+Password(Alice), "a NO [PRIVACYREQUIRED]")
-	pop3 := dial(t, server.POP3, server.Authority)
+	pop3 := dial(t, server.POP3, server.CA)
 	pop3.hear("+OK")
 	pop3.say("USER "+Alice, "-ERR [AUTH]")
 }
@@ -92,7 +94,7 @@ func TestDovecotRefusesPasswordsInClear(t *testing.T) {
 func TestDovecotWithoutTLSOffersNone(t *testing.T) {
 	t.Parallel()
 	server := StartDovecot(t, Options{NoTLS: true, PlaintextAuth: true})
-	imap := dial(t, server.IMAP, server.Authority)
+	imap := dial(t, server.IMAP, server.CA)
 	if greeting := imap.hear("* OK"); strings.Contains(greeting, "STARTTLS") {
 		t.Errorf("greeting %q offers STARTTLS", greeting)
 	}
@@ -104,7 +106,7 @@ func TestDovecotSharedMailboxes(t *testing.T) {
 	server := StartDovecot(t, Options{PlaintextAuth: true})
 	login := func(t *testing.T, name, user, want string) *dialogue {
 		t.Helper()
-		d := dial(t, server.IMAP, server.Authority)
+		d := dial(t, server.IMAP, server.CA)
 		d.hear("* OK")
 		d.say("a LOGIN "+name+" "+Password(user), want)
 		return d
@@ -129,7 +131,7 @@ func TestDovecotSharedMailboxes(t *testing.T) {
 		login(t, Helpdesk+"*"+Alice, Alice, "a NO [AUTHENTICATIONFAILED]")
 	})
 	t.Run("bob_by_authzid", func(t *testing.T) {
-		d := dial(t, server.IMAP, server.Authority)
+		d := dial(t, server.IMAP, server.CA)
 		d.hear("* OK")
 		d.say("a AUTHENTICATE PLAIN "+encoded(Helpdesk+"\x00"+Bob+"\x00"+Password(Bob)), "a OK")
 		d.say("b EXAMINE INBOX", "b OK")
@@ -139,11 +141,11 @@ func TestDovecotSharedMailboxes(t *testing.T) {
 func TestDovecotShutsUsersOut(t *testing.T) {
 	t.Parallel()
 	server := StartDovecot(t, Options{PlaintextAuth: true})
-	imap := dial(t, server.IMAP, server.Authority)
+	imap := dial(t, server.IMAP, server.CA)
 	imap.hear("* OK")
 	imap.say("a LOGIN "+NoIMAP+" "+Password(NoIMAP), "a NO [AUTHENTICATIONFAILED]")
 	imap.say("b LOGIN "+NoPOP3+" "+Password(NoPOP3), "b OK")
-	pop3 := dial(t, server.POP3, server.Authority)
+	pop3 := dial(t, server.POP3, server.CA)
 	pop3.hear("+OK")
 	pop3.say("USER "+NoPOP3, "+OK")
 	pop3.say("PASS "+Password(NoPOP3), "-ERR [AUTH]")
@@ -157,19 +159,19 @@ func TestDovecotBelievesTokens(t *testing.T) {
 		return "a AUTHENTICATE XOAUTH2 " + encoded("user="+user+"\x01auth=Bearer "+token+"\x01\x01")
 	}
 	t.Run("granted", func(t *testing.T) {
-		d := dial(t, server.IMAP, server.Authority)
+		d := dial(t, server.IMAP, server.CA)
 		d.hear("* OK")
 		d.say(xoauth2(Alice, "good-token"), "a OK")
 	})
 	t.Run("of_another_user", func(t *testing.T) {
-		d := dial(t, server.IMAP, server.Authority)
+		d := dial(t, server.IMAP, server.CA)
 		d.hear("* OK")
 		d.say(xoauth2(Bob, "good-token"), "+ ")
 		d.say("", "a NO")
 	})
 	t.Run("revoked", func(t *testing.T) {
 		server.Tokens.Revoke("good-token")
-		d := dial(t, server.IMAP, server.Authority)
+		d := dial(t, server.IMAP, server.CA)
 		d.hear("* OK")
 		d.say(xoauth2(Alice, "good-token"), "+ ")
 		d.say("", "a NO")
@@ -178,14 +180,15 @@ func TestDovecotBelievesTokens(t *testing.T) {
 
 func TestDovecotTakesClientCertificates(t *testing.T) {
 	t.Parallel()
-	clients := NewAuthority(t, "mailprobe test client CA")
+	clients := mailtest.MustCA(mailtest.CAOptions{Name: "mailtest client CA"})
 	server := StartDovecot(t, Options{Clients: clients})
-	d := dial(t, server.IMAPS, server.Authority, clients.ClientCertificate(t, Alice))
+	d := dial(t, server.IMAPS, server.CA, clients.MustIssue(mailtest.CertOptions{
+		CommonName: Alice, EKU: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}))
 	d.secure()
 	d.hear("AUTH=EXTERNAL")
 	d.say("a AUTHENTICATE EXTERNAL "+encoded(Alice), "a OK")
 
-	without := dial(t, server.IMAPS, server.Authority)
+	without := dial(t, server.IMAPS, server.CA)
 	without.secure()
 	without.hear("* OK")
 	without.say("a AUTHENTICATE EXTERNAL "+encoded(Alice), "a NO")

@@ -7,24 +7,26 @@ import (
 	"strings"
 	"testing"
 	"text/template"
+
+	"mailprobe/internal/mailtest"
 )
 
 // PostfixOptions says how a Postfix differs from the usual one. The zero value
 // is valid for all but Users: a server with an ECDSA certificate that takes
 // passwords over TLS only and judges senders at RCPT.
 type PostfixOptions struct {
-	Users         *Dovecot   // who checks passwords; never nil
-	Authority     *Authority // who signs the certificate; nil: that of Users
-	Leaf          Leaf       // the kind of certificate
-	NoTLS         bool       // the plain port offers no STARTTLS
-	PlaintextAuth bool       // the plain port takes logins, also in clear
-	RejectAtMail  bool       // senders are judged at MAIL, not at RCPT
+	Users         *Dovecot             // who checks passwords; never nil
+	CA            *mailtest.CA         // who signs the certificate; nil: that of Users
+	Certificate   mailtest.CertOptions // without any name: ServerName and Host
+	NoTLS         bool                 // the plain port offers no STARTTLS
+	PlaintextAuth bool                 // the plain port takes logins, also in clear
+	RejectAtMail  bool                 // senders are judged at MAIL, not at RCPT
 }
 
 // Postfix is a running private Postfix. It accepts mail to Users of
 // example.test, and throws it away.
 type Postfix struct {
-	Authority *Authority
+	CA *mailtest.CA // who signed its certificate
 
 	SMTP       int // takes mail without login; STARTTLS is offered
 	Submission int // STARTTLS and login are demanded
@@ -49,7 +51,6 @@ type postfixSettings struct {
 	Dir, LogFile, Host, SASL           string
 	Users                              []string
 	NoTLS, PlaintextAuth, RejectAtMail bool
-	ClientAuthority                    bool
 	SMTP, Submission, SMTPS            int
 }
 
@@ -57,9 +58,9 @@ type postfixSettings struct {
 func StartPostfix(t testing.TB, options PostfixOptions) *Postfix {
 	t.Helper()
 	Need(t, "postfix", "dovecot")
-	p := &Postfix{Authority: options.Authority, dir: folder(t, "pf")}
-	if p.Authority == nil {
-		p.Authority = options.Users.Authority
+	p := &Postfix{CA: options.CA, dir: folder(t, "pf")}
+	if p.CA == nil {
+		p.CA = options.Users.CA
 	}
 	p.logFile = filepath.Join(p.dir, "log")
 	p.prepare(t, options)
@@ -83,9 +84,7 @@ func (p *Postfix) prepare(t testing.TB, options PostfixOptions) {
 			t.Fatal(err)
 		}
 	}
-	certificate, key := p.Authority.Issue(t, options.Leaf)
-	write(t, p.dir, "server.pem", string(certificate), 0o644)
-	write(t, p.dir, "server.key", string(key), 0o600)
+	issue(t, p.dir, p.CA, options.Certificate)
 }
 
 // configure writes main.cf and master.cf for the ports that were found.

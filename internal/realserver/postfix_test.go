@@ -3,6 +3,8 @@ package realserver
 import (
 	"strings"
 	"testing"
+
+	"mailprobe/internal/mailtest"
 )
 
 // submit opens a session up to the end of EHLO under TLS.
@@ -12,7 +14,7 @@ func submit(t *testing.T, server *Postfix, implicit bool) *dialogue {
 	if implicit {
 		port = server.SMTPS
 	}
-	d := dial(t, port, server.Authority)
+	d := dial(t, port, server.CA)
 	if implicit {
 		d.secure()
 	}
@@ -36,11 +38,11 @@ func TestPostfixTakesLogins(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []struct {
 		name string
-		leaf Leaf
-	}{{"ecdsa", Leaf{}}, {"rsa", Leaf{RSA: true}}} {
+		leaf mailtest.CertOptions
+	}{{"ecdsa", mailtest.CertOptions{}}, {"rsa", mailtest.CertOptions{RSABits: 2048}}} {
 		t.Run(kind.name, func(t *testing.T) {
 			users := StartDovecot(t, Options{})
-			server := StartPostfix(t, PostfixOptions{Users: users, Leaf: kind.leaf})
+			server := StartPostfix(t, PostfixOptions{Users: users, Certificate: kind.leaf})
 			for _, implicit := range []bool{false, true} {
 				d := submit(t, server, implicit)
 				d.say("AUTH PLAIN "+encoded("\x00"+Alice+"\x00wrong"), "535 5.7.8")
@@ -57,7 +59,7 @@ func TestPostfixPlainPort(t *testing.T) {
 	t.Parallel()
 	users := StartDovecot(t, Options{})
 	server := StartPostfix(t, PostfixOptions{Users: users})
-	d := dial(t, server.SMTP, server.Authority)
+	d := dial(t, server.SMTP, server.CA)
 	d.hear("220 ")
 	answer := d.say("EHLO client.example.test", "250 ")
 	if strings.Contains(answer, "AUTH") || !strings.Contains(answer, "STARTTLS") {
@@ -72,7 +74,7 @@ func TestPostfixPlainPortWithoutTLS(t *testing.T) {
 	t.Parallel()
 	users := StartDovecot(t, Options{})
 	server := StartPostfix(t, PostfixOptions{Users: users, NoTLS: true, PlaintextAuth: true})
-	d := dial(t, server.SMTP, server.Authority)
+	d := dial(t, server.SMTP, server.CA)
 	d.hear("220 ")
 	if answer := d.say("EHLO client.example.test", "250 "); strings.Contains(answer, "STARTTLS") {
 		t.Errorf("EHLO: %q offers STARTTLS", answer)

@@ -15,6 +15,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"testing"
+
+	"mailprobe/internal/mailtest"
 )
 
 // Host is the address every server of this package listens on. It is not
@@ -121,6 +123,24 @@ func write(t testing.TB, dir, name, content string, mode os.FileMode) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+// ServerName is the name in a server's certificate, unless a test wants others.
+const ServerName = "mail.example.test"
+
+// issue puts a server's certificate and key into its folder.
+func issue(t testing.TB, dir string, ca *mailtest.CA, options mailtest.CertOptions) {
+	t.Helper()
+	if len(options.Names) == 0 && len(options.IPs) == 0 {
+		options.Names, options.IPs = []string{ServerName}, []net.IP{net.ParseIP(Host)}
+	}
+	certificate, err := ca.Issue(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := mailtest.WritePair(certificate, filepath.Join(dir, "server.pem"), filepath.Join(dir, "server.key")); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // output runs a short command of a server and gives what it printed.
