@@ -90,19 +90,26 @@ var refusalRules = map[Protocol][]refusalRule{IMAP: imapRules, POP3: pop3Rules, 
 
 // refusalReason is the reason for a server's no.
 func refusalReason(phase Phase, r *refusal) Reason {
+	if l := decidingRule(refusalRules[r.protocol], phase, r); l != nil {
+		return ofToken(l.reason, r)
+	}
+	return CommandRejected
+}
+
+// decidingRule is the first rule that fits, nil if none does.
+func decidingRule(rules []refusalRule, phase Phase, r *refusal) *refusalRule {
 	command, _, _ := strings.Cut(upperASCII(r.command), " ")
 	at, known := commandStages[command]
 	if !known {
 		at = phaseStages[phase]
 	}
 	text := lowerASCII(r.reply.text)
-	rules := refusalRules[r.protocol]
 	for i := range rules {
 		if rules[i].fits(at, command, text, r) {
-			return ofToken(rules[i].reason, r)
+			return &rules[i]
 		}
 	}
-	return CommandRejected
+	return nil
 }
 
 // ofToken corrects the verdict on a password where a token was sent instead.

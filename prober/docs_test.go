@@ -1,0 +1,75 @@
+package prober
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write the documents that are generated from tables")
+
+// classWords say a class in words, in the order in which they are explained.
+var classWords = []struct {
+	class       Class
+	word, about string
+}{
+	{Transient, "transient", "says nothing about the password; the next probe tries as always."},
+	{Definitive, "definitive", "a verdict on the login; sending it again only brings the account nearer to its lockout, so the next attempt waits."},
+	{Possible, "possible", "may be a verdict: `closed` and `reset` in phase `auth`, because some servers hang up instead of saying no. Two in a row count as definitive."},
+	{Local, "local", "a fault on this side; the server was not asked."},
+}
+
+// reasonsDocument writes docs/reasons.md.
+func reasonsDocument() string {
+	var b strings.Builder
+	b.WriteString(`# Reasons
+
+Why a probe failed: the values of the label ` + "`reason`" + `. The set is closed; a word is added in a minor release and
+renamed in a major one. This page is generated from the table in ` + "`prober/reasons.go`" + ` by
+` + "`go test ./prober -run Docs -update`" + `.
+
+The class says what a reason means for the next login:
+
+`)
+	word := make(map[Class]string)
+	for _, c := range classWords {
+		word[c.class] = c.word
+		fmt.Fprintf(&b, "- **%s**: %s\n", c.word, c.about)
+	}
+	b.WriteString(`
+A server's no is judged by its bracket or enhanced code first, then by its reply code, then by texts that are known from
+real servers, then by the command it answers. A text never makes a definitive code look transient, and wording that
+nobody knows stays definitive: repeating a refused login is the costlier mistake.
+
+| reason | class | meaning | what to do | comes from |
+|---|---|---|---|---|
+`)
+	cell := strings.NewReplacer("|", `\|`, "\n", " ")
+	for _, row := range reasons {
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", row.reason, word[row.class],
+			cell.Replace(row.meaning), cell.Replace(row.advice), cell.Replace(row.evidence))
+	}
+	return b.String()
+}
+
+func TestDocsReasons(t *testing.T) {
+	const path = "../docs/reasons.md"
+	want := reasonsDocument()
+	if *update {
+		if err := os.MkdirAll("../docs", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != want {
+		t.Errorf("%s differs from the table; go test ./prober -run Docs -update", path)
+	}
+}

@@ -1,0 +1,107 @@
+package prober
+
+import (
+	"crypto/tls"
+	"errors"
+	"io"
+	"os"
+	"strings"
+	"testing"
+)
+
+// The commonest mistakes of the form, and the words that must show up.
+func TestHints(t *testing.T) {
+	header := func(text string) error {
+		err := tls.RecordHeaderError{Msg: "first record does not look like a TLS handshake"}
+		copy(err.RecordHeader[:], text)
+		return &handshakeError{err: err}
+	}
+	missing := &fault{reason: StartTLSNotOffered, err: errors.New("not offered")}
+	needsTLS := &refusal{protocol: IMAP, command: "LOGIN", reply: reply{status: "NO", code: "PRIVACYREQUIRED"}}
+	noMechanism := &fault{reason: AuthMechanism, err: errors.New("not offered")}
+	tests := []struct {
+		name       string
+		connection Connection
+		phase      Phase
+		err        error
+		wantReason Reason
+		want       string // empty: the reason's own advice is enough
+	}{
+		{"TLS to plain IMAP", Connection{Protocol: IMAP, Encryption: ImplicitTLS, Port: 143}, PhaseTLS, header("* OK "),
+			TLSPlaintext, "this port speaks plain IMAP: use starttls or none"},
+		{"TLS to plain POP3", Connection{Protocol: POP3, Encryption: ImplicitTLS, Port: 110}, PhaseTLS, header("+OK x"),
+			TLSPlaintext, "this port speaks plain POP3: use starttls or none"},
+		{"TLS to plain SMTP", Connection{Protocol: SMTP, Encryption: ImplicitTLS, Port: 587}, PhaseTLS, header("220 m"),
+			TLSPlaintext, "this port speaks plain SMTP: use starttls or none"},
+		{"IMAP over TLS to plain SMTP", Connection{Protocol: IMAP, Encryption: ImplicitTLS, Port: 25}, PhaseTLS, header("220 m"),
+			TLSPlaintext, "speaks plain SMTP, not IMAP: use port 993"},
+		{"TLS to HTTP", Connection{Protocol: IMAP, Encryption: ImplicitTLS, Port: 80}, PhaseTLS, header("HTTP/"),
+			TLSPlaintext, "speaks plain HTTP, not IMAP"},
+		{"TLS to plain text nobody knows", Connection{Protocol: IMAP, Encryption: ImplicitTLS}, PhaseTLS, header("hello"), TLSPlaintext, ""},
+		{"clear text after STARTTLS", Connection{Protocol: SMTP, Encryption: StartTLS}, PhaseTLS, header("220 m"),
+			TLSPlaintext, "agreed to STARTTLS and went on in clear"},
+
+		{"clear to a silent TLS port", Connection{Protocol: IMAP, Encryption: NoEncryption, Port: 993}, PhaseGreeting, os.ErrDeadlineExceeded,
+			Timeout, "Port 993 usually speaks TLS from the first byte"},
+		{"STARTTLS to a TLS port that hangs up", Connection{Protocol: SMTP, Encryption: StartTLS, Port: 465}, PhaseGreeting, io.EOF,
+			Closed, "Port 465 usually speaks TLS from the first byte"},
+		{"silence on a port of its own", Connection{Protocol: IMAP, Encryption: NoEncryption, Port: 10143}, PhaseGreeting, os.ErrDeadlineExceeded, Timeout, ""},
+		{"silence after the greeting", Connection{Protocol: IMAP, Encryption: NoEncryption, Port: 993}, PhaseHello, os.ErrDeadlineExceeded, Timeout, ""},
+		{"TLS to a silent clear port", Connection{Protocol: IMAP, Encryption: ImplicitTLS, Port: 143}, PhaseTLS, os.ErrDeadlineExceeded,
+			Timeout, "Port 143 usually starts in clear text"},
+		{"port 25 blocked", Connection{Protocol: SMTP, Encryption: NoEncryption}, PhaseConnect, os.ErrDeadlineExceeded,
+			ConnectTimeout, "587 (starttls) or 465 (ssl/tls)"},
+
+		{"STARTTLS missing on port 25", Connection{Protocol: SMTP, Encryption: StartTLS, Port: 25}, PhaseStartTLS, missing,
+			StartTLSNotOffered, "submission with STARTTLS is on port 587"},
+		{"STARTTLS missing for submission", Connection{Protocol: SMTP, Encryption: StartTLS}, PhaseStartTLS, missing,
+			StartTLSNotOffered, "use ssl/tls on port 465"},
+		{"STARTTLS missing for IMAP", Connection{Protocol: IMAP, Encryption: StartTLS}, PhaseStartTLS, missing, StartTLSNotOffered, ""},
+
+		{"login refused without TLS", Connection{Protocol: IMAP, Encryption: NoEncryption}, PhaseAuth, needsTLS,
+			AuthNeedsTLS, "takes logins under TLS only: use encryption starttls, or ssl/tls with port 993"},
+		{"login refused without TLS although there is TLS", Connection{Protocol: IMAP, Encryption: ImplicitTLS}, PhaseAuth, needsTLS,
+			AuthNeedsTLS, "a proxy in front"},
+		{"mechanism missing in clear", Connection{Protocol: SMTP, Encryption: NoEncryption}, PhaseAuth, noMechanism,
+			AuthMechanism, "use encryption starttls"},
+		{"mechanism missing under TLS", Connection{Protocol: SMTP, Encryption: ImplicitTLS}, PhaseAuth, noMechanism, AuthMechanism, ""},
+		{"a fault's own hint wins", Connection{Protocol: SMTP, Encryption: NoEncryption}, PhaseAuth,
+			&fault{reason: AuthMechanism, hint: "own", err: io.EOF}, AuthMechanism, "own"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			reason, hint := classify(test.phase, &test.connection, test.err)
+			if reason != test.wantReason || !strings.Contains(hint, test.want) || (test.want == "") != (hint == "") {
+				t.Errorf("%q with hint %q, want %q with %q", reason, hint, test.wantReason, test.want)
+			}
+		})
+	}
+}
+
+func TestGreetingHint(t *testing.T) {
+	imap := &Connection{Protocol: IMAP, Encryption: ImplicitTLS}
+	tests := []struct {
+		name, first, want string
+	}{
+		{"SMTP", "220 mail.example.org ESMTP", "This port speaks SMTP, not IMAP: use port 993, or protocol smtp."},
+		{"POP3", "+OK ready", "This port speaks POP3, not IMAP: use port 993, or protocol pop3."},
+		{"FTP", "220 ProFTPD Server ready", "This port speaks FTP, not IMAP: use port 993."},
+		{"SSH", "SSH-2.0-OpenSSH_9.6", "This port speaks SSH, not IMAP: use port 993."},
+		{"HTTP", "HTTP/1.1 400 Bad Request", "This port speaks HTTP, not IMAP: use port 993."},
+		{"ManageSieve", `"IMPLEMENTATION" "Dovecot Pigeonhole"`, "This port speaks ManageSieve, not IMAP: use port 993."},
+		{"TLS alert", "\x15\x03\x01\x00\x02", "This port speaks TLS from the first byte: use encryption ssl/tls."},
+		{"first byte of TLS", "\x16", "This port speaks TLS from the first byte: use encryption ssl/tls."},
+		{"control byte that is no TLS", "\x15\x15", ""},
+		{"its own protocol", "* OK ready", ""},
+		{"nothing known", "hello", ""},
+		{"nothing", "", ""},
+	}
+	for _, test := range tests {
+		if got := greetingHint(imap, []byte(test.first)); got != test.want {
+			t.Errorf("%s: %q, want %q", test.name, got, test.want)
+		}
+	}
+	if got := greetingHint(nil, []byte("220 x")); got != "" {
+		t.Errorf("without a connection: %q", got)
+	}
+}

@@ -1,0 +1,213 @@
+package prober
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"mailprobe/internal/mailtest"
+)
+
+// handshakeRow is one odd TLS server and what it means. The numbers are those
+// of the catalogue of faults.
+type handshakeRow struct {
+	name   string
+	serve  func(*testing.T, *mailtest.CA, net.Conn) // plays the server; the conn is closed after it
+	client func(*tls.Config)                        // changes the client's good set-up
+	phase  Phase                                    // where it must show; PhaseTLS by default
+	want   Reason
+}
+
+// presenting is a TLS server with the certificate that o describes.
+func presenting(o mailtest.CertOptions, change ...func(*tls.Config)) func(*testing.T, *mailtest.CA, net.Conn) {
+	return func(t *testing.T, ca *mailtest.CA, conn net.Conn) {
+		if o.Names == nil && o.IPs == nil && o.CommonName == "" {
+			o.Names, o.IPs = mailtest.Loopback().Names, mailtest.Loopback().IPs
+		}
+		config := &tls.Config{Certificates: []tls.Certificate{ca.MustIssue(o)}, MinVersion: tls.VersionTLS10}
+		for _, f := range change {
+			f(config)
+		}
+		server := tls.Server(conn, config)
+		_, _ = server.Write([]byte("* OK\r\n"))
+		_, _ = io.Copy(io.Discard, server) // until the client has seen the alert
+	}
+}
+
+// saying is a server that answers the ClientHello with raw bytes.
+func saying(text string) func(*testing.T, *mailtest.CA, net.Conn) {
+	return func(_ *testing.T, _ *mailtest.CA, conn net.Conn) {
+		_, _ = conn.Read(make([]byte, 4096))
+		_, _ = io.WriteString(conn, text)
+		_, _ = io.Copy(io.Discard, conn)
+	}
+}
+
+// alert is a TLS record with a fatal alert.
+func alert(code byte) string { return string([]byte{0x15, 3, 3, 0, 2, 2, code}) }
+
+func maxVersion(v uint16) func(*tls.Config) { return func(c *tls.Config) { c.MaxVersion = v } }
+func wantClientCert(c *tls.Config)          { c.ClientAuth = tls.RequireAnyClientCert }
+
+func handshakeRows() []handshakeRow {
+	day := 24 * time.Hour
+	now := time.Now()
+	return []handshakeRow{
+		{name: "33 IMAP in clear", serve: saying("* OK ready\r\n"), want: TLSPlaintext},
+		{name: "33 POP3 in clear", serve: saying("+OK ready\r\n"), want: TLSPlaintext},
+		{name: "33 SMTP in clear", serve: saying("220 ready\r\n"), want: TLSPlaintext},
+		{name: "33 HTTP in clear", serve: saying("HTTP/1.1 400 Bad Request\r\n\r\n"), want: TLSPlaintext},
+		{name: "35 handshake_failure", serve: saying(alert(40)), want: TLSHandshake},
+		{name: "36 random bytes", serve: saying("\x8f\x01\xff\x00\x93\x12\x77\xe0\x41"), want: TLSHandshake},
+		{name: "36 random bytes that look like a record", serve: saying("\x16\x03\x03\x00\x04\x8f\x01\xff\x00"), want: TLSHandshake},
+		{name: "38 closed in the handshake", serve: func(_ *testing.T, _ *mailtest.CA, conn net.Conn) { _, _ = conn.Read(make([]byte, 4096)) }, want: Closed},
+		{name: "39 TLS 1.1 at most", serve: presenting(mailtest.CertOptions{}, maxVersion(tls.VersionTLS11)), want: TLSVersion},
+		{name: "39 alert protocol_version", serve: saying(alert(70)), want: TLSVersion},
+		{name: "39 server picks an old version", serve: saying("\x16\x03\x01\x00\x2a\x02\x00\x00\x26\x03\x01" + strings.Repeat("r", 32) + "\x00\x00\x2f\x00"), want: TLSVersion},
+		{name: "40 no common cipher", serve: presenting(mailtest.CertOptions{}, func(c *tls.Config) {
+			c.MaxVersion, c.CipherSuites = tls.VersionTLS12, []uint16{tls.TLS_RSA_WITH_AES_128_CBC_SHA} // the key is ECDSA
+		}), want: TLSHandshake},
+
+		{name: "41 expired", serve: presenting(mailtest.CertOptions{NotBefore: now.Add(-9 * day), NotAfter: now.Add(-day)}), want: CertExpired},
+		{name: "41 expired, unknown and misnamed", serve: presenting(mailtest.CertOptions{
+			Names: []string{"other.example"}, SelfSigned: true, NotBefore: now.Add(-9 * day), NotAfter: now.Add(-day)}), want: CertExpired},
+		{name: "42 not yet valid", serve: presenting(mailtest.CertOptions{NotBefore: now.Add(day), NotAfter: now.Add(9 * day)}), want: CertNotYetValid},
+		{name: "43 wrong name", serve: presenting(mailtest.CertOptions{Names: []string{"other.example"}}), want: CertName},
+		{name: "44 IP literal without its SAN", serve: presenting(mailtest.CertOptions{Names: []string{"localhost"}}),
+			client: func(c *tls.Config) { c.ServerName = "127.0.0.1" }, want: CertName},
+		{name: "45 self-signed", serve: presenting(mailtest.CertOptions{SelfSigned: true}), want: CertUntrusted},
+		{name: "45 unknown authority", serve: presenting(mailtest.CertOptions{}),
+			client: func(c *tls.Config) { c.RootCAs = mailtest.MustCA(mailtest.CAOptions{Name: "another"}).Pool() }, want: CertUntrusted},
+		{name: "45 unknown authority and wrong name", serve: presenting(mailtest.CertOptions{Names: []string{"other.example"}}),
+			client: func(c *tls.Config) { c.RootCAs = mailtest.MustCA(mailtest.CAOptions{Name: "another"}).Pool() }, want: CertUntrusted},
+		{name: "45 missing intermediate", serve: presenting(mailtest.CertOptions{Intermediates: 1, HideIntermediates: true}), want: CertUntrusted},
+		{name: "46 certificate of a client", serve: presenting(mailtest.CertOptions{EKU: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}), want: CertInvalid},
+		{name: "46 no SAN", serve: presenting(mailtest.CertOptions{CommonName: "localhost"}), want: CertName},
+		{name: "46 SHA-1 signature", serve: presenting(mailtest.CertOptions{SHA1: true}), want: CertUntrusted},
+		{name: "46 RSA of 512 bit", serve: presenting(mailtest.CertOptions{RSABits: 512}, maxVersion(tls.VersionTLS12)), want: CertInvalid},
+		{name: "46 RSA of 1024 bit", serve: presenting(mailtest.CertOptions{RSABits: 1024}), want: CertInvalid},
+		{name: "47 revoked is not judged", serve: presenting(mailtest.CertOptions{}), phase: PhaseGreeting, want: ""},
+		{name: "48 chain of 300", serve: presenting(mailtest.CertOptions{Filler: 300}), phase: PhaseGreeting, want: ""},
+		{name: "48 chain beyond the bound of crypto/tls", serve: presenting(mailtest.CertOptions{Filler: 500}), want: TLSHandshake},
+		{name: "49 RSA of 16384 bit", serve: presenting(mailtest.CertOptions{RSABits: 16384}), want: TLSHandshake},
+		{name: "51 client certificate wanted, TLS 1.2", serve: presenting(mailtest.CertOptions{}, wantClientCert, maxVersion(tls.VersionTLS12)), want: TLSClientCert},
+		{name: "51 and refused by handshake_failure", serve: presenting(mailtest.CertOptions{}, wantClientCert, maxVersion(tls.VersionTLS12),
+			func(c *tls.Config) {
+				c.ClientAuth = tls.RequestClientCert
+				c.VerifyConnection = func(tls.ConnectionState) error { return tls.AlertError(40) }
+			}), want: TLSClientCert},
+		{name: "52 client certificate wanted, TLS 1.3", serve: presenting(mailtest.CertOptions{}, wantClientCert), phase: PhaseGreeting, want: TLSClientCert},
+		{name: "53 alert about ALPN", serve: saying(alert(120)), want: TLSHandshake},
+		{name: "53 alert about a certificate nobody asked for", serve: saying(alert(42)), want: TLSHandshake},
+		{name: "58 clock ten years ahead", serve: presenting(mailtest.CertOptions{}),
+			client: func(c *tls.Config) { c.Time = func() time.Time { return time.Now().AddDate(10, 0, 0) } }, want: CertExpired},
+		{name: "58 clock ten years behind", serve: presenting(mailtest.CertOptions{}),
+			client: func(c *tls.Config) { c.Time = func() time.Time { return time.Now().AddDate(-10, 0, 0) } }, want: CertNotYetValid},
+	}
+}
+
+func TestClassifyHandshake(t *testing.T) {
+	ca := mailtest.MustCA(mailtest.CAOptions{})
+	for _, row := range handshakeRows() {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			config := &tls.Config{RootCAs: ca.Pool(), ServerName: "localhost", MinVersion: tls.VersionTLS12}
+			if row.client != nil {
+				row.client(config)
+			}
+			if row.phase == "" {
+				row.phase = PhaseTLS
+			}
+			address := serveOnce(t, func(conn net.Conn) { row.serve(t, ca, conn) })
+			phase, err := handshake(t, address, config)
+			got, _ := classify(phase, &Connection{Protocol: IMAP, Encryption: ImplicitTLS, TLS: config}, err)
+			if got != row.want || phase != row.phase {
+				t.Errorf("%q at %q for %v; want %q at %q", got, phase, err, row.want, row.phase)
+			}
+		})
+	}
+}
+
+// serveOnce plays a server for one connection on loopback.
+func serveOnce(t *testing.T, serve func(net.Conn)) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		conn, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		serve(conn)
+	}()
+	t.Cleanup(func() { listener.Close(); <-done })
+	return listener.Addr().String()
+}
+
+// handshake does what the wire does with TLS, up to the first byte of the
+// greeting, and says how far it came.
+func handshake(t *testing.T, address string, config *tls.Config) (Phase, error) {
+	t.Helper()
+	asked := false
+	config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		asked = true
+		return new(tls.Certificate), nil
+	}
+	config.VerifyConnection = func(state tls.ConnectionState) error { return checkKeys(state.VerifiedChains[0]) }
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	raw, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close()
+	conn := tls.Client(raw, config)
+	if err := conn.HandshakeContext(ctx); err != nil {
+		return PhaseTLS, &handshakeError{err, asked}
+	}
+	if _, err := conn.Read(make([]byte, 1)); err != nil {
+		return PhaseGreeting, &handshakeError{err, asked}
+	}
+	return PhaseGreeting, nil
+}
+
+// expiredIssuer is a chain whose intermediate has run out while its leaf lives.
+func TestExpiredIssuerIsExpired(t *testing.T) {
+	root := mailtest.MustCA(mailtest.CAOptions{})
+	// An authority that has run out is one of its own here: x509 reports both
+	// kinds of chain as signed by an unknown authority.
+	dead := mailtest.MustCA(mailtest.CAOptions{Name: "dead", NotBefore: time.Now().Add(-48 * time.Hour), NotAfter: time.Now().Add(-24 * time.Hour)})
+	leaf := dead.MustIssue(mailtest.Loopback())
+	config := &tls.Config{RootCAs: root.Pool(), ServerName: "localhost"}
+	address := serveOnce(t, func(conn net.Conn) {
+		leaf.Certificate = append(leaf.Certificate, dead.Certificate.Raw)
+		_ = tls.Server(conn, &tls.Config{Certificates: []tls.Certificate{leaf}}).HandshakeContext(t.Context())
+	})
+	_, err := handshake(t, address, config)
+	if got, _ := classify(PhaseTLS, &Connection{TLS: config}, err); got != CertExpired {
+		t.Errorf("%q for %v, want %q", got, err, CertExpired)
+	}
+	if chain := presentedChain(err); len(chain) != 2 {
+		t.Errorf("presented chain of %d certificates, want 2", len(chain))
+	}
+	if chain := presentedChain(errors.New("odd")); chain != nil {
+		t.Errorf("a chain of %d certificates from no verification at all", len(chain))
+	}
+	block := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: dead.Certificate.Raw})
+	config.RootCAs.AppendCertsFromPEM(block) // trusted, but out of date
+	if got := certificateReason(&Connection{TLS: config}, nil, x509.CertificateInvalidError{Cert: dead.Certificate, Reason: x509.Expired}); got != CertExpired {
+		t.Errorf("%q, want %q", got, CertExpired)
+	}
+}
