@@ -25,6 +25,10 @@ var networks = map[IPProtocol]string{"": "ip", AnyIP: "ip", IP4: "ip4", IP6: "ip
 // interleaved so that the bound cannot cut one of them off.
 func resolve(ctx context.Context, r *net.Resolver, c *Connection) ([]netip.Addr, error) {
 	found, err := r.LookupNetIP(ctx, networks[c.IPProtocol], c.Host)
+	var otherFamily *net.AddrError
+	if errors.As(err, &otherFamily) || err == nil && len(found) == 0 {
+		return nil, &fault{reason: DNSNotFound, err: fmt.Errorf("resolve %s: no address of ip_protocol %s", c.Host, c.IPProtocol)}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("resolve %s: %w", c.Host, err)
 	}

@@ -5,6 +5,7 @@ package prober
 
 import (
 	"errors"
+	"os"
 	"strings"
 	"time"
 
@@ -170,26 +171,23 @@ func (d *imapDialect) quit() error {
 	return d.verdict("LOGOUT", d.client.Logout().Wait())
 }
 
-// farewell says goodbye in the middle of another command, and waits for the
-// library's reader to see the end.
-func (d *imapDialect) farewell(grace time.Duration) error {
-	if err := d.w.send([]byte("P9 LOGOUT\r\n")); err != nil {
-		return err
-	}
+// drain waits for the library's reader to see the end.
+func (d *imapDialect) drain(grace time.Duration) error {
 	if d.client == nil {
 		return d.w.drain()
 	}
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
 	select {
 	case <-d.client.Closed():
-	case <-time.After(grace):
+		return d.w.failed()
+	case <-timer.C:
+		return os.ErrDeadlineExceeded
 	}
-	return d.w.failed()
 }
 
-// leave waits for the server to close, then for the library's reader: the wire
-// is hung up in between.
-func (d *imapDialect) leave(hangUp func()) {
-	hangUp()
+// release waits for the library's reader.
+func (d *imapDialect) release() {
 	if d.client != nil {
 		_ = d.client.Close()
 	}

@@ -189,21 +189,14 @@ func (d *pop3Dialect) mailbox() (MailboxFacts, error) {
 
 // quit frees the maildrop's lock.
 func (d *pop3Dialect) quit() error {
-	if d.client == nil {
-		return d.farewell(0)
+	if d.client == nil { // the greeting was a refusal
+		return d.w.send([]byte(protocols[POP3].goodbye))
 	}
 	return d.verdict("QUIT", d.client.Quit())
 }
 
-// farewell says QUIT in the middle of another command.
-func (d *pop3Dialect) farewell(time.Duration) error {
-	if err := d.w.send([]byte("QUIT\r\n")); err != nil {
-		return err
-	}
-	return d.w.drain()
-}
-
-func (d *pop3Dialect) leave(hangUp func()) { hangUp() }
+func (d *pop3Dialect) drain(time.Duration) error { return d.w.drain() }
+func (d *pop3Dialect) release()                  {}
 
 // begin notes that a command goes out, so that the next line is its reply.
 func (d *pop3Dialect) begin(p []byte) ([]byte, error) {

@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -74,6 +75,7 @@ type session struct {
 	phase   Phase
 	outcome Outcome
 	err     error // what ended the plan
+	abrupt  bool  // the peer does not answer: nothing is waited for
 }
 
 // begin starts the probe's clock. It starts again when the guard let it wait.
@@ -99,13 +101,13 @@ func (s *session) plan() []planStep {
 	}
 	addr, isLiteral := literal(s.c.Host)
 	s.addrs = []netip.Addr{addr}
-	login := wantsLogin(s.c)
 	add(!isLiteral, planStep{PhaseResolve, (*session).resolve})
 	add(true, planStep{PhaseConnect, (*session).connect})
 	add(s.c.Encryption == ImplicitTLS, planStep{PhaseTLS, (*session).handshake})
 	add(true, planStep{PhaseGreeting, (*session).greeting}, planStep{PhaseHello, (*session).hello})
 	add(s.c.Encryption == StartTLS, planStep{PhaseStartTLS, (*session).starttls},
 		planStep{PhaseTLS, (*session).handshake}, planStep{PhaseHello, (*session).hello})
+	login := wantsLogin(s.c) && !s.held
 	add(login, planStep{PhaseAuth, (*session).auth})
 	add(login && opensMailbox(s.c), planStep{PhaseMailbox, (*session).mailbox})
 	return steps
@@ -127,6 +129,10 @@ func (s *session) walk(ctx context.Context) {
 			s.fail(err)
 			break
 		}
+	}
+	if s.held && s.err == nil {
+		s.phase = PhaseAuth
+		s.fail(s.withheld())
 	}
 	s.goodbye(ctx)
 	s.close()
@@ -276,11 +282,8 @@ func (s *session) greeting(context.Context) error { return s.d.greeting() }
 func (s *session) hello(context.Context) error    { return s.d.hello() }
 func (s *session) starttls(context.Context) error { return s.d.starttls() }
 
-// auth logs in once, unless the guard withholds it.
+// auth logs in once.
 func (s *session) auth(context.Context) error {
-	if s.held {
-		return s.withheld()
-	}
 	s.log.guardSecret(true)
 	defer s.log.guardSecret(false)
 	method, err := authenticate(s.c, s.secret, s.w.encrypted(), s.d)
@@ -332,23 +335,27 @@ func (s *session) text(reason Reason, err error) string {
 // session that is out of step, because a call was cut off, gets a short time;
 // one whose transport is gone, none.
 func (s *session) goodbye(ctx context.Context) {
-	if s.d == nil || !s.canSpeak() {
+	if s.w == nil {
 		return
 	}
 	start := time.Now()
 	inStep := s.w.failed() == nil && ctx.Err() == nil
-	var err error
-	if inStep {
+	switch {
+	case !s.canSpeak():
+		s.abrupt = isDeadline(s.w.failed())
+		return
+	case inStep:
 		s.w.extend(s.grace(ctx))
-		err = s.d.quit()
-	} else {
+		if err := s.d.quit(); err != nil {
+			s.outcome.Goodbye, _ = classify(PhaseQuit, s.c, err)
+			s.abrupt = s.outcome.Goodbye == Timeout
+		}
+	default:
 		s.w.extend(partingTime)
-		err = s.d.farewell(partingTime)
+		err := s.w.send([]byte(protocols[s.c.Protocol].goodbye))
+		s.abrupt = err != nil || !errors.Is(s.d.drain(partingTime), io.EOF)
 	}
 	s.spend(PhaseQuit, time.Since(start))
-	if err != nil && inStep {
-		s.outcome.Goodbye, _ = classify(PhaseQuit, s.c, err)
-	}
 }
 
 // grace is the time for a polite goodbye: within the probe's own timeout, which
@@ -368,13 +375,16 @@ func (s *session) canSpeak() bool {
 	if s.err == nil {
 		return true
 	}
-	switch reason := s.outcome.Failure.Reason; {
-	case s.phase == PhaseTLS || s.phase == PhaseGreeting && reason != Timeout:
+	switch reason := s.outcome.Failure.Reason; s.phase {
+	case PhaseTLS:
 		return false
-	case silent[reason]:
-		return false
+	case PhaseGreeting:
+		// Who speaks before the greeting is a spam bot. RFC 5321 section 3.1
+		// wants a QUIT after a 554; the others close after a negative greeting.
+		return s.c.Protocol == SMTP && s.w.failed() == nil && reason != ProtocolMalformed
+	default:
+		return !silent[reason]
 	}
-	return true
 }
 
 // silent holds the reasons after which nothing more is said.
@@ -383,27 +393,29 @@ var silent = map[Reason]bool{
 	StartTLSInjected: true, TLSPlaintext: true, LocalBug: true,
 }
 
-// close hangs up. After a good end the server has closed by now, or is waited
-// for a little, so that TIME_WAIT is on its side.
+// close hangs up. After a good end the server is waited for a little, so that
+// TIME_WAIT is on its side; that is no part of the probe any more.
 func (s *session) close() {
+	s.outcome.End = time.Now()
 	if s.w == nil {
 		return
 	}
-	abrupt := s.w.failed() != nil
-	s.d.leave(func() {
-		if !abrupt && s.c.Protocol != IMAP {
-			s.w.extend(closingTime)
-			_ = s.w.drain()
-		}
-		s.w.hangUp(abrupt)
-	})
+	if s.w.failed() == nil {
+		s.w.extend(closingTime)
+		_ = s.d.drain(closingTime)
+	}
+	s.w.hangUp(s.abrupt)
+	s.d.release()
 }
 
 // finish completes the outcome and tells the guard.
 func (s *session) finish() Outcome {
 	o := &s.outcome
-	o.End = time.Now()
+	if o.End.IsZero() {
+		o.End = time.Now()
+	}
 	o.Transcript = s.log.kept()
+	s.trace()
 	if f := o.Failure; f != nil && o.Auth.Sent && !o.Auth.Accepted {
 		o.Auth.Rejected = f.Class() == Definitive
 	}
@@ -421,4 +433,14 @@ func (s *session) verdict() AuthVerdict {
 		v.Class, v.Reason = o.Failure.Class(), o.Failure.Reason
 	}
 	return v
+}
+
+// trace writes the dialogue to the log, for whoever asked for that much.
+func (s *session) trace() {
+	if s.p.Log == nil || !s.p.Log.Enabled(context.Background(), slog.LevelDebug) {
+		return
+	}
+	for _, line := range s.outcome.Transcript {
+		s.p.Log.Debug("dialogue", "connection", s.c.Name, "at", line.At, "from", string(rune(line.From)), "line", line.Text)
+	}
 }

@@ -16,6 +16,8 @@ import (
 type protocolFacts struct {
 	name  string // for people
 	ports portTable
+	// goodbye is the line that ends a session which is out of step.
+	goodbye string
 	// dialect makes a session over a wire; name is what SMTP greets with.
 	dialect func(c *Connection, w *wire, name string) dialect
 	// status finds the words that decide in a line of the server.
@@ -32,11 +34,11 @@ var protocols map[Protocol]protocolFacts
 func init() {
 	protocols = map[Protocol]protocolFacts{
 		IMAP: {"IMAP", portTable{NoEncryption: 143, StartTLS: 143, ImplicitTLS: 993},
-			newIMAP, imapStatusOf, imapCapabilityLine},
+			"P9 LOGOUT\r\n", newIMAP, imapStatusOf, imapCapabilityLine},
 		POP3: {"POP3", portTable{NoEncryption: 110, StartTLS: 110, ImplicitTLS: 995},
-			newPOP3, pop3StatusOf, pop3CapabilityLine},
+			"QUIT\r\n", newPOP3, pop3StatusOf, pop3CapabilityLine},
 		SMTP: {"SMTP", portTable{NoEncryption: 25, StartTLS: 587, ImplicitTLS: 465},
-			newSMTP, smtpStatusOf, smtpCapabilityLine},
+			"QUIT\r\n", newSMTP, smtpStatusOf, smtpCapabilityLine},
 	}
 }
 
@@ -54,10 +56,10 @@ type dialect interface {
 	mailbox() (MailboxFacts, error) // EXAMINE, STAT, MAIL FROM
 	quit() error                    // the polite end of a session in step
 
-	// farewell ends a session that is out of step, within grace.
-	farewell(grace time.Duration) error
-	// leave hangs up and waits for whatever the library has running.
-	leave(hangUp func())
+	// drain waits, at most for grace, until the server closes: io.EOF then.
+	drain(grace time.Duration) error
+	// release waits for whatever the library has running after the wire hung up.
+	release()
 }
 
 // wantsLogin reports whether the plan of a connection has a login.

@@ -165,15 +165,8 @@ func (d *smtpDialect) quit() error {
 	return d.verdict("QUIT", d.client.Quit())
 }
 
-// farewell says QUIT in the middle of another command.
-func (d *smtpDialect) farewell(time.Duration) error {
-	if err := d.w.send([]byte("QUIT\r\n")); err != nil {
-		return err
-	}
-	return d.w.drain()
-}
-
-func (d *smtpDialect) leave(hangUp func()) { hangUp() }
+func (d *smtpDialect) drain(time.Duration) error { return d.w.drain() }
+func (d *smtpDialect) release()                  {}
 
 // outgoing watches what the library sends by itself. Without EHLO there is
 // neither STARTTLS nor AUTH, so HELO is allowed only where neither is wanted.

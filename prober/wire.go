@@ -44,7 +44,7 @@ type wire struct {
 	raw  *meteredConn
 	tls  *tls.Conn // nil until startTLS
 	log  *transcript
-	stop func() bool // ends the watch on the probe's context
+	stop func() bool // ends the watch on the probe's context, for hangUp
 
 	filter   lineFilter // nil: lines pass as they are
 	outgoing outgoing   // nil: writes pass as they are
@@ -58,6 +58,7 @@ type wire struct {
 	replyLines int
 	replyBytes int
 	err        error // first transport error, or first bound passed
+	leaving    bool  // the goodbye has its own time
 }
 
 // newWire takes over a TCP connection. The context is the probe's: its deadline
@@ -68,8 +69,20 @@ func newWire(ctx context.Context, conn net.Conn, log *transcript) *wire {
 	if deadline, ok := ctx.Deadline(); ok {
 		_ = conn.SetDeadline(deadline)
 	}
-	w.stop = context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	w.stop = context.AfterFunc(ctx, w.interrupt)
 	return w
+}
+
+// interrupt ends every call at once because the probe's context ended; a
+// goodbye under way may still be heard.
+func (w *wire) interrupt() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.leaving {
+		_ = w.raw.SetDeadline(time.Now().Add(partingTime))
+		return
+	}
+	_ = w.raw.SetDeadline(time.Unix(1, 0))
 }
 
 // startTLS does the handshake in place, for implicit TLS and for STARTTLS alike.
@@ -247,7 +260,9 @@ func (w *wire) failed() error {
 
 // extend gives the goodbye its own time, also after the probe's context ended.
 func (w *wire) extend(d time.Duration) {
-	w.stop()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.leaving = true
 	_ = w.raw.SetDeadline(time.Now().Add(d))
 }
 
