@@ -89,6 +89,7 @@ func sameTarget(a, b *prober.Connection) bool {
 		a.EffectivePort() == b.EffectivePort() && a.IPProtocol == b.IPProtocol &&
 		a.Username == b.Username && a.Auth == b.Auth &&
 		a.SharedMailbox == b.SharedMailbox && a.SharedMailboxAccess == b.SharedMailboxAccess &&
+		a.LoginNameFormat == b.LoginNameFormat &&
 		a.CheckMailbox == b.CheckMailbox && a.Mailbox == b.Mailbox &&
 		a.Sender == b.Sender && a.Recipient == b.Recipient
 }

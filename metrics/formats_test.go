@@ -211,6 +211,7 @@ This page is written by ` + "`go test ./metrics -update`" + `.
 
 const (
 	acceptText        = "text/plain;version=0.0.4"
+	acceptNewText     = "text/plain;version=1.0.0"
 	acceptOpenMetrics = "application/openmetrics-text;version=1.0.0"
 	acceptProtobuf    = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"
 )
@@ -393,7 +394,7 @@ func TestHostileConfigurationKeepsTheScrapeValid(t *testing.T) {
 
 // Run with -race: outcomes, scrapes in every format and reloads at once.
 func TestObserveGatherAndReloadAtOnce(t *testing.T) {
-	const connections, rounds = 30, 60
+	const connections, rounds = 20, 30
 	names := func(label string) []*prober.Connection {
 		var list []*prober.Connection
 		for i := range connections {
