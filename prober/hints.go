@@ -26,6 +26,8 @@ var speeches = []speech{
 	{"220", "SMTP", SMTP},
 	{"421", "SMTP", SMTP},
 	{"554", "SMTP", SMTP},
+	{"200 ", "NNTP", ""},
+	{"201 ", "NNTP", ""},
 	{"SSH-", "SSH", ""},
 	{"HTTP", "HTTP", ""},
 	{"<!DOC", "HTTP", ""},
@@ -61,11 +63,11 @@ func greetingHint(c *Connection, first []byte) string {
 		return "This port speaks TLS from the first byte: use encryption ssl/tls."
 	}
 	heard, ok := speechOf(first)
+	if heard.protocol == SMTP && bytes.Contains(bytes.ToUpper(first), []byte("FTP")) {
+		heard = speech{name: "FTP"} // RFC 959 greets with 220, too
+	}
 	if !ok || heard.protocol == c.Protocol {
 		return ""
-	}
-	if heard.protocol == SMTP && bytes.Contains(bytes.ToUpper(first), []byte("FTP")) {
-		heard = speech{name: "FTP"}
 	}
 	if heard.protocol == "" {
 		return fmt.Sprintf("This port speaks %s, not %s: use port %d.",
@@ -104,6 +106,7 @@ type situation struct {
 var situations = []situation{
 	{Timeout, PhaseGreeting, "", onTLSPort, silentTLSPort},
 	{Closed, PhaseGreeting, "", onTLSPort, silentTLSPort},
+	{Reset, PhaseGreeting, "", onTLSPort, silentTLSPort},
 	{Timeout, PhaseTLS, ImplicitTLS, onClearPort, silentClearPort},
 	{ConnectTimeout, PhaseConnect, "", onPort25, blockedPort25},
 	{StartTLSNotOffered, "", "", onPort25, fixed("The server offers no STARTTLS on port 25: " +

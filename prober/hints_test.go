@@ -86,6 +86,7 @@ func TestGreetingHint(t *testing.T) {
 		{"SMTP", "220 mail.example.org ESMTP", "This port speaks SMTP, not IMAP: use port 993, or protocol smtp."},
 		{"POP3", "+OK ready", "This port speaks POP3, not IMAP: use port 993, or protocol pop3."},
 		{"FTP", "220 ProFTPD Server ready", "This port speaks FTP, not IMAP: use port 993."},
+		{"NNTP", "200 news.example.org ready", "This port speaks NNTP, not IMAP: use port 993."},
 		{"SSH", "SSH-2.0-OpenSSH_9.6", "This port speaks SSH, not IMAP: use port 993."},
 		{"HTTP", "HTTP/1.1 400 Bad Request", "This port speaks HTTP, not IMAP: use port 993."},
 		{"ManageSieve", `"IMPLEMENTATION" "Dovecot Pigeonhole"`, "This port speaks ManageSieve, not IMAP: use port 993."},

@@ -3,6 +3,7 @@ package prober
 // This file sorts the errors of TLS and of certificates for classify.
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -132,6 +133,25 @@ func certificateReason(c *Connection, chain []*x509.Certificate, err error) Reas
 			return reason
 		}
 	}
+	if reason := chainReason(chain, err, now); reason != "" {
+		return reason
+	}
+	var name x509.HostnameError
+	if !errors.As(err, &name) {
+		return CertInvalid
+	}
+	// x509 looks at the name first; ask again what it thinks of the chain.
+	if len(chain) > 0 {
+		if reason := chainReason(chain, verifyChain(c, chain, now), now); reason != "" {
+			return reason
+		}
+	}
+	return CertName
+}
+
+// chainReason is the reason of a verdict on dates or authority, empty for any
+// other.
+func chainReason(chain []*x509.Certificate, err error, now time.Time) Reason {
 	var invalid x509.CertificateInvalidError
 	if errors.As(err, &invalid) && invalid.Reason == x509.Expired {
 		return expiryReason(invalid.Cert, now)
@@ -144,21 +164,7 @@ func certificateReason(c *Connection, chain []*x509.Certificate, err error) Reas
 	if errors.As(err, &unknown) || errors.As(err, &roots) {
 		return CertUntrusted
 	}
-	var name x509.HostnameError
-	if !errors.As(err, &name) {
-		return CertInvalid
-	}
-	// x509 looks at the name first; ask again what it thinks of the rest.
-	if len(chain) > 0 {
-		var again x509.UnknownAuthorityError
-		if rest := verifyChain(c, chain, now); errors.As(rest, &again) {
-			if reason := issuerDateReason(chain, rest, now); reason != "" {
-				return reason
-			}
-			return CertUntrusted
-		}
-	}
-	return CertName
+	return ""
 }
 
 // expiryReason is the reason for a certificate that x509 calls expired, by
@@ -190,17 +196,27 @@ func issuerDateReason(chain []*x509.Certificate, err error, now time.Time) Reaso
 	if !errors.As(err, &unknown) || len(chain) == 0 {
 		return ""
 	}
-	child := chain[0]
-	for _, issuer := range chain[1:min(len(chain), maxChain)] {
-		if string(issuer.RawSubject) != string(child.RawIssuer) {
+	chain = chain[:min(len(chain), maxChain)]
+	cert := chain[0]
+	for range chain { // certificates may name each other in a circle
+		if cert = issuerOf(cert, chain); cert == nil {
 			return ""
 		}
-		if reason := dateReason(issuer, now); reason != "" {
+		if reason := dateReason(cert, now); reason != "" {
 			return reason
 		}
-		child = issuer
 	}
 	return ""
+}
+
+// issuerOf finds who signed cert, by name; servers send chains in any order.
+func issuerOf(cert *x509.Certificate, chain []*x509.Certificate) *x509.Certificate {
+	for _, candidate := range chain {
+		if candidate != cert && bytes.Equal(candidate.RawSubject, cert.RawIssuer) {
+			return candidate
+		}
+	}
+	return nil
 }
 
 // verifyChain verifies a chain without looking at the name.

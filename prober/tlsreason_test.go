@@ -2,11 +2,16 @@ package prober
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
+	"crypto/x509/pkix"
 	"errors"
+	"fmt"
 	"io"
+	"math/big"
 	"net"
 	"strings"
 	"testing"
@@ -91,7 +96,7 @@ func handshakeRows() []handshakeRow {
 		{name: "46 certificate of a client", serve: presenting(mailtest.CertOptions{EKU: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}), want: CertInvalid},
 		{name: "46 no SAN", serve: presenting(mailtest.CertOptions{CommonName: "localhost"}), want: CertName},
 		{name: "46 SHA-1 signature", serve: presenting(mailtest.CertOptions{SHA1: true}), want: CertUntrusted},
-		{name: "46 RSA of 512 bit", serve: presenting(mailtest.CertOptions{RSABits: 512}, maxVersion(tls.VersionTLS12)), want: CertInvalid},
+		{name: "46 RSA of 512 bit", serve: presenting(mailtest.CertOptions{RSABits: 512}, maxVersion(tls.VersionTLS12)), want: TLSHandshake},
 		{name: "46 RSA of 1024 bit", serve: presenting(mailtest.CertOptions{RSABits: 1024}), want: CertInvalid},
 		{name: "47 revoked is not judged", serve: presenting(mailtest.CertOptions{}), phase: PhaseGreeting, want: ""},
 		{name: "48 chain of 300", serve: presenting(mailtest.CertOptions{Filler: 300}), phase: PhaseGreeting, want: ""},
@@ -165,7 +170,6 @@ func handshake(t *testing.T, address string, config *tls.Config) (Phase, error) 
 		asked = true
 		return new(tls.Certificate), nil
 	}
-	config.VerifyConnection = func(state tls.ConnectionState) error { return checkKeys(state.VerifiedChains[0]) }
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	raw, err := new(net.Dialer).DialContext(ctx, "tcp", address)
@@ -177,37 +181,125 @@ func handshake(t *testing.T, address string, config *tls.Config) (Phase, error) 
 	if err := conn.HandshakeContext(ctx); err != nil {
 		return PhaseTLS, &handshakeError{err, asked}
 	}
+	if err := checkKeys(conn.ConnectionState().VerifiedChains[0]); err != nil {
+		return PhaseTLS, err
+	}
 	if _, err := conn.Read(make([]byte, 1)); err != nil {
 		return PhaseGreeting, &handshakeError{err, asked}
 	}
 	return PhaseGreeting, nil
 }
 
-// expiredIssuer is a chain whose intermediate has run out while its leaf lives.
-func TestExpiredIssuerIsExpired(t *testing.T) {
-	root := mailtest.MustCA(mailtest.CAOptions{})
-	// An authority that has run out is one of its own here: x509 reports both
-	// kinds of chain as signed by an unknown authority.
-	dead := mailtest.MustCA(mailtest.CAOptions{Name: "dead", NotBefore: time.Now().Add(-48 * time.Hour), NotAfter: time.Now().Add(-24 * time.Hour)})
-	leaf := dead.MustIssue(mailtest.Loopback())
-	config := &tls.Config{RootCAs: root.Pool(), ServerName: "localhost"}
-	address := serveOnce(t, func(conn net.Conn) {
-		leaf.Certificate = append(leaf.Certificate, dead.Certificate.Raw)
-		_ = tls.Server(conn, &tls.Config{Certificates: []tls.Certificate{leaf}}).HandshakeContext(t.Context())
-	})
-	_, err := handshake(t, address, config)
-	if got, _ := classify(PhaseTLS, &Connection{TLS: config}, err); got != CertExpired {
-		t.Errorf("%q for %v, want %q", got, err, CertExpired)
+// mint signs a certificate of one's own making; a nil parent signs itself.
+func mint(t *testing.T, template, parent *x509.Certificate, signer *ecdsa.PrivateKey) (*x509.Certificate, *ecdsa.PrivateKey) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if chain := presentedChain(err); len(chain) != 2 {
-		t.Errorf("presented chain of %d certificates, want 2", len(chain))
+	if parent == nil {
+		parent, signer = template, key
 	}
-	if chain := presentedChain(errors.New("odd")); chain != nil {
-		t.Errorf("a chain of %d certificates from no verification at all", len(chain))
+	template.SerialNumber = big.NewInt(1)
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), signer)
+	if err != nil {
+		t.Fatal(err)
 	}
-	block := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: dead.Certificate.Raw})
-	config.RootCAs.AppendCertsFromPEM(block) // trusted, but out of date
-	if got := certificateReason(&Connection{TLS: config}, nil, x509.CertificateInvalidError{Cert: dead.Certificate, Reason: x509.Expired}); got != CertExpired {
-		t.Errorf("%q, want %q", got, CertExpired)
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cert, key
+}
+
+// x509 calls a chain with an issuer out of its dates "unknown authority".
+func TestIssuerOutOfItsDates(t *testing.T) {
+	now := time.Now()
+	authority := func(name string, from, to time.Duration) *x509.Certificate {
+		return &x509.Certificate{Subject: pkix.Name{CommonName: name}, NotBefore: now.Add(from), NotAfter: now.Add(to),
+			IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
+	}
+	const day = 24 * time.Hour
+	tests := []struct {
+		name             string
+		from, to         time.Duration // of the intermediate
+		host             string
+		trusted, shuffle bool
+		want             Reason
+	}{
+		{"expired", -9 * day, -day, "localhost", true, false, CertExpired},
+		{"not yet valid", day, 9 * day, "localhost", true, false, CertNotYetValid},
+		{"expired and a wrong name", -9 * day, -day, "other.example", true, false, CertExpired},
+		{"expired, behind others", -9 * day, -day, "localhost", true, true, CertExpired},
+		{"good, but its root is unknown", -day, day, "localhost", false, false, CertUntrusted},
+		{"good, but a wrong name", -day, day, "other.example", true, false, CertName},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			root, rootKey := mint(t, authority("root", -day, day), nil, nil)
+			middle, middleKey := mint(t, authority("middle", test.from, test.to), root, rootKey)
+			leaf, _ := mint(t, &x509.Certificate{Subject: pkix.Name{CommonName: "leaf"}, DNSNames: []string{"localhost"},
+				NotBefore: now.Add(-day), NotAfter: now.Add(day)}, middle, middleKey)
+			chain := []*x509.Certificate{leaf, middle}
+			if test.shuffle {
+				chain = []*x509.Certificate{leaf, root, root, middle}
+			}
+			c := &Connection{TLS: &tls.Config{RootCAs: x509.NewCertPool()}}
+			if test.trusted {
+				c.TLS.RootCAs.AddCert(root)
+			}
+			options := x509.VerifyOptions{DNSName: test.host, Roots: c.TLS.RootCAs, Intermediates: x509.NewCertPool()}
+			options.Intermediates.AddCert(middle)
+			_, err := leaf.Verify(options)
+			if err == nil {
+				t.Fatal("x509 likes the chain")
+			}
+			err = &tls.CertificateVerificationError{UnverifiedCertificates: chain, Err: err}
+			if got, _ := classify(PhaseTLS, c, err); got != test.want {
+				t.Errorf("%q for %v, want %q", got, err, test.want)
+			}
+			if got := presentedChain(fmt.Errorf("handshake: %w", err)); len(got) != len(chain) {
+				t.Errorf("presented chain of %d certificates, want %d", len(got), len(chain))
+			}
+		})
+	}
+	if chain := presentedChain(io.EOF); chain != nil {
+		t.Errorf("%d certificates from no verification at all", len(chain))
+	}
+}
+
+func TestCertificateReasonWithoutChain(t *testing.T) {
+	past := &x509.Certificate{NotAfter: time.Unix(0, 0)}
+	future := &x509.Certificate{NotBefore: time.Now().AddDate(1, 0, 0), NotAfter: time.Now().AddDate(2, 0, 0)}
+	tests := []struct {
+		name string
+		err  error
+		want Reason
+	}{
+		{"expired", x509.CertificateInvalidError{Cert: past, Reason: x509.Expired}, CertExpired},
+		{"not yet valid", x509.CertificateInvalidError{Cert: future, Reason: x509.Expired}, CertNotYetValid},
+		{"expired, but which", x509.CertificateInvalidError{Reason: x509.Expired}, CertExpired},
+		{"unknown authority", x509.UnknownAuthorityError{}, CertUntrusted},
+		{"no roots on this machine", x509.SystemRootsError{}, CertUntrusted},
+		{"name", x509.HostnameError{Certificate: past}, CertName},
+		{"constraint", x509.CertificateInvalidError{Reason: x509.NameConstraintsWithoutSANs}, CertInvalid},
+		{"algorithm", x509.InsecureAlgorithmError(x509.MD5WithRSA), CertInvalid},
+		{"constraint violated", x509.ConstraintViolationError{}, CertInvalid},
+		{"critical extension", x509.UnhandledCriticalExtension{}, CertInvalid},
+	}
+	for _, test := range tests {
+		if got, _ := classify(PhaseTLS, nil, fmt.Errorf("handshake: %w", test.err)); got != test.want {
+			t.Errorf("%s: %q, want %q", test.name, got, test.want)
+		}
+	}
+}
+
+// After the handshake crypto/tls has its own words for what it does not bear;
+// rows 50, 55 and the like.
+func TestTLSErrorsAfterTheHandshake(t *testing.T) {
+	for _, text := range []string{"tls: too many ignored records", "local error: tls: no renegotiation", "local error: tls: bad record MAC"} {
+		if got, _ := classify(PhaseGreeting, nil, errors.New(text)); got != TLSHandshake {
+			t.Errorf("%s: %q, want %q", text, got, TLSHandshake)
+		}
 	}
 }
