@@ -53,6 +53,7 @@ func (p *Prober) Probe(ctx context.Context, c *Connection) (o Outcome) {
 		return s.finish()
 	}
 	s.walk(ctx)
+	s.renew(ctx)
 	return s.finish()
 }
 
@@ -433,6 +434,14 @@ func (s *session) verdict() AuthVerdict {
 		v.Class, v.Reason = o.Failure.Class(), o.Failure.Reason
 	}
 	return v
+}
+
+// renew asks for another token where the server refused this one, so that the
+// next probe has it; a probe logs in once only.
+func (s *session) renew(ctx context.Context) {
+	if f := s.outcome.Failure; s.c.Token != nil && f != nil && f.Reason == TokenRejected {
+		_, _ = s.c.Token(ctx, true)
+	}
 }
 
 // trace writes the dialogue to the log, for whoever asked for that much.
