@@ -24,14 +24,18 @@ const (
 	NoPOP3   = "nopop3@example.test"   // may not use POP3
 )
 
+// HelpdeskMessages is how many messages the shared mailbox holds. Alice has one,
+// the others none, so that the count tells whose mailbox was opened.
+const HelpdeskMessages = 2
+
 // Password is a user's password; users have none other.
 func Password(user string) string {
 	name, _, _ := strings.Cut(user, "@")
 	return "pw-of-" + name
 }
 
-// AllMechanisms is every SASL mechanism that Dovecot 2.3 has of ours.
-const AllMechanisms = "plain login cram-md5 scram-sha-1 scram-sha-256 oauthbearer xoauth2"
+// AllMechanisms is every mechanism that Dovecot 2.3 has of ours; APOP is POP3's alone.
+const AllMechanisms = "plain login cram-md5 scram-sha-1 scram-sha-256 oauthbearer xoauth2 apop"
 
 // Options says how a Dovecot differs from the usual one. The zero value is a
 // valid server with an ECDSA certificate that takes passwords over TLS only.
@@ -138,14 +142,23 @@ func (d *Dovecot) writeAccounts(t testing.TB) {
 	// RFC 4314 rights: l sees the mailbox, r opens it, s keeps seen flags.
 	write(t, d.dir, "mail/"+Helpdesk+"/maildir/dovecot-acl",
 		"owner lrwstipekxa\nuser="+Bob+" lrs\nuser="+Carol+" l\n", 0o644)
-	write(t, d.dir, "mail/"+Alice+"/maildir/new/1.first.test",
-		"From: "+Bob+"\r\nTo: "+Alice+"\r\nSubject: hello\r\n\r\nHello.\r\n", 0o644)
+	d.writeMail(t, Alice, 1)
+	d.writeMail(t, Helpdesk, HelpdeskMessages)
 	for _, sub := range []string{"run", "state", "shared", "mail"} {
 		if err := os.MkdirAll(filepath.Join(d.dir, sub), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
 	d.giveMail(t)
+}
+
+// writeMail puts messages into a user's INBOX.
+func (d *Dovecot) writeMail(t testing.TB, user string, count int) {
+	t.Helper()
+	for i := range count {
+		write(t, d.dir, fmt.Sprintf("mail/%s/maildir/new/%d.first.test", user, i+1),
+			"From: "+Bob+"\r\nTo: "+user+"\r\nSubject: hello\r\n\r\nHello.\r\n", 0o644)
+	}
 }
 
 // giveMail makes nobody, under whom Dovecot opens mailboxes, their owner.
