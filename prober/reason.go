@@ -3,6 +3,11 @@ package prober
 // This file holds the words for why a probe failed. Errors become such words
 // in classify.go alone.
 
+import (
+	"slices"
+	"strings"
+)
+
 // Reason says why a probe failed; a closed set, and the `reason` label. The
 // empty Reason means that nothing failed.
 type Reason string
@@ -184,7 +189,8 @@ type refusal struct {
 }
 
 func (r *refusal) Error() string {
-	return r.command + ": rejected by server: " + r.reply.status + " " + r.reply.code + " " + r.reply.text
+	words := []string{r.command + ": rejected by server:", r.reply.status, r.reply.code, r.reply.text}
+	return strings.Join(slices.DeleteFunc(words, func(w string) bool { return w == "" }), " ")
 }
 
 // handshakeError is an error of a TLS handshake, or of the first reads after

@@ -40,6 +40,7 @@ var (
 		{"concurrent connections limit exceeded", "Exchange Online"},
 		{"rate limit", "Postfix policy servers"},
 		{"too much mail", "Postfix anvil"},
+		{"request is throttled", "Exchange Online"},
 	}
 	// tooSoonTexts: the login came too soon after the last one.
 	tooSoonTexts = textGroup{
@@ -85,6 +86,7 @@ var (
 	needsTLSTexts = textGroup{
 		{"plaintext authentication disallowed", "Dovecot"},
 		{"cleartext authentication disallowed", "Dovecot 2.4"},
+		{"only available under a layer", "Cyrus"},
 		{"must issue a starttls command first", "Postfix, Exchange"},
 	}
 	// tlsTexts are believed in clear only: under TLS they prove nothing.
