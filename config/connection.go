@@ -1,0 +1,191 @@
+package config
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"mailprobe/prober"
+)
+
+// entry is one connection as it was written, after the defaults were merged.
+type entry struct {
+	name       string
+	protocol   prober.Protocol
+	encryption prober.Encryption
+	host       string
+	port       int
+
+	username     string
+	password     prober.Secret
+	passwordFile string
+
+	auth            prober.AuthMethod
+	oauth2          oauthEntry
+	sharedMailbox   string
+	sharedAccess    prober.SharedAccess
+	loginNameFormat string
+
+	checkMailbox bool
+	mailbox      string
+	sender       string
+	recipient    string
+
+	interval      time.Duration
+	timeout       time.Duration
+	probeOnScrape bool
+	ipProtocol    prober.IPProtocol
+	ehlo          string
+	tls           tlsEntry
+	lockout       prober.Lockout
+	heldProbe     bool
+	labels        map[string]string
+
+	set  map[string]mark
+	line int
+}
+
+// oauthEntry is the block `oauth2`.
+type oauthEntry struct {
+	tokenURL         string
+	clientID         string
+	clientSecret     prober.Secret
+	clientSecretFile string
+	scopes           []string
+	refreshTokenFile string
+	accessTokenFile  string
+}
+
+// tlsEntry is the block `tls_config`.
+type tlsEntry struct {
+	caFile, certFile, keyFile string
+	serverName                string
+	insecureSkipVerify        bool
+	minVersion, maxVersion    uint16
+	allowObsolete             bool
+}
+
+// freshEntry holds the built-in defaults.
+func freshEntry() *entry {
+	return &entry{
+		encryption: prober.ImplicitTLS, auth: prober.AuthAuto, sharedAccess: prober.SharedAuto,
+		loginNameFormat: `{username}\{shared_mailbox}`, checkMailbox: true, mailbox: "INBOX",
+		interval: time.Minute, timeout: 30 * time.Second, ipProtocol: prober.AnyIP,
+		lockout: prober.LockoutNormal, heldProbe: true, tls: *freshTLS(),
+		set: map[string]mark{},
+	}
+}
+
+// inherit is a copy of the defaults for one connection.
+func (e *entry) inherit(line int) *entry {
+	heir := *e
+	heir.labels, heir.set, heir.line = maps.Clone(e.labels), inherited(e.set), line
+	return &heir
+}
+
+// own reports whether the connection itself gave the field.
+func (e *entry) own(field string) bool { return e.set[field].own }
+
+// at is the place of a field: where it was given, or else where the
+// connection begins.
+func (e *entry) at(field string, where place) place {
+	where = where.on(e.line)
+	if m, given := e.set[field]; given {
+		where = where.on(m.line)
+		if !m.own {
+			where.where = "defaults"
+		}
+	}
+	where.field = field
+	return where
+}
+
+var (
+	imapOnly = []prober.Protocol{prober.IMAP}
+	smtpOnly = []prober.Protocol{prober.SMTP}
+	readers  = []prober.Protocol{prober.IMAP, prober.POP3}
+)
+
+var encryptions = []word[prober.Encryption]{
+	{"ssl/tls", prober.ImplicitTLS}, {"tls", prober.ImplicitTLS}, {"ssl", prober.ImplicitTLS},
+	{"starttls", prober.StartTLS}, {"none", prober.NoEncryption}, {"no encryption", prober.NoEncryption},
+}
+
+var methods = same(prober.AuthAuto, prober.AuthLogin, prober.AuthPlain, prober.AuthCRAMMD5, prober.AuthSCRAMSHA1,
+	prober.AuthSCRAMSHA256, prober.AuthXOAuth2, prober.AuthOAuthBearer, prober.AuthExternal, prober.AuthSASLLogin,
+	prober.AuthAPOP, prober.AuthNone)
+
+var accesses = same(prober.SharedAuto, prober.SharedLoginName, prober.SharedAuthzID, prober.SharedFolder,
+	prober.SharedTokenUser, prober.SharedSender)
+
+// connectionBlock describes a connection, field by field.
+var connectionBlock = block[entry]{
+	meaning:  "One connection to probe.",
+	fresh:    freshEntry,
+	required: []string{"name"},
+	fields:   slices.Concat(addressFields, loginFields, probeFields, settingFields),
+}
+
+var addressFields = []field[entry]{
+	{name: "name", is: text(func(e *entry) *string { return &e.name }, trimmed, atMost(200)), def: "required",
+		meaning: "Unique name; the `connection` label.", example: "support-inbox"},
+	{name: "protocol", is: oneOf(same(prober.IMAP, prober.POP3, prober.SMTP), func(e *entry) *prober.Protocol { return &e.protocol }), def: "required",
+		meaning: "Mail protocol to speak.", example: "imap"},
+	{name: "encryption", is: oneOf(encryptions, func(e *entry) *prober.Encryption { return &e.encryption }), def: "`ssl/tls`",
+		meaning: "When TLS starts: `ssl/tls`, `tls` and `ssl` from the first byte, `starttls` after a command and never without, `none` never. Upper case is as good.", example: "starttls"},
+	{name: "host", is: text(func(e *entry) *string { return &e.host }, hostName), def: "required",
+		meaning: "Host name, IPv4 or IPv6 address of the server, without brackets and port.", example: "mail.example.org"},
+	{name: "port", is: number(0, 65535, func(e *entry) *int { return &e.port }), def: "by protocol and encryption",
+		meaning: "Port to dial. Blank or 0: IMAP 143, with ssl/tls 993; POP3 110, with ssl/tls 995; SMTP 25, with starttls 587, with ssl/tls 465.", example: "993"},
+	{name: "ip_protocol", is: oneOf(same(prober.AnyIP, prober.IP4, prober.IP6), func(e *entry) *prober.IPProtocol { return &e.ipProtocol }), def: "`any`",
+		meaning: "Address family to dial.", example: "ip4"},
+	{name: "tls_config", is: nested(tlsBlock, func(e *entry) *tlsEntry { return &e.tls }), def: "verify as browsers do",
+		meaning: "How the server's certificate is judged, and the client's own.", example: "{ca_file: ca.pem}"},
+	{name: "ehlo", is: text(func(e *entry) *string { return &e.ehlo }, greetingName), only: smtpOnly, def: "this host's name",
+		meaning: "Name to greet the server with.", example: "probe.example.org"},
+}
+
+var loginFields = []field[entry]{
+	{name: "username", is: text(func(e *entry) *string { return &e.username }, trimmed, atMost(1024)), def: "empty",
+		meaning: "Who logs in. Empty: the probe ends politely before the login.", example: "support@example.org"},
+	{name: "password", is: secret(func(e *entry) *prober.Secret { return &e.password }), def: "empty",
+		meaning: "Password, in the configuration itself. `password_file` is the safer way.", example: "'*********'"},
+	{name: "password_file", is: path(func(e *entry) *string { return &e.passwordFile }), def: "empty",
+		meaning: "File with the password, read again before each login. One trailing line break is cut.", example: "secrets/support"},
+	{name: "auth", is: oneOf(methods, func(e *entry) *prober.AuthMethod { return &e.auth }), def: "`auto`",
+		meaning: "How to log in; exactly one mechanism is tried. `auto`: under TLS PLAIN if offered, else the protocol's own command (`login`); in clear one that hides the password, if offered.", example: "scram-sha-256"},
+	{name: "oauth2", is: nested(oauthBlock, func(e *entry) *oauthEntry { return &e.oauth2 }), def: "none",
+		meaning: "Where the token of `xoauth2` and `oauthbearer` comes from: a token endpoint or a file.", example: "{access_token_file: token}"},
+	{name: "lockout", is: oneOf(same(prober.LockoutNormal, prober.LockoutStrict, prober.LockoutOff), func(e *entry) *prober.Lockout { return &e.lockout }), def: "`normal`",
+		meaning: "How carefully a refused login is repeated. `normal`: at most 4 times in 24 hours; `strict`: once, until the password changes; `off`: at every interval, which locks accounts.", example: "strict"},
+	{name: "held_probe", is: oneOf([]word[bool]{{"probe", true}, {"none", false}}, func(e *entry) *bool { return &e.heldProbe }), def: "`probe`",
+		meaning: "What is done while logins are withheld: `probe` goes on with the phases before the login, `none` stays away from the server.", example: "none"},
+}
+
+var probeFields = []field[entry]{
+	{name: "shared_mailbox", is: text(func(e *entry) *string { return &e.sharedMailbox }, trimmed, atMost(1024)), def: "empty",
+		meaning: "Alias of a mailbox that is shared with the user. Empty: the user's own mailbox.", example: "helpdesk"},
+	{name: "shared_mailbox_access", is: oneOf(accesses, func(e *entry) *prober.SharedAccess { return &e.sharedAccess }), def: "`auto`",
+		meaning: "How the shared mailbox is reached. `auto`: smtp `sender`, with a token `token_user`, else `login_name`.", example: "authzid"},
+	{name: "login_name_format", is: text(func(e *entry) *string { return &e.loginNameFormat }, loginFormat), only: readers, def: "`{username}\\{shared_mailbox}`",
+		meaning: "Login name of `login_name` access. The default is for Exchange; Dovecot's master users want `{shared_mailbox}*{username}`.", example: "'{shared_mailbox}*{username}'"},
+	{name: "check_mailbox", is: boolean(func(e *entry) *bool { return &e.checkMailbox }), def: "`true`",
+		meaning: "Open the mailbox, read-only, after the login (IMAP EXAMINE, POP3 STAT, SMTP MAIL FROM). `false`: stop after the login.", example: "false"},
+	{name: "mailbox", is: text(func(e *entry) *string { return &e.mailbox }, notEmpty, atMost(1024)), only: imapOnly, def: "`INBOX`",
+		meaning: "Mailbox to open; its full path with shared_mailbox_access `folder`.", example: "Archive/2026"},
+	{name: "sender", is: text(func(e *entry) *string { return &e.sender }, mailAddress), only: smtpOnly, def: "empty",
+		meaning: "Address tried as MAIL FROM and reset; no mail is sent. `<>` is the null sender. Empty: not tried.", example: "support@example.org"},
+	{name: "recipient", is: text(func(e *entry) *string { return &e.recipient }, mailAddress, notNullPath), only: smtpOnly, def: "empty",
+		meaning: "Address tried as RCPT TO after the sender. Empty: not tried.", example: "postmaster@example.org"},
+}
+
+var settingFields = []field[entry]{
+	{name: "interval", is: duration(time.Second, 7*24*time.Hour, func(e *entry) *time.Duration { return &e.interval }), def: "`1m`",
+		meaning: "From the start of one probe to the start of the next.", example: "5m"},
+	{name: "timeout", is: duration(100*time.Millisecond, 10*time.Minute, func(e *entry) *time.Duration { return &e.timeout }), def: "`30s`",
+		meaning: "Longest time of a whole probe.", example: "10s"},
+	{name: "probe_on_scrape", is: boolean(func(e *entry) *bool { return &e.probeOnScrape }), def: "`false`",
+		meaning: "Each scrape of /metrics probes this connection, no timer does.", example: "true"},
+	{name: "labels", is: labels(func(e *entry) *map[string]string { return &e.labels }), def: "none",
+		meaning: "Labels that are added to each metric of the connection. An empty value removes a label of `defaults`.", example: "{team: support}"},
+}

@@ -1,0 +1,285 @@
+package config
+
+// This file is the only one that imports the YAML library. Values are never
+// decoded by it: its type errors quote them, secrets too. Nodes are walked, so
+// that lines, suggestions and secrecy are in our hands.
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"unicode/utf8"
+
+	"gopkg.in/yaml.v3"
+)
+
+const (
+	// maxFile bounds the file. 10,000 connections written out take 5 MiB.
+	maxFile = 16 << 20
+	// maxNodes bounds what the file may consist of: the library takes some
+	// 350 bytes per value. 10,000 connections of 20 fields are 400,000.
+	maxNodes = 1 << 20
+	// maxMerged bounds the fields that merge keys (<<) may copy.
+	maxMerged = 1 << 20
+	// maxMergeDepth bounds merges of merges, and ends circles.
+	maxMergeDepth = 16
+)
+
+type node = yaml.Node
+
+// pair is one field of a mapping.
+type pair struct {
+	key   string
+	line  int // of the key
+	value *node
+}
+
+// readBounded reads a plain file of at most limit bytes. O_NONBLOCK keeps a
+// FIFO from blocking the open.
+func readBounded(path string, limit int64) ([]byte, error) {
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s: not a plain file", path)
+	case info.Size() > limit:
+		return nil, fmt.Errorf("%s: larger than %d KiB", path, limit>>10)
+	}
+	// The file may grow while it is read.
+	raw, err := io.ReadAll(io.LimitReader(file, limit+1))
+	if err == nil && int64(len(raw)) > limit {
+		err = fmt.Errorf("%s: larger than %d KiB", path, limit>>10)
+	}
+	return raw, err
+}
+
+// parse gives the one document of a file, or nil and a fault.
+func (r *reader) parse(raw []byte) (root *node) {
+	// A merge key beside a list-valued key panics in the library when it
+	// decodes; nothing is known to panic when it only parses.
+	defer func() {
+		if recover() != nil {
+			r.fault(place{}, "is not valid YAML")
+			root = nil
+		}
+	}()
+	if line, what := unreadable(raw); what != "" {
+		r.fault(place{line: line}, what)
+		return nil
+	}
+	decoder := yaml.NewDecoder(bytes.NewReader(raw))
+	var document, second node
+	if err := decoder.Decode(&document); errors.Is(err, io.EOF) {
+		r.fault(place{}, "holds no configuration: the file is empty or only comments")
+		return nil
+	} else if err != nil {
+		r.syntaxFault(raw, err)
+		return nil
+	}
+	switch err := decoder.Decode(&second); {
+	case err == nil:
+		r.fault(place{line: second.Line}, "a second document starts here: one file is one configuration")
+	case !errors.Is(err, io.EOF):
+		r.syntaxFault(raw, err)
+	}
+	return document.Content[0]
+}
+
+// unreadable finds what no YAML file may hold, and its line, before the
+// library sees it.
+func unreadable(raw []byte) (line int, what string) {
+	separators := 0
+	for n, text := range bytes.Split(raw, []byte("\n")) {
+		if !utf8.Valid(text) {
+			return n + 1, "is not valid UTF-8"
+		}
+		// Tabs between words are allowed by YAML, and CR ends lines.
+		control := func(c rune) bool { return c < ' ' && c != '\t' && c != '\r' || c == 0x7f }
+		if at := bytes.IndexFunc(text, control); at >= 0 {
+			return n + 1, fmt.Sprintf("holds the control character %#02x", text[at])
+		}
+		indent := text[:len(text)-len(bytes.TrimLeft(text, " \t"))]
+		if bytes.ContainsRune(indent, '\t') && len(indent) < len(bytes.TrimRight(text, "\r")) {
+			return n + 1, "is indented with a tab: YAML wants spaces"
+		}
+		separators += 1 + bytes.Count(text, []byte(",")) + bytes.Count(text, []byte(":")) +
+			bytes.Count(text, []byte("- ")) + bytes.Count(text, []byte("[")) + bytes.Count(text, []byte("{"))
+		if separators > maxNodes {
+			return n + 1, fmt.Sprintf("holds more than %d values: split it over several mailprobes", maxNodes)
+		}
+	}
+	return 0, ""
+}
+
+var (
+	syntaxLine    = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`)
+	unknownAnchor = regexp.MustCompile(`^unknown anchor '(.*)' referenced$`)
+	// plainProblem matches the library's fixed sentences. Others may quote the
+	// file, and with it a secret.
+	plainProblem = regexp.MustCompile(`^(did not find|could not find|found|mapping values|mapping keys|` +
+		`block sequence entries|exceeded max depth) ?[a-zA-Z0-9 '":,.<>{}\[\]%-]*$`)
+)
+
+// problemAdvice says what mostly is behind a problem.
+var problemAdvice = map[string]string{
+	"found character that cannot start any token":    "a value that begins with % or @ or ` needs quotes",
+	"mapping values are not allowed in this context": "the indentation is wrong, or a value with a colon and a space in it needs quotes",
+	"could not find expected ':'":                    "a field needs a colon and a space after its name",
+	"found unexpected end of stream":                 "a quote is never closed",
+}
+
+// syntaxFault reports what the library could not parse, never the text itself.
+func (r *reader) syntaxFault(raw []byte, err error) {
+	match := syntaxLine.FindStringSubmatch(err.Error())
+	if match == nil {
+		r.fault(place{}, "is not valid YAML")
+		return
+	}
+	line, _ := strconv.Atoi(match[1])
+	problem := match[2]
+	if anchor := unknownAnchor.FindStringSubmatch(problem); anchor != nil {
+		// A password that begins with * is read as an alias: not quoted.
+		at := bytes.Index(raw, []byte("*"+anchor[1]))
+		line = 1 + bytes.Count(raw[:max(at, 0)], []byte("\n"))
+		r.fault(place{line: line}, "refers to an anchor that does not exist: a value that begins with * needs quotes")
+		return
+	}
+	if !plainProblem.MatchString(problem) {
+		problem = "unknown problem"
+	}
+	// The parser counts lines from 0 and names where the block began; the
+	// scanner counts from 1 and names where it stopped.
+	hint := ""
+	if advice := problemAdvice[problem]; advice != "" {
+		hint = ": " + advice
+	}
+	if strings.HasPrefix(problem, "did not find expected") && line < bytes.Count(raw, []byte("\n")) {
+		line++
+		hint = " in the block that begins here"
+	}
+	r.fault(place{line: line}, "is not valid YAML: "+problem+hint)
+}
+
+// resolve follows an alias to what it stands for.
+func resolve(n *node) *node {
+	if n.Kind == yaml.AliasNode {
+		return n.Alias
+	}
+	return n
+}
+
+// isNull reports whether a value is left blank.
+func isNull(n *node) bool { return n.Kind == yaml.ScalarNode && n.Tag == "!!null" }
+
+func isMapping(n *node) bool  { return n.Kind == yaml.MappingNode }
+func isSequence(n *node) bool { return n.Kind == yaml.SequenceNode }
+
+// scalar gives the text of a single value as it is written: 0143 stays 0143.
+// It is false for lists, mappings, and values with a tag of their own.
+func scalar(n *node) (string, bool) {
+	if n.Kind != yaml.ScalarNode || n.Style&yaml.TaggedStyle != 0 || strings.HasPrefix(n.Tag, "!") && !strings.HasPrefix(n.Tag, "!!") {
+		return "", false
+	}
+	return n.Value, true
+}
+
+// isNumber reports whether a scalar is a number that is not in quotes.
+func isNumber(n *node) bool { return n.Tag == "!!int" || n.Tag == "!!float" }
+
+// nameOf finds what messages call a connection before it is read. A name
+// cannot come from a merge: no two may have it.
+func nameOf(n *node) string {
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if value := resolve(n.Content[i+1]); n.Content[i].Value == "name" && !isNull(value) {
+			name, _ := scalar(value)
+			return name
+		}
+	}
+	return ""
+}
+
+// pairs gives the fields of a mapping, those of its merge keys after its own,
+// which win. A key given twice is a fault.
+func (r *reader) pairs(n *node, at place) []pair {
+	seen := make(map[string]int, len(n.Content)/2)
+	return r.mergePairs(n, at, seen, 0)
+}
+
+func (r *reader) mergePairs(n *node, at place, seen map[string]int, depth int) []pair {
+	list := make([]pair, 0, len(n.Content)/2)
+	own := make(map[string]int, len(n.Content)/2)
+	var merges []*node
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], n.Content[i+1]
+		name, ok := scalar(key)
+		switch {
+		case key.Tag == "!!merge":
+			merges = append(merges, value)
+			continue
+		case !ok || key.Kind != yaml.ScalarNode:
+			r.fault(at.on(key.Line), "a key must be a plain word")
+			continue
+		case own[name] != 0:
+			r.fault(at.on(key.Line).sub(shownKey(name)), fmt.Sprintf("is given twice (also in line %d)", own[name]))
+			continue
+		}
+		own[name] = key.Line
+		if depth > 0 {
+			r.merged++
+		}
+		if seen[name] == 0 {
+			seen[name] = key.Line
+			list = append(list, pair{name, key.Line, resolve(value)})
+		}
+	}
+	for _, merge := range merges {
+		list = append(list, r.mergeFrom(resolve(merge), at.on(merge.Line), seen, depth)...)
+	}
+	return list
+}
+
+// mergeFrom gives the fields that `<<: *one` or `<<: [*one, *two]` brings.
+func (r *reader) mergeFrom(n *node, at place, seen map[string]int, depth int) []pair {
+	sources := []*node{n}
+	if isSequence(n) {
+		sources = n.Content
+	}
+	var list []pair
+	for _, source := range sources {
+		if r.merged > maxMerged || depth >= maxMergeDepth {
+			if !r.overflown {
+				r.fault(place{line: at.line}, "the merge keys (<<) of this file copy too much, or a mapping into itself")
+			}
+			r.overflown = true
+			break
+		}
+		source = resolve(source)
+		r.merged++
+		if !isMapping(source) {
+			r.fault(at, "a merge key (<<) wants a mapping or a list of mappings")
+			continue
+		}
+		list = append(list, r.mergePairs(source, at, seen, depth+1)...)
+	}
+	return list
+}
+
+// shownKey is a key as it may be shown in a message.
+func shownKey(key string) string {
+	if looksLikeWord(key) {
+		return key
+	}
+	return "a field"
+}

@@ -1,0 +1,203 @@
+package config
+
+// This file says how a field is described: one table serves the reader, the
+// JSON Schema and the reference documentation.
+
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+
+	"mailprobe/prober"
+)
+
+// block is a mapping of the file: its fields and their starting values.
+type block[T any] struct {
+	fields   []field[T]
+	fresh    func() *T // the built-in defaults
+	extra    string    // prefix of further keys that are let through; empty: none
+	meaning  string
+	required []string
+}
+
+// field is one field of a block.
+type field[T any] struct {
+	name    string
+	is      kind[T]
+	only    []prober.Protocol // protocols it is for; nil: all
+	def     string            // default, for people
+	meaning string            // one or two sentences
+	example string            // YAML value
+}
+
+// kind is how the value of a field is written, checked and stored.
+type kind[T any] struct {
+	word   string // for people: "text", "duration", …
+	schema func() map[string]any
+	secret bool
+	read   func(r *reader, n *node, at place, to *T)
+	copy   func(to, from *T)
+	same   func(a, b *T) bool
+	inner  *outline // of a nested block; nil otherwise
+}
+
+// outline is a block without its type: what schema and reference need.
+type outline struct {
+	meaning  string
+	extra    string
+	required []string
+	rows     []row
+}
+
+// row is a field without its type.
+type row struct {
+	name, word, def, meaning, example string
+	only                              []prober.Protocol
+	secret                            bool
+	schema                            func() map[string]any
+	inner                             *outline
+}
+
+// value makes a kind of a place in T and a function that reads the value. The
+// function reports its own faults and is false where there is nothing to store.
+func value[T, V any](at func(*T) *V, parse func(*reader, *node, place) (V, bool)) kind[T] {
+	return kind[T]{
+		read: func(r *reader, n *node, where place, to *T) {
+			if v, ok := parse(r, n, where); ok {
+				*at(to) = v
+			}
+		},
+		copy: func(to, from *T) { *at(to) = *at(from) },
+		same: func(a, b *T) bool { return reflect.DeepEqual(*at(a), *at(b)) },
+	}
+}
+
+// nested makes a kind of a block within a block; its fields are merged with
+// what is there already.
+func nested[T, U any](b block[U], at func(*T) *U) kind[T] {
+	shape := b.outline()
+	return kind[T]{
+		word: "mapping",
+		read: func(r *reader, n *node, where place, to *T) { b.read(r, n, where, at(to)) },
+		copy: func(to, from *T) { *at(to) = *at(from) },
+		same: func(a, b *T) bool { return reflect.DeepEqual(*at(a), *at(b)) },
+
+		schema: func() map[string]any { return nullable(shape.schema()) },
+		inner:  shape,
+	}
+}
+
+// names lists the fields in the order of the table.
+func (b block[T]) names() []string {
+	names := make([]string, len(b.fields))
+	for i, f := range b.fields {
+		names[i] = f.name
+	}
+	return names
+}
+
+// read stores the fields of a mapping in to, and in r.set which were given. A
+// blank value is the built-in default, also over a value of `defaults`.
+func (b block[T]) read(r *reader, n *node, at place, to *T) {
+	if !isMapping(n) {
+		r.fault(at.on(n.Line), "must be a mapping of fields")
+		return
+	}
+	for _, p := range r.pairs(n, at) {
+		b.readPair(r, p, at, to)
+	}
+}
+
+func (b block[T]) readPair(r *reader, p pair, at place, to *T) {
+	i := slices.IndexFunc(b.fields, func(f field[T]) bool { return f.name == p.key })
+	switch {
+	case i < 0 && b.extra != "" && strings.HasPrefix(p.key, b.extra):
+	case i < 0 && !looksLikeWord(p.key):
+		r.fault(at.on(p.line), "unknown field: is there a space after its colon?")
+	case i < 0:
+		r.fault(at.on(p.line).sub(p.key), "unknown field"+didYouMean(p.key, b.names()))
+	default:
+		where := at.sub(p.key).on(p.line)
+		r.set[where.field] = mark{line: p.line, own: true}
+		if isNull(p.value) {
+			b.fields[i].is.copy(to, b.fresh())
+			return
+		}
+		b.fields[i].is.read(r, p.value, where, to)
+	}
+}
+
+// outline gives the block's description.
+func (b block[T]) outline() *outline {
+	o := &outline{meaning: b.meaning, extra: b.extra, required: b.required}
+	for _, f := range b.fields {
+		o.rows = append(o.rows, row{name: f.name, word: f.is.word, def: f.def, meaning: f.meaning, example: f.example,
+			only: f.only, secret: f.is.secret, schema: f.is.schema, inner: f.is.inner})
+	}
+	return o
+}
+
+// place is where a value stands, for messages.
+type place struct {
+	line         int
+	where, field string
+}
+
+func (p place) on(line int) place {
+	p.line = line
+	return p
+}
+
+// sub is the place of a field below this one.
+func (p place) sub(field string) place {
+	if p.field != "" {
+		field = p.field + "." + field
+	}
+	p.field = field
+	return p
+}
+
+// mark says where a field was given, and whether by the connection itself or
+// by `defaults`.
+type mark struct {
+	line int
+	own  bool
+}
+
+// reader reads one file.
+type reader struct {
+	file   string // as shown
+	dir    string // relative paths start here
+	strict bool   // strict_permissions
+	merged int    // fields copied by merge keys so far
+
+	overflown bool // merged has passed its bound, and that was said
+
+	top map[string]mark // fields given outside of connections and defaults
+	set map[string]mark // fields given in the block that is being read
+
+	faults, warnings findings
+}
+
+func (r *reader) fault(at place, text string) {
+	r.faults.add(Finding{File: r.file, Line: at.line, Where: at.where, Field: at.field, Text: text})
+}
+
+func (r *reader) faultf(at place, format string, args ...any) {
+	r.fault(at, fmt.Sprintf(format, args...))
+}
+
+func (r *reader) warnf(at place, format string, args ...any) {
+	r.warnings.add(Finding{File: r.file, Line: at.line, Where: at.where, Field: at.field, Text: fmt.Sprintf(format, args...)})
+}
+
+// inherited is a copy of the marks of `defaults` for one connection.
+func inherited(set map[string]mark) map[string]mark {
+	list := maps.Clone(set)
+	for name, m := range list {
+		list[name] = mark{line: m.line}
+	}
+	return list
+}

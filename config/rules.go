@@ -1,0 +1,221 @@
+package config
+
+// This file says which settings go together. What a connection wrote itself
+// and cannot be obeyed is a fault; what it only inherited is let go.
+
+import (
+	"net/netip"
+	"slices"
+
+	"mailprobe/prober"
+)
+
+// rule is a condition that must not hold, the field to blame, and why.
+type rule struct {
+	field  string
+	broken func(e *entry) bool
+	text   string
+}
+
+func (e *entry) uses(methods ...prober.AuthMethod) bool { return slices.Contains(methods, e.auth) }
+
+func (e *entry) usesToken() bool { return e.uses(prober.AuthXOAuth2, prober.AuthOAuthBearer) }
+
+// usesPassword reports whether the login needs the password.
+func (e *entry) usesPassword() bool {
+	return e.username != "" && !e.usesToken() && !e.uses(prober.AuthNone, prober.AuthExternal)
+}
+
+func (e *entry) hasPassword() bool { return !e.password.IsZero() || e.passwordFile != "" }
+
+// leave is a setting of `defaults` that a connection has no use for.
+type leave struct {
+	field   string
+	useless func(e *entry) bool
+}
+
+// leaves are asked in this order; a later one sees what the former let go.
+var leaves = []leave{
+	{"auth", func(e *entry) bool { return e.username == "" }},
+	{"password", func(e *entry) bool { return !e.usesPassword() || e.own("password_file") && e.passwordFile != "" }},
+	{"password_file", func(e *entry) bool { return !e.usesPassword() || e.own("password") && !e.password.IsZero() }},
+	{"oauth2", func(e *entry) bool { return !e.usesToken() }},
+	{"tls_config", func(e *entry) bool { return e.encryption == prober.NoEncryption }},
+	{"shared_mailbox", func(e *entry) bool { return e.username == "" }},
+	{"shared_mailbox_access", func(e *entry) bool { return e.sharedMailbox == "" }},
+	{"login_name_format", func(e *entry) bool { return e.access() != prober.SharedLoginName }},
+	{"sender", func(e *entry) bool { return e.access() == prober.SharedSender }},
+	{"recipient", func(e *entry) bool { return e.sender == "" && e.access() != prober.SharedSender }},
+}
+
+// access resolves `auto`; it is empty without a shared mailbox.
+func (e *entry) access() prober.SharedAccess {
+	switch {
+	case e.sharedMailbox == "":
+		return ""
+	case e.sharedAccess != prober.SharedAuto:
+		return e.sharedAccess
+	case e.protocol == prober.SMTP:
+		return prober.SharedSender
+	case e.usesToken():
+		return prober.SharedTokenUser
+	}
+	return prober.SharedLoginName
+}
+
+// letGo drops inherited settings that do not apply to this connection.
+func (e *entry) letGo() {
+	fresh := freshEntry()
+	drop := func(name string) {
+		i := slices.IndexFunc(connectionBlock.fields, func(f field[entry]) bool { return f.name == name })
+		connectionBlock.fields[i].is.copy(e, fresh)
+		delete(e.set, name)
+	}
+	for _, f := range connectionBlock.fields {
+		if f.only != nil && !slices.Contains(f.only, e.protocol) && !e.own(f.name) {
+			drop(f.name)
+		}
+	}
+	for _, l := range leaves {
+		if !e.own(l.field) && l.useless(e) {
+			drop(l.field)
+		}
+	}
+	e.letGoOAuth()
+}
+
+// letGoOAuth drops what was inherited inside oauth2 where the connection chose
+// another form itself.
+func (e *entry) letGoOAuth() {
+	o := &e.oauth2
+	if e.own("oauth2.client_secret_file") && !e.own("oauth2.client_secret") {
+		o.clientSecret = prober.Secret{}
+	}
+	if e.own("oauth2.client_secret") && !e.own("oauth2.client_secret_file") {
+		o.clientSecretFile = ""
+	}
+	ownEndpoint := slices.ContainsFunc(oauthBlock.names(), func(name string) bool {
+		return name != "access_token_file" && e.own("oauth2."+name)
+	})
+	switch ownFile := e.own("oauth2.access_token_file"); {
+	case ownFile && !ownEndpoint && o.accessTokenFile != "":
+		*o = oauthEntry{accessTokenFile: o.accessTokenFile}
+	case ownEndpoint && !ownFile:
+		o.accessTokenFile = ""
+	}
+}
+
+var rules = slices.Concat(loginRules, sharedRules, tlsRules, oauthRules)
+
+var loginRules = []rule{
+	{"password_file", func(e *entry) bool { return !e.password.IsZero() && e.passwordFile != "" },
+		"is given together with password: one of them"},
+	{"password", func(e *entry) bool { return e.usesPassword() && !e.hasPassword() && e.own("password") }, "is empty"},
+	{"password_file", func(e *entry) bool {
+		return e.usesPassword() && !e.hasPassword() && e.own("password_file") && !e.own("password")
+	}, "is empty"},
+	{"password_file", func(e *entry) bool {
+		return e.usesPassword() && !e.hasPassword() && !e.own("password") && !e.own("password_file")
+	}, "is missing: to log in, username needs password_file (or password), or auth: none"},
+	{"username", func(e *entry) bool { return e.username == "" && e.hasPassword() }, "is missing: there is a password, but nobody to log in"},
+	{"username", func(e *entry) bool {
+		return e.username == "" && !e.hasPassword() && !e.uses(prober.AuthAuto, prober.AuthNone)
+	}, "is missing: auth is set, but nobody to log in"},
+	{"auth", func(e *entry) bool {
+		return e.username != "" && e.hasPassword() && (e.usesToken() || e.uses(prober.AuthNone, prober.AuthExternal))
+	}, "takes no password with this method: remove password and password_file"},
+	{"auth", func(e *entry) bool { return e.uses(prober.AuthAPOP) && e.protocol != prober.POP3 }, "apop is for pop3 only"},
+	{"username", func(e *entry) bool { return e.uses(prober.AuthAPOP) && hasSpace(e.username) }, "holds a space, which apop cannot carry"},
+	{"auth", func(e *entry) bool { return e.uses(prober.AuthExternal) && e.encryption == prober.NoEncryption },
+		"external needs encryption: the certificate is shown in the TLS handshake"},
+	{"auth", func(e *entry) bool {
+		return e.uses(prober.AuthExternal) && e.encryption != prober.NoEncryption && e.tls.certFile == ""
+	}, "external needs tls_config.cert_file and key_file"},
+}
+
+var sharedRules = []rule{
+	{"shared_mailbox", func(e *entry) bool { return e.sharedMailbox != "" && e.username == "" }, "needs a username: somebody must log in"},
+	{"shared_mailbox", func(e *entry) bool {
+		return e.sharedMailbox != "" && e.username != "" && e.uses(prober.AuthNone)
+	}, "needs a login, and auth is none"},
+	{"shared_mailbox_access", func(e *entry) bool { return e.sharedMailbox == "" && e.sharedAccess != prober.SharedAuto },
+		"is set, but shared_mailbox is not"},
+	{"shared_mailbox_access", func(e *entry) bool { return e.access() == prober.SharedLoginName && e.protocol == prober.SMTP },
+		"login_name is for imap and pop3: with smtp use sender, authzid or token_user"},
+	{"shared_mailbox_access", func(e *entry) bool {
+		return e.access() == prober.SharedLoginName && e.protocol != prober.SMTP && !e.uses(prober.AuthAuto, prober.AuthLogin, prober.AuthNone)
+	}, "login_name goes with auth auto or login only: servers refuse such names in other mechanisms"},
+	{"shared_mailbox_access", func(e *entry) bool {
+		return e.access() == prober.SharedAuthzID && !e.uses(prober.AuthAuto, prober.AuthPlain, prober.AuthNone)
+	}, "authzid goes with auth auto or plain only"},
+	{"shared_mailbox_access", func(e *entry) bool { return e.access() == prober.SharedFolder && e.protocol != prober.IMAP },
+		"folder is for imap only"},
+	{"check_mailbox", func(e *entry) bool { return e.access() == prober.SharedFolder && !e.checkMailbox },
+		"must be true: opening the folder is how the shared mailbox is reached"},
+	{"shared_mailbox_access", func(e *entry) bool { return e.access() == prober.SharedTokenUser && !e.usesToken() },
+		"token_user needs auth xoauth2 or oauthbearer"},
+	{"shared_mailbox_access", func(e *entry) bool { return e.access() == prober.SharedSender && e.protocol != prober.SMTP },
+		"sender is for smtp only"},
+	{"shared_mailbox", func(e *entry) bool {
+		return e.access() == prober.SharedSender && e.protocol == prober.SMTP && (mailAddress(e.sharedMailbox) != "" || e.sharedMailbox == "<>")
+	}, "must be a mail address: it is tried as the sender"},
+	{"sender", func(e *entry) bool { return e.access() == prober.SharedSender && e.sender != "" },
+		"is given, but the sender is the shared mailbox"},
+	{"check_mailbox", func(e *entry) bool { return e.access() == prober.SharedSender && !e.checkMailbox },
+		"must be true: naming it as the sender is how the shared mailbox is reached"},
+	{"recipient", func(e *entry) bool { return e.recipient != "" && e.sender == "" && e.access() != prober.SharedSender },
+		"needs a sender before it"},
+	{"login_name_format", func(e *entry) bool { return e.own("login_name_format") && e.access() != prober.SharedLoginName },
+		"is only for shared_mailbox_access login_name"},
+}
+
+var tlsRules = []rule{
+	{"tls_config.key_file", func(e *entry) bool { return e.tls.certFile != "" && e.tls.keyFile == "" }, "is missing: cert_file needs it"},
+	{"tls_config.cert_file", func(e *entry) bool { return e.tls.certFile == "" && e.tls.keyFile != "" }, "is missing: key_file needs it"},
+	{"tls_config.max_version", func(e *entry) bool { return e.tls.maxVersion != 0 && e.tls.maxVersion < e.tls.minVersion },
+		"is older than min_version (which is TLS12 by default)"},
+	{"tls_config.min_version", func(e *entry) bool { return obsolete(e) && !e.tls.allowObsolete },
+		"is obsolete (RFC 8997): TLS12 is the oldest, unless allow_obsolete_tls is true and nobody logs in"},
+	{"tls_config.allow_obsolete_tls", func(e *entry) bool { return obsolete(e) && e.tls.allowObsolete && e.username != "" },
+		"is for connections without a username: no password goes over TLS 1.0 or 1.1"},
+	{"ip_protocol", func(e *entry) bool {
+		addr, err := netip.ParseAddr(e.host)
+		return err == nil && (addr.Is4() && e.ipProtocol == prober.IP6 || addr.Is6() && e.ipProtocol == prober.IP4)
+	}, "does not fit the host, which is an address of the other kind"},
+}
+
+func obsolete(e *entry) bool { return e.tls.minVersion < freshTLS().minVersion }
+
+// judge reports what does not go together. It needs a protocol to judge by.
+func (e *entry) judge(r *reader, where place) {
+	for _, f := range connectionBlock.fields {
+		if f.only != nil && !slices.Contains(f.only, e.protocol) && !f.is.same(e, freshEntry()) {
+			r.faultf(e.at(f.name, where), "is for %s only", orList(protocolNames(f.only)))
+		}
+	}
+	judged := rules
+	if r.doubts(e, where) {
+		judged = tlsRules
+	}
+	for _, rule := range judged {
+		// A field that was read with a fault has had its say.
+		if at := e.at(rule.field, where); rule.broken(e) && !r.faults.blames(at) {
+			r.fault(at, rule.text)
+		}
+	}
+}
+
+// doubts reports whether a setting that many others hang on was not
+// understood: to judge those would only mislead.
+func (r *reader) doubts(e *entry, where place) bool {
+	return slices.ContainsFunc([]string{"protocol", "encryption", "username", "auth", "shared_mailbox", "shared_mailbox_access"},
+		func(f string) bool { return r.faults.blames(e.at(f, where)) })
+}
+
+func protocolNames(list []prober.Protocol) []string {
+	names := make([]string, len(list))
+	for i, p := range list {
+		names[i] = string(p)
+	}
+	return names
+}

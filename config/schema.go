@@ -1,0 +1,101 @@
+package config
+
+// This file turns the field tables into a JSON Schema (draft 2020-12) for
+// editors. It says what a file looks like; what goes together is the loader's.
+
+import (
+	"encoding/json"
+	"strings"
+	"unicode"
+)
+
+// Schema is the JSON Schema of the configuration. Its `defaults` values and
+// rules across fields are not in it: a file that it accepts may still be
+// refused by Load.
+func Schema() []byte {
+	s := fileBlock.outline().schema()
+	s["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+	s["title"] = "mailprobe configuration"
+	connection := connectionBlock.outline()
+	defaults := connection.schema()
+	delete(defaults, "required")
+	delete(defaults["properties"].(map[string]any), "name")
+	s["$defs"] = map[string]any{"connection": connection.schema(), "defaults": defaults}
+	// Maps are written in the order of their keys: the same tables give the
+	// same bytes. A fixed structure of plain values cannot fail.
+	text, _ := json.MarshalIndent(s, "", "  ")
+	return append(text, '\n')
+}
+
+// schema describes a block as an object.
+func (o *outline) schema() map[string]any {
+	properties := map[string]any{}
+	for _, row := range o.rows {
+		s := row.schema()
+		s["description"] = row.describe()
+		properties[row.name] = s
+	}
+	s := map[string]any{"type": "object", "description": o.meaning, "properties": properties, "additionalProperties": false}
+	if o.required != nil {
+		s["required"] = o.required
+	}
+	if o.extra != "" {
+		s["patternProperties"] = map[string]any{"^" + o.extra: true}
+	}
+	return s
+}
+
+// describe is the meaning with protocols and default.
+func (r row) describe() string {
+	text := r.meaning
+	if r.only != nil {
+		text += " Only for " + orList(protocolNames(r.only)) + "."
+	}
+	if r.def != "required" {
+		text += " Default: " + r.def + "."
+	}
+	return text
+}
+
+func defaultsSchema() map[string]any {
+	return map[string]any{"anyOf": []any{map[string]any{"$ref": "#/$defs/defaults"}, types("null")}}
+}
+
+func connectionsSchema() map[string]any {
+	return map[string]any{"type": "array", "items": map[string]any{"$ref": "#/$defs/connection"}}
+}
+
+func types(names ...string) map[string]any {
+	if len(names) == 1 {
+		return map[string]any{"type": names[0]}
+	}
+	return map[string]any{"type": names}
+}
+
+// nullable lets an object be left blank.
+func nullable(s map[string]any) map[string]any {
+	s["type"] = []string{"object", "null"}
+	return s
+}
+
+// caseBlind is a pattern for the words in upper and lower case: the regular
+// expressions of JSON Schema have no flag for it.
+func caseBlind(words []string) string {
+	var b strings.Builder
+	for i, word := range words {
+		if i > 0 {
+			b.WriteByte('|')
+		}
+		for _, r := range word {
+			switch {
+			case unicode.IsLetter(r):
+				b.WriteString("[" + string(unicode.ToLower(r)) + string(unicode.ToUpper(r)) + "]")
+			case r == '.':
+				b.WriteString(`\.`)
+			default:
+				b.WriteRune(r)
+			}
+		}
+	}
+	return "^(" + b.String() + ")$"
+}

@@ -1,0 +1,171 @@
+package config
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"gopkg.in/yaml.v3"
+)
+
+func TestSchemaFileIsUpToDate(t *testing.T) { golden(t, "../config.schema.json", Schema()) }
+
+func TestReferenceIsUpToDate(t *testing.T) { golden(t, "../docs/configuration.md", Reference()) }
+
+// validator compiles the schema, which also proves that it is one.
+func validator(t *testing.T) *jsonschema.Schema {
+	t.Helper()
+	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(Schema()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	compiler := jsonschema.NewCompiler()
+	compiler.DefaultDraft(jsonschema.Draft2020)
+	if err := compiler.AddResource("config.schema.json", document); err != nil {
+		t.Fatal(err)
+	}
+	schema, err := compiler.Compile("config.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return schema
+}
+
+// plainYAML decodes a file as an editor does. Keys must be texts.
+func plainYAML(t *testing.T, file string) any {
+	t.Helper()
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var document any
+	if err := yaml.Unmarshal(raw, &document); err != nil {
+		t.Fatalf("%s: %v", file, err)
+	}
+	return document
+}
+
+func TestSchemaAcceptsWhatTheLoaderAccepts(t *testing.T) {
+	schema := validator(t)
+	for _, file := range append(testFiles(t, "good"), "../config.example.yml") {
+		if err := schema.Validate(plainYAML(t, file)); err != nil {
+			t.Errorf("%s: %v", file, err)
+		}
+	}
+}
+
+func TestSchemaRefusesWrongStructure(t *testing.T) {
+	schema := validator(t)
+	for _, file := range testFiles(t, "bad/structure") {
+		if schema.Validate(plainYAML(t, file)) == nil {
+			t.Errorf("%s: accepted", file)
+		}
+	}
+}
+
+func TestExampleLoads(t *testing.T) {
+	raw, err := os.ReadFile("../config.example.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	workspace(t)
+	t.Setenv("CREDENTIALS_DIRECTORY", filepath.Join(mustGetwd(t), "secrets"))
+	for _, secret := range []string{"support", "fax", "oauth-client", "access-token", "refresh-token"} {
+		if err := os.WriteFile("secrets/"+secret, []byte("hunter2\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile("config.yml", raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	config, warnings, err := Load("config.yml", noTokens)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(config.Connections) != bytes.Count(raw, []byte("name: "))-bytes.Count(raw, []byte("server_name: "))-bytes.Count(raw, []byte("username: ")) {
+		t.Errorf("%d connections", len(config.Connections))
+	}
+	// The only thing to warn about is the connection that shows clear text.
+	for _, w := range warnings {
+		if w.Where != `connection "local-plain"` {
+			t.Errorf("warns: %v", w)
+		}
+	}
+	if first, _, _ := strings.Cut(string(raw), "\n"); first != "# yaml-language-server: $schema=./config.schema.json" {
+		t.Errorf("first line: %s", first)
+	}
+}
+
+func mustGetwd(t *testing.T) string {
+	t.Helper()
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func TestExampleShowsEveryField(t *testing.T) {
+	seen := map[string]bool{}
+	var walk func(any)
+	walk = func(v any) {
+		switch v := v.(type) {
+		case map[string]any:
+			for key, inner := range v {
+				seen[key] = true
+				walk(inner)
+			}
+		case []any:
+			for _, inner := range v {
+				walk(inner)
+			}
+		}
+	}
+	walk(plainYAML(t, "../config.example.yml"))
+	for _, o := range []*outline{fileBlock.outline(), poolBlock.outline(), metricsBlock.outline(), connectionBlock.outline(),
+		tlsBlock.outline(), oauthBlock.outline()} {
+		for _, row := range o.rows {
+			if !seen[row.name] {
+				t.Errorf("%s is not shown", row.name)
+			}
+		}
+	}
+}
+
+// TestReferenceExamplesAreValid reads each example of the tables through its
+// own field: an example that the loader refuses is worse than none.
+func TestReferenceExamplesAreValid(t *testing.T) {
+	workspace(t)
+	readExamples(t, connectionBlock)
+	readExamples(t, tlsBlock)
+	readExamples(t, oauthBlock)
+	readExamples(t, poolBlock)
+	readExamples(t, metricsBlock)
+	readExamples(t, fileBlock)
+}
+
+func readExamples[T any](t *testing.T, b block[T]) {
+	t.Helper()
+	for _, f := range b.fields {
+		r := &reader{file: "example", set: map[string]mark{}}
+		root := r.parse([]byte(f.name + ": " + f.example + "\n"))
+		if root == nil {
+			t.Errorf("%s: %s: %v", f.name, f.example, r.faults.list)
+			continue
+		}
+		to := b.fresh()
+		b.read(r, root, place{}, to)
+		if len(r.faults.list) > 0 {
+			t.Errorf("%s: %s: %v", f.name, f.example, r.faults.list)
+		}
+		if f.is.same(to, b.fresh()) && f.name != "password" {
+			t.Errorf("%s: %s: changes nothing", f.name, f.example)
+		}
+		if f.meaning == "" || f.def == "" || f.is.word == "" {
+			t.Errorf("%s: is not described", f.name)
+		}
+	}
+}

@@ -1,0 +1,208 @@
+package config
+
+// This file knows what names, addresses and labels look like. Its checks say
+// what is wrong and never quote more than is needed.
+
+import (
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+
+	"golang.org/x/net/idna"
+
+	"mailprobe/prober"
+)
+
+// dnsName is looser than RFC 1123: names with underscores do resolve.
+var dnsName = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*\.?$`)
+
+var hostAndPort = regexp.MustCompile(`^(\[[0-9A-Fa-f:.]+\]|[^:/@]+):[0-9]+$`)
+
+// hostName accepts a DNS name, also an international one, or an IP address.
+func hostName(v string) string {
+	if v == "" {
+		return ""
+	}
+	if addr, err := netip.ParseAddr(v); err == nil {
+		if addr.Is4In6() {
+			return "is an IPv4 address in IPv6 form: write it as IPv4"
+		}
+		return ""
+	}
+	switch {
+	case strings.Contains(v, "://"):
+		return "is a URL: write the host name alone"
+	case hostAndPort.MatchString(v):
+		return "holds a port: write it in the field port"
+	case strings.HasPrefix(v, "["):
+		return "is in brackets: write the address alone"
+	}
+	ascii, err := asciiHost(v)
+	if err != nil || len(ascii) > 253 || !dnsName.MatchString(ascii) {
+		return "is not a host name, IPv4 or IPv6 address"
+	}
+	if labels := strings.Split(ascii, "."); slices.ContainsFunc(labels, func(l string) bool { return len(l) > 63 }) {
+		return "is not a host name: a part of it is longer than 63 letters"
+	}
+	if strings.Trim(ascii, "0123456789.") == "" {
+		return "is not an IPv4 address"
+	}
+	return ""
+}
+
+// asciiHost gives an international name as the DNS knows it (RFC 5891); others
+// stay as they are.
+func asciiHost(v string) (string, error) {
+	if strings.IndexFunc(v, func(r rune) bool { return r > 0x7f }) < 0 {
+		return v, nil
+	}
+	return idna.Lookup.ToASCII(v)
+}
+
+var addressLiteral = regexp.MustCompile(`^\[(IPv6:)?[0-9A-Fa-f:.]+\]$`)
+
+// greetingName accepts what EHLO takes: a domain or an address literal (RFC
+// 5321 section 4.1.1.1).
+func greetingName(v string) string {
+	if v == "" || len(v) <= 253 && (dnsName.MatchString(v) || addressLiteral.MatchString(v)) {
+		return ""
+	}
+	return "is neither a host name nor an address literal such as [192.0.2.1]"
+}
+
+// mailAddress accepts an address as it stands between the angle brackets of
+// MAIL FROM, or <>. SMTPUTF8 is not spoken.
+func mailAddress(v string) string {
+	local, domain, found := cutLast(v, "@")
+	switch {
+	case v == "" || v == "<>":
+		return ""
+	case strings.ContainsAny(v, "<>"):
+		return "is in angle brackets: write the address alone"
+	case strings.ContainsAny(v, " \t"):
+		return "holds a space"
+	case strings.IndexFunc(v, func(r rune) bool { return r > 0x7f }) >= 0:
+		return "holds letters that are not ASCII (write the domain as xn--…)"
+	case !found || local == "" || !dnsName.MatchString(domain) && !addressLiteral.MatchString(domain):
+		return "is not a mail address"
+	case len(v) > 254:
+		return "is longer than 254 letters" // RFC 5321 section 4.5.3.1.3, without the brackets
+	}
+	return ""
+}
+
+func cutLast(v, sep string) (before, after string, found bool) {
+	if i := strings.LastIndex(v, sep); i >= 0 {
+		return v[:i], v[i+len(sep):], true
+	}
+	return v, "", false
+}
+
+func notNullPath(v string) string {
+	if v == "<>" {
+		return "must be an address: <> can only be a sender"
+	}
+	return ""
+}
+
+func notEmpty(v string) string {
+	if v == "" {
+		return "is empty"
+	}
+	return ""
+}
+
+const (
+	holdsUser   = "{username}"
+	holdsShared = "{shared_mailbox}"
+)
+
+var placeholder = regexp.MustCompile(`\{[^{}]*\}?`)
+
+// loginFormat wants both placeholders and no other.
+func loginFormat(v string) string {
+	for _, p := range placeholder.FindAllString(v, -1) {
+		if p != holdsUser && p != holdsShared {
+			return "holds " + quote(p) + didYouMean(p, []string{holdsUser, holdsShared})
+		}
+	}
+	if !strings.Contains(v, holdsUser) || !strings.Contains(v, holdsShared) {
+		return "must hold both " + holdsUser + " and " + holdsShared
+	}
+	return ""
+}
+
+var labelName = regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]*$`)
+
+// reservedLabels are those of our own metrics, of Prometheus itself, and of
+// the exposition format.
+var reservedLabels = []string{
+	"connection", "protocol", "phase", "reason", "version", "cipher", "host", "encryption", "auth",
+	"shared_mailbox_access", "ip_protocol", "fingerprint_sha256", "instance", "job", "le", "quantile",
+}
+
+// maxLabels bounds the labels of one connection.
+const maxLabels = 20
+
+// labels is a mapping of names to values, merged with those of `defaults`.
+func labels[T any](at func(*T) *map[string]string) kind[T] {
+	k := value(at, func(*reader, *node, place) (map[string]string, bool) { return nil, false })
+	k.read = func(r *reader, n *node, where place, to *T) { r.readLabels(n, where, at(to)) }
+	k.word = "mapping of names to texts"
+	k.schema = func() map[string]any {
+		s := types("object", "null")
+		s["propertyNames"] = map[string]any{"pattern": labelName.String(), "not": map[string]any{"anyOf": []any{
+			map[string]any{"enum": reservedLabels}, map[string]any{"pattern": "^__"}}}}
+		s["additionalProperties"] = types("string", "number", "boolean", "null")
+		s["maxProperties"] = maxLabels
+		return s
+	}
+	return k
+}
+
+func (r *reader) readLabels(n *node, where place, to *map[string]string) {
+	if !isMapping(n) {
+		r.fault(where, "must be a mapping, such as {team: support}")
+		return
+	}
+	list := *to
+	if list == nil {
+		list = map[string]string{}
+	}
+	for _, p := range r.pairs(n, where) {
+		at := where.sub(shownKey(p.key)).on(p.line)
+		switch {
+		case !labelName.MatchString(p.key):
+			r.fault(at, "is not a label name: letters, digits and _, no digit first")
+			continue
+		case strings.HasPrefix(p.key, "__") || slices.Contains(reservedLabels, p.key):
+			r.fault(at, "is a label that mailprobe or Prometheus sets itself")
+			continue
+		}
+		v, ok := r.word(p.value, at)
+		if what := singleLine(v); ok && what != "" {
+			r.fault(at, what)
+		} else if ok && len(v) > 256 {
+			r.fault(at, "is longer than 256 bytes")
+		}
+		// Prometheus takes an empty label for an absent one.
+		if delete(list, p.key); v != "" {
+			list[p.key] = v
+		}
+	}
+	if len(list) > maxLabels {
+		r.faultf(where, "has more than %d labels", maxLabels)
+	}
+	*to = list
+}
+
+// sortedLabels gives the labels as a Connection has them.
+func sortedLabels(list map[string]string) []prober.Label {
+	var sorted []prober.Label
+	for name, v := range list {
+		sorted = append(sorted, prober.Label{Name: name, Value: v})
+	}
+	slices.SortFunc(sorted, func(a, b prober.Label) int { return strings.Compare(a.Name, b.Name) })
+	return sorted
+}

@@ -1,0 +1,203 @@
+package config
+
+// This file builds the TLS configurations, once at load: per probe they would
+// be the dearest mistake there is. What is equal is shared.
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"mailprobe/prober"
+)
+
+// maxPEM bounds certificate files. Debian's whole CA bundle is 220 KiB.
+const maxPEM = 4 << 20
+
+func freshTLS() *tlsEntry { return &tlsEntry{minVersion: tls.VersionTLS12} }
+
+var versions = []word[uint16]{
+	{"TLS13", tls.VersionTLS13}, {"TLS12", tls.VersionTLS12}, {"TLS11", tls.VersionTLS11}, {"TLS10", tls.VersionTLS10},
+	{"1.3", tls.VersionTLS13}, {"1.2", tls.VersionTLS12}, {"1.1", tls.VersionTLS11}, {"1.0", tls.VersionTLS10},
+}
+
+var tlsBlock = block[tlsEntry]{
+	meaning: "How the server's certificate is judged, and the client's own. The files are read at load.",
+	fresh:   freshTLS,
+	fields: []field[tlsEntry]{
+		{name: "ca_file", is: path(func(t *tlsEntry) *string { return &t.caFile }), def: "the system's",
+			meaning: "PEM file of the authorities to trust instead of the system's; also the way to trust a self-signed certificate.", example: "ca.pem"},
+		{name: "cert_file", is: path(func(t *tlsEntry) *string { return &t.certFile }), def: "none",
+			meaning: "PEM file of the client certificate, for servers that ask for one and for `auth: external`.", example: "client.pem"},
+		{name: "key_file", is: path(func(t *tlsEntry) *string { return &t.keyFile }), def: "none",
+			meaning: "PEM file of its private key, not encrypted.", example: "client.key"},
+		{name: "server_name", is: text(func(t *tlsEntry) *string { return &t.serverName }, hostName), def: "the host",
+			meaning: "Name that the certificate must be for.", example: "mail.example.org"},
+		{name: "insecure_skip_verify", is: boolean(func(t *tlsEntry) *bool { return &t.insecureSkipVerify }), def: "`false`",
+			meaning: "Accept any certificate. Whoever stands between can then read the password.", example: "true"},
+		{name: "min_version", is: oneOf(versions, func(t *tlsEntry) *uint16 { return &t.minVersion }), def: "`TLS12`",
+			meaning: "Oldest TLS version to accept.", example: "TLS13"},
+		{name: "max_version", is: oneOf(versions, func(t *tlsEntry) *uint16 { return &t.maxVersion }), def: "the newest",
+			meaning: "Newest TLS version to offer.", example: "TLS12"},
+		{name: "allow_obsolete_tls", is: boolean(func(t *tlsEntry) *bool { return &t.allowObsolete }), def: "`false`",
+			meaning: "Allow TLS 1.0 and 1.1 in min_version; only for connections without a login (RFC 8997).", example: "true"},
+	},
+}
+
+// tlsFiles reads each certificate file once, and makes one tls.Config of equal
+// settings.
+type tlsFiles struct {
+	pools   map[string]loaded[*x509.CertPool]
+	keys    map[[2]string]loaded[*tls.Certificate]
+	configs map[tlsKey]*tls.Config
+}
+
+type loaded[V any] struct {
+	value V
+	err   error
+}
+
+type tlsKey struct {
+	entry tlsEntry
+	name  string
+}
+
+func newTLSFiles() *tlsFiles {
+	return &tlsFiles{
+		pools:   map[string]loaded[*x509.CertPool]{},
+		keys:    map[[2]string]loaded[*tls.Certificate]{},
+		configs: map[tlsKey]*tls.Config{},
+	}
+}
+
+// config gives the connection's tls.Config, or faults.
+func (f *tlsFiles) config(r *reader, e *entry, where place) *tls.Config {
+	if e.encryption == prober.NoEncryption {
+		return nil
+	}
+	key := tlsKey{entry: e.tls, name: e.tls.serverName}
+	if key.name == "" {
+		key.name = e.host
+	}
+	// Certificates carry names without the trailing dot of the DNS.
+	key.name = strings.TrimSuffix(key.name, ".")
+	// Nor the zone of a link-local address (RFC 4007).
+	if address, _, zoned := strings.Cut(key.name, "%"); zoned {
+		key.name = address
+	}
+	if c, done := f.configs[key]; done {
+		return c
+	}
+	c := &tls.Config{
+		ServerName:         key.name,
+		MinVersion:         e.tls.minVersion,
+		MaxVersion:         e.tls.maxVersion,
+		InsecureSkipVerify: e.tls.insecureSkipVerify,
+		// A resumed session would hide the handshake that is to be measured.
+		SessionTicketsDisabled: true,
+	}
+	rootsOK, certOK := f.roots(r, e, where, c), f.certificate(r, e, where, c)
+	if rootsOK && certOK {
+		f.configs[key] = c
+	}
+	return c
+}
+
+func (f *tlsFiles) roots(r *reader, e *entry, where place, c *tls.Config) bool {
+	file := e.tls.caFile
+	if file == "" {
+		return true // nil: the system's, loaded once by crypto/x509
+	}
+	pool, done := f.pools[file]
+	if !done {
+		pool.value, pool.err = readPool(file)
+		f.pools[file] = pool
+	}
+	if pool.err != nil {
+		r.fault(e.at("tls_config.ca_file", where), pool.err.Error())
+	}
+	c.RootCAs = pool.value
+	return pool.err == nil
+}
+
+// readPool is strict: AppendCertsFromPEM skips what it cannot parse, and the
+// missing authority would show as an untrusted server much later.
+func readPool(file string) (*x509.CertPool, error) {
+	raw, err := readBounded(file, maxPEM)
+	if err != nil {
+		return nil, err
+	}
+	pool, count := x509.NewCertPool(), 0
+	for {
+		var b *pem.Block
+		if b, raw = pem.Decode(raw); b == nil {
+			break
+		}
+		if b.Type != "CERTIFICATE" {
+			continue
+		}
+		count++
+		cert, err := x509.ParseCertificate(b.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("%s: certificate %d: %w", file, count, err)
+		}
+		pool.AddCert(cert)
+	}
+	if count == 0 {
+		return nil, fmt.Errorf("%s: holds no certificate in PEM form", file)
+	}
+	return pool, nil
+}
+
+func (f *tlsFiles) certificate(r *reader, e *entry, where place, c *tls.Config) bool {
+	files := [2]string{e.tls.certFile, e.tls.keyFile}
+	if files[0] == "" || files[1] == "" {
+		return true // one without the other is a fault of the rules
+	}
+	key, done := f.keys[files]
+	if !done {
+		key.value, key.err = readKeyPair(files[0], files[1])
+		f.keys[files] = key
+	}
+	r.checkMode(files[1], e.at("tls_config.key_file", where))
+	if key.err != nil {
+		r.fault(e.at("tls_config.cert_file", where), key.err.Error())
+		return false
+	}
+	c.Certificates = []tls.Certificate{*key.value}
+	return true
+}
+
+func readKeyPair(certFile, keyFile string) (*tls.Certificate, error) {
+	cert, err := readBounded(certFile, maxPEM)
+	if err != nil {
+		return nil, err
+	}
+	key, err := readBounded(keyFile, maxPEM)
+	if err != nil {
+		return nil, err
+	}
+	pair, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		return nil, errors.New(certFile + " with " + keyFile + ": " + strings.TrimPrefix(err.Error(), "tls: "))
+	}
+	return &pair, nil
+}
+
+// checkMode remarks on a secret file that everybody on the machine can read.
+func (r *reader) checkMode(file string, where place) {
+	info, err := os.Stat(file)
+	if err != nil || info.Mode().Perm()&0o004 == 0 {
+		return
+	}
+	text := file + " can be read by every user of this machine: chmod o-r"
+	if r.strict {
+		r.fault(where, text)
+		return
+	}
+	r.warnf(where, "%s", text)
+}

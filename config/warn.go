@@ -1,0 +1,128 @@
+package config
+
+// This file says what is allowed and yet unwise.
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"time"
+
+	"mailprobe/prober"
+)
+
+// advice is a condition worth a warning, the field it is about, and why.
+type advice struct {
+	field string
+	holds func(e *entry) bool
+	text  string
+}
+
+var advices = []advice{
+	{"encryption", func(e *entry) bool { return e.encryption == prober.NoEncryption && e.usesPassword() },
+		"the password may go over the network in clear: use ssl/tls or starttls"},
+	{"encryption", func(e *entry) bool { return e.encryption == prober.NoEncryption && e.usesToken() && e.username != "" },
+		"the token goes over the network in clear: use ssl/tls or starttls"},
+	{"port", func(e *entry) bool {
+		return e.encryption == prober.StartTLS && slices.Contains([]int{993, 995, 465}, e.port)
+	},
+		"servers speak TLS from the first byte on this port: encryption ssl/tls, not starttls"},
+	{"port", func(e *entry) bool {
+		return e.encryption == prober.NoEncryption && slices.Contains([]int{993, 995, 465}, e.port)
+	},
+		"servers speak TLS from the first byte on this port: encryption ssl/tls, not none"},
+	{"port", func(e *entry) bool {
+		return e.encryption == prober.ImplicitTLS && slices.Contains([]int{143, 110, 25, 587}, e.port)
+	},
+		"servers begin in clear on this port: encryption starttls, not ssl/tls"},
+	{"port", func(e *entry) bool { p := usualProtocol[e.port]; return p != "" && p != e.protocol },
+		"is usual for another protocol"},
+	{"tls_config.insecure_skip_verify", func(e *entry) bool { return e.tls.insecureSkipVerify && e.encryption != prober.NoEncryption },
+		"any certificate is accepted: whoever stands between can read the password; ca_file is the way to trust a private authority"},
+	{"tls_config", func(e *entry) bool { return e.encryption == prober.NoEncryption && e.own("tls_config") },
+		"is not used: encryption is none"},
+	{"timeout", func(e *entry) bool { return e.timeout > e.interval && !e.probeOnScrape },
+		"is longer than the interval: a slow server's probes will be skipped"},
+	{"interval", func(e *entry) bool { return e.probeOnScrape && e.own("interval") },
+		"is not used: probe_on_scrape is true"},
+	{"interval", func(e *entry) bool {
+		return e.protocol == prober.POP3 && e.username != "" && e.interval < time.Minute && !e.probeOnScrape
+	}, "a POP3 login locks the mailbox: below 1m its user may be kept out"},
+	{"lockout", func(e *entry) bool { return e.lockout == prober.LockoutOff && e.username != "" },
+		"a wrong password is repeated at every interval, which can lock the account"},
+	{"check_mailbox", func(e *entry) bool { return !e.checkMailbox && e.sender != "" },
+		"is false: sender is not tried"},
+}
+
+// usualProtocol is who usually answers on a port.
+var usualProtocol = map[int]prober.Protocol{
+	143: prober.IMAP, 993: prober.IMAP, 110: prober.POP3, 995: prober.POP3, 25: prober.SMTP, 465: prober.SMTP, 587: prober.SMTP,
+}
+
+func (e *entry) warn(r *reader, where place) {
+	for _, a := range advices {
+		if a.holds(e) {
+			r.warnf(e.at(a.field, where), "%s", a.text)
+		}
+	}
+}
+
+// portsPerDestination is how many local ports Linux has for one destination in
+// a minute, the time that a closed connection may keep one (TIME_WAIT).
+const portsPerDestination = 28232
+
+// load is what some connections ask for.
+type load struct {
+	connections int
+	slots       float64 // probes at once if every probe takes its whole timeout
+	perMinute   float64
+}
+
+func (l *load) add(c *prober.Connection) {
+	l.connections++
+	l.slots += min(1, float64(c.Timeout)/float64(c.Interval))
+	l.perMinute += float64(time.Minute) / float64(c.Interval)
+}
+
+// warnLoad says where the intervals cannot be kept when servers stop
+// answering: the worst case, because that is when the figures matter.
+func (r *reader) warnLoad(pool Pool, connections []*prober.Connection) {
+	var all load
+	hosts, addresses := map[string]*load{}, map[string]*load{}
+	for _, c := range connections {
+		if c.ProbeOnScrape {
+			continue
+		}
+		all.add(c)
+		for key, group := range map[string]map[string]*load{c.Host: hosts, c.Address(): addresses} {
+			if group[key] == nil {
+				group[key] = &load{}
+			}
+			group[key].add(c)
+		}
+	}
+	if need := int(math.Ceil(all.slots)); need > pool.MaxInFlight {
+		r.warnf(r.atPool("max_in_flight"), "the %d connections need %d probes at once if every server stops answering, and %d are allowed: intervals will not be kept",
+			all.connections, need, pool.MaxInFlight)
+	}
+	for _, host := range slices.Sorted(maps.Keys(hosts)) {
+		l := hosts[host]
+		if l.slots > float64(pool.MaxInFlightPerHost) {
+			factor := l.slots / float64(pool.MaxInFlightPerHost)
+			r.warnf(r.atPool("max_in_flight_per_host"), "if %s stops answering, its %d connections need %d probes at once, and %d are allowed: each is probed about every %s intervals",
+				host, l.connections, int(math.Ceil(l.slots)), pool.MaxInFlightPerHost, fmt.Sprintf("%.3g", factor))
+		}
+	}
+	for _, address := range slices.Sorted(maps.Keys(addresses)) {
+		if l := addresses[address]; l.perMinute > portsPerDestination {
+			r.warnf(place{field: "connections"}, "%d probes a minute to %s: this machine has %d local ports for one destination, each busy for up to a minute",
+				int(l.perMinute), address, portsPerDestination)
+		}
+	}
+}
+
+// atPool is where a bound is written, or nowhere.
+func (r *reader) atPool(field string) place {
+	return place{line: r.top["pool."+field].line, field: "pool." + field}
+}
