@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 
+	"mailprobe/oauth"
 	"mailprobe/prober"
 )
 
@@ -156,7 +157,7 @@ func (b *builder) secret(inline prober.Secret, file string, where place) prober.
 // token makes the source of a connection's tokens, after its files were tried.
 func (b *builder) token(e *entry, at place) prober.TokenSource {
 	o := e.oauth2
-	settings := TokenSettings{TokenURL: o.tokenURL, ClientID: o.clientID, Scopes: o.scopes,
+	settings := oauth.Settings{TokenURL: o.tokenURL, ClientID: o.clientID, Scopes: o.scopes,
 		RefreshTokenFile: o.refreshTokenFile, AccessTokenFile: o.accessTokenFile}
 	settings.ClientSecret = b.secret(o.clientSecret, o.clientSecretFile, e.at("oauth2.client_secret_file", at))
 	b.secret(prober.Secret{}, o.refreshTokenFile, e.at("oauth2.refresh_token_file", at))

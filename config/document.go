@@ -195,9 +195,6 @@ func scalar(n *node) (string, bool) {
 	return n.Value, true
 }
 
-// isNumber reports whether a scalar is a number that is not in quotes.
-func isNumber(n *node) bool { return n.Tag == "!!int" || n.Tag == "!!float" }
-
 // nameOf finds what messages call a connection before it is read. A name
 // cannot come from a merge: no two may have it.
 func nameOf(n *node) string {

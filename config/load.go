@@ -6,6 +6,7 @@ import (
 	"errors"
 	"path/filepath"
 
+	"mailprobe/oauth"
 	"mailprobe/prober"
 )
 
@@ -38,25 +39,19 @@ const (
 	NoHistograms      Histograms = "none"
 )
 
-// Tokens makes, or finds, the token source of some OAuth2 settings. Equal
-// settings shall get the same source, also after a reload: it holds the one
-// token that all its connections share.
-type Tokens func(TokenSettings) (prober.TokenSource, error)
-
-// TokenSettings is the block `oauth2` of a connection.
-type TokenSettings struct {
-	TokenURL         string
-	ClientID         string
-	ClientSecret     prober.SecretSource
-	Scopes           []string
-	RefreshTokenFile string
-	AccessTokenFile  string
-}
+// Tokens makes, or finds, the token source of some OAuth2 settings: the method
+// Source of an oauth.Sources. Equal settings shall get the same source, also
+// after a reload, because it holds the one token of all its connections.
+type Tokens func(oauth.Settings) (prober.TokenSource, error)
 
 // Load reads and validates a configuration. What is wrong comes as Faults, all
 // of it at once; what is merely unwise comes as warnings, sorted by line, also
-// beside an error. Neither ever holds a secret's value.
+// beside an error. Neither ever holds a secret's value. Without tokens each
+// Load has token sources of its own.
 func Load(path string, tokens Tokens) (*Config, []Finding, error) {
+	if tokens == nil {
+		tokens = new(oauth.Sources).Source
+	}
 	r := &reader{file: path, dir: filepath.Dir(path), set: map[string]mark{}}
 	r.top = r.set
 	var config *Config
@@ -166,4 +161,3 @@ func (r *reader) config(root *node, tokens Tokens) *Config {
 	}
 	return &Config{Pool: f.pool, Metrics: f.metrics, Connections: connections}
 }
-

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -37,11 +36,6 @@ func golden(t *testing.T, file string, got []byte) {
 	}
 }
 
-// noTokens stands for the token sources.
-func noTokens(TokenSettings) (prober.TokenSource, error) {
-	return func(context.Context, bool) (prober.Secret, error) { return prober.Secret{}, nil }, nil
-}
-
 // testFiles lists the YAML files below testdata, by their path.
 func testFiles(t *testing.T, under string) []string {
 	t.Helper()
@@ -69,7 +63,7 @@ func loadFile(t *testing.T, file string) (*Config, []Finding, error) {
 	if err := os.WriteFile(name, raw, mode); err != nil {
 		t.Fatal(err)
 	}
-	return Load(name, noTokens)
+	return Load(name, nil)
 }
 
 func TestLoadTellsEveryFault(t *testing.T) {

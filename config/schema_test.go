@@ -81,7 +81,7 @@ func TestExampleLoads(t *testing.T) {
 	if err := os.WriteFile("config.yml", raw, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	config, warnings, err := Load("config.yml", noTokens)
+	config, warnings, err := Load("config.yml", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

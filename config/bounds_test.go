@@ -1,0 +1,194 @@
+package config
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"mailprobe/oauth"
+	"mailprobe/prober"
+)
+
+// write makes a file in a directory of its own.
+func write(t *testing.T, content string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "config.yml")
+	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+func TestLoadRefusesWhatIsTooMuch(t *testing.T) {
+	merges := "x-a0: &a0 {name: a, protocol: imap, host: b, port: 1}\n"
+	for i := 1; i < 30; i++ {
+		merges += fmt.Sprintf("x-a%d: &a%d {<<: [%s*a%d]}\n", i, i, strings.Repeat(fmt.Sprintf("*a%d, ", i-1), 20), i-1)
+	}
+	lists := "x-a0: &a0 [lol]\n"
+	for i := 1; i < 30; i++ {
+		lists += fmt.Sprintf("x-a%d: &a%d [%s*a%d]\n", i, i, strings.Repeat(fmt.Sprintf("*a%d, ", i-1), 20), i-1)
+	}
+	tests := []struct{ name, content, want string }{
+		{"merges of merges", merges + "connections:\n  - <<: *a12\n", "copy too much"},
+		{"deep merges", merges + "connections:\n  - <<: *a29\n", "copy too much"},
+		{"lists of lists", lists + "connections: *a29\n", "must be a mapping"},
+		{"lists of lists as a scope", lists + "connections:\n  - {name: a, protocol: imap, host: b, oauth2: {scopes: *a29}}\n", "single value"},
+		{"a million values", "connections: [" + strings.Repeat("a,", 1<<20) + "a]\n", "more than"},
+		{"nested too deep", "connections: " + strings.Repeat("[", 20_000) + "\n", "exceeded max depth"},
+		{"one long line", "connections: \"" + strings.Repeat("a", 1<<20) + "\"\n", "must be a list"},
+		{"a long name", "connections:\n  - {name: " + strings.Repeat("a", 1<<20) + ", protocol: imap, host: b}\n", "longer than"},
+		{"a thousand faults and more", "connections:\n" + strings.Repeat("  - {nam: a}\n", 5000), "and 19000 more"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			file := write(t, test.content)
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			start := time.Now()
+			_, _, err := Load(file, nil)
+			took := time.Since(start)
+			runtime.ReadMemStats(&after)
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				text := fmt.Sprint(err)
+				t.Fatalf("got %.300s, want %q", text, test.want)
+			}
+			// All that was ever allocated is more than what was held at once.
+			allocated := (after.TotalAlloc - before.TotalAlloc) >> 20
+			t.Logf("%v, %d MiB", took, allocated)
+			if took > 5*time.Second || allocated > 64 {
+				t.Errorf("took %v and %d MiB", took, allocated)
+			}
+		})
+	}
+}
+
+func TestLoadRefusesWhatIsNoFile(t *testing.T) {
+	dir := t.TempDir()
+	fifo := filepath.Join(dir, "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	big := filepath.Join(dir, "big.yml")
+	if err := os.WriteFile(big, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(big, 100<<20); err != nil {
+		t.Fatal(err)
+	}
+	for file, want := range map[string]string{
+		big:                               "larger than 16384 KiB",
+		filepath.Join(dir, "missing.yml"): "no such file",
+		dir:                               "not a plain file",
+		fifo:                              "not a plain file",
+	} {
+		if _, _, err := Load(file, nil); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", file, err, want)
+		}
+	}
+}
+
+func TestConnectionsShareWhatIsEqual(t *testing.T) {
+	workspace(t)
+	var b bytes.Buffer
+	b.WriteString("connections:\n")
+	for i, tail := range []string{
+		"host: a.example.org, tls_config: {ca_file: certs/ca.pem}",
+		"host: a.example.org, tls_config: {ca_file: ./certs/ca.pem}",
+		"host: b.example.org, tls_config: {ca_file: certs/ca.pem, cert_file: certs/client.pem, key_file: certs/client.key}",
+		"host: a.example.org",
+	} {
+		fmt.Fprintf(&b, "  - {name: c%d, protocol: imap, %s}\n", i, tail)
+	}
+	if err := os.WriteFile("config.yml", b.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	config, _, err := Load("config.yml", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := config.Connections
+	if c[0].TLS != c[1].TLS {
+		t.Error("equal settings do not share one tls.Config")
+	}
+	if c[0].TLS.RootCAs == nil || c[0].TLS.RootCAs != c[2].TLS.RootCAs {
+		t.Error("one ca_file does not give one pool")
+	}
+	if c[3].TLS == c[0].TLS || c[3].TLS.RootCAs != nil {
+		t.Error("a connection without ca_file has another's authorities")
+	}
+	if len(c[2].TLS.Certificates) != 1 {
+		t.Error("the client certificate is missing")
+	}
+	if !c[0].TLS.SessionTicketsDisabled || c[0].TLS.ClientSessionCache != nil {
+		t.Error("sessions would be resumed")
+	}
+}
+
+func TestConnectionsWithOneCredentialShareItsToken(t *testing.T) {
+	workspace(t)
+	oauth2 := "username: bob, auth: xoauth2, oauth2: {token_url: 'https://login.example.org/t', client_id: a, client_secret_file: secrets/good, scopes: [b, c]}"
+	content := "connections:\n"
+	for _, name := range []string{"one", "two"} {
+		content += "  - {name: " + name + ", protocol: imap, host: a.example.org, " + oauth2 + "}\n"
+	}
+	if err := os.WriteFile("config.yml", []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var asked []oauth.Settings
+	tokens := func(s oauth.Settings) (prober.TokenSource, error) {
+		asked = append(asked, s)
+		return new(oauth.Sources).Source(s)
+	}
+	if _, _, err := Load("config.yml", tokens); err != nil {
+		t.Fatal(err)
+	}
+	want := oauth.Settings{TokenURL: "https://login.example.org/t", ClientID: "a", Scopes: []string{"b", "c"},
+		ClientSecret: prober.FileSecret("secrets/good")}
+	if len(asked) != 2 || fmt.Sprintf("%+v", asked[0]) != fmt.Sprintf("%+v", want) || fmt.Sprintf("%+v", asked[1]) != fmt.Sprintf("%+v", want) {
+		t.Errorf("asked for %+v, want twice %+v", asked, want)
+	}
+	sources := new(oauth.Sources)
+	if _, _, err := Load("config.yml", sources.Source); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestCredentialsDirectoryOfSystemd(t *testing.T) {
+	workspace(t)
+	dir := filepath.Join(mustGetwd(t), "secrets")
+	t.Setenv("CREDENTIALS_DIRECTORY", dir)
+	content := "connections:\n  - {name: a, protocol: imap, host: b, username: bob, password_file: '${CREDENTIALS_DIRECTORY}/good'}\n"
+	config, warnings, err := Load(write(t, content), nil)
+	if err != nil || len(warnings) > 0 {
+		t.Fatal(err, warnings)
+	}
+	if got := config.Connections[0].Password.Path(); got != filepath.Join(dir, "good") {
+		t.Errorf("reads %s", got)
+	}
+}
+
+// TestTenThousandConnections says what a large file costs; the bound is far
+// above it, for loaded machines.
+func TestTenThousandConnections(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("defaults: {interval: 5m, timeout: 10s}\nconnections:\n")
+	for i := range 10_000 {
+		fmt.Fprintf(&b, "  - name: c%d\n    protocol: imap\n    encryption: starttls\n    host: mail%d.example.org\n    username: user%d\n    password: hunter2\n    labels: {team: a}\n", i, i%500, i)
+	}
+	start := time.Now()
+	config, _, err := Load(write(t, b.String()), nil)
+	took := time.Since(start)
+	if err != nil || len(config.Connections) != 10_000 {
+		t.Fatal(err)
+	}
+	t.Logf("%v for %d KiB", took, b.Len()>>10)
+	if took > 20*time.Second {
+		t.Errorf("took %v", took)
+	}
+}
