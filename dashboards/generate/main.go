@@ -1,0 +1,63 @@
+// Command generate writes the files of dashboards/ and deploy/ that are made
+// from others: the Grafana boards, the rule file that gives failure reasons
+// their words, and the copies of boards and rules for Kubernetes. Run it from
+// dashboards/ by go generate.
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+func main() {
+	if err := run("."); err != nil {
+		fmt.Fprintln(os.Stderr, "generate:", err)
+		os.Exit(1)
+	}
+}
+
+// run writes every file below dir, which is dashboards/.
+func run(dir string) error {
+	files, err := generated(dir)
+	if err != nil {
+		return err
+	}
+	for name, content := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// generated gives the content of every generated file by its name relative to
+// dir. It reads the rules that are written by hand.
+func generated(dir string) (map[string][]byte, error) {
+	files := map[string][]byte{"rules/mailprobe-reasons.yml": reasonRules()}
+	for _, board := range []dashboard{overview(), oneBoard()} {
+		content, err := encode(board)
+		if err != nil {
+			return nil, err
+		}
+		files[board.UID+".json"] = content
+	}
+	if err := addKubernetes(dir, files); err != nil {
+		return nil, err
+	}
+	return files, nil
+}
+
+// encode writes a board as Grafana exports one: two spaces, no escaped < and >.
+func encode(board dashboard) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	if err := e.Encode(board); err != nil {
+		return nil, fmt.Errorf("%s: %w", board.UID, err)
+	}
+	return b.Bytes(), nil
+}

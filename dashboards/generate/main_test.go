@@ -1,0 +1,68 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"go.uber.org/goleak"
+	"gopkg.in/yaml.v3"
+
+	"mailprobe/prober"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestGeneratedFilesAreUpToDate(t *testing.T) {
+	files, err := generated("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range files {
+		got, err := os.ReadFile(filepath.Join("..", name))
+		if err != nil {
+			t.Errorf("%v; run go generate ./dashboards", err)
+			continue
+		}
+		if !bytes.Equal(got, want) {
+			t.Errorf("%s is not what the generator makes; run go generate ./dashboards", name)
+		}
+	}
+}
+
+// The words in the rules are the very words of the program, whatever quoting
+// they went through.
+func TestReasonRulesSayWhatTheProgramSays(t *testing.T) {
+	var file struct {
+		Groups []struct {
+			Rules []struct {
+				Labels map[string]string
+			}
+		}
+	}
+	if err := yaml.Unmarshal(reasonRules(), &file); err != nil {
+		t.Fatal(err)
+	}
+	rules, reasons := file.Groups[0].Rules, prober.Reasons()
+	if len(rules) != len(reasons) {
+		t.Fatalf("%d rules for %d reasons", len(rules), len(reasons))
+	}
+	for i, r := range reasons {
+		got := rules[i].Labels
+		if got["reason"] != string(r) || got["meaning"] != r.Meaning() || got["advice"] != r.Advice() {
+			t.Errorf("%s: got %q", r, got)
+		}
+	}
+}
+
+func TestLayoutFillsLines(t *testing.T) {
+	wide := panel{GridPos: gridPos{W: 10}}
+	got := layout([]section{{"one", []line{{4, []panel{{}, {}, {}, {}, {}}}, {6, []panel{wide, {}}}}}})
+	want := []gridPos{{1, 24, 0, 0}, {4, 4, 0, 1}, {4, 5, 4, 1}, {4, 5, 9, 1}, {4, 5, 14, 1}, {4, 5, 19, 1}, {6, 10, 0, 5}, {6, 14, 10, 5}}
+	for i, p := range got {
+		if p.GridPos != want[i] || p.ID != i+1 {
+			t.Errorf("panel %d: number %d at %+v, want %+v", i, p.ID, p.GridPos, want[i])
+		}
+	}
+}

@@ -1,0 +1,166 @@
+package main
+
+// overview shows all connections: what fails and why first, then every one of
+// them, then how well mailprobe itself keeps up.
+func overview() dashboard {
+	return newBoard(overviewUID, "mailprobe / Overview",
+		"Which mail connections work, which do not and why, and whether mailprobe keeps its schedule.",
+		anyConnection(), []section{
+			{"Now", []line{{4, nowFigures()}, {8, []panel{failingNow()}}}},
+			{"Connections", []line{
+				{9, []panel{failedTimeline()}},
+				{12, []panel{allConnections()}},
+			}},
+			{"Speed and failures", []line{{9, speedAndFailures()}, {8, overTime()}}},
+			{"Service level", []line{{7, serviceLevel()}}},
+			{"mailprobe itself", []line{{7, scheduleHealth()}, {4, configurationState()}}},
+		})
+}
+
+func nowFigures() []panel {
+	return []panel{
+		stat("Up", "Connections whose last probe reached the end of its plan.", "none",
+			`sum(mailprobe_up{@connection})`, steps("green")),
+		stat("Configured", "Connections in the configuration, also those that were not probed yet.", "none",
+			`count(mailprobe_interval_seconds{@connection})`, steps("text")),
+		stat("Failing", "Connections whose last probe failed.", "none",
+			`sum(1 - mailprobe_up{@connection})`, steps("green", 1, "red")),
+		stat("Available", "Share of the shown time in which the connections worked, averaged over all of them.", "percentunit",
+			`avg(avg_over_time(mailprobe_up{@connection}[$__range]))`,
+			with("decimals", 2), steps("red", 0.99, "orange", 0.995, "green")),
+		stat("Next certificate to expire", "Time until the first of all presented certificates expires; negative when one has expired.", "s",
+			`min(`+certificateLeft+`)`, with("decimals", 1), steps("red", 7*86400, "orange", 21*86400, "green")),
+		stat("Logins withheld", "Connections whose login was refused. mailprobe does not repeat a refused login at once, so that the account is not locked.", "none",
+			`sum(mailprobe_auth_held{@connection})`, steps("green", 1, "orange")),
+		stat("Configuration", "Whether the last attempt to load the configuration succeeded, on every exporter.", "none",
+			`min(mailprobe_config_last_reload_successful{@exporter})`,
+			mapped(valueWord{"0", "Rejected", "red"}, valueWord{"1", "Loaded", "green"})),
+	}
+}
+
+func failingNow() panel {
+	return table("Failing now", "Every connection whose last probe failed: the phase it failed in, the reason, what that means and what to do about it. The last two come from mailprobe's recording rules.",
+		[]query{{expr: withWords}},
+		[]column{
+			{"connection", "Connection", connectionLinks()},
+			{"protocol", "Protocol", nil},
+			{"phase", "Phase", nil},
+			{"reason", "Reason", nil},
+			{"meaning", "Meaning", object{"custom.width": 420}},
+			{"advice", "Advice", object{"custom.width": 560}},
+			{"instance", "Instance", nil},
+			{"job", "", nil}, {"__name__", "", nil}, {"Value", "", nil},
+		}, with("noValue", "Everything works"))
+}
+
+func failedTimeline() panel {
+	return timeline("Connections that failed in this time", "Up or down over time, for the connections that were down at least once in the shown time.",
+		stateWords, []query{{legend: "{{connection}}", expr: `mailprobe_up{@connection}
+and on (job, instance, connection)
+(min_over_time(mailprobe_up{@connection}[$__range] @ end()) == 0)`}},
+		with("noValue", "No connection failed in this time"))
+}
+
+func phaseNow(phase string) query {
+	return query{expr: perConnection(`mailprobe_phase_duration_seconds{@connection, phase="`+phase+`"}`, "")}
+}
+
+func allConnections() panel {
+	gauge := object{"unit": "s", "min": 0, "custom.cellOptions": object{"type": "gauge", "mode": "basic"}}
+	certificate := object{"unit": "s", "decimals": 1, "custom.cellOptions": object{"type": "color-text"},
+		"thresholds": object{"mode": "absolute", "steps": []object{
+			{"color": "red", "value": nil}, {"color": "orange", "value": 7 * 86400}, {"color": "green", "value": 21 * 86400}}}}
+	state := object{"mappings": mappings(stateWords), "custom.cellOptions": object{"type": "color-background", "mode": "basic"}}
+	return table("All connections", "The last probe of every connection: state, duration as a whole and by phase, certificate, TLS version, and how long ago it was.",
+		[]query{
+			{expr: perConnection(`mailprobe_up{@connection}`, "")},
+			{expr: perConnection(`mailprobe_last_probe_duration_seconds{@connection}`, "")},
+			phaseNow("connect"), phaseNow("tls"), phaseNow("auth"), phaseNow("mailbox"),
+			{expr: perConnection(certificateLeft, "")},
+			{expr: perConnection(`mailprobe_tls_info{@connection}`, ", version")},
+			{expr: perConnection(`time() - mailprobe_last_probe_timestamp_seconds{@connection}`, "")},
+			{expr: perConnection(`mailprobe_connection_info{@connection}`, ", host, encryption")},
+			{expr: perConnection(`mailprobe_effective_port{@connection}`, "")},
+		},
+		[]column{
+			{"connection", "Connection", connectionLinks()},
+			{"Value #A", "State", state},
+			{"protocol", "Protocol", nil},
+			{"host", "Host", nil},
+			{"Value #K", "Port", object{"unit": "none", "decimals": 0}},
+			{"encryption", "Encryption", nil},
+			{"version", "TLS", nil},
+			{"Value #B", "Duration", gauge},
+			{"Value #C", "Connect", unit("s")},
+			{"Value #D", "TLS handshake", unit("s")},
+			{"Value #E", "Login", unit("s")},
+			{"Value #F", "Mailbox", unit("s")},
+			{"Value #G", "Certificate left", certificate},
+			{"Value #I", "Probed ago", unit("s")},
+			{"instance", "Instance", nil},
+			{"job", "", nil}, {"Value #H", "", nil}, {"Value #J", "", nil},
+		})
+}
+
+func speedAndFailures() []panel {
+	return []panel{
+		bars("Slowest connections", "The ten connections whose last probe took longest.", "s",
+			`topk(10, mailprobe_last_probe_duration_seconds{@connection})`, "{{connection}}"),
+		bars("Nearest to their time-out", "The ten connections whose last probe used most of its time-out.", "percentunit",
+			`topk(10, mailprobe_last_probe_duration_seconds{@connection} / mailprobe_timeout_seconds{@connection})`, "{{connection}}",
+			with("max", 1), steps("green", 0.5, "orange", 0.8, "red")),
+		graph("Failures by reason", "Failed probes a second, by reason.", "cps",
+			[]query{{expr: `sum by (reason) (rate(mailprobe_probe_failures_total{@connection}[$__rate_interval]))`, legend: "{{reason}}"}},
+			stacked("bars")),
+	}
+}
+
+func overTime() []panel {
+	all := `job=~"$job", instance=~"$instance", connection=~"$connection"`
+	probes := func(q string) string { return anyHistogram("mailprobe_probe_duration_seconds", all, quantile(q)) }
+	return []panel{
+		graph("Probe duration", "Half, 95 and 99 of 100 probes of the chosen connections took no longer than this, good and bad ones.", "s",
+			[]query{{expr: probes("0.5"), legend: "p50"}, {expr: probes("0.95"), legend: "p95"}, {expr: probes("0.99"), legend: "p99"}}),
+		heatmap("TLS handshakes", "How long completed TLS handshakes of the chosen connections took.",
+			anyHistogram("mailprobe_tls_handshake_duration_seconds", all, itself)),
+	}
+}
+
+func serviceLevel() []panel {
+	return []panel{
+		bars("Least available", "The ten connections that worked for the smallest share of the shown time.", "percentunit",
+			`bottomk(10, avg_over_time(mailprobe_up{@connection}[$__range]))`, "{{connection}}",
+			with("max", 1), with("decimals", 2), steps("red", 0.99, "orange", 0.995, "green")),
+		graph("Available, five-minute averages", "Share of the chosen connections that worked, averaged over five minutes.", "percentunit",
+			[]query{{expr: `avg by (protocol) (avg_over_time(mailprobe_up{@connection}[5m]))`, legend: "{{protocol}}"}}, with("max", 1)),
+	}
+}
+
+func scheduleHealth() []panel {
+	exporter := `job=~"$job", instance=~"$instance"`
+	return []panel{
+		graph("Probes a second", "Probes made, and scheduled probes left out because the last one still ran or no place was free.", "cps",
+			[]query{
+				{expr: `sum by (instance) (rate(mailprobe_probes_total{@exporter}[$__rate_interval]))`, legend: "{{instance}} made"},
+				{expr: `sum by (instance) (rate(mailprobe_pool_skipped_total{@exporter}[$__rate_interval]))`, legend: "{{instance}} left out"},
+			}),
+		graph("Probes in flight", "Probes running at the same time, and how many may.", "none",
+			[]query{
+				{expr: `mailprobe_pool_in_flight{@exporter}`, legend: "{{instance}} running"},
+				{expr: `mailprobe_pool_limit{@exporter}`, legend: "{{instance}} limit"},
+			}),
+		graph("Start delay", "How much later than scheduled 99 of 100 probes started at most. Timings are to be trusted while this stays small.", "s",
+			[]query{{expr: anyHistogram("mailprobe_pool_start_delay_seconds", exporter, quantile("0.99")), legend: "p99"}}),
+	}
+}
+
+func configurationState() []panel {
+	return []panel{
+		stat("Configuration loaded ago", "Time since the configuration was last loaded successfully, the longest of all exporters.", "s",
+			`max(time() - mailprobe_config_last_reload_success_timestamp_seconds{@exporter})`, steps("text")),
+		stat("Oldest result", "Time since the last probe of the connection that was not probed for longest.", "s",
+			`max(time() - mailprobe_last_probe_timestamp_seconds{@connection})`, steps("text")),
+		word("Version", "Version of mailprobe on the exporters shown.",
+			`count by (version) (mailprobe_build_info{@exporter})`, "{{version}}", steps("text")),
+	}
+}

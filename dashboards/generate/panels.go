@@ -1,0 +1,188 @@
+package main
+
+// This file holds the kinds of panel that the boards are made of, each with the
+// looks that all its panels share.
+
+// option changes one thing about a panel.
+type option func(*panel)
+
+// width fixes the columns of a panel; without it, it shares its line.
+func width(columns int) option { return func(p *panel) { p.GridPos.W = columns } }
+
+// with sets a default of the panel's fields, such as decimals or min.
+func with(key string, value any) option {
+	return func(p *panel) { p.FieldConfig.Defaults[key] = value }
+}
+
+// mapped shows words in place of values.
+func mapped(words ...valueWord) option { return with("mappings", mappings(words)) }
+
+// steps colours values: base below the first step, then each from its value up.
+func steps(base string, colours ...any) option {
+	list := []object{{"color": base, "value": nil}}
+	for i := 0; i+1 < len(colours); i += 2 {
+		list = append(list, object{"value": colours[i], "color": colours[i+1]})
+	}
+	return with("thresholds", object{"mode": "absolute", "steps": list})
+}
+
+// valueWord is what is shown for a value, and in which colour.
+type valueWord struct{ value, text, colour string }
+
+var (
+	stateWords    = []valueWord{{"0", "Down", "red"}, {"1", "Up", "green"}}
+	yesWords      = []valueWord{{"0", "No", "red"}, {"1", "Yes", "green"}}
+	heldWords     = []valueWord{{"0", "Free", "green"}, {"1", "Withheld", "orange"}}
+	verifiedWords = []valueWord{{"0", "Not verified", "red"}, {"1", "Verified", "green"}}
+)
+
+func mappings(words []valueWord) []object {
+	options := object{}
+	for i, w := range words {
+		options[w.value] = object{"text": w.text, "color": w.colour, "index": i}
+	}
+	return []object{{"type": "value", "options": options}}
+}
+
+func newPanel(kind, title, description, unit string, queries []query, options []option) panel {
+	p := panel{Type: kind, Title: title, Description: description, Datasource: source, Targets: targets(queries...),
+		FieldConfig: fieldConfig{Defaults: object{"unit": unit}, Overrides: []override{}}}
+	for _, set := range options {
+		set(&p)
+	}
+	return p
+}
+
+// stat is one figure, as it is now.
+func stat(title, description, unit, expr string, options ...option) panel {
+	p := newPanel("stat", title, description, unit, []query{{expr: expr, instant: true}}, options)
+	p.Options = object{
+		"colorMode": "value", "graphMode": "none", "justifyMode": "auto", "textMode": "auto",
+		"orientation":   "auto",
+		"reduceOptions": object{"calcs": []string{"lastNotNull"}, "fields": "", "values": false},
+	}
+	return p
+}
+
+// word is a stat that shows a label: what the legend makes of the series.
+func word(title, description, expr, legend string, options ...option) panel {
+	p := stat(title, description, "none", expr, options...)
+	p.Targets[0].LegendFormat = legend
+	p.Options["textMode"] = "name"
+	return p
+}
+
+// graph is lines over time.
+func graph(title, description, unit string, queries []query, options ...option) panel {
+	p := newPanel("timeseries", title, description, unit, queries, append([]option{
+		with("min", 0),
+		with("custom", object{"drawStyle": "line", "lineWidth": 1, "fillOpacity": 8, "showPoints": "auto", "spanNulls": false}),
+	}, options...))
+	p.Options = object{
+		"legend":  object{"displayMode": "list", "placement": "bottom", "showLegend": true, "calcs": []string{}},
+		"tooltip": object{"mode": "multi", "sort": "desc"},
+	}
+	return p
+}
+
+// stacked lays the lines of a graph on top of one another; as bars where each
+// point stands for a count.
+func stacked(style string) option {
+	return with("custom", object{"drawStyle": style, "lineWidth": 1, "fillOpacity": 60, "showPoints": "never",
+		"spanNulls": false, "stacking": object{"mode": "normal", "group": "A"}})
+}
+
+// timeline is a bar a series, coloured by its state.
+func timeline(title, description string, words []valueWord, queries []query, options ...option) panel {
+	p := newPanel("state-timeline", title, description, "none", queries, append([]option{
+		mapped(words...),
+		with("custom", object{"lineWidth": 0, "fillOpacity": 80}),
+		with("color", object{"mode": "thresholds"}),
+	}, options...))
+	p.Options = object{
+		"mergeValues": true, "showValue": "never", "alignValue": "left", "rowHeight": 0.9,
+		"legend":  object{"displayMode": "list", "placement": "bottom", "showLegend": false},
+		"tooltip": object{"mode": "single", "sort": "none"},
+	}
+	return p
+}
+
+// bars ranks the series of one query by their value now.
+func bars(title, description, unit, expr, legend string, options ...option) panel {
+	p := newPanel("bargauge", title, description, unit, []query{{expr: expr, legend: legend, instant: true}},
+		append([]option{with("min", 0)}, options...))
+	p.Options = object{
+		"displayMode": "basic", "orientation": "horizontal", "showUnfilled": true, "valueMode": "color",
+		"reduceOptions": object{"calcs": []string{"lastNotNull"}, "fields": "", "values": false},
+	}
+	return p
+}
+
+// heatmap shows a histogram over time. The query may give a native histogram or
+// the buckets of a classic one.
+func heatmap(title, description, expr string, options ...option) panel {
+	p := newPanel("heatmap", title, description, "s", []query{{expr: expr, legend: "{{le}}", format: "heatmap"}}, options)
+	p.Options = object{
+		"calculate": false, "cellGap": 1, "filterValues": object{"le": 1e-9},
+		"color":   object{"mode": "scheme", "scheme": "Oranges", "steps": 64, "exponent": 0.5, "fill": "dark-orange"},
+		"yAxis":   object{"unit": "s", "axisPlacement": "left"},
+		"tooltip": object{"mode": "single", "yHistogram": true},
+		"legend":  object{"show": true}, "rowsFrame": object{"layout": "auto"},
+	}
+	return p
+}
+
+// column is one field of a table: the query or label it comes from, its
+// heading, and how its cells look.
+type column struct {
+	field      string // "Value #A", or a label
+	title      string // empty: not shown
+	properties object
+}
+
+// unit is the looks of a plain column.
+func unit(name string) object { return object{"unit": name} }
+
+// table shows one row for each set of labels that the queries share.
+func table(title, description string, queries []query, columns []column, options ...option) panel {
+	for i := range queries {
+		queries[i].instant, queries[i].format = true, "table"
+	}
+	p := newPanel("table", title, description, "none", queries, options)
+	p.FieldConfig.Defaults["custom"] = object{"align": "auto", "filterable": true}
+	p.Options = object{"showHeader": true, "cellHeight": "sm", "footer": object{"show": false}}
+
+	exclude, rename, index := object{"Time": true}, object{}, object{}
+	for i, c := range columns {
+		index[c.field] = i
+		if c.title == "" {
+			exclude[c.field] = true
+			continue
+		}
+		rename[c.field] = c.title
+		if len(c.properties) > 0 {
+			p.FieldConfig.Overrides = append(p.FieldConfig.Overrides, override{
+				Matcher:    object{"id": "byName", "options": c.title},
+				Properties: properties(c.properties),
+			})
+		}
+	}
+	p.Transformations = []transformation{
+		{ID: "merge", Options: object{}},
+		{ID: "organize", Options: object{"excludeByName": exclude, "renameByName": rename, "indexByName": index}},
+	}
+	return p
+}
+
+// propertyOrder makes the order of properties, and so the file, stable.
+var propertyOrder = []string{"unit", "decimals", "min", "max", "mappings", "thresholds", "custom.cellOptions", "custom.width", "links"}
+
+func properties(set object) []object {
+	var list []object
+	for _, id := range propertyOrder {
+		if value, ok := set[id]; ok {
+			list = append(list, object{"id": id, "value": value})
+		}
+	}
+	return list
+}
