@@ -208,11 +208,16 @@ func (s *session) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.attach(ctx, conn)
+	return nil
+}
+
+// attach puts the wire and the dialect on a connection.
+func (s *session) attach(ctx context.Context, conn net.Conn) {
 	s.outcome.Address = conn.RemoteAddr().String()
 	s.w = newWire(ctx, conn, s.log)
 	s.d = protocols[s.c.Protocol].dialect(s.c, s.w, s.hostname())
 	s.log.inClear(clearText(s.c, s.w))
-	return nil
 }
 
 // hostname is the name SMTP greets with. An address literal stands in for a

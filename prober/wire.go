@@ -59,6 +59,7 @@ type wire struct {
 	replyBytes int
 	err        error // first transport error, or first bound passed
 	leaving    bool  // the goodbye has its own time
+	closed     bool  // by the library; only our own send still works
 }
 
 // newWire takes over a TCP connection. The context is the probe's: its deadline
@@ -205,6 +206,9 @@ func (w *wire) count(n int) error {
 
 // Write sends what a library says, after the dialect has seen it.
 func (w *wire) Write(p []byte) (int, error) {
+	if w.gaveUp() {
+		return 0, net.ErrClosed
+	}
 	if w.lockstep && w.early() {
 		return 0, w.fail(malformedf("the server answered before it was asked"))
 	}
@@ -219,6 +223,13 @@ func (w *wire) Write(p []byte) (int, error) {
 		return len(p), nil
 	}
 	return len(p), w.send(out)
+}
+
+// gaveUp reports whether the library has closed.
+func (w *wire) gaveUp() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.closed
 }
 
 // early reports whether an answer lies here although nothing was asked. In the
@@ -293,8 +304,14 @@ func (w *wire) hangUp(abrupt bool) {
 }
 
 // Close is for the libraries, which close when they please; only hangUp ends
-// the connection.
-func (w *wire) Close() error { return nil }
+// the connection. But their writes must fail from then on: go-imap begins a
+// command after its reader has given up, and would wait for it for ever.
+func (w *wire) Close() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.closed = true
+	return nil
+}
 
 // LocalAddr and RemoteAddr are those of the TCP connection.
 func (w *wire) LocalAddr() net.Addr  { return w.raw.LocalAddr() }
