@@ -1,0 +1,34 @@
+# syntax=docker/dockerfile:1
+FROM --platform=$BUILDPLATFORM golang:1.26 AS build
+ARG TARGETOS TARGETARCH
+ARG VERSION=unknown REVISION=unknown BRANCH=unknown BUILD_DATE=unknown
+WORKDIR /src
+COPY go.mod go.sum ./
+RUN go mod download
+COPY . .
+RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH go build -trimpath -tags timetzdata \
+    -ldflags "-s -w \
+      -X github.com/prometheus/common/version.Version=$VERSION \
+      -X github.com/prometheus/common/version.Revision=$REVISION \
+      -X github.com/prometheus/common/version.Branch=$BRANCH \
+      -X github.com/prometheus/common/version.BuildUser=docker \
+      -X github.com/prometheus/common/version.BuildDate=$BUILD_DATE" \
+    -o /out/mailprobe .
+
+# No shell, no package manager, nothing to patch but the binary itself.
+FROM scratch
+ARG VERSION=unknown REVISION=unknown
+LABEL org.opencontainers.image.title="mailprobe" \
+      org.opencontainers.image.description="Prometheus exporter that probes mail connectivity: IMAP, POP3 and SMTP, up to the login and the mailbox" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION"
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
+COPY --from=build /src/LICENSE /LICENSE
+COPY --from=build /out/mailprobe /mailprobe
+# A number, so that Kubernetes' runAsNonRoot can see that it is not root.
+USER 65532:65532
+EXPOSE 10925
+HEALTHCHECK --interval=30s --timeout=5s --start-period=10s CMD ["/mailprobe", "healthcheck"]
+ENTRYPOINT ["/mailprobe"]
+CMD ["--config.file=/etc/mailprobe/config.yml"]

@@ -1,0 +1,48 @@
+# make: what a change has to pass before it is sent. `make real` needs Debian's
+# dovecot-imapd, dovecot-pop3d and postfix, and root.
+
+GO ?= go
+STATICCHECK_VERSION = v0.8.2
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+REVISION ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+FUZZTIME ?= 30s
+
+PKG_VERSION = github.com/prometheus/common/version
+LDFLAGS = -s -w -X $(PKG_VERSION).Version=$(VERSION) -X $(PKG_VERSION).Revision=$(REVISION)
+
+.PHONY: all fmt vet lint test race fuzz real bench build demo clean
+
+all: fmt vet lint test build
+
+fmt: ## say which files gofmt would change
+	@files=$$(gofmt -l .); test -z "$$files" || { echo "gofmt -w $$files"; exit 1; }
+
+vet:
+	$(GO) vet ./...
+
+lint:
+	$(GO) run honnef.co/go/tools/cmd/staticcheck@$(STATICCHECK_VERSION) ./...
+
+test:
+	$(GO) test ./...
+
+race:
+	$(GO) test -race -shuffle=on ./...
+
+fuzz: ## each fuzz target for FUZZTIME
+	.ci/fuzz $(FUZZTIME)
+
+real: ## the tests against real servers; here it is a failure if they cannot run
+	MAILPROBE_REAL=require $(GO) test -count=1 -run 'Real|Dovecot|Postfix' ./...
+
+bench:
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o mailprobe .
+
+demo:
+	$(GO) run . demo
+
+clean:
+	rm -f mailprobe
