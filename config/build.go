@@ -112,25 +112,10 @@ func (b *builder) build(e *entry, at place) *prober.Connection {
 	if c.SharedMailboxAccess == prober.SharedLoginName {
 		c.LoginNameFormat = e.loginNameFormat
 	}
-	if e.auth == prober.AuthAuto {
-		c.Auth = sharedMethod(c.SharedMailboxAccess)
-	}
 	if e.usesToken() {
 		c.Token = b.token(e, at)
 	}
 	return c
-}
-
-// sharedMethod is the method of `auto` where the way to the shared mailbox
-// leaves no choice: DESIGN.md 2.2.
-func sharedMethod(access prober.SharedAccess) prober.AuthMethod {
-	switch access {
-	case prober.SharedLoginName:
-		return prober.AuthLogin
-	case prober.SharedAuthzID:
-		return prober.AuthPlain
-	}
-	return prober.AuthAuto
 }
 
 // secret makes a source and tries it: a secret that cannot be read is a fault

@@ -77,7 +77,7 @@ A password that begins with ` + "`*`, `&`, `!`, `@`, `%`, `[`, `{`" + ` or holds
   password never leaves in clear.
 - ` + "`external`" + ` needs encryption and ` + "`tls_config.cert_file`" + `; ` + "`xoauth2` and `oauthbearer`" + ` need ` + "`oauth2`" + ` and take no password;
   ` + "`apop`" + ` is for POP3.
-- ` + "`shared_mailbox_access`" + `: ` + "`login_name`" + ` (imap, pop3) takes auth ` + "`auto` or `login`" + `; ` + "`authzid`" + ` takes ` + "`auto` or `plain`" + `;
+- ` + "`shared_mailbox_access`" + `: ` + "`login_name`" + ` (imap, pop3) is for passwords; ` + "`authzid`" + ` takes ` + "`auto`, `plain`, `scram-sha-1`,\n  `scram-sha-256`, `oauthbearer` or `external`" + `;
   ` + "`folder`" + ` is for imap; ` + "`token_user`" + ` needs a token; ` + "`sender`" + ` is for smtp, and the shared mailbox is then a mail address.
 - Label names are those of Prometheus, except ` + "`connection`, `protocol`, `phase`, `reason`, `version`, `cipher`, `host`,\n`encryption`, `auth`, `shared_mailbox_access`, `ip_protocol`, `fingerprint_sha256`, `instance`, `job`, `le`, `quantile`" + ` and
   those that begin with ` + "`__`" + `.

@@ -133,6 +133,9 @@ var loginRules = []rule{
 	}, "external needs tls_config.cert_file and key_file"},
 }
 
+// withoutAuthzID are the methods that have no place for a second name.
+var withoutAuthzID = []prober.AuthMethod{prober.AuthLogin, prober.AuthCRAMMD5, prober.AuthXOAuth2, prober.AuthSASLLogin, prober.AuthAPOP}
+
 var sharedRules = []rule{
 	{"shared_mailbox", func(e *entry) bool { return e.sharedMailbox != "" && e.username == "" }, "needs a username: somebody must log in"},
 	{"shared_mailbox", func(e *entry) bool {
@@ -143,11 +146,11 @@ var sharedRules = []rule{
 	{"shared_mailbox_access", func(e *entry) bool { return e.access() == prober.SharedLoginName && e.protocol == prober.SMTP },
 		"login_name is for imap and pop3: with smtp use sender, authzid or token_user"},
 	{"shared_mailbox_access", func(e *entry) bool {
-		return e.access() == prober.SharedLoginName && e.protocol != prober.SMTP && !e.uses(prober.AuthAuto, prober.AuthLogin, prober.AuthNone)
-	}, "login_name goes with auth auto or login only: servers refuse such names in other mechanisms"},
+		return e.access() == prober.SharedLoginName && e.protocol != prober.SMTP && (e.usesToken() || e.uses(prober.AuthExternal))
+	}, "login_name is for logins with a password: with a token use token_user, with a certificate authzid"},
 	{"shared_mailbox_access", func(e *entry) bool {
-		return e.access() == prober.SharedAuthzID && !e.uses(prober.AuthAuto, prober.AuthPlain, prober.AuthNone)
-	}, "authzid goes with auth auto or plain only"},
+		return e.access() == prober.SharedAuthzID && e.uses(withoutAuthzID...)
+	}, "authzid needs auth auto, plain, scram-sha-1, scram-sha-256, oauthbearer or external: others cannot carry it"},
 	{"shared_mailbox_access", func(e *entry) bool { return e.access() == prober.SharedFolder && e.protocol != prober.IMAP },
 		"folder is for imap only"},
 	{"check_mailbox", func(e *entry) bool { return e.access() == prober.SharedFolder && !e.checkMailbox },

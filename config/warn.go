@@ -49,6 +49,10 @@ var advices = []advice{
 	{"interval", func(e *entry) bool {
 		return e.protocol == prober.POP3 && e.username != "" && e.interval < time.Minute && !e.probeOnScrape
 	}, "a POP3 login locks the mailbox: below 1m its user may be kept out"},
+	{"auth", func(e *entry) bool {
+		return e.access() == prober.SharedLoginName && !e.uses(prober.AuthAuto, prober.AuthLogin)
+	},
+		"Exchange takes the names of login_name with auth login only"},
 	{"lockout", func(e *entry) bool { return e.lockout == prober.LockoutOff && e.username != "" },
 		"a wrong password is repeated at every interval, which can lock the account"},
 	{"check_mailbox", func(e *entry) bool { return !e.checkMailbox && e.sender != "" },
