@@ -38,6 +38,12 @@ func TestClassifyNetwork(t *testing.T) {
 		{"no descriptor for the resolver", PhaseResolve, &net.DNSError{Err: "dial udp: socket: too many open files"}, LocalResources},
 		{"something else while resolving", PhaseResolve, errors.New("odd"), DNSFailed},
 
+		{"no route any more", PhaseHello, dialError(syscall.EHOSTUNREACH), ConnectUnreachable},
+		{"no network any more", PhaseHello, dialError(syscall.ENETUNREACH), ConnectUnreachable},
+		{"host gone", PhaseHello, dialError(syscall.EHOSTDOWN), ConnectUnreachable},
+		{"network gone", PhaseHello, dialError(syscall.ENETDOWN), ConnectUnreachable},
+		{"forbidden from now on", PhaseHello, dialError(syscall.EACCES), ConnectUnreachable},
+		{"not permitted from now on", PhaseHello, dialError(syscall.EPERM), ConnectUnreachable},
 		{"refused", PhaseConnect, dialError(syscall.ECONNREFUSED), ConnectRefused},
 		{"no route", PhaseConnect, dialError(syscall.EHOSTUNREACH), ConnectUnreachable},
 		{"no network", PhaseConnect, dialError(syscall.ENETUNREACH), ConnectUnreachable},

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -45,6 +46,8 @@ func TestHints(t *testing.T) {
 			Timeout, "Port 993 usually speaks TLS from the first byte"},
 		{"STARTTLS to a TLS port that hangs up", Connection{Protocol: SMTP, Encryption: StartTLS, Port: 465}, PhaseGreeting, io.EOF,
 			Closed, "Port 465 usually speaks TLS from the first byte"},
+		{"clear to a TLS port that resets", Connection{Protocol: POP3, Encryption: NoEncryption, Port: 995}, PhaseGreeting, syscall.ECONNRESET,
+			Reset, "Port 995 usually speaks TLS from the first byte"},
 		{"silence on a port of its own", Connection{Protocol: IMAP, Encryption: NoEncryption, Port: 10143}, PhaseGreeting, os.ErrDeadlineExceeded, Timeout, ""},
 		{"silence after the greeting", Connection{Protocol: IMAP, Encryption: NoEncryption, Port: 993}, PhaseHello, os.ErrDeadlineExceeded, Timeout, ""},
 		{"TLS to a silent clear port", Connection{Protocol: IMAP, Encryption: ImplicitTLS, Port: 143}, PhaseTLS, os.ErrDeadlineExceeded,
@@ -86,6 +89,15 @@ func TestGreetingHint(t *testing.T) {
 		{"SMTP", "220 mail.example.org ESMTP", "This port speaks SMTP, not IMAP: use port 993, or protocol smtp."},
 		{"POP3", "+OK ready", "This port speaks POP3, not IMAP: use port 993, or protocol pop3."},
 		{"FTP", "220 ProFTPD Server ready", "This port speaks FTP, not IMAP: use port 993."},
+		{"IMAP", "* PREAUTH x", ""},
+		{"IMAP goodbye", "* BYE x", ""},
+		{"POP3 refusing", "-ERR x", "This port speaks POP3, not IMAP: use port 993, or protocol pop3."},
+		{"SMTP leaving", "421 x", "This port speaks SMTP, not IMAP: use port 993, or protocol smtp."},
+		{"SMTP refusing", "554 x", "This port speaks SMTP, not IMAP: use port 993, or protocol smtp."},
+		{"read-only news", "201 x", "This port speaks NNTP, not IMAP: use port 993."},
+		{"page", "<!DOCTYPE html>", "This port speaks HTTP, not IMAP: use port 993."},
+		{"bare page", "<html>", "This port speaks HTTP, not IMAP: use port 993."},
+		{"ManageSieve again", "OK \"Dovecot ready.\"", "This port speaks ManageSieve, not IMAP: use port 993."},
 		{"NNTP", "200 news.example.org ready", "This port speaks NNTP, not IMAP: use port 993."},
 		{"SSH", "SSH-2.0-OpenSSH_9.6", "This port speaks SSH, not IMAP: use port 993."},
 		{"HTTP", "HTTP/1.1 400 Bad Request", "This port speaks HTTP, not IMAP: use port 993."},
@@ -100,6 +112,12 @@ func TestGreetingHint(t *testing.T) {
 	for _, test := range tests {
 		if got := greetingHint(imap, []byte(test.first)); got != test.want {
 			t.Errorf("%s: %q, want %q", test.name, got, test.want)
+		}
+	}
+	for _, first := range []string{"* OK x", "* PREAUTH x", "* BYE x"} {
+		pop3 := &Connection{Protocol: POP3, Encryption: StartTLS}
+		if got, want := greetingHint(pop3, []byte(first)), "This port speaks IMAP, not POP3: use port 110, or protocol imap."; got != want {
+			t.Errorf("%q: %q, want %q", first, got, want)
 		}
 	}
 	if got := greetingHint(nil, []byte("220 x")); got != "" {

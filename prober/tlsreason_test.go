@@ -190,6 +190,23 @@ func handshake(t *testing.T, address string, config *tls.Config) (Phase, error) 
 	return PhaseGreeting, nil
 }
 
+// The words of real alerts, for a client that was asked for its certificate.
+func TestAlertsAboutOurCertificate(t *testing.T) {
+	tests := map[byte]Reason{
+		40: TLSClientCert, 42: TLSClientCert, 43: TLSClientCert, 44: TLSClientCert, 45: TLSClientCert, 46: TLSClientCert,
+		48: TLSClientCert, 49: TLSClientCert, 116: TLSClientCert,
+		70: TLSVersion,
+		10: TLSHandshake, 47: TLSHandshake, 50: TLSHandshake, 80: TLSHandshake,
+	}
+	for code, want := range tests {
+		address := serveOnce(t, func(conn net.Conn) { saying(alert(code))(t, nil, conn) })
+		phase, err := handshake(t, address, &tls.Config{ServerName: "localhost"})
+		if got, _ := classify(phase, nil, &handshakeError{err: errors.Unwrap(err), clientCertAsked: true}); got != want {
+			t.Errorf("alert %d: %q for %v, want %q", code, got, err, want)
+		}
+	}
+}
+
 // mint signs a certificate of one's own making; a nil parent signs itself.
 func mint(t *testing.T, template, parent *x509.Certificate, signer *ecdsa.PrivateKey) (*x509.Certificate, *ecdsa.PrivateKey) {
 	t.Helper()
