@@ -39,6 +39,9 @@ func addKubernetes(dir string, files map[string][]byte) error {
 		}
 		groups = append(groups, file.Groups...)
 	}
+	for i := range groups {
+		unfold(&groups[i])
+	}
 	rules, err := prometheusRule(groups)
 	if err != nil {
 		return err
@@ -76,6 +79,15 @@ func prometheusRule(groups []yaml.Node) ([]byte, error) {
 		return nil, err
 	}
 	return b.Bytes(), nil
+}
+
+// unfold lets the encoder choose the style of folded text: it does not write
+// back the same text where a folded line is indented.
+func unfold(n *yaml.Node) {
+	n.Style &^= yaml.FoldedStyle
+	for _, child := range n.Content {
+		unfold(child)
+	}
 }
 
 // boardConfigMap carries the boards as the sidecar of Grafana's chart looks for

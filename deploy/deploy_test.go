@@ -1,0 +1,155 @@
+// Package deploy holds the files to run mailprobe with, and tests that ask the
+// real tools about them.
+package deploy
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"mailprobe/internal/promtest"
+)
+
+func read(t *testing.T, file string) string {
+	t.Helper()
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}
+
+func write(t *testing.T, file, content string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// withRules makes a directory that looks as the comments in the files of
+// prometheus/ say: the file, and the rules beside it in rules/. It gives the
+// path of the file. change pairs are replaced in it.
+func withRules(t *testing.T, file string, change ...string) string {
+	t.Helper()
+	dir := t.TempDir()
+	rules, err := filepath.Glob("../dashboards/rules/*.yml")
+	if err != nil || len(rules) == 0 {
+		t.Fatalf("no rules: %v", err)
+	}
+	for _, rule := range rules {
+		write(t, filepath.Join(dir, "rules", filepath.Base(rule)), read(t, rule))
+	}
+	content := read(t, file)
+	for i := 0; i+1 < len(change); i += 2 {
+		if !strings.Contains(content, change[i]) {
+			t.Fatalf("%s holds no %q", file, change[i])
+		}
+		content = strings.ReplaceAll(content, change[i], change[i+1])
+	}
+	path := filepath.Join(dir, filepath.Base(file))
+	write(t, path, content)
+	return path
+}
+
+func TestPrometheusConfigurationsAreRight(t *testing.T) {
+	promtest.Need(t, "promtool")
+	for _, file := range []string{"prometheus/prometheus.yml", "prometheus/prometheus-sd.yml", "compose/prometheus.yml"} {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			out := promtest.Run(t, "promtool", "check", "config", withRules(t, file))
+			if !strings.Contains(out, "SUCCESS: 3 rule files found") {
+				t.Errorf("the rules are not found where the comment says:\n%s", out)
+			}
+		})
+	}
+}
+
+func TestAlertmanagerConfigurationIsRight(t *testing.T) {
+	promtest.Need(t, "amtool")
+	for _, file := range []string{"alertmanager/alertmanager.yml", "compose/alertmanager.yml"} {
+		promtest.Run(t, "amtool", "check-config", file)
+	}
+	routes := []struct {
+		labels []string
+		want   string
+	}{
+		{[]string{"alertname=MailprobeConnectionDown", "severity=critical"}, "night"},
+		{[]string{"alertname=MailprobeConnectionSlow", "severity=warning"}, "day"},
+		{[]string{"alertname=Other"}, "day"},
+	}
+	for _, r := range routes {
+		args := append([]string{"config", "routes", "test", "--config.file=alertmanager/alertmanager.yml", "--verify.receivers=" + r.want}, r.labels...)
+		promtest.Run(t, "amtool", args...)
+	}
+	if !strings.Contains(read(t, "alertmanager/alertmanager.yml"), "do not send alerts about mail through the mail servers") {
+		t.Error("the warning about alerts over the watched mail server is missing")
+	}
+}
+
+// An inhibition that names an alert wrongly inhibits nothing, and nobody sees it.
+func TestInhibitionsNameOnlyAlertsThatExist(t *testing.T) {
+	var alerts []string
+	for _, m := range regexp.MustCompile(`(?m)- alert: (\w+)$`).FindAllStringSubmatch(read(t, "../dashboards/rules/mailprobe-alerts.yml"), -1) {
+		alerts = append(alerts, m[1])
+	}
+	matchers := regexp.MustCompile(`alertname=(~?)"([^"]+)"`).FindAllStringSubmatch(read(t, "alertmanager/alertmanager.yml"), -1)
+	if len(matchers) < 10 {
+		t.Fatalf("only %d matchers", len(matchers))
+	}
+	for _, m := range matchers {
+		branches := []string{m[2]}
+		if m[1] == "~" && !strings.ContainsAny(m[2], "()") {
+			branches = strings.Split(m[2], "|")
+		}
+		for _, branch := range branches {
+			whole := regexp.MustCompile("^(?:" + branch + ")$")
+			if !slices.ContainsFunc(alerts, whole.MatchString) {
+				t.Errorf("alertname=%s%q matches no alert", m[1], branch)
+			}
+		}
+	}
+}
+
+// unit is the systemd unit with a program that exists here, as verify wants it.
+func unit(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "mailprobe.service")
+	write(t, path, strings.Replace(read(t, "systemd/mailprobe.service"), "/usr/local/bin/mailprobe", "/bin/true", 1))
+	return path
+}
+
+func TestSystemdUnitIsRight(t *testing.T) {
+	promtest.Need(t, "systemd-analyze")
+	if out := promtest.Run(t, "systemd-analyze", "verify", unit(t)); strings.Contains(out, "mailprobe.service") {
+		t.Errorf("systemd-analyze verify: %s", out)
+	}
+	text := read(t, "systemd/mailprobe.service")
+	for _, line := range []string{"DynamicUser=yes", "StateDirectory=mailprobe", "#LoadCredential=support:",
+		"ExecReload=/bin/kill -HUP $MAINPID", "LimitCORE=0", "RestartSec=30", "StartLimitBurst=5"} {
+		if !strings.Contains(text, "\n"+line) {
+			t.Errorf("the unit has no %s", line)
+		}
+	}
+}
+
+// 1.5 is far below what systemd calls OK; what is left is the network, which is
+// what mailprobe is for.
+func TestSystemdUnitIsConfined(t *testing.T) {
+	promtest.Need(t, "systemd-analyze")
+	const most = 1.5
+	out := promtest.Run(t, "systemd-analyze", "security", "--offline=true", "--threshold="+strconv.Itoa(most*10), "--no-pager", unit(t))
+	m := regexp.MustCompile(`exposure level for \S+ ([0-9.]+)`).FindStringSubmatch(out)
+	if m == nil {
+		t.Fatalf("no exposure level in:\n%s", out)
+	}
+	if level, err := strconv.ParseFloat(m[1], 64); err != nil || level > most {
+		t.Errorf("exposure level %s, want at most %v", m[1], most)
+	}
+	t.Logf("exposure level %s", m[1])
+}
