@@ -1,0 +1,60 @@
+// Package cli is what mailprobe says on a terminal.
+package cli
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+)
+
+// healthTime is how long a healthy exporter may take to answer.
+const healthTime = 5 * time.Second
+
+// Healthcheck asks the exporter that listens at address, on this host, whether
+// it is healthy. It is for container images without a shell.
+func Healthcheck(ctx context.Context, address string) error {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("healthcheck: --web.listen-address: %w", err)
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	ctx, cancel := context.WithTimeout(ctx, healthTime)
+	defer cancel()
+	transport := &http.Transport{
+		// The exporter's own certificate names its public name, and this is
+		// loopback: who answers is not in question.
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, // #nosec G402
+	}
+	defer transport.CloseIdleConnections()
+	client := &http.Client{Transport: transport}
+	var answer error
+	for _, scheme := range []string{"http", "https"} {
+		answer = ask(ctx, client, scheme+"://"+net.JoinHostPort(host, port)+"/-/healthy")
+		if answer == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("healthcheck: %w", answer)
+}
+
+// ask is one request. A server that wants a password is alive.
+func ask(ctx context.Context, client *http.Client, url string) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK && response.StatusCode != http.StatusUnauthorized {
+		return fmt.Errorf("%s: %s", url, response.Status)
+	}
+	return nil
+}

@@ -1,0 +1,130 @@
+// mailprobe is a Prometheus exporter that tells whether mail connections work,
+// and why not.
+//
+// This file is the hall: it reads flags and shows everybody to their room.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kingpin/v2"
+	"github.com/prometheus/common/promslog"
+	promslogflag "github.com/prometheus/common/promslog/flag"
+	"github.com/prometheus/common/version"
+	"github.com/prometheus/exporter-toolkit/web"
+	"github.com/prometheus/exporter-toolkit/web/kingpinflag"
+
+	"mailprobe/config"
+	"mailprobe/internal/cli"
+	"mailprobe/internal/exporter"
+	"mailprobe/oauth"
+)
+
+// defaultAddress is where to listen; the port is not registered anywhere.
+const defaultAddress = ":10925"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// program is what the flags say.
+type program struct {
+	stdout, stderr io.Writer
+	log            *slog.Logger
+
+	configFile    string
+	check         bool
+	stateFile     string
+	telemetryPath string
+	web           *web.FlagConfig
+}
+
+// run is the program; it returns the exit code: 0 well, 1 not, 2 for a command
+// line that makes no sense.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	p := &program{stdout: stdout, stderr: stderr}
+	logs := &promslog.Config{Writer: stderr}
+	app := kingpin.New("mailprobe", "Tells Prometheus whether mail connections work, and why not.")
+	app.HelpFlag.Short('h')
+	app.Version(version.Print("mailprobe"))
+	app.UsageWriter(stderr).ErrorWriter(stderr)
+	app.Flag("config.file", "The configuration.").Default("mailprobe.yml").StringVar(&p.configFile)
+	app.Flag("config.check", "Check the configuration, print what would be probed, and exit.").BoolVar(&p.check)
+	app.Flag("state.file", "Where account holds are kept over a restart; empty: nowhere.").StringVar(&p.stateFile)
+	app.Flag("web.telemetry-path", "Path of the metrics.").Default("/metrics").StringVar(&p.telemetryPath)
+	p.web = kingpinflag.AddFlags(app, defaultAddress)
+	promslogflag.AddFlags(app, logs)
+
+	commands := map[string]func(context.Context) error{
+		app.Command("serve", "Probe and serve metrics (the default).").Default().FullCommand():                  p.serve,
+		app.Command("healthcheck", "Ask a running mailprobe on this host whether it is healthy.").FullCommand(): p.healthcheck,
+		app.Command("schema", "Print the JSON Schema of the configuration.").FullCommand():                      p.schema,
+	}
+	command, err := app.Parse(args)
+	if err != nil {
+		fmt.Fprintf(stderr, "mailprobe: %v (see mailprobe --help)\n", err)
+		return 2
+	}
+	p.log = promslog.New(logs)
+	if err := commands[command](ctx); err != nil {
+		fmt.Fprintf(stderr, "mailprobe: %v\n", err)
+		return 1
+	}
+	return 0
+}
+
+// serve is the default command, and --config.check.
+func (p *program) serve(ctx context.Context) error {
+	if p.check {
+		return cli.Check(p.stdout, p.configFile, fileLoader(p.configFile))
+	}
+	p.log.Info("starting mailprobe", "version", version.Info(), "build", version.BuildContext())
+	return p.run(ctx, fileLoader(p.configFile))
+}
+
+// fileLoader loads a file, again and again. Token sources outlive a reload, with
+// the tokens they hold.
+func fileLoader(path string) exporter.Loader {
+	var sources *oauth.Sources
+	return func() (*config.Config, []config.Finding, error) {
+		next := sources.Next()
+		loaded, warnings, err := config.Load(path, next.Source)
+		if err == nil {
+			sources = next
+		}
+		return loaded, warnings, err
+	}
+}
+
+// run is the service.
+func (p *program) run(ctx context.Context, load exporter.Loader) error {
+	if n := len(*p.web.WebListenAddresses); n != 1 {
+		// The toolkit serves one listener well; with several and a web.config.file it races.
+		return fmt.Errorf("--web.listen-address: exactly one is served, not %d", n)
+	}
+	service, err := exporter.New(exporter.Options{Load: load, Web: p.web, TelemetryPath: p.telemetryPath,
+		StateFile: p.stateFile, Log: p.log})
+	if err != nil {
+		return err
+	}
+	return service.Run(ctx)
+}
+
+// healthcheck is for containers without a shell.
+func (p *program) healthcheck(ctx context.Context) error {
+	return cli.Healthcheck(ctx, (*p.web.WebListenAddresses)[0])
+}
+
+// schema prints the JSON Schema.
+func (p *program) schema(context.Context) error {
+	_, err := p.stdout.Write(config.Schema())
+	return err
+}
