@@ -133,3 +133,33 @@ func describe(b *strings.Builder, c *prober.Connection) {
 	}
 	b.WriteByte('\n')
 }
+
+// TestEveryRuleHasAFile finds rules that no file of testdata breaks.
+func TestEveryRuleHasAFile(t *testing.T) {
+	said := func(pattern string) string {
+		files, err := filepath.Glob(filepath.Join("testdata", pattern))
+		if err != nil || len(files) == 0 {
+			t.Fatal(pattern, err)
+		}
+		var all strings.Builder
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all.Write(text)
+		}
+		return all.String()
+	}
+	faults, warnings := said("bad/rules/*.err"), said("good/*.want")
+	for _, r := range rules {
+		if !strings.Contains(faults, ": "+r.field+": "+r.text+"\n") {
+			t.Errorf("no file has the fault %s: %s", r.field, r.text)
+		}
+	}
+	for _, a := range advices {
+		if !strings.Contains(warnings, ": "+a.field+": "+a.text+"\n") {
+			t.Errorf("no file has the warning %s: %s", a.field, a.text)
+		}
+	}
+}

@@ -46,6 +46,7 @@ var leaves = []leave{
 	{"login_name_format", func(e *entry) bool { return e.access() != prober.SharedLoginName }},
 	{"sender", func(e *entry) bool { return e.access() == prober.SharedSender }},
 	{"recipient", func(e *entry) bool { return e.sender == "" && e.access() != prober.SharedSender }},
+	{"check_mailbox", func(e *entry) bool { return e.access() == prober.SharedSender || e.access() == prober.SharedFolder }},
 }
 
 // access resolves `auto`; it is empty without a shared mailbox.

@@ -58,6 +58,7 @@ type tlsFiles struct {
 
 type loaded[V any] struct {
 	value V
+	field string // the one to blame for err
 	err   error
 }
 
@@ -160,32 +161,33 @@ func (f *tlsFiles) certificate(r *reader, e *entry, where place, c *tls.Config) 
 	}
 	key, done := f.keys[files]
 	if !done {
-		key.value, key.err = readKeyPair(files[0], files[1])
+		key = readKeyPair(files[0], files[1])
 		f.keys[files] = key
 	}
 	r.checkMode(files[1], e.at("tls_config.key_file", where))
 	if key.err != nil {
-		r.fault(e.at("tls_config.cert_file", where), key.err.Error())
+		r.fault(e.at("tls_config."+key.field, where), key.err.Error())
 		return false
 	}
 	c.Certificates = []tls.Certificate{*key.value}
 	return true
 }
 
-func readKeyPair(certFile, keyFile string) (*tls.Certificate, error) {
+func readKeyPair(certFile, keyFile string) loaded[*tls.Certificate] {
 	cert, err := readBounded(certFile, maxPEM)
 	if err != nil {
-		return nil, err
+		return loaded[*tls.Certificate]{field: "cert_file", err: err}
 	}
 	key, err := readBounded(keyFile, maxPEM)
 	if err != nil {
-		return nil, err
+		return loaded[*tls.Certificate]{field: "key_file", err: err}
 	}
 	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {
-		return nil, errors.New(certFile + " with " + keyFile + ": " + strings.TrimPrefix(err.Error(), "tls: "))
+		cause := strings.TrimPrefix(err.Error(), "tls: ")
+		return loaded[*tls.Certificate]{field: "cert_file", err: errors.New(certFile + " with " + keyFile + ": " + cause)}
 	}
-	return &pair, nil
+	return loaded[*tls.Certificate]{value: &pair}
 }
 
 // checkMode remarks on a secret file that everybody on the machine can read.
