@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// journal lists the command lines of clients. It is guarded by Server.mu.
+// journal lists the command lines of clients. It is guarded by site.mu.
 type journal struct{ commands []string }
 
 // ear listens to one connection of a server library and writes its commands

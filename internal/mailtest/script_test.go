@@ -297,8 +297,8 @@ func TestScriptedServerClosesDeafAndStalled(t *testing.T) {
 			t.Fatal(err)
 		}
 		conn := dialRaw(t, server.Addr)
-		_, _ = io.WriteString(conn, "half a line")
-		for server.Open() == 0 {
+		_, _ = io.WriteString(conn, "\x16\x03\x01") // half a line, and half a TLS record
+		for server.Connections() == 0 {
 			time.Sleep(time.Millisecond)
 		}
 		if err := server.Close(); err != nil {

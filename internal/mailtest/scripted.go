@@ -7,7 +7,6 @@ import (
 	"net"
 	"regexp"
 	"slices"
-	"strconv"
 	"sync"
 )
 
@@ -69,53 +68,27 @@ func (t *Talk) copy() Talk {
 
 // Scripted is a running scripted server. Close ends it.
 type Scripted struct {
-	Addr string // host:port
-	Host string
-	Port int
+	site
 
-	scripts  []*Script
-	options  ScriptOptions
-	listener net.Listener
-	closed   chan struct{}
-	running  sync.WaitGroup
-
-	mu    sync.Mutex
-	conns map[net.Conn]struct{}
-	talks []*Talk
+	scripts []*Script
+	options ScriptOptions
+	talks   []*Talk // guarded by site.mu
 }
 
 // StartScript plays a script to every client until Close.
 func StartScript(script *Script, o ScriptOptions) (*Scripted, error) {
-	listener, err := net.Listen("tcp", orText(o.Address, "127.0.0.1:0"))
-	if err != nil {
+	s := &Scripted{scripts: append([]*Script{script}, o.Then...), options: o}
+	if err := s.listen(o.Address); err != nil {
 		return nil, err
 	}
-	s := &Scripted{
-		Addr: listener.Addr().String(), scripts: append([]*Script{script}, o.Then...), options: o,
-		listener: listener, closed: make(chan struct{}), conns: map[net.Conn]struct{}{},
-	}
-	host, port, _ := net.SplitHostPort(s.Addr)
-	s.Host = host
-	s.Port, _ = strconv.Atoi(port)
-	s.running.Go(s.accept)
+	s.run(s.session)
 	return s, nil
 }
 
 // Close ends the listener and every connection, and waits for them. It returns
 // the problems of all talks.
 func (s *Scripted) Close() error {
-	s.mu.Lock()
-	select {
-	case <-s.closed:
-	default:
-		close(s.closed)
-		_ = s.listener.Close()
-	}
-	for conn := range s.conns {
-		_ = conn.Close()
-	}
-	s.mu.Unlock()
-	s.running.Wait()
+	_ = s.site.Close()
 	return s.Problem()
 }
 
@@ -169,59 +142,23 @@ func (s *Scripted) Logins() int {
 	return count
 }
 
-// Open is the number of connections open now.
-func (s *Scripted) Open() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.conns)
-}
-
-func (s *Scripted) accept() {
-	for {
-		conn, err := s.listener.Accept()
-		if err != nil {
-			return
-		}
-		if tcp, ok := conn.(*net.TCPConn); ok && s.options.ReceiveBuffer > 0 {
-			_ = tcp.SetReadBuffer(s.options.ReceiveBuffer)
-		}
-		script, talk, ok := s.enter(conn)
-		if !ok {
-			return
-		}
-		s.running.Go(func() {
-			script.play(conn, &s.options, s.closed, talk)
-			s.leave(conn, talk)
-		})
+// session plays the script whose turn it is.
+func (s *Scripted) session(conn net.Conn) {
+	if s.options.ReceiveBuffer > 0 {
+		_ = conn.(*trackedConn).SetReadBuffer(s.options.ReceiveBuffer)
 	}
-}
-
-func (s *Scripted) enter(conn net.Conn) (*Script, *Talk, bool) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	select {
-	case <-s.closed:
-		_ = conn.Close()
-		return nil, nil, false
-	default:
-	}
 	script := s.scripts[min(len(s.talks), len(s.scripts)-1)]
 	talk := &Talk{mu: &s.mu}
 	s.talks = append(s.talks, talk)
-	s.conns[conn] = struct{}{}
-	return script, talk, true
-}
+	s.mu.Unlock()
 
-func (s *Scripted) leave(conn net.Conn, talk *Talk) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.conns, conn)
-	talk.Ended = true
-	select {
-	case <-s.closed: // cut off by Close: what was missing then is nobody's fault
-		if errors.Is(talk.Problem, net.ErrClosed) {
-			talk.Problem = nil
+	script.play(conn, &s.options, s.closed, talk)
+
+	talk.set(func(t *Talk) {
+		t.Ended = true
+		if s.isClosed() && errors.Is(t.Problem, net.ErrClosed) {
+			t.Problem = nil // cut off by Close: what was missing then is nobody's fault
 		}
-	default:
-	}
+	})
 }

@@ -14,8 +14,6 @@ import (
 	"fmt"
 	"net"
 	"slices"
-	"strconv"
-	"sync"
 	"time"
 )
 
@@ -91,42 +89,28 @@ type Login struct {
 
 // Server is a running server. Close ends it.
 type Server struct {
-	Addr string // host:port
-	Host string
-	Port int
+	site
 
-	options  Options
-	tls      *tls.Config // nil with encryption "none"
-	serve    func(net.Conn)
-	listener net.Listener
-	closed   chan struct{}
-	running  sync.WaitGroup
+	options Options
+	tls     *tls.Config // nil with encryption "none"
+	serve   func(net.Conn)
 
-	mu       sync.Mutex
-	conns    map[net.Conn]struct{}
-	accepted int
-	logins   []Login
-	journal  journal
-	locked   map[string]bool // POP3 maildrops in use
+	// guarded by site.mu
+	logins  []Login
+	journal journal
+	locked  map[string]bool // POP3 maildrops in use
 }
 
 // Start runs a server until Close.
 func Start(o Options) (*Server, error) {
-	s := &Server{options: o, closed: make(chan struct{}),
-		conns: map[net.Conn]struct{}{}, locked: map[string]bool{}}
+	s := &Server{options: o, locked: map[string]bool{}}
 	if err := s.prepare(); err != nil {
 		return nil, err
 	}
-	listener, err := net.Listen("tcp", orText(o.Address, "127.0.0.1:0"))
-	if err != nil {
+	if err := s.listen(o.Address); err != nil {
 		return nil, err
 	}
-	s.listener = listener
-	s.Addr = listener.Addr().String()
-	host, port, _ := net.SplitHostPort(s.Addr)
-	s.Host = host
-	s.Port, _ = strconv.Atoi(port)
-	s.running.Go(s.accept)
+	s.run(s.session)
 	return s, nil
 }
 
@@ -167,39 +151,6 @@ func (s *Server) prepareTLS() error {
 	return nil
 }
 
-// Close ends the listener and every session, and waits for them.
-func (s *Server) Close() error {
-	s.mu.Lock()
-	select {
-	case <-s.closed:
-		s.mu.Unlock()
-		return nil
-	default:
-	}
-	close(s.closed)
-	for conn := range s.conns {
-		_ = conn.Close()
-	}
-	s.mu.Unlock()
-	err := s.listener.Close()
-	s.running.Wait()
-	return err
-}
-
-// Connections is the number of connections accepted so far.
-func (s *Server) Connections() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.accepted
-}
-
-// Open is the number of connections open now.
-func (s *Server) Open() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.conns)
-}
-
 // Logins lists the attempts to log in so far that came to a verdict.
 func (s *Server) Logins() []Login {
 	s.mu.Lock()
@@ -224,28 +175,10 @@ func (s *Server) Verbs() []string {
 	return verbs
 }
 
-func (s *Server) accept() {
-	for {
-		conn, err := s.listener.Accept()
-		if err != nil {
-			return // closed, or nothing that a test server could mend
-		}
-		tracked := &trackedConn{Conn: conn, gone: make(chan struct{})}
-		if !s.enter(tracked) {
-			return
-		}
-		s.running.Go(func() {
-			defer s.leave(tracked)
-			s.session(tracked)
-		})
-	}
-}
-
 // session does implicit TLS and hands the connection to the protocol.
-func (s *Server) session(tracked *trackedConn) {
-	var conn net.Conn = tracked
+func (s *Server) session(conn net.Conn) {
 	if s.options.Encryption == ImplicitTLS {
-		secured := tls.Server(tracked, s.tls)
+		secured := tls.Server(conn, s.tls)
 		if err := secured.HandshakeContext(context.Background()); err != nil {
 			s.logf("handshake: %v", err)
 			return
@@ -254,42 +187,6 @@ func (s *Server) session(tracked *trackedConn) {
 	}
 	if s.pause(s.options.GreetingDelay) {
 		s.serve(conn)
-	}
-}
-
-func (s *Server) enter(conn *trackedConn) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	select {
-	case <-s.closed:
-		_ = conn.Close()
-		return false
-	default:
-	}
-	s.accepted++
-	s.conns[conn] = struct{}{}
-	return true
-}
-
-func (s *Server) leave(conn *trackedConn) {
-	_ = conn.Close()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.conns, conn)
-}
-
-// pause waits and reports whether the server still runs.
-func (s *Server) pause(d time.Duration) bool {
-	if d <= 0 {
-		return true
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-s.closed:
-		return false
 	}
 }
 
@@ -310,19 +207,6 @@ func (s *Server) startTLS() *tls.Config {
 		return s.tls
 	}
 	return nil
-}
-
-// trackedConn tells when it is closed.
-type trackedConn struct {
-	net.Conn
-	once sync.Once
-	gone chan struct{}
-}
-
-func (c *trackedConn) Close() error {
-	err := c.Conn.Close()
-	c.once.Do(func() { close(c.gone) })
-	return err
 }
 
 // oneConn is a listener for a server library that accepts one connection and
