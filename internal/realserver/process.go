@@ -23,8 +23,7 @@ const patience = 30 * time.Second
 type process struct {
 	command *exec.Cmd
 	leash   *leash
-	exited  chan struct{}
-	err     error // valid after exited is closed
+	exited  chan struct{} // closed after the end; command.ProcessState is valid then
 
 	mu     sync.Mutex
 	output bytes.Buffer // what the server printed, guarded by mu
@@ -55,7 +54,7 @@ func run(name string, args ...string) (*process, error) {
 		return nil, err
 	}
 	go func() {
-		p.err = p.command.Wait()
+		_ = p.command.Wait() // the state tells how it ended
 		close(p.exited)
 	}()
 	var err error
@@ -129,7 +128,7 @@ func (p *process) ready(ports []int) error {
 		}
 		select {
 		case <-p.exited:
-			return fmt.Errorf("ended while starting: %v", p.err)
+			return fmt.Errorf("ended while starting: %s", p.command.ProcessState)
 		case <-time.After(20 * time.Millisecond):
 		}
 		switch {
