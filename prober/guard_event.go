@@ -1,0 +1,97 @@
+package prober
+
+// This file counts verdicts. Everything the guard knows came in as an event, of
+// this process or from the journal.
+
+import (
+	"log/slog"
+	"time"
+)
+
+// result is what an event says of a login.
+type result string
+
+// The results. The empty one was not tried.
+const (
+	accepted  result = "accepted"
+	refused   result = "refused"
+	doubtful  result = "doubtful"  // the server hung up or fell silent instead of answering
+	undecided result = "undecided" // an answer that says nothing of the credential
+)
+
+// event is one verdict as it is counted; it is also a line of the journal.
+type event struct {
+	At       time.Time     `json:"at"`
+	Began    time.Time     `json:"began,omitzero"` // when the login was let through
+	Account  keyedHash     `json:"account"`
+	Tag      uint16        `json:"tag"`
+	Host     keyedHash     `json:"host"`
+	Address  keyedHash     `json:"address,omitzero"`
+	Result   result        `json:"result"`
+	Reason   Reason        `json:"reason,omitempty"`
+	Interval time.Duration `json:"interval,omitempty"`
+}
+
+func resultOf(v AuthVerdict) result {
+	switch {
+	case !v.Tried:
+		return ""
+	case v.Accepted:
+		return accepted
+	case v.Class == Definitive:
+		return refused
+	case v.Class == Possible || v.Reason == Timeout:
+		return doubtful
+	}
+	return undecided
+}
+
+// apply counts an event, whoever logged in; name is the connection's, for the
+// log. It reports whether the change must not be lost; others may wait.
+func (g *Guard) apply(e event, name string) (urgent bool) {
+	a := g.account(e.Account)
+	s := a.secret(e.Tag, e.At)
+	d := g.meet(e.Host, e.Address)
+	switch e.Result {
+	case accepted:
+		if e.At.Sub(s.Accepted) > freshenProven {
+			g.changes++
+		}
+		if urgent = s.accept(e.At); urgent {
+			g.note(slog.LevelInfo, "login accepted again", "connection", name)
+		}
+		if d.accepted(e.Began) {
+			urgent = true
+			g.note(slog.LevelInfo, "mass failure over: logins to this server go on, one at a time", "connection", name)
+		}
+	case doubtful:
+		urgent = true
+		if a.doubt(s, e.At) {
+			g.refuse(a, s, d, e, name)
+		}
+	case refused:
+		urgent = true
+		g.refuse(a, s, d, e, name)
+	case undecided:
+		s.Doubt = false
+	}
+	if urgent {
+		g.changes++
+	}
+	return urgent
+}
+
+// refuse counts a refusal for the account and for the destination.
+func (g *Guard) refuse(a *account, s *secretState, d *destination, e event, name string) {
+	proven := s.proven(e.At)
+	a.refuse(s, e.Reason, e.Interval, e.At)
+	g.note(slog.LevelWarn, "login refused: not tried again before the given time", "connection", name,
+		"reason", e.Reason, "refusals", s.Refusals, "until", s.Next.UTC().Format(time.RFC3339))
+	before := !unprovenHold(d.Refusals).IsZero()
+	if d.refused(proven, e.At) {
+		g.note(slog.LevelWarn, "mass failure: several proven logins refused; only one at a time tries this server, every 10 minutes",
+			"connection", name)
+	} else if !before && !d.Mass && !unprovenHold(d.Refusals).IsZero() {
+		g.note(slog.LevelWarn, "several logins refused: unproven ones to this server wait for 10 minutes", "connection", name)
+	}
+}

@@ -1,0 +1,574 @@
+package prober
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// The verdicts of the stories below.
+var (
+	right   = AuthVerdict{Tried: true, Accepted: true, Address: "192.0.2.1:993"}
+	wrong   = AuthVerdict{Tried: true, Class: Definitive, Reason: AuthRejected, Address: "192.0.2.1:993"}
+	hungUp  = AuthVerdict{Tried: true, Class: Possible, Reason: Closed, Address: "192.0.2.1:993"}
+	tooSlow = AuthVerdict{Tried: true, Class: Transient, Reason: Timeout, Address: "192.0.2.1:993"}
+	later   = AuthVerdict{Tried: true, Class: Transient, Reason: AuthTemporary, Address: "192.0.2.1:993"}
+	dead    = AuthVerdict{}
+)
+
+// gatehouse is a guard with a clock that the story sets.
+type gatehouse struct {
+	*Guard
+	t     *testing.T
+	at    time.Time
+	lines []string // of the log
+}
+
+func newGatehouse(t *testing.T, statePath string) *gatehouse {
+	h := &gatehouse{t: t, at: time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)}
+	h.open(statePath)
+	return h
+}
+
+// open starts another process on the state file.
+func (h *gatehouse) open(statePath string) {
+	guard, err := NewGuard(GuardOptions{StatePath: statePath, Log: slog.New(h), Now: func() time.Time { return h.at }})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.Guard = guard
+}
+
+// probe lets one probe come to the gate; a login gets the verdict.
+func (h *gatehouse) probe(c *Connection, secret string, v AuthVerdict) *Pass {
+	p := h.Enter(h.t.Context(), c, NewSecret(secret))
+	if !p.Allowed || !p.Login() {
+		v = AuthVerdict{}
+	}
+	p.Done(v)
+	return p
+}
+
+// wantHeld checks that a login is withheld for a time, with the table's jitter.
+func (h *gatehouse) wantHeld(c *Connection, secret string, reason Reason, wait time.Duration) {
+	h.t.Helper()
+	p := h.Enter(h.t.Context(), c, NewSecret(secret))
+	defer p.Done(dead)
+	if p.Allowed || p.Hold.Reason != reason {
+		h.t.Fatalf("allowed %v with hold %+v, want held for %s", p.Allowed, p.Hold, reason)
+	}
+	if wait == 0 && p.Hold.Until.IsZero() {
+		return
+	}
+	if got := p.Hold.Until.Sub(h.at); got < wait || got > wait+wait/10 {
+		h.t.Fatalf("held for %v, want %v plus at most a tenth", got, wait)
+	}
+}
+
+func (h *gatehouse) wantAllowed(c *Connection, secret string) {
+	h.t.Helper()
+	if p := h.probe(c, secret, dead); !p.Allowed {
+		h.t.Fatalf("held for %+v, want allowed", p.Hold)
+	}
+}
+
+func (h *gatehouse) sleep(d time.Duration) { h.at = h.at.Add(d) }
+
+// The methods of slog.Handler keep the messages.
+func (h *gatehouse) Enabled(context.Context, slog.Level) bool { return true }
+func (h *gatehouse) WithAttrs([]slog.Attr) slog.Handler       { return h }
+func (h *gatehouse) WithGroup(string) slog.Handler            { return h }
+func (h *gatehouse) Handle(_ context.Context, r slog.Record) error {
+	h.lines = append(h.lines, r.Message)
+	return nil
+}
+
+func (h *gatehouse) said(words string) (times int) {
+	for _, line := range h.lines {
+		if strings.Contains(line, words) {
+			times++
+		}
+	}
+	return times
+}
+
+// user is a connection that logs in.
+func user(name, host, username string) *Connection {
+	c := mailbox(name, host)
+	c.Username, c.Auth, c.Lockout, c.HeldProbe = username, AuthAuto, LockoutNormal, true
+	return c
+}
+
+func TestGuard(t *testing.T) {
+	ann := user("ann", "mail.example", "ann@example.org")
+	change := func(by func(c *Connection)) *Connection {
+		c := *ann
+		c.Name = "other"
+		by(&c)
+		return &c
+	}
+	tests := []struct {
+		name  string
+		story func(t *testing.T, h *gatehouse)
+	}{
+		{"a wrong password is left alone longer and longer", func(_ *testing.T, h *gatehouse) {
+			for _, wait := range []time.Duration{35 * time.Minute, 6 * time.Hour, 25 * time.Hour, 25 * time.Hour, 25 * time.Hour} {
+				h.probe(ann, "bad", wrong)
+				h.wantHeld(ann, "bad", AuthRejected, wait)
+				h.sleep(wait + wait/10)
+			}
+		}},
+		{"a password that worked gets one quick confirmation", func(_ *testing.T, h *gatehouse) {
+			h.probe(ann, "good", right)
+			for _, wait := range []time.Duration{5 * time.Minute, 35 * time.Minute, 6 * time.Hour, 25 * time.Hour, 25 * time.Hour} {
+				h.sleep(wait + wait/10)
+				h.probe(ann, "good", wrong)
+				h.wantHeld(ann, "good", AuthRejected, wait)
+			}
+		}},
+		{"the confirmation is not sooner than the interval", func(_ *testing.T, h *gatehouse) {
+			slow := change(func(c *Connection) { c.Interval = time.Hour })
+			h.probe(slow, "good", right)
+			h.sleep(time.Hour)
+			h.probe(slow, "good", wrong)
+			h.wantHeld(slow, "good", AuthRejected, time.Hour)
+		}},
+		{"what worked more than a week ago is not proven", func(_ *testing.T, h *gatehouse) {
+			h.probe(ann, "good", right)
+			h.sleep(provenFor)
+			h.probe(ann, "good", wrong)
+			h.wantHeld(ann, "good", AuthRejected, 35*time.Minute)
+		}},
+		{"a success ends the row", func(t *testing.T, h *gatehouse) {
+			h.probe(ann, "good", wrong)
+			h.sleep(40 * time.Minute)
+			h.probe(ann, "good", right)
+			h.wantAllowed(ann, "good")
+			if h.said("refused") != 1 || h.said("accepted again") != 1 {
+				t.Errorf("log %q, want one line for each change", h.lines)
+			}
+		}},
+		{"a corrected password is tried at the next probe", func(_ *testing.T, h *gatehouse) {
+			h.probe(ann, "bad", wrong)
+			h.wantAllowed(ann, "good")
+			h.probe(ann, "good", right)
+			h.wantHeld(ann, "bad", AuthRejected, 35*time.Minute)
+		}},
+		{"another mechanism is tried at the next probe", func(_ *testing.T, h *gatehouse) {
+			h.probe(ann, "bad", wrong)
+			h.wantAllowed(change(func(c *Connection) { c.Auth = AuthCRAMMD5 }), "bad")
+		}},
+		{"another login name is another account", func(_ *testing.T, h *gatehouse) {
+			h.probe(ann, "bad", wrong)
+			h.wantAllowed(user("bob", "mail.example", "bob@example.org"), "bad")
+		}},
+		{"protocols and hosts of one realm count together", func(_ *testing.T, h *gatehouse) {
+			h.probe(ann, "bad", wrong)
+			h.wantHeld(change(func(c *Connection) { c.Protocol, c.Host, c.Username = SMTP, "smtp.example", "ANN@Example.org" }), "bad", AuthRejected, 35*time.Minute)
+		}},
+		{"a login name without a domain belongs to its host", func(_ *testing.T, h *gatehouse) {
+			h.probe(user("a", "one.example", "ann"), "bad", wrong)
+			h.wantAllowed(user("b", "two.example", "ann"), "bad")
+			h.wantHeld(user("c", "ONE.example", "ann"), "bad", AuthRejected, 35*time.Minute)
+		}},
+		{"two wrong passwords of one account wait together", func(_ *testing.T, h *gatehouse) {
+			h.probe(ann, "bad", wrong)
+			h.sleep(20 * time.Minute)
+			h.probe(ann, "worse", wrong)
+			h.sleep(20 * time.Minute)
+			h.wantHeld(ann, "bad", AuthRejected, h.accounts[h.accountHash(ann)].Secrets[1].Next.Sub(h.at))
+		}},
+		{"a new access token is no new secret", func(_ *testing.T, h *gatehouse) {
+			c := change(func(c *Connection) {
+				c.Auth, c.Token = AuthXOAuth2, func(context.Context, bool) (Secret, error) { return Secret{}, nil }
+			})
+			h.probe(c, "token-1", AuthVerdict{Tried: true, Class: Definitive, Reason: TokenRejected})
+			h.wantHeld(c, "token-2", TokenRejected, 35*time.Minute)
+		}},
+		{"a server that hangs up after the password counts at the second time", func(_ *testing.T, h *gatehouse) {
+			h.probe(ann, "bad", hungUp)
+			h.wantAllowed(ann, "bad")
+			h.sleep(time.Minute)
+			h.probe(ann, "bad", hungUp)
+			h.wantHeld(ann, "bad", Closed, 35*time.Minute)
+		}},
+		{"so does one that falls silent, also for a proven password", func(_ *testing.T, h *gatehouse) {
+			h.probe(ann, "good", right)
+			h.probe(ann, "good", tooSlow)
+			h.sleep(time.Minute)
+			h.probe(ann, "good", tooSlow)
+			h.wantHeld(ann, "good", Timeout, 35*time.Minute)
+		}},
+		{"an answer in between ends the doubt", func(_ *testing.T, h *gatehouse) {
+			for range 5 {
+				h.probe(ann, "good", hungUp)
+				h.probe(ann, "good", later)
+				h.wantAllowed(ann, "good")
+			}
+		}},
+		{"a temporary failure holds nothing", func(_ *testing.T, h *gatehouse) {
+			for range 20 {
+				h.probe(ann, "good", later)
+				h.wantAllowed(ann, "good")
+			}
+		}},
+		{"strict: one try, then only a change", func(t *testing.T, h *gatehouse) {
+			strict := change(func(c *Connection) { c.Lockout = LockoutStrict })
+			h.probe(strict, "bad", hungUp)
+			h.sleep(30 * 24 * time.Hour)
+			if p := h.probe(strict, "bad", dead); p.Allowed || p.Hold.Reason != Closed || !p.Hold.Until.IsZero() {
+				t.Fatalf("allowed %v with hold %+v, want held without an end", p.Allowed, p.Hold)
+			}
+			h.wantAllowed(strict, "good")
+		}},
+		{"off: no hold, and none for others either", func(_ *testing.T, h *gatehouse) {
+			off := change(func(c *Connection) { c.Lockout = LockoutOff })
+			for range 50 {
+				h.probe(off, "bad", wrong)
+				h.wantAllowed(off, "bad")
+			}
+			h.wantAllowed(user("bob", "mail.example", "bob@example.org"), "unproven")
+		}},
+		{"a hand can release once in ten minutes", func(t *testing.T, h *gatehouse) {
+			if err := h.Release(ann); !errors.Is(err, ErrNotHeld) {
+				t.Errorf("release of nothing: %v, want %v", err, ErrNotHeld)
+			}
+			h.probe(ann, "bad", right)
+			h.probe(ann, "bad", wrong)
+			if err := h.Release(ann); err != nil {
+				t.Fatal(err)
+			}
+			h.wantAllowed(ann, "bad")
+			h.probe(ann, "bad", wrong)
+			h.wantHeld(ann, "bad", AuthRejected, 35*time.Minute) // no quick confirmation
+			if err := h.Release(ann); !errors.Is(err, ErrReleasedLately) {
+				t.Errorf("second release: %v, want %v", err, ErrReleasedLately)
+			}
+			h.sleep(10 * time.Minute)
+			if err := h.Release(ann); err != nil {
+				t.Error(err)
+			}
+			if h.said("released by hand") != 2 {
+				t.Errorf("log %q, want both releases", h.lines)
+			}
+		}},
+		{"a held server is looked at every five minutes", func(t *testing.T, h *gatehouse) {
+			h.probe(ann, "bad", wrong)
+			looks := 0
+			for range 30 {
+				h.sleep(time.Minute)
+				if h.probe(ann, "bad", dead).Connect {
+					looks++
+				}
+			}
+			if looks != 6 {
+				t.Errorf("%d looks in half an hour, want 6", looks)
+			}
+			h.sleep(time.Minute)
+			if h.probe(change(func(c *Connection) { c.HeldProbe = false }), "bad", dead).Connect {
+				t.Error("looked although held_probe is off")
+			}
+		}},
+		{"a clock set back ten years does not hold for ten years", func(_ *testing.T, h *gatehouse) {
+			h.probe(ann, "bad", wrong)
+			h.sleep(-10 * 365 * 24 * time.Hour)
+			h.wantHeld(ann, "bad", AuthRejected, maxWait)
+		}},
+		{"Done counts once", func(_ *testing.T, h *gatehouse) {
+			p := h.probe(ann, "bad", wrong)
+			h.sleep(time.Hour)
+			p.Done(wrong)
+			h.wantAllowed(ann, "bad")
+		}},
+		{"what nobody used for a month is forgotten", func(t *testing.T, h *gatehouse) {
+			h.probe(ann, "bad", wrong)
+			h.sleep(forgetAfter + time.Hour)
+			h.probe(user("bob", "bob.example", "bob"), "good", right)
+			if len(h.accounts) != 1 || len(h.destinations) != 0 {
+				t.Errorf("%d accounts and %d destination names left, want bob's, and none: they are quiet", len(h.accounts), len(h.destinations))
+			}
+		}},
+		{"an account remembers few secrets", func(t *testing.T, h *gatehouse) {
+			for i := range 100 {
+				h.sleep(time.Hour)
+				h.probe(ann, fmt.Sprint(i), right)
+			}
+			if n := len(h.accounts[h.accountHash(ann)].Secrets); n != maxSecrets {
+				t.Errorf("%d secrets remembered, want %d", n, maxSecrets)
+			}
+		}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) { test.story(t, newGatehouse(t, "")) })
+	}
+}
+
+func TestGuardDestination(t *testing.T) {
+	var users []*Connection
+	for i := range 20 {
+		users = append(users, user(fmt.Sprint("u", i), "mail.example", fmt.Sprint("u", i)))
+	}
+	proven := func(h *gatehouse) {
+		for _, c := range users {
+			h.probe(c, "p", right)
+		}
+	}
+	tests := []struct {
+		name  string
+		story func(t *testing.T, h *gatehouse)
+	}{
+		{"after two refused newcomers the others wait for the window", func(_ *testing.T, h *gatehouse) {
+			h.probe(users[0], "p", right)
+			h.probe(users[1], "p", wrong)
+			h.sleep(4 * time.Minute)
+			h.probe(users[2], "p", wrong)
+			h.wantHeld(users[3], "p", AuthHeld, 6*time.Minute)
+			h.wantAllowed(users[0], "p") // it is known to work
+			h.sleep(6 * time.Minute)
+			h.wantAllowed(users[3], "p")
+		}},
+		{"two proven ones are a mass failure with one canary", func(t *testing.T, h *gatehouse) {
+			proven(h)
+			h.probe(users[0], "p", wrong)
+			h.probe(users[1], "p", wrong)
+			h.sleep(time.Second)
+			if !h.probe(users[2], "p", wrong).Allowed {
+				t.Fatal("the first canary must wait although 3 refusals are no ban")
+			}
+			for _, c := range users[3:] {
+				if p := h.probe(c, "p", wrong); p.Allowed || p.Hold.Reason != AuthHeld || p.Hold.Until.Sub(h.at) > guardWindow {
+					t.Fatalf("%s: allowed %v with %+v, want held until the next canary", c.Name, p.Allowed, p.Hold)
+				}
+			}
+			h.sleep(10 * time.Minute)
+			if !h.probe(users[3], "p", right).Allowed {
+				t.Fatal("no second canary after ten minutes")
+			}
+			for _, c := range users[4:] {
+				h.wantAllowed(c, "p")
+			}
+			if h.said("mass failure:") != 1 || h.said("mass failure over") != 1 {
+				t.Errorf("log %q, want begin and end once", h.lines)
+			}
+		}},
+		{"a canary that never got to the login makes room", func(t *testing.T, h *gatehouse) {
+			proven(h)
+			h.probe(users[0], "p", wrong)
+			h.probe(users[1], "p", wrong)
+			for range 5 {
+				if p := h.Enter(t.Context(), users[2], NewSecret("p")); !p.Allowed {
+					t.Fatalf("held: %+v", p.Hold)
+				} else {
+					p.Done(dead)
+				}
+			}
+		}},
+		{"an address in common makes one destination of two hosts", func(_ *testing.T, h *gatehouse) {
+			h.probe(users[0], "p", right)
+			alias := user("alias", "imap.example", "new")
+			h.probe(alias, "p", AuthVerdict{Tried: true, Accepted: true, Address: "192.0.2.1:143"})
+			h.probe(users[1], "p", wrong)
+			h.probe(users[2], "p", wrong)
+			h.wantHeld(user("x", "imap.example", "x"), "p", AuthHeld, guardWindow)
+			h.wantHeld(user("y", "192.0.2.1", "y"), "p", AuthHeld, guardWindow)
+			h.wantAllowed(user("z", "192.0.2.2", "z"), "p")
+		}},
+		{"two hosts with refusals each turn out to be one", func(_ *testing.T, h *gatehouse) {
+			there := wrong
+			there.Address = "192.0.2.9:993"
+			h.probe(users[0], "p", wrong)
+			h.probe(user("a", "other.example", "a"), "p", there)
+			h.wantAllowed(user("b", "other.example", "b"), "p")
+			h.probe(user("c", "other.example", "c"), "p", right) // at 192.0.2.1
+			h.wantHeld(users[1], "p", AuthHeld, guardWindow)
+			h.wantHeld(user("d", "192.0.2.9", "d"), "p", AuthHeld, guardWindow)
+		}},
+		{"a login refused by the guard at the last moment", func(t *testing.T, h *gatehouse) {
+			proven(h)
+			late := h.Enter(t.Context(), users[5], NewSecret("p"))
+			h.sleep(turnLease) // still dialling: the others do not wait for it
+			for _, c := range users[:3] {
+				h.probe(c, "p", wrong)
+			}
+			if late.Login() || late.Hold.Reason != AuthHeld {
+				t.Errorf("login goes on with hold %+v, want withheld: the server refuses everybody", late.Hold)
+			}
+			late.Done(dead)
+		}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) { test.story(t, newGatehouse(t, "")) })
+	}
+}
+
+// TestGuardTurns runs in real order and virtual time: several probes at once.
+func TestGuardTurns(t *testing.T) {
+	type entry struct {
+		pass *Pass
+		at   time.Duration // after the beginning
+	}
+	enter := func(g *Guard, c *Connection) <-chan entry {
+		begin, entered := time.Now(), make(chan entry, 1)
+		go func() {
+			ctx, cancel := context.WithTimeout(context.Background(), c.Timeout)
+			defer cancel()
+			entered <- entry{g.Enter(ctx, c, NewSecret("p")), time.Since(begin)}
+		}()
+		synctest.Wait()
+		return entered
+	}
+	imap, pop := user("imap", "mail.example", "ann@example.org"), user("pop", "pop.example", "ann@example.org")
+	bob := user("bob", "mail.example", "bob@example.org")
+	tests := []struct {
+		name  string
+		story func(t *testing.T, g *Guard)
+	}{
+		{"two connections with one wrong password make one attempt", func(t *testing.T, g *Guard) {
+			first, second := enter(g, imap), enter(g, pop)
+			one := <-first
+			time.Sleep(2 * time.Second)
+			one.pass.Login()
+			one.pass.Done(wrong)
+			if two := <-second; two.pass.Allowed || two.pass.Hold.Reason != AuthRejected {
+				t.Errorf("the second: allowed %v with %+v, want the hold of the first", two.pass.Allowed, two.pass.Hold)
+			}
+		}},
+		{"newcomers to one server go one at a time", func(t *testing.T, g *Guard) {
+			first, second := enter(g, imap), enter(g, bob)
+			time.Sleep(time.Second)
+			(<-first).pass.Done(right)
+			if two := <-second; !two.pass.Allowed || two.at != time.Second {
+				t.Errorf("the second: allowed %v after %v, want it after 1s", two.pass.Allowed, two.at)
+			}
+		}},
+		{"known ones do not wait", func(t *testing.T, g *Guard) {
+			for _, c := range []*Connection{imap, bob} {
+				(<-enter(g, c)).pass.Done(right)
+			}
+			first, second := <-enter(g, imap), <-enter(g, bob)
+			if !first.pass.Allowed || !second.pass.Allowed || second.at != 0 {
+				t.Errorf("second allowed %v after %v, want both at once", second.pass.Allowed, second.at)
+			}
+		}},
+		{"a dead server keeps the turn for five seconds only", func(t *testing.T, g *Guard) {
+			first, second := enter(g, imap), enter(g, pop)
+			two := <-second
+			if !two.pass.Allowed || two.at != turnLease {
+				t.Errorf("the second: allowed %v after %v, want it after %v", two.pass.Allowed, two.at, turnLease)
+			}
+			if one := <-first; one.pass.Login() {
+				t.Error("the first logs in although its turn has passed to the second")
+			}
+		}},
+		{"a login under way keeps it, the waiter goes on without", func(t *testing.T, g *Guard) {
+			(<-enter(g, imap)).pass.Login()
+			two := <-enter(g, pop)
+			if two.pass.Allowed || !two.pass.Connect || two.pass.Hold.Reason != AuthHeld || two.at != patience {
+				t.Errorf("the second: %+v after %v, want it held for now after %v, but connecting", two.pass, two.at, patience)
+			}
+		}},
+		{"patience is a third of a short timeout", func(t *testing.T, g *Guard) {
+			(<-enter(g, imap)).pass.Login()
+			short := *pop
+			short.Timeout = 3 * time.Second
+			if two := <-enter(g, &short); two.pass.Allowed || two.at != time.Second {
+				t.Errorf("the second: allowed %v after %v, want it to go on after 1s", two.pass.Allowed, two.at)
+			}
+		}},
+		{"known ones are four at a time, and more only if the server is slow", func(t *testing.T, g *Guard) {
+			var conns []*Connection
+			for i := range 6 {
+				conns = append(conns, user(fmt.Sprint("u", i), "mail.example", fmt.Sprint("u", i)))
+				(<-enter(g, conns[i])).pass.Done(right)
+			}
+			var first *Pass
+			for _, c := range conns[:4] {
+				e := <-enter(g, c)
+				if first = e.pass; e.at != 0 || !first.Login() {
+					t.Fatalf("%s: waited %v, want 4 at once", c.Name, e.at)
+				}
+			}
+			fifth := enter(g, conns[4])
+			time.Sleep(time.Second)
+			first.Done(right)
+			if e := <-fifth; e.at != time.Second || !e.pass.Login() {
+				t.Errorf("the fifth: after %v, want it when there is room", e.at)
+			}
+			if e := <-enter(g, conns[5]); e.at != patience || !e.pass.Allowed || !e.pass.Login() {
+				t.Errorf("the sixth: allowed %v after %v, want it after %v", e.pass.Allowed, e.at, patience)
+			}
+		}},
+		{"after a refusal even known ones go one at a time, for three logins", func(t *testing.T, g *Guard) {
+			conns := []*Connection{imap, bob}
+			for i := range 4 {
+				conns = append(conns, user(fmt.Sprint("u", i), "mail.example", fmt.Sprint("u", i)))
+			}
+			for _, c := range conns {
+				(<-enter(g, c)).pass.Done(right)
+			}
+			(<-enter(g, imap)).pass.Done(wrong)
+			time.Sleep(time.Millisecond)
+			for i := range 3 {
+				first, second := <-enter(g, conns[1+i]), enter(g, conns[2+i])
+				time.Sleep(time.Second)
+				first.pass.Done(right)
+				if two := <-second; two.at != time.Second {
+					t.Fatalf("after %d logins the next one waited %v, want 1s", i, two.at)
+				} else {
+					two.pass.Done(dead)
+				}
+			}
+			first, second := <-enter(g, conns[1]), <-enter(g, conns[2])
+			if second.at != 0 || !first.pass.Allowed {
+				t.Errorf("after three good logins the next one waited %v, want 0", second.at)
+			}
+		}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g, err := NewGuard(GuardOptions{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				test.story(t, g)
+			})
+		})
+	}
+}
+
+func TestNilGuardLetsEverybodyThrough(t *testing.T) {
+	var g *Guard
+	p := g.Enter(t.Context(), user("a", "a.example", "a"), NewSecret("p"))
+	if !p.Allowed || !p.Connect || !p.Login() {
+		t.Errorf("pass %+v, want allowed", p)
+	}
+	p.Done(wrong)
+	if err := g.Release(user("a", "a.example", "a")); !errors.Is(err, ErrNotHeld) {
+		t.Errorf("release: %v, want %v", err, ErrNotHeld)
+	}
+	if g.StateDamaged() || g.Close() != nil {
+		t.Error("a nil guard is damaged or cannot be closed")
+	}
+}
+
+func TestGuardHashesAreUnambiguous(t *testing.T) {
+	h := newGatehouse(t, "")
+	names := []keyedHash{
+		h.accountHash(user("a", "x", "a@b")), h.accountHash(user("a", "x", "a")), h.accountHash(user("a", "y", "a")),
+		h.hostHash("x"), h.hostHash("y"), h.hostHash("192.0.2.1"), h.hostHash("2001:db8::1"),
+	}
+	slices.SortFunc(names, func(x, y keyedHash) int { return slices.Compare(x[:], y[:]) })
+	if len(slices.Compact(names)) != 7 {
+		t.Error("two names have one hash")
+	}
+	if h.hostHash("::ffff:192.0.2.1") != h.hostHash("192.0.2.1") || h.hostHash("X.") != h.hostHash("x") {
+		t.Error("one name has two hashes")
+	}
+}
