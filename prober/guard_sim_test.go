@@ -164,21 +164,21 @@ func fleet(t *testing.T, n int, rejects ...string) (b *backend, stop func()) {
 	}
 }
 
-// set must be called before the backend is looked into: it waits for the probes.
-func (b *backend) set(all bool) {
-	synctest.Wait()
+// set makes the backend reject everybody or nobody, and tells how many accounts
+// and how many refusals it had until then.
+func (b *backend) set(all bool) (accepted, refused int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.all = all
+	return len(b.accepted), len(b.refusals)
 }
 
 func TestGuardFleetTurnsWrongAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, stop := fleet(t, 200)
 		time.Sleep(5 * time.Minute)
-		b.set(true)
-		if len(b.accepted) != 200 || len(b.refusals) != 0 {
-			t.Fatalf("%d of 200 accepted, %d refused, before anything happened", len(b.accepted), len(b.refusals))
+		if accepted, refused := b.set(true); accepted != 200 || refused != 0 {
+			t.Fatalf("%d of 200 accepted, %d refused, before anything happened", accepted, refused)
 		}
 		time.Sleep(2 * time.Hour)
 		b.set(false)
