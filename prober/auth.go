@@ -191,16 +191,11 @@ func exchangeOnce(a authenticator, method AuthMethod, client sasl.Client) error 
 	return err
 }
 
-// definite reports whether err is a refusal that does not call itself
-// temporary: 4yz of SMTP, UNAVAILABLE of RFC 5530, SYS/TEMP of RFC 3206.
+// definite reports whether err is a refusal of the credential, and not one that
+// calls itself temporary.
 func definite(err error) bool {
 	var no *refusal
-	if !errors.As(err, &no) {
-		return false
-	}
-	temporary := no.protocol == SMTP && strings.HasPrefix(no.reply.status, "4") ||
-		slices.Contains([]string{"UNAVAILABLE", "SERVERBUG", "SYS/TEMP", "LIMIT"}, no.reply.code)
-	return !temporary
+	return errors.As(err, &no) && refusalReason(PhaseAuth, no).Class() == Definitive
 }
 
 // describe adds to a refusal what only this file knows of the login.
