@@ -138,3 +138,32 @@ func TestFleetEndsWithItsContext(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// The guard watches whole hosts, and all servers of the demo are one host: the
+// single wrong password must not hold the logins of the others.
+func TestGuardLeavesTheGoodOnesAlone(t *testing.T) {
+	guard, err := prober.NewGuard(prober.GuardOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer guard.Close()
+	p := &prober.Prober{Guard: guard}
+	f := fleet(t)
+	for range 3 {
+		var probes sync.WaitGroup
+		for _, target := range f.Targets() {
+			if target.Want == prober.Timeout {
+				continue // three times its timeout, for a server without a login
+			}
+			probes.Go(func() {
+				connection := *target.Connection
+				connection.Timeout = time.Minute
+				o := p.Probe(t.Context(), &connection)
+				if o.Up() != (target.Want == "") || !o.Up() && o.Failure.Reason != target.Want {
+					t.Errorf("%s: got %+v, want %q", target.Connection.Name, o.Failure, target.Want)
+				}
+			})
+		}
+		probes.Wait()
+	}
+}
