@@ -15,7 +15,7 @@ import (
 // message is what every mailbox is filled with: 120 octets, the size in the
 // examples of RFC 1939.
 var message = []byte("From: a@mailtest.example\r\nTo: b@mailtest.example\r\nSubject: a message of the test server\r\n\r\n" +
-	strings.Repeat("-", 25) + "\r\n")
+	strings.Repeat("-", 27) + "\r\n")
 
 // newIMAP gives the function that serves one IMAP connection.
 func (s *Server) newIMAP() (func(net.Conn), error) {
