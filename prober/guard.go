@@ -14,7 +14,6 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/netip"
 	"strings"
@@ -87,7 +86,7 @@ func NewGuard(opts GuardOptions) (*Guard, error) {
 		return g, nil
 	}
 	if err := g.own(opts.StatePath); err != nil {
-		return nil, fmt.Errorf("state file: %w", err)
+		return nil, err
 	}
 	return g, nil
 }

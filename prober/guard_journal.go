@@ -30,9 +30,9 @@ func OpenGuard(opts GuardOptions) (*Guard, error) {
 		return g, nil
 	}
 	if file, err := os.Open(opts.StatePath); err != nil {
-		return nil, fmt.Errorf("state file: %w", err)
+		return nil, err
 	} else if err := file.Close(); err != nil {
-		return nil, fmt.Errorf("state file: %w", err)
+		return nil, err
 	}
 	if err := g.load(opts.StatePath); err != nil {
 		g.damaged = true

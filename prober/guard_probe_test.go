@@ -1,0 +1,90 @@
+package prober
+
+import (
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"mailprobe/internal/mailtest"
+)
+
+// TestProbeWithGuard walks through the life of a wrong password in each
+// protocol, on real sockets.
+func TestProbeWithGuard(t *testing.T) {
+	b := newBed(t)
+	for _, protocol := range []Protocol{IMAP, POP3, SMTP} {
+		t.Run(string(protocol), func(t *testing.T) {
+			server := b.server(t, protocol, ImplicitTLS)
+			file := filepath.Join(t.TempDir(), "password")
+			write := func(password string) {
+				t.Helper()
+				if err := os.WriteFile(file, []byte(password+"\n"), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			h := newGatehouse(t, "")
+			c := b.connection(protocol, ImplicitTLS, server.Addr, func(c *Connection) { c.Password = FileSecret(file) })
+			prober := &Prober{Guard: h.Guard}
+			probe := func(story string, reason Reason, held, connected bool, logins int) Outcome {
+				t.Helper()
+				o := prober.Probe(t.Context(), c)
+				got := Reason("")
+				if o.Failure != nil {
+					got = o.Failure.Reason
+				}
+				if got != reason || o.Auth.Held != held || (o.Address != "") != connected || len(server.Logins()) != logins {
+					t.Fatalf("%s: reason %q, held %v, connected to %q, %d logins; want %q, %v, %v, %d\n%s", story,
+						got, o.Auth.Held, o.Address, len(server.Logins()), reason, held, connected, logins, explain(o))
+				}
+				return o
+			}
+			write("not the password")
+			probe("a wrong password", AuthRejected, false, true, 1)
+			h.sleep(time.Minute)
+			o := probe("a minute later: a look without a login", AuthRejected, true, true, 1)
+			if o.TLS == nil || !o.TLS.Verified || o.Auth.NextAttempt.Sub(h.at) < 34*time.Minute {
+				t.Errorf("TLS %+v, next attempt %v; want the certificate seen, and a time", o.TLS, o.Auth.NextAttempt)
+			}
+			h.sleep(time.Minute)
+			probe("another minute later: not even a look", AuthRejected, true, false, 1)
+			h.sleep(5 * time.Minute)
+			probe("five minutes later: a look", AuthRejected, true, true, 1)
+			write("wonder land")
+			probe("the file is corrected", "", false, true, 2)
+			h.sleep(time.Minute)
+			probe("and stays right", "", false, true, 3)
+		})
+	}
+}
+
+// TestProbeWithGuardMakesOneAttempt: two connections with one wrong password
+// start together (faults.md row 118).
+func TestProbeWithGuardMakesOneAttempt(t *testing.T) {
+	b := newBed(t)
+	slow := func(o *mailtest.Options) { o.LoginDelay = 100 * time.Millisecond }
+	imap, smtp := b.server(t, IMAP, ImplicitTLS, slow), b.server(t, SMTP, ImplicitTLS, slow)
+	guard, err := NewGuard(GuardOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	prober := &Prober{Guard: guard}
+	bad := func(c *Connection) {
+		c.Username, c.Password = "alice@example.org", InlineSecret(NewSecret("not the password"))
+	}
+	var done sync.WaitGroup
+	for range 3 {
+		for _, c := range []*Connection{b.connection(IMAP, ImplicitTLS, imap.Addr, bad), b.connection(SMTP, ImplicitTLS, smtp.Addr, bad)} {
+			done.Go(func() {
+				if o := prober.Probe(t.Context(), c); o.Failure == nil || o.Failure.Reason != AuthRejected {
+					t.Errorf("%+v, want %s from each, tried or not", o.Failure, AuthRejected)
+				}
+			})
+		}
+	}
+	done.Wait()
+	if n := len(imap.Logins()) + len(smtp.Logins()); n != 1 {
+		t.Errorf("%d logins of one account, want 1", n)
+	}
+}
