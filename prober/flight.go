@@ -175,8 +175,7 @@ func (p *Pool) fly(ctx context.Context, f *flight, delay time.Duration) {
 	outcome = p.probe(ctx, f.connection)
 }
 
-// probe keeps a panic from reaching the other connections. The text names the
-// value of a panic only if the runtime made it: any other may hold a secret.
+// probe keeps a panic from reaching the other connections.
 func (p *Pool) probe(ctx context.Context, c *Connection) (outcome Outcome) {
 	start := time.Now()
 	defer func() {
@@ -184,15 +183,21 @@ func (p *Pool) probe(ctx context.Context, c *Connection) (outcome Outcome) {
 		if value == nil {
 			return
 		}
-		text := fmt.Sprintf("panic of type %T", value)
-		if err, ok := value.(runtime.Error); ok {
-			text = "panic: " + err.Error()
-		}
+		text := panicText(value)
 		p.opts.Log.Error("probe panicked", "connection", c.Name, "err", text, "stack", string(debug.Stack()))
 		outcome = localOutcome(c, LocalBug, text)
 		outcome.Start = start
 	}()
 	return p.opts.Probe(ctx, c)
+}
+
+// panicText names the value of a panic only if the runtime made it: any other
+// may hold a secret.
+func panicText(value any) string {
+	if err, ok := value.(runtime.Error); ok {
+		return "panic: " + err.Error()
+	}
+	return fmt.Sprintf("panic of type %T", value)
 }
 
 // land reports an outcome unless the flight was abandoned, and lets the next

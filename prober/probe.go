@@ -33,6 +33,8 @@ type Prober struct {
 	Hostname string
 	// Log gets the lines of each dialogue at debug level, redacted; nil: nobody.
 	Log *slog.Logger
+
+	dial func(ctx context.Context, addrs []netip.Addr, port int) (net.Conn, error) // nil: connect
 }
 
 // Probe goes through the whole conversation a mail client would have, within
@@ -44,7 +46,7 @@ func (p *Prober) Probe(ctx context.Context, c *Connection) (o Outcome) {
 	s.begin()
 	defer func() {
 		if bug := recover(); bug != nil {
-			s.fail(&fault{reason: LocalBug, err: fmt.Errorf("bug: %v", bug)})
+			s.fail(&fault{reason: LocalBug, err: errors.New(panicText(bug))})
 			s.close()
 			o = s.finish()
 		}
@@ -204,7 +206,11 @@ func (s *session) resolve(ctx context.Context) (err error) {
 
 func (s *session) connect(ctx context.Context) error {
 	s.outcome.Port = s.c.EffectivePort()
-	conn, err := connect(ctx, s.addrs, s.outcome.Port)
+	dial := s.p.dial
+	if dial == nil {
+		dial = connect
+	}
+	conn, err := dial(ctx, s.addrs, s.outcome.Port)
 	if err != nil {
 		return err
 	}

@@ -22,17 +22,25 @@ const hidden = "<secret>"
 
 // Secret is a password or a token. Printing, logging or marshalling it in any
 // way shows a fixed word. The zero value is the empty secret.
-type Secret struct{ value string }
+//
+// The value is behind a pointer because fmt calls no method on what it finds in
+// an unexported field: there it prints an address.
+type Secret struct{ value *string }
 
 // NewSecret hides a value.
-func NewSecret(value string) Secret { return Secret{value} }
+func NewSecret(value string) Secret { return Secret{&value} }
 
 // Reveal gives the value away. Only the mechanisms (auth.go), the guard's keyed
 // hash and the token sources may call it.
-func (s Secret) Reveal() string { return s.value }
+func (s Secret) Reveal() string {
+	if s.value == nil {
+		return ""
+	}
+	return *s.value
+}
 
 // IsZero reports whether the secret is empty.
-func (s Secret) IsZero() bool { return s.value == "" }
+func (s Secret) IsZero() bool { return s.value == nil || *s.value == "" }
 
 // String hides the value, as do the other printing methods below.
 func (Secret) String() string               { return hidden }
@@ -87,7 +95,7 @@ func CheckSecret(s Secret) error {
 	switch {
 	case s.IsZero():
 		return errors.New("the secret is empty")
-	case strings.ContainsAny(s.value, "\r\n\x00"):
+	case strings.ContainsAny(*s.value, "\r\n\x00"):
 		return errors.New("the secret holds a line break or NUL")
 	}
 	return nil

@@ -293,9 +293,9 @@ func (w *wire) drain() error {
 // is left behind in FIN_WAIT.
 func (w *wire) hangUp(abrupt bool) {
 	w.stop()
-	switch tcp, ok := w.raw.Conn.(*net.TCPConn); {
+	switch lingerer, ok := w.raw.Conn.(interface{ SetLinger(int) error }); {
 	case abrupt && ok:
-		_ = tcp.SetLinger(0)
+		_ = lingerer.SetLinger(0)
 	case !abrupt && w.tls != nil && w.failed() == nil:
 		_ = w.raw.SetDeadline(time.Now().Add(50 * time.Millisecond))
 		_ = w.tls.CloseWrite() // close_notify, so that the server's log stays clean

@@ -1,0 +1,113 @@
+package prober
+
+// This file holds the catalogue of faults against the tests: every number is
+// played by TestFaults, or held by a test that is named here, or cannot be
+// tested here for a reason that is written down.
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// catalogueSize is the number of its last row.
+const catalogueSize = 170
+
+// testedElsewhere names, for a row that no script can play, the tests that hold
+// it, as directory.Test from the root of the module.
+var testedElsewhere = map[int][]string{}
+
+// notTestable says why a row has no test.
+var notTestable = map[int]string{
+	47: "nothing happens: revocation and stapled OCSP are not judged, as docs say",
+}
+
+// pending are the rows whose tests are still to be written.
+var pending = rangesOf(1, 46, 48, 60, 62, 170)
+
+// rangesOf lists the numbers from each first to each last.
+func rangesOf(bounds ...int) []int {
+	var all []int
+	for i := 0; i < len(bounds); i += 2 {
+		for n := bounds[i]; n <= bounds[i+1]; n++ {
+			all = append(all, n)
+		}
+	}
+	return all
+}
+
+// TestEveryRowOfTheCatalogueIsTested lists the rows without a test, and those
+// that are claimed twice over by a list they have left.
+func TestEveryRowOfTheCatalogueIsTested(t *testing.T) {
+	played := map[int]bool{}
+	stories := map[string]bool{}
+	for _, row := range faultRows() {
+		if stories[row.story] || len(row.numbers) == 0 || len(row.script) == 0 {
+			t.Errorf("row %q has its name twice, no number, or no script", row.story)
+		}
+		stories[row.story] = true
+		for _, n := range row.numbers {
+			played[n] = true
+		}
+	}
+	for n := range catalogueSize {
+		n++
+		_, elsewhere := testedElsewhere[n]
+		_, never := notTestable[n]
+		waits := slices.Contains(pending, n)
+		held := played[n] || elsewhere
+		switch {
+		case held && (never || waits):
+			t.Errorf("row %d has a test; take it off the list of those without", n)
+		case !held && !never && !waits:
+			t.Errorf("row %d of the catalogue has no test", n)
+		}
+	}
+	if len(pending) > 0 {
+		t.Logf("%d rows have no test yet: %v", len(pending), pending)
+	}
+}
+
+// TestTestsNamedInTheCatalogueExist reads the test files.
+func TestTestsNamedInTheCatalogueExist(t *testing.T) {
+	known := map[string]map[string]bool{} // directory, test
+	for _, n := range slices.Sorted(maps.Keys(testedElsewhere)) {
+		for _, name := range testedElsewhere[n] {
+			dir, test, _ := strings.Cut(name, ".")
+			if known[dir] == nil {
+				known[dir] = testsIn(t, filepath.Join("..", dir))
+			}
+			if !known[dir][test] {
+				t.Errorf("row %d: there is no %s", n, name)
+			}
+		}
+	}
+}
+
+// testsIn are the names of the test functions of a directory.
+func testsIn(t *testing.T, dir string) map[string]bool {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*_test.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]bool{}
+	for _, path := range files {
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(fmt.Errorf("%s: %w", path, err))
+		}
+		for _, declaration := range file.Decls {
+			if f, ok := declaration.(*ast.FuncDecl); ok && f.Recv == nil {
+				found[f.Name.Name] = true
+			}
+		}
+	}
+	return found
+}

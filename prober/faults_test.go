@@ -1,0 +1,375 @@
+package prober
+
+// This file is how the catalogue of faults is tested: a row is a story of one
+// server, and the runner plays it for every protocol and encryption it applies
+// to, in virtual time, and checks after each what must hold whatever a server
+// does. The stories themselves are in the files faults_*_test.go.
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"mailprobe/internal/mailtest"
+)
+
+// stage is how far a server of the catalogue is honest.
+type stage int
+
+const (
+	atOnce    stage = iota // a fault from the first byte on
+	connected              // implicit TLS is up, where it is asked for
+	greeted                // the greeting is sent
+	secured                // STARTTLS is done, where it is asked for
+	asked                  // PLAIN is offered
+	loggedIn               // PLAIN was accepted
+	opened                 // the mailbox is open, or the sender taken
+)
+
+// faultRow is one row of the catalogue, or a part of it.
+type faultRow struct {
+	numbers []int  // of the catalogue
+	story   string // unique
+
+	encryptions []Encryption // nil: all
+	after       stage
+
+	// script says what the server does from there on, for each protocol the row
+	// applies to. In it {secret} stands for the password, {base64} for its
+	// base64, {half} for the second half of it, reversed.
+	script map[Protocol]string
+	change func(*Connection)             // of the connection; may be nil
+	server func(*mailtest.ScriptOptions) // of the script's options; may be nil
+
+	phase  Phase  // where the probe ends
+	reason Reason // empty: it is up
+	// goodbye is why the goodbye went wrong; empty: it did not, or was not said.
+	goodbye Reason
+	// unsaid: the login is not tried although the probe comes to its phase.
+	unsaid bool
+
+	check func(*testing.T, faultRun) // what is special; may be nil
+}
+
+// faultRun is one row played once.
+type faultRun struct {
+	row        *faultRow
+	connection *Connection
+	secret     string
+	outcome    Outcome
+	talk       mailtest.Talk
+	read       int // bytes the probe took from the connection
+	log        string
+	took       time.Duration // of the whole call
+}
+
+// faultTables are the sections of the catalogue that are played here.
+func faultTables() []func() []faultRow {
+	return []func() []faultRow{
+		greetingFaults,
+	}
+}
+
+// faultRows are all rows.
+func faultRows() []faultRow {
+	var rows []faultRow
+	for _, table := range faultTables() {
+		rows = append(rows, table()...)
+	}
+	return rows
+}
+
+// TestFaults plays every row for every pair it applies to.
+func TestFaults(t *testing.T) {
+	b := newFaultBed(t)
+	for _, row := range faultRows() {
+		t.Run(rowName(&row), func(t *testing.T) {
+			t.Parallel()
+			for _, pair := range row.pairs() {
+				t.Run(string(pair.protocol)+"_"+string(pair.encryption), func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) {
+						run := b.playInMemory(t, &row, pair.protocol, pair.encryption)
+						run.judge(t)
+					})
+				})
+			}
+		})
+	}
+}
+
+// rowName is the numbers and the story.
+func rowName(row *faultRow) string {
+	return strings.ReplaceAll(strings.Trim(fmt.Sprint(row.numbers), "[]"), " ", "_") + "_" + row.story
+}
+
+// pair is a protocol with an encryption.
+type pair struct {
+	protocol   Protocol
+	encryption Encryption
+}
+
+func (row *faultRow) pairs() []pair {
+	encryptions := row.encryptions
+	if encryptions == nil {
+		encryptions = []Encryption{NoEncryption, ImplicitTLS, StartTLS}
+	}
+	var pairs []pair
+	for _, p := range slices.Sorted(maps.Keys(row.script)) {
+		for _, e := range encryptions {
+			pairs = append(pairs, pair{p, e})
+		}
+	}
+	return pairs
+}
+
+// newFaultBed has a certificate that is valid at the time a bubble of synctest
+// begins, and now.
+func newFaultBed(t testing.TB) *bed {
+	t.Helper()
+	from, until := time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)
+	ca := mailtest.MustCA(mailtest.CAOptions{NotBefore: from, NotAfter: until})
+	leaf := mailtest.Loopback()
+	leaf.NotBefore, leaf.NotAfter = from, until
+	return &bed{ca: ca, cert: ca.MustIssue(leaf)}
+}
+
+// prepare makes the connection, the script and its options.
+func (b *bed) prepare(row *faultRow, p Protocol, e Encryption, addr string) (faultRun, *mailtest.Script, mailtest.ScriptOptions) {
+	run := faultRun{row: row, secret: newCanary()}
+	run.connection = b.connection(p, e, addr, func(c *Connection) {
+		c.Password = InlineSecret(NewSecret(run.secret))
+		c.Timeout = 30 * time.Second
+		if row.change != nil {
+			row.change(c)
+		}
+	})
+	text := honest(p, e, row.after) + secretWords(run.secret).Replace(row.script[p])
+	options := mailtest.ScriptOptions{TLS: &tls.Config{Certificates: []tls.Certificate{b.cert}}}
+	if row.server != nil {
+		row.server(&options)
+	}
+	return run, mailtest.MustScript(text), options
+}
+
+// honest is the beginning of a conversation with a good server.
+func honest(p Protocol, e Encryption, until stage) string {
+	var parts []string
+	add := func(at stage, text string) {
+		if until >= at {
+			parts = append(parts, text)
+		}
+	}
+	if e == ImplicitTLS {
+		add(connected, "TLS")
+	}
+	add(greeted, honestParts[p].greeting)
+	if e == StartTLS {
+		add(secured, honestParts[p].starttls+"\nTLS")
+	}
+	add(asked, honestParts[p].hello)
+	add(loggedIn, honestParts[p].login)
+	add(opened, honestParts[p].mailbox)
+	return strings.Join(parts, "\n") + "\n"
+}
+
+var honestParts = map[Protocol]struct{ greeting, starttls, hello, login, mailbox string }{
+	IMAP: {
+		greeting: "S: * OK IMAP4rev1 Service Ready",
+		starttls: "C: {tag} CAPABILITY\nS: * CAPABILITY IMAP4rev1 STARTTLS LOGINDISABLED\nS: {tag} OK completed\n" +
+			"C: {tag} STARTTLS\nS: {tag} OK Begin TLS negotiation now",
+		hello: "C: {tag} CAPABILITY\nS: * CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN\nS: {tag} OK completed",
+		login: "C: {tag} AUTHENTICATE PLAIN *\nS: {tag} OK Logged in",
+		mailbox: "C: {tag} EXAMINE INBOX\nS: * FLAGS (\\Answered \\Seen)\nS: * 3 EXISTS\n" +
+			"S: * OK [UIDVALIDITY 1690000000] UIDs valid\nS: {tag} OK [READ-ONLY] done",
+	},
+	POP3: {
+		greeting: "S: +OK POP3 server ready",
+		starttls: "C: CAPA\nS: +OK\nS: STLS\nS: TOP\nS: .\nC: STLS\nS: +OK Begin TLS negotiation",
+		hello:    "C: CAPA\nS: +OK\nS: TOP\nS: USER\nS: SASL PLAIN\nS: .",
+		login:    "C: AUTH PLAIN\nS: + \nC: *\nS: +OK Logged in",
+		mailbox:  "C: STAT\nS: +OK 3 360",
+	},
+	SMTP: {
+		greeting: "S: 220 mx.example.org ESMTP Postfix",
+		starttls: "C: EHLO *\nS: 250-mx.example.org\nS: 250-SIZE 10240000\nS: 250 STARTTLS\n" +
+			"C: STARTTLS\nS: 220 2.0.0 Ready to start TLS",
+		hello:   "C: EHLO *\nS: 250-mx.example.org\nS: 250-SIZE 10240000\nS: 250 AUTH PLAIN",
+		login:   "C: AUTH PLAIN *\nS: 235 2.7.0 Authentication successful",
+		mailbox: "C: MAIL FROM:*\nS: 250 2.1.0 Ok\nC: RSET\nS: 250 2.0.0 Ok",
+	},
+}
+
+// every gives the same script to all protocols.
+func every(script string) map[Protocol]string {
+	return map[Protocol]string{IMAP: script, POP3: script, SMTP: script}
+}
+
+// window is what a connection in memory holds, as a socket would.
+const window = 64 << 10
+
+// playInMemory plays a row over a pipe. It must run in a bubble of synctest.
+func (b *bed) playInMemory(t *testing.T, row *faultRow, p Protocol, e Encryption) faultRun {
+	t.Helper()
+	run, script, options := b.prepare(row, p, e, "127.0.0.1:1")
+	ours, theirs := mailtest.Pipe(window)
+	metered := &countingConn{Conn: ours}
+	closed, talk := make(chan struct{}), make(chan mailtest.Talk, 1)
+	go func() { talk <- script.Play(theirs, options, closed) }()
+	run.probe(t.Context(), func(context.Context, []netip.Addr, int) (net.Conn, error) { return metered, nil })
+	run.read = metered.read
+	if !metered.closed {
+		t.Error("the connection is left open")
+	}
+	close(closed)
+	_ = ours.Close()
+	run.talk = <-talk
+	return run
+}
+
+// probe runs the probe of a row, and keeps what it said and how long it took.
+func (run *faultRun) probe(ctx context.Context, dial func(context.Context, []netip.Addr, int) (net.Conn, error)) {
+	var log bytes.Buffer
+	prober := &Prober{Hostname: "probe.example.org", dial: dial,
+		Log: slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+	start := time.Now()
+	run.outcome = prober.Probe(ctx, run.connection)
+	run.took = time.Since(start)
+	run.log = log.String()
+}
+
+// countingConn counts what is read, and notes whether it was closed.
+type countingConn struct {
+	net.Conn
+	read   int
+	closed bool
+}
+
+func (c *countingConn) Close() error {
+	c.closed = true
+	return c.Conn.Close()
+}
+
+func (c *countingConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.read += n
+	return n, err
+}
+
+// SetLinger lets the wire reset the connection.
+func (c *countingConn) SetLinger(seconds int) error {
+	return c.Conn.(interface{ SetLinger(int) error }).SetLinger(seconds)
+}
+
+// judge checks what must hold for every row, and what this one wants.
+func (run *faultRun) judge(t *testing.T) {
+	t.Helper()
+	o, row := &run.outcome, run.row
+	if row.reason == "" {
+		if !o.Up() {
+			t.Fatalf("want up, got\n%s", explain(*o))
+		}
+	} else {
+		wantFailure(t, *o, row.phase, row.reason)
+	}
+	if o.Goodbye != row.goodbye {
+		t.Errorf("goodbye %q, want %q\n%s", o.Goodbye, row.goodbye, explain(*o))
+	}
+	run.judgeTime(t)
+	run.judgeLogin(t)
+	run.judgeSecrecy(t)
+	if limit := maxSession + 1<<10; run.read > limit {
+		t.Errorf("the probe read %d bytes, more than %d", run.read, limit)
+	}
+	if run.talk.Problem != nil {
+		t.Errorf("the client left the script: %v\nit said %q", run.talk.Problem, run.talk.Lines)
+	}
+	if row.check != nil {
+		row.check(t, *run)
+	}
+	if t.Failed() {
+		t.Log("the dialogue was\n" + explain(*o))
+	}
+}
+
+// slack is what a probe may need beyond its timeout: the short goodbye of a
+// session out of step, and the time in which the server is to close.
+const slack = partingTime + closingTime + 100*time.Millisecond
+
+// judgeTime wants the end in time. The clock is virtual: a loaded machine
+// changes nothing.
+func (run *faultRun) judgeTime(t *testing.T) {
+	t.Helper()
+	if d := run.outcome.Duration(); d > run.connection.Timeout+partingTime+20*time.Millisecond {
+		t.Errorf("the probe says it took %v of %v", d, run.connection.Timeout)
+	}
+	if run.took > run.connection.Timeout+slack {
+		t.Errorf("the call took %v, with a timeout of %v", run.took, run.connection.Timeout)
+	}
+	var sum time.Duration
+	for _, phase := range run.outcome.Phases {
+		sum += phase.Duration
+	}
+	if sum > run.outcome.Duration() {
+		t.Errorf("the phases took %v, the probe %v", sum, run.outcome.Duration())
+	}
+}
+
+// judgeLogin wants at most one login, none where the probe ended before, and
+// facts that agree with what the server saw.
+func (run *faultRun) judgeLogin(t *testing.T) {
+	t.Helper()
+	o, logins := &run.outcome, run.talk.Logins()
+	tries := o.Up() || o.Failure.Phase == PhaseAuth && !run.row.unsaid ||
+		o.Failure.Phase == PhaseMailbox || o.Failure.Phase == PhaseQuit
+	tries = tries && wantsLogin(run.connection)
+	switch {
+	case logins > 1:
+		t.Errorf("%d logins: %q", logins, run.talk.Lines)
+	case !tries && (logins != 0 || o.Auth.Sent):
+		t.Errorf("%d logins where none may be, told %v: %q", logins, o.Auth.Sent, run.talk.Lines)
+	case tries && !o.Auth.Sent:
+		t.Errorf("the login was sent, but the outcome says it was not")
+	}
+	if o.Failure != nil && o.Failure.Phase == PhaseAuth && o.Auth.Accepted {
+		t.Error("a login that failed is called accepted")
+	}
+}
+
+// judgeSecrecy looks for the password in whatever can be seen, in any coding,
+// and, where TLS was asked for, on the wire.
+func (run *faultRun) judgeSecrecy(t *testing.T) {
+	t.Helper()
+	for sink, text := range run.sinks() {
+		if coding := findSecret(text, run.secret); coding != "" {
+			t.Errorf("the password is in the %s, %s:\n%s", sink, coding, text)
+		}
+	}
+	if run.connection.Encryption == NoEncryption {
+		return
+	}
+	if coding := findSecret(string(run.talk.Wire), run.secret); coding != "" {
+		t.Errorf("the password was sent in clear, %s", coding)
+	}
+}
+
+// sinks are all texts that leave a probe.
+func (run *faultRun) sinks() map[string]string {
+	o := run.outcome
+	return map[string]string{
+		"outcome":    fmt.Sprintf("%+v\n%#v\n%s", o, o, toJSON([]any{o.Failure, o.TLS, o.Auth, o.Mailbox, o.Transcript})),
+		"failure":    fmt.Sprintf("%+v\n%#v", o.Failure, o.Failure),
+		"dialogue":   explain(o),
+		"connection": fmt.Sprintf("%+v\n%#v", *run.connection, *run.connection),
+		"log":        run.log,
+	}
+}
