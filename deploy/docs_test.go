@@ -1,0 +1,60 @@
+package deploy
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+var (
+	markdownLink    = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	markdownHeading = regexp.MustCompile(`(?m)^#+ (.+)$`)
+	notInAnchors    = regexp.MustCompile(`[^a-z0-9 _-]`)
+)
+
+// anchors are the places in a page that a link can lead to, as GitHub names them.
+func anchors(t *testing.T, file string) map[string]bool {
+	t.Helper()
+	out := map[string]bool{"": true}
+	for _, m := range markdownHeading.FindAllStringSubmatch(read(t, file), -1) {
+		out[strings.ReplaceAll(notInAnchors.ReplaceAllString(strings.ToLower(m[1]), ""), " ", "-")] = true
+	}
+	return out
+}
+
+// A runbook whose links are dead is found dead at three in the morning.
+func TestDocumentsLinkToWhatExists(t *testing.T) {
+	for _, file := range []string{"../docs/alerts.md", "../docs/running.md", "../docs/comparison.md"} {
+		for _, m := range markdownLink.FindAllStringSubmatch(read(t, file), -1) {
+			if strings.HasPrefix(m[1], "https://") {
+				continue
+			}
+			path, anchor, _ := strings.Cut(m[1], "#")
+			target := file
+			if path != "" {
+				target = filepath.Join(filepath.Dir(file), path)
+			}
+			if _, err := os.Stat(target); err != nil {
+				t.Errorf("%s: %s does not exist", file, m[1])
+			} else if anchor != "" && !anchors(t, target)[anchor] {
+				t.Errorf("%s: %s has no heading %s", file, target, anchor)
+			}
+		}
+	}
+}
+
+// The files that the page on running it names are there.
+func TestRunningNamesEveryManifest(t *testing.T) {
+	page := read(t, "../docs/running.md")
+	manifests, err := filepath.Glob("kubernetes/*.yaml")
+	if err != nil || len(manifests) == 0 {
+		t.Fatalf("%v, %v", manifests, err)
+	}
+	for _, m := range manifests {
+		if name := filepath.Base(m); name != "kustomization.yaml" && !strings.Contains(page, "`"+name+"`") {
+			t.Errorf("docs/running.md does not name %s", name)
+		}
+	}
+}
