@@ -65,6 +65,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 	commands := map[string]func(context.Context) error{
 		app.Command("serve", "Probe and serve metrics (the default).").Default().FullCommand():                  p.serve,
+		app.Command("demo", "Probe mail servers of its own, some broken on purpose, and serve.").FullCommand():  p.demo,
 		app.Command("healthcheck", "Ask a running mailprobe on this host whether it is healthy.").FullCommand(): p.healthcheck,
 		app.Command("schema", "Print the JSON Schema of the configuration.").FullCommand():                      p.schema,
 	}

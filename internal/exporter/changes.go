@@ -33,7 +33,6 @@ type changes struct {
 type verdict struct {
 	phase  prober.Phase
 	reason prober.Reason
-	held   bool
 }
 
 func newChanges(log *slog.Logger) *changes {
@@ -57,7 +56,7 @@ func (c *changes) keep(connections []*prober.Connection) {
 func (c *changes) note(o prober.Outcome) {
 	var now verdict
 	if o.Failure != nil {
-		now = verdict{o.Failure.Phase, o.Failure.Reason, o.Auth.Held}
+		now = verdict{o.Failure.Phase, o.Failure.Reason}
 	}
 	c.mu.Lock()
 	before, known := c.said[o.Connection.Name]

@@ -1,0 +1,67 @@
+package main
+
+// This file shows mailprobe to a newcomer: mail servers of its own, probed and
+// served.
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"mailprobe/config"
+	"mailprobe/internal/demo"
+)
+
+// toggled is the connection whose server a SIGUSR1 stops and starts again, to
+// see an alert fire and resolve.
+const toggled = "imap-starttls"
+
+// demo serves what the embedded servers show, until ctx ends.
+func (p *program) demo(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	fleet, err := demo.Start(ctx)
+	if err != nil {
+		return err
+	}
+	defer fleet.Close()
+	go p.obeyToggle(ctx, fleet)
+	p.welcome(fleet)
+	return p.run(ctx, func() (*config.Config, []config.Finding, error) {
+		return &config.Config{Connections: fleet.Connections()}, nil, nil
+	})
+}
+
+// welcome says what to open.
+func (p *program) welcome(fleet *demo.Fleet) {
+	fmt.Fprintf(p.stdout, "mailprobe demo: %d connections to mail servers of its own, some broken on purpose:\n", len(fleet.Targets()))
+	for _, target := range fleet.Targets() {
+		fmt.Fprintf(p.stdout, "  %-28s %s\n", target.Connection.Name, target.Story)
+	}
+	host, port, _ := net.SplitHostPort((*p.web.WebListenAddresses)[0])
+	if host == "" {
+		host = "localhost"
+	}
+	url := "http://" + net.JoinHostPort(host, port)
+	fmt.Fprintf(p.stdout, "Open %s/ for the status page, %s%s for the metrics.\n"+
+		"SIGUSR1 stops the server of %s, and starts it again.\n", url, url, p.telemetryPath, toggled)
+}
+
+// obeyToggle stops and starts a server at each SIGUSR1.
+func (p *program) obeyToggle(ctx context.Context, fleet *demo.Fleet) {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGUSR1)
+	defer signal.Stop(signals)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-signals:
+			up, err := fleet.Toggle(toggled)
+			p.log.Info("demo: server toggled", "connection", toggled, "up", up, "err", err)
+		}
+	}
+}
