@@ -21,6 +21,19 @@ const (
 // networks are the words of net.Resolver for each ip_protocol.
 var networks = map[IPProtocol]string{"": "ip", AnyIP: "ip", IP4: "ip4", IP6: "ip6"}
 
+// newResolver is Go's own resolver. Its reads do not see the end of a lookup's
+// context: a silent server would keep its goroutines for 5 s more.
+func newResolver() *net.Resolver {
+	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+		return conn, nil
+	}}
+}
+
 // resolve gives the addresses of a host, at most maxAddresses, families
 // interleaved so that the bound cannot cut one of them off.
 func resolve(ctx context.Context, r *net.Resolver, c *Connection) ([]netip.Addr, error) {

@@ -198,7 +198,7 @@ func (s *session) withheld() error {
 func (s *session) resolve(ctx context.Context) (err error) {
 	resolver := s.p.Resolver
 	if resolver == nil {
-		resolver = &net.Resolver{PreferGo: true}
+		resolver = newResolver()
 	}
 	s.addrs, err = resolve(ctx, resolver, s.c)
 	return err
