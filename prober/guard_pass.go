@@ -26,7 +26,7 @@ type Hold struct {
 }
 
 // Pass is the answer to one probe that wants to log in. Done must be called
-// exactly once, whatever happened.
+// exactly once, whatever happened. A nil *Pass is allowed everything.
 type Pass struct {
 	Allowed bool
 	Hold    Hold // zero if allowed
@@ -92,7 +92,7 @@ func (g *Guard) Enter(ctx context.Context, c *Connection, secret Secret) *Pass {
 // have been refused since Enter. It is false if this one is withheld after all;
 // Hold then says why. It never waits.
 func (p *Pass) Login() bool {
-	if p.guard == nil {
+	if p == nil || p.guard == nil {
 		return true
 	}
 	g := p.guard
@@ -116,7 +116,7 @@ func (p *Pass) Login() bool {
 
 // Done tells what became of the login. Only the first call counts.
 func (p *Pass) Done(v AuthVerdict) {
-	if p.guard == nil || p.done {
+	if p == nil || p.guard == nil || p.done {
 		return
 	}
 	g := p.guard
