@@ -21,16 +21,20 @@ const (
 // networks are the words of net.Resolver for each ip_protocol.
 var networks = map[IPProtocol]string{"": "ip", AnyIP: "ip", IP4: "ip4", IP6: "ip6"}
 
-// newResolver is Go's own resolver. Its reads do not see the end of a lookup's
-// context: a silent server would keep its goroutines for 5 s more.
-func newResolver() *net.Resolver {
+// resolverBy is Go's resolver over dial; nil: the name servers of the system. A
+// lookup of Go's that nobody waits for any more reads on for up to 5 s; here its
+// sockets end with it.
+func resolverBy(dial func(ctx context.Context, network, address string) (net.Conn, error)) *net.Resolver {
+	if dial == nil {
+		dial = new(net.Dialer).DialContext
+	}
 	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
-		conn, err := new(net.Dialer).DialContext(ctx, network, address)
-		if err != nil {
-			return nil, err
+		conn, err := dial(ctx, network, address)
+		if err == nil {
+			// Go's resolver cancels ctx after each exchange: nothing is left.
+			context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 		}
-		context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
-		return conn, nil
+		return conn, err
 	}}
 }
 

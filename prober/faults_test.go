@@ -236,11 +236,17 @@ func (b *bed) playInMemory(t *testing.T, row *faultRow, p Protocol, e Encryption
 	return run
 }
 
-// probe runs the probe of a row, and keeps what it said and how long it took.
-func (run *faultRun) probe(ctx context.Context, dial func(context.Context, []netip.Addr, int) (net.Conn, error)) {
+// probe runs the probe of a row over a connection that dial gives.
+func (run *faultRun) probe(ctx context.Context, dial dialFunc) {
+	run.probeWith(ctx, func(p *Prober) { p.dial = dial })
+}
+
+// probeWith runs the probe of a row, and keeps what it said and how long it took.
+func (run *faultRun) probeWith(ctx context.Context, alter func(*Prober)) {
 	var log bytes.Buffer
-	prober := &Prober{Hostname: "probe.example.org", dial: dial,
+	prober := &Prober{Hostname: "probe.example.org",
 		Log: slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+	alter(prober)
 	start := time.Now()
 	run.outcome = prober.Probe(ctx, run.connection)
 	run.took = time.Since(start)
@@ -273,6 +279,13 @@ func (c *countingConn) SetLinger(seconds int) error {
 // judge checks what must hold for every row, and what this one wants.
 func (run *faultRun) judge(t *testing.T) {
 	t.Helper()
+	run.judgeTime(t)
+	run.judgeVerdict(t)
+}
+
+// judgeVerdict is all of judge but the times.
+func (run *faultRun) judgeVerdict(t *testing.T) {
+	t.Helper()
 	o, row := &run.outcome, run.row
 	if row.reason == "" {
 		if !o.Up() {
@@ -284,7 +297,6 @@ func (run *faultRun) judge(t *testing.T) {
 	if o.Goodbye != row.goodbye {
 		t.Errorf("goodbye %q, want %q\n%s", o.Goodbye, row.goodbye, explain(*o))
 	}
-	run.judgeTime(t)
 	run.judgeLogin(t)
 	run.judgeSecrecy(t)
 	if limit := maxSession + 1<<10; run.read > limit {

@@ -147,7 +147,7 @@ func (s *session) enter(ctx context.Context, step planStep) error {
 	start := time.Now()
 	err := step.run(s, ctx)
 	s.spend(step.phase, time.Since(start))
-	if ctx.Err() != nil && err != nil && !isDeadline(err) {
+	if ctx.Err() != nil && err != nil {
 		// A past deadline is how a cancelled context stops a call; say which it was.
 		err = errors.Join(err, context.Cause(ctx))
 	}
@@ -198,7 +198,7 @@ func (s *session) withheld() error {
 func (s *session) resolve(ctx context.Context) (err error) {
 	resolver := s.p.Resolver
 	if resolver == nil {
-		resolver = newResolver()
+		resolver = resolverBy(nil)
 	}
 	s.addrs, err = resolve(ctx, resolver, s.c)
 	return err
@@ -322,7 +322,7 @@ func (s *session) fail(err error) {
 	}
 	reason, hint := classify(s.phase, s.c, err)
 	s.outcome.Failure = &Failure{Phase: s.phase, Reason: reason, Hint: hint,
-		Text: cleanText(strings.ReplaceAll(s.text(reason, err), "\n", "; "), maxFailureText)}
+		Text: cleanText(s.text(reason, err), maxFailureText)}
 }
 
 // text is what a failure may say. After a secret byte went out, and before

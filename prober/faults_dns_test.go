@@ -1,0 +1,351 @@
+package prober
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"mailprobe/internal/mailtest"
+)
+
+// mailHost is the name that the rows of section A look up.
+const mailHost = "mail.example"
+
+// nameFault is a row about names. Where it ends up, an honest server answers.
+type nameFault struct {
+	faultRow
+	answer mailtest.DNSName // to mailHost
+	others map[string]mailtest.DNSName
+	also   Reason // a second reason that will do
+	dialed func(*testing.T, []netip.Addr)
+}
+
+// nameFaults is section A of the catalogue: what a name server can do.
+func nameFaults() []nameFault {
+	bad := func(number int, story string, fault mailtest.DNSFault, reason Reason) nameFault {
+		return nameFault{answer: mailtest.DNSName{Fault: fault}, faultRow: faultRow{
+			numbers: []int{number}, story: story, phase: PhaseResolve, reason: reason, change: hasty}}
+	}
+	found := func(number int, story string, answer mailtest.DNSName, row faultRow) nameFault {
+		row.numbers, row.story = []int{number}, story
+		return nameFault{answer: answer, faultRow: row}
+	}
+	either := func(row nameFault) nameFault { row.also = DNSFailed; return row }
+	dead := loopbacks("127.0.0.2", "127.0.0.3")
+	rows := []nameFault{
+		bad(1, "the_name_does_not_exist", mailtest.DNSNXDomain, DNSNotFound),
+		bad(2, "the_name_has_no_address", mailtest.DNSNoData, DNSNotFound),
+		bad(2, "the_answer_is_empty_without_a_word", mailtest.DNSLame, DNSNotFound),
+		found(2, "the_name_has_no_address_of_the_family", mailtest.DNSName{Addresses: dead}, faultRow{
+			change: func(c *Connection) { c.IPProtocol = IP6 }, phase: PhaseResolve, reason: DNSNotFound}),
+		bad(3, "the_name_server_failed", mailtest.DNSServFail, DNSFailed),
+		bad(4, "the_name_server_refuses", mailtest.DNSRefused, DNSFailed),
+		bad(5, "the_name_server_is_silent", mailtest.DNSSilence, DNSTimeout),
+		either(bad(6, "the_answer_is_garbage", mailtest.DNSGarbage, DNSTimeout)),
+		either(bad(6, "the_answer_has_a_wrong_id", mailtest.DNSWrongID, DNSTimeout)),
+		either(bad(6, "the_answer_is_truncated_and_tcp_is_closed", mailtest.DNSTruncated, DNSTimeout)),
+		found(7, "two_thousand_addresses", mailtest.DNSName{Addresses: manyLoopbacks(2000)}, faultRow{
+			phase: PhaseConnect, reason: ConnectRefused}),
+		found(8, "the_first_addresses_are_dead", mailtest.DNSName{Addresses: append(dead, loopbacks("127.0.0.1")...)}, faultRow{}),
+		found(9, "all_addresses_are_dead", mailtest.DNSName{Addresses: append(dead, loopbacks("127.0.0.4")...)}, faultRow{
+			phase: PhaseConnect, reason: ConnectRefused, check: wantAllNamed("127.0.0.2", "127.0.0.3", "127.0.0.4")}),
+		found(12, "the_name_leads_to_another_server_under_tls", mailtest.DNSName{Addresses: loopbacks("127.0.0.1")}, faultRow{
+			encryptions: []Encryption{ImplicitTLS, StartTLS}, phase: PhaseTLS, reason: CertName,
+			change: func(c *Connection) { c.TLS.ServerName = "imap.example" }}),
+		found(12, "the_name_leads_to_another_server_in_clear", mailtest.DNSName{Addresses: loopbacks("127.0.0.1")}, faultRow{
+			encryptions: []Encryption{NoEncryption}}),
+		bad(13, "a_resolver_found_a_circle_of_names", mailtest.DNSServFail, DNSFailed),
+	}
+	rows[10].dialed = wantAddresses(maxAddresses)
+	circle := found(13, "a_circle_of_names_comes_through", mailtest.DNSName{CNAME: "other.example"}, faultRow{
+		phase: PhaseResolve, reason: DNSNotFound, change: hasty})
+	circle.others, circle.also = map[string]mailtest.DNSName{"other.example": {CNAME: mailHost}}, DNSFailed
+	return append(rows, circle)
+}
+
+// hasty gives a probe little time: less than a resolver takes by itself.
+func hasty(c *Connection) { c.Timeout = 400 * time.Millisecond }
+
+func loopbacks(texts ...string) []netip.Addr {
+	var addrs []netip.Addr
+	for _, text := range texts {
+		addrs = append(addrs, netip.MustParseAddr(text))
+	}
+	return addrs
+}
+
+// manyLoopbacks are addresses on which nobody listens.
+func manyLoopbacks(n int) []netip.Addr {
+	addrs := make([]netip.Addr, n)
+	for i := range addrs {
+		addrs[i] = netip.AddrFrom4([4]byte{127, 9, byte(i >> 8), byte(i)})
+	}
+	return addrs
+}
+
+func wantAddresses(n int) func(*testing.T, []netip.Addr) {
+	return func(t *testing.T, addrs []netip.Addr) {
+		if len(addrs) != n {
+			t.Errorf("%d addresses are tried, want %d", len(addrs), n)
+		}
+	}
+}
+
+// wantAllNamed wants each address in what the log says.
+func wantAllNamed(addrs ...string) func(*testing.T, faultRun) {
+	return func(t *testing.T, run faultRun) {
+		for _, addr := range addrs {
+			if !strings.Contains(run.outcome.Failure.Text, addr) {
+				t.Errorf("%s is not named in %q", addr, run.outcome.Failure.Text)
+			}
+		}
+	}
+}
+
+func TestFaultsOfNames(t *testing.T) {
+	b := newFaultBed(t)
+	leaf := mailtest.Loopback()
+	leaf.Names = append(leaf.Names, mailHost)
+	b.cert = b.ca.MustIssue(leaf)
+	for _, row := range nameFaults() {
+		row.script = everyHonest()
+		t.Run(rowName(&row.faultRow), func(t *testing.T) {
+			t.Parallel()
+			for _, pair := range row.pairs() {
+				t.Run(string(pair.protocol)+"_"+string(pair.encryption), func(t *testing.T) {
+					t.Parallel()
+					b.playName(t, row, pair.protocol, pair.encryption)
+				})
+			}
+		})
+	}
+}
+
+// everyHonest is a whole conversation with a good server in clear; honest
+// writes the rest of it before it.
+func everyHonest() map[Protocol]string {
+	return map[Protocol]string{IMAP: "BYE imap", POP3: "BYE pop3", SMTP: "BYE smtp"}
+}
+
+// playName plays one row for one pair.
+func (b *bed) playName(t *testing.T, row nameFault, p Protocol, e Encryption) {
+	names := map[string]mailtest.DNSName{mailHost: row.answer}
+	for name, answer := range row.others {
+		names[name] = answer
+	}
+	dns, err := mailtest.StartDNS(names)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dns.Close()
+	row.after = opened
+	change := row.change
+	row.change = func(c *Connection) {
+		c.Host, c.Timeout = mailHost, 20*time.Second
+		if c.TLS != nil {
+			c.TLS.ServerName = mailHost
+		}
+		if change != nil {
+			change(c)
+		}
+	}
+	run := b.playOnLoopback(t, &row.faultRow, p, e, func(_ *faultRun, prober *Prober) {
+		prober.Resolver = resolverBy(redirected(dns.Addr))
+		prober.dial = func(ctx context.Context, addrs []netip.Addr, port int) (net.Conn, error) {
+			if row.dialed != nil {
+				row.dialed(t, addrs)
+			}
+			return connect(ctx, addrs, port)
+		}
+	})
+	if f := run.outcome.Failure; f != nil && f.Reason == row.also {
+		row.reason = row.also
+	}
+	run.row = &row.faultRow
+	run.judgeSocket(t)
+}
+
+// redirected dials one name server whatever resolv.conf says.
+func redirected(addr string) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, addr)
+	}
+}
+
+// Row 5: nothing of a lookup is left when the probe has ended, although Go's
+// resolver reads on for up to 5 s.
+func TestSilentNameServerKeepsNoSocket(t *testing.T) {
+	dns, err := mailtest.StartDNS(map[string]mailtest.DNSName{mailHost: {Fault: mailtest.DNSSilence}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dns.Close()
+	closed := make(chan struct{}, 16)
+	resolver := resolverBy(func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := redirected(dns.Addr)(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return &noticedConn{conn.(*net.UDPConn), closed}, nil
+	})
+	c := (&bed{}).connection(IMAP, NoEncryption, "127.0.0.1:1", hasty, func(c *Connection) { c.Host = mailHost })
+	o := (&Prober{Resolver: resolver}).Probe(t.Context(), c)
+	wantFailure(t, o, PhaseResolve, DNSTimeout)
+	for range 2 { // A and AAAA
+		select {
+		case <-closed:
+		case <-time.After(4 * time.Second):
+			t.Fatal("the lookup's socket is still open")
+		}
+	}
+}
+
+// noticedConn tells when it is closed. It stays a net.PacketConn, by which the
+// resolver knows UDP.
+type noticedConn struct {
+	*net.UDPConn
+	closed chan<- struct{}
+}
+
+func (c *noticedConn) Close() error {
+	c.closed <- struct{}{}
+	return c.UDPConn.Close()
+}
+
+// Row 11: nothing remembers an address from one probe to the next.
+func TestProbeFollowsANameThatMoves(t *testing.T) {
+	b := newFaultBed(t)
+	script := mailtest.MustScript(honest(IMAP, NoEncryption, opened) + "BYE imap")
+	before, err := mailtest.StartScript(script, mailtest.ScriptOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer before.Close()
+	after, err := mailtest.StartScript(script, mailtest.ScriptOptions{Address: fmt.Sprintf("127.0.0.2:%d", before.Port)})
+	if err != nil {
+		t.Skipf("127.0.0.2 cannot be listened on: %v", err)
+	}
+	defer after.Close()
+	dns, err := mailtest.StartDNS(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dns.Close()
+	prober := &Prober{Resolver: dns.Resolver()}
+	c := b.connection(IMAP, NoEncryption, before.Addr, func(c *Connection) { c.Host = mailHost })
+	for _, server := range []*mailtest.Scripted{before, after} {
+		host, _, _ := net.SplitHostPort(server.Addr)
+		dns.Set(mailHost, mailtest.DNSName{Addresses: loopbacks(host)})
+		if o := prober.Probe(t.Context(), c); !o.Up() || o.Address != server.Addr {
+			t.Errorf("probed %s, want %s\n%s", o.Address, server.Addr, explain(o))
+		}
+	}
+}
+
+// Row 14: ten thousand lookups that nobody answers stay within the bound, and
+// neighbours that need no lookup keep their schedule and their results.
+func TestDeadNameServerDelaysNobody(t *testing.T) {
+	const names, neighbours, bound = 10_000, 100, 4096
+	synctest.Test(t, func(t *testing.T) {
+		var conns []*Connection
+		for i := range names {
+			conns = append(conns, (&bed{}).connection(SMTP, NoEncryption, "192.0.2.1:25", func(c *Connection) {
+				c.Name, c.Host, c.Timeout = fmt.Sprintf("dead-%d", i), fmt.Sprintf("mx%d.example", i), 10*time.Second
+				c.Username, c.Interval = "", 10*time.Minute
+			}))
+		}
+		for i := range neighbours {
+			conns = append(conns, (&bed{}).connection(SMTP, NoEncryption, fmt.Sprintf("192.0.2.%d:25", i+2), func(c *Connection) {
+				c.Name, c.Username = fmt.Sprintf("good-%d", i), ""
+			}))
+		}
+		watch := newNameWatch()
+		prober := &Prober{Hostname: "probe.example.org", Resolver: resolverBy(silentNetwork), dial: watch.dial}
+		pool := NewPool(PoolOptions{MaxInFlight: bound, Probe: watch.counted(prober.Probe), Report: watch.report})
+		pool.Set(conns)
+		ctx, cancel := context.WithTimeout(t.Context(), 95*time.Second)
+		defer cancel()
+		if err := pool.Run(ctx); err != nil {
+			t.Fatal(err)
+		}
+		watch.judge(t, names, neighbours, bound)
+	})
+}
+
+// silentNetwork swallows questions, over a stream, in the bubble.
+func silentNetwork(context.Context, string, string) (net.Conn, error) {
+	ours, _ := mailtest.Pipe(0)
+	return ours, nil
+}
+
+// nameWatch counts what the pool does, in the bubble of row 14.
+type nameWatch struct {
+	lock          chan struct{} // a mutex that a bubble can wait on
+	running, most int
+	dead          map[Reason]int
+	good          map[string][]time.Time // starts, by connection
+	failed        []Outcome
+}
+
+func newNameWatch() *nameWatch {
+	return &nameWatch{lock: make(chan struct{}, 1), dead: map[Reason]int{}, good: map[string][]time.Time{}}
+}
+
+func (w *nameWatch) do(f func()) {
+	w.lock <- struct{}{}
+	f()
+	<-w.lock
+}
+
+func (w *nameWatch) counted(probe func(context.Context, *Connection) Outcome) func(context.Context, *Connection) Outcome {
+	return func(ctx context.Context, c *Connection) Outcome {
+		w.do(func() { w.running++; w.most = max(w.most, w.running) })
+		defer w.do(func() { w.running-- })
+		return probe(ctx, c)
+	}
+}
+
+// dial plays an honest server to the neighbours.
+func (w *nameWatch) dial(context.Context, []netip.Addr, int) (net.Conn, error) {
+	script := mailtest.MustScript("S: 220 mx ESMTP\nC: EHLO *\nS: 250 mx\nBYE smtp")
+	conn, _ := mailtest.PipeTo(script, mailtest.ScriptOptions{})
+	return conn, nil
+}
+
+func (w *nameWatch) report(o Outcome) {
+	w.do(func() {
+		switch {
+		case strings.HasPrefix(o.Connection.Name, "dead-"):
+			w.dead[o.Failure.Reason]++
+		case o.Up():
+			w.good[o.Connection.Name] = append(w.good[o.Connection.Name], o.Start)
+		default:
+			w.failed = append(w.failed, o)
+		}
+	})
+}
+
+func (w *nameWatch) judge(t *testing.T, names, neighbours, bound int) {
+	t.Helper()
+	if w.most > bound || w.most < names/4 {
+		t.Errorf("%d probes at once, want thousands and at most %d", w.most, bound)
+	}
+	if w.dead[DNSTimeout] < names || len(w.dead) != 1 {
+		t.Errorf("the dead names ended as %v, want each once as %s", w.dead, DNSTimeout)
+	}
+	if len(w.good) != neighbours || len(w.failed) != 0 {
+		t.Errorf("%d neighbours were up, %d outcomes were not, want %d and 0", len(w.good), len(w.failed), neighbours)
+	}
+	for name, starts := range w.good {
+		for i := range len(starts) - 1 {
+			if gap := starts[i+1].Sub(starts[i]); gap < 59400*time.Millisecond || gap > 60600*time.Millisecond {
+				t.Errorf("%s was probed after %v, want a minute", name, gap)
+			}
+		}
+	}
+}

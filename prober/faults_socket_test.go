@@ -1,0 +1,51 @@
+package prober
+
+// This file plays rows of the catalogue over sockets on loopback, where the
+// kernel's own behaviour matters. Its times are real, so its bounds are wide.
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+
+	"mailprobe/internal/mailtest"
+)
+
+// patient is what a loaded machine may add to any time.
+const patient = 10 * time.Second
+
+// dialFunc is how a probe reaches one of its addresses.
+type dialFunc func(context.Context, []netip.Addr, int) (net.Conn, error)
+
+// playOnLoopback plays a row on a socket. alter may change the connection and
+// the prober once the server's port is known.
+func (b *bed) playOnLoopback(t *testing.T, row *faultRow, p Protocol, e Encryption, alter func(*faultRun, *Prober)) faultRun {
+	t.Helper()
+	run, script, options := b.prepare(row, p, e, "127.0.0.1:1")
+	server, err := mailtest.StartScript(script, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	run.connection.Port = server.Port
+	run.probeWith(t.Context(), func(prober *Prober) {
+		if alter != nil {
+			alter(&run, prober)
+		}
+	})
+	_ = server.Close() // its complaints are in the talk
+	if talks := server.Talks(); len(talks) > 0 {
+		run.talk = talks[len(talks)-1]
+	}
+	return run
+}
+
+// judgeSocket is judge with the bounds of real time.
+func (run *faultRun) judgeSocket(t *testing.T) {
+	t.Helper()
+	if run.took > run.connection.Timeout+patient {
+		t.Errorf("the call took %v, with a timeout of %v", run.took, run.connection.Timeout)
+	}
+	run.judgeVerdict(t)
+}
