@@ -12,6 +12,7 @@ import (
 	"os"
 	"strings"
 	"syscall"
+	"unique"
 )
 
 // maxSecret bounds a secret file; the largest honest one is a token of some KiB.
@@ -24,23 +25,30 @@ const hidden = "<secret>"
 // way shows a fixed word. The zero value is the empty secret.
 //
 // The value is behind a pointer because fmt calls no method on what it finds in
-// an unexported field: there it prints an address.
-type Secret struct{ value *string }
+// an unexported field: there it prints an address. The pointer is a unique one,
+// so that two secrets are equal (==) exactly if their values are: the token
+// sources compare what they read.
+type Secret struct{ value unique.Handle[string] }
 
 // NewSecret hides a value.
-func NewSecret(value string) Secret { return Secret{&value} }
+func NewSecret(value string) Secret {
+	if value == "" {
+		return Secret{}
+	}
+	return Secret{unique.Make(value)}
+}
 
 // Reveal gives the value away. Only the mechanisms (auth.go), the guard's keyed
 // hash and the token sources may call it.
 func (s Secret) Reveal() string {
-	if s.value == nil {
-		return ""
+	if s.IsZero() {
+		return "" // a zero handle has no value to ask for
 	}
-	return *s.value
+	return s.value.Value()
 }
 
 // IsZero reports whether the secret is empty.
-func (s Secret) IsZero() bool { return s.value == nil || *s.value == "" }
+func (s Secret) IsZero() bool { return s == Secret{} }
 
 // String hides the value, as do the other printing methods below.
 func (Secret) String() string               { return hidden }
@@ -95,7 +103,7 @@ func CheckSecret(s Secret) error {
 	switch {
 	case s.IsZero():
 		return errors.New("the secret is empty")
-	case strings.ContainsAny(*s.value, "\r\n\x00"):
+	case strings.ContainsAny(s.value.Value(), "\r\n\x00"):
 		return errors.New("the secret holds a line break or NUL")
 	}
 	return nil
