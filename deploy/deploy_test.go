@@ -33,36 +33,11 @@ func write(t *testing.T, file, content string) {
 	}
 }
 
-// withRules makes a directory that looks as the comments in the files of
-// prometheus/ say: the file, and the rules beside it in rules/. It gives the
-// path of the file. change pairs are replaced in it.
-func withRules(t *testing.T, file string, change ...string) string {
-	t.Helper()
-	dir := t.TempDir()
-	rules, err := filepath.Glob("../dashboards/rules/*.yml")
-	if err != nil || len(rules) == 0 {
-		t.Fatalf("no rules: %v", err)
-	}
-	for _, rule := range rules {
-		write(t, filepath.Join(dir, "rules", filepath.Base(rule)), read(t, rule))
-	}
-	content := read(t, file)
-	for i := 0; i+1 < len(change); i += 2 {
-		if !strings.Contains(content, change[i]) {
-			t.Fatalf("%s holds no %q", file, change[i])
-		}
-		content = strings.ReplaceAll(content, change[i], change[i+1])
-	}
-	path := filepath.Join(dir, filepath.Base(file))
-	write(t, path, content)
-	return path
-}
-
 func TestPrometheusConfigurationsAreRight(t *testing.T) {
 	promtest.Need(t, "promtool")
 	for _, file := range []string{"prometheus/prometheus.yml", "prometheus/prometheus-sd.yml", "compose/prometheus.yml"} {
 		t.Run(filepath.Base(file), func(t *testing.T) {
-			out := promtest.Run(t, "promtool", "check", "config", withRules(t, file))
+			out := promtest.Run(t, "promtool", "check", "config", promtest.WithRules(t, "..", "deploy/"+file))
 			if !strings.Contains(out, "SUCCESS: 3 rule files found") {
 				t.Errorf("the rules are not found where the comment says:\n%s", out)
 			}

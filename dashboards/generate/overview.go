@@ -160,7 +160,7 @@ func configurationState() []panel {
 			`max(time() - mailprobe_config_last_reload_success_timestamp_seconds{@exporter})`, steps("text")),
 		stat("Oldest result", "Time since the last probe of the connection that was not probed for longest.", "s",
 			`max(time() - mailprobe_last_probe_timestamp_seconds{@connection})`, steps("text")),
-		word("Version", "Version of mailprobe on the exporters shown.",
-			`count by (version) (mailprobe_build_info{@exporter})`, "{{version}}", steps("text")),
+		word("Version", "Version of mailprobe on the exporters shown, and the Go release that built it.",
+			`count by (version, goversion) (mailprobe_build_info{@exporter})`, "{{version}} ({{goversion}})", steps("text")),
 	}
 }

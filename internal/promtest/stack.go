@@ -1,0 +1,71 @@
+package promtest
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// WithRules makes a directory that looks as the comments in deploy/prometheus
+// ask for: the file, and the rules beside it in rules/. root is the way to the
+// top of the repository. Pairs of old and new texts are replaced in the file;
+// an old text that is not there fails the test. It gives the file's path.
+func WithRules(t *testing.T, root, file string, pairs ...string) string {
+	t.Helper()
+	dir := t.TempDir()
+	rules, err := filepath.Glob(filepath.Join(root, "dashboards/rules/*.yml"))
+	if err != nil || len(rules) == 0 {
+		t.Fatalf("no rules: %v", err)
+	}
+	for _, rule := range rules {
+		Copy(t, rule, filepath.Join(dir, "rules", filepath.Base(rule)))
+	}
+	path := filepath.Join(dir, filepath.Base(file))
+	Copy(t, filepath.Join(root, file), path, pairs...)
+	return path
+}
+
+// Copy copies a text file, with pairs of old and new texts replaced; an old
+// text that is not there fails the test.
+func Copy(t *testing.T, from, to string, pairs ...string) {
+	t.Helper()
+	content, err := os.ReadFile(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(content)
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if !strings.Contains(text, pairs[i]) {
+			t.Fatalf("%s holds no %q", from, pairs[i])
+		}
+		text = strings.ReplaceAll(text, pairs[i], pairs[i+1])
+	}
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(to, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Demo is a running `mailprobe demo`.
+type Demo struct {
+	Process *Process
+	Address string // where it serves
+}
+
+// StartDemo builds mailprobe and runs its demo. root is as for WithRules.
+func StartDemo(t *testing.T, root string) *Demo {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), "mailprobe")
+	// As a release is built: without it the version is empty.
+	build := exec.Command("go", "build", "-ldflags", "-X github.com/prometheus/common/version.Version=0.0.0-test", "-o", binary, ".")
+	build.Dir = root
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	address := FreeAddress(t)
+	return &Demo{Address: address, Process: Start(t, "http://"+address+"/-/healthy", binary, "demo", "--web.listen-address="+address)}
+}
