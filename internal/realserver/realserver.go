@@ -29,6 +29,7 @@ const Host = "127.0.0.2"
 var programs = map[string][]string{
 	"dovecot":         {"/usr/sbin/dovecot", "/usr/lib/dovecot/imap-login", "/usr/lib/dovecot/pop3-login"},
 	"postfix":         {"/usr/sbin/postfix", "/usr/sbin/postconf"},
+	"buildah":         {"/usr/bin/buildah"},
 	"fail2ban-regex":  {"/usr/bin/fail2ban-regex"},
 	"fail2ban-server": {"/usr/bin/fail2ban-server"},
 }
@@ -54,7 +55,7 @@ func missing(server string) string {
 	}
 	for _, file := range files {
 		if _, err := os.Stat(file); err != nil {
-			return fmt.Sprintf("%s is not installed (%v): apt-get install dovecot-imapd dovecot-pop3d postfix fail2ban", server, err)
+			return fmt.Sprintf("%s is not installed (%v): apt-get install dovecot-imapd dovecot-pop3d postfix fail2ban buildah", server, err)
 		}
 	}
 	if os.Geteuid() != 0 {
