@@ -1,0 +1,126 @@
+package web
+
+// This file is the JSON API, version 1; see docs/api.md.
+
+import (
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"mailprobe/prober"
+)
+
+// State says in one word how a connection is.
+type State string
+
+// The states. A connection whose login is withheld is down.
+const (
+	StateUp      State = "up"
+	StateDown    State = "down"
+	StateUnknown State = "unknown" // never probed
+)
+
+// State says how the connection is by its last probe.
+func (m *Memory) State() State {
+	switch {
+	case m.Last == nil:
+		return StateUnknown
+	case m.Last.Up():
+		return StateUp
+	}
+	return StateDown
+}
+
+// connectionJSON is a connection with what is remembered of it. A user name is
+// personal data and not among it.
+type connectionJSON struct {
+	Name          string            `json:"name"`
+	State         State             `json:"state"`
+	Since         *time.Time        `json:"since,omitempty"`
+	Protocol      prober.Protocol   `json:"protocol"`
+	Encryption    prober.Encryption `json:"encryption"`
+	Host          string            `json:"host"`
+	Port          int               `json:"port"`
+	Labels        map[string]string `json:"labels,omitempty"`
+	Interval      float64           `json:"interval_seconds"`
+	Timeout       float64           `json:"timeout_seconds"`
+	ProbeOnScrape bool              `json:"probe_on_scrape"`
+	Last          *Result           `json:"last,omitempty"`
+
+	// Only of one connection asked for by name.
+	LastSuccess *Result    `json:"last_success,omitempty"`
+	LastFailure *Result    `json:"last_failure,omitempty"`
+	History     []beatJSON `json:"history,omitempty"`
+	Failures    []beatJSON `json:"failures,omitempty"`
+	Changes     []beatJSON `json:"changes,omitempty"`
+}
+
+// beatJSON is one outcome in brief.
+type beatJSON struct {
+	Time     time.Time     `json:"time"`
+	Up       bool          `json:"up"`
+	Duration float64       `json:"duration_seconds"`
+	Phase    prober.Phase  `json:"phase,omitempty"`
+	Reason   prober.Reason `json:"reason,omitempty"`
+	Text     string        `json:"text,omitempty"`
+}
+
+func newConnectionJSON(m *Memory) connectionJSON {
+	c := m.Connection
+	j := connectionJSON{
+		Name: c.Name, State: m.State(), Since: moment(m.Since),
+		Protocol: c.Protocol, Encryption: c.Encryption, Host: c.Host, Port: c.EffectivePort(),
+		Interval: c.Interval.Seconds(), Timeout: c.Timeout.Seconds(), ProbeOnScrape: c.ProbeOnScrape,
+		Last: NewResult(m.Last, false),
+	}
+	for _, l := range c.Labels {
+		if j.Labels == nil {
+			j.Labels = map[string]string{}
+		}
+		j.Labels[l.Name] = l.Value
+	}
+	return j
+}
+
+// serveConnections lists all connections, sorted by name.
+func (s *site) serveConnections(w http.ResponseWriter, _ *http.Request) {
+	list := struct {
+		Connections []connectionJSON `json:"connections"`
+	}{[]connectionJSON{}}
+	all := s.History.All()
+	for i := range all {
+		list.Connections = append(list.Connections, newConnectionJSON(&all[i]))
+	}
+	writeJSON(w, list)
+}
+
+// serveConnection is all that is known of one.
+func (s *site) serveConnection(w http.ResponseWriter, r *http.Request) {
+	m, ok := s.History.Recall(r.PathValue("name"))
+	if !ok {
+		refuse(w, http.StatusNotFound, unknownConnection)
+		return
+	}
+	j := newConnectionJSON(&m)
+	j.LastSuccess, j.LastFailure = NewResult(m.Good, true), NewResult(m.Bad, true)
+	for _, b := range m.Beats {
+		j.History = append(j.History, newBeatJSON(b, ""))
+	}
+	for _, f := range m.Failures {
+		j.Failures = append(j.Failures, newBeatJSON(f.Beat, f.Text))
+	}
+	for _, b := range m.Changes {
+		j.Changes = append(j.Changes, newBeatJSON(b, ""))
+	}
+	writeJSON(w, j)
+}
+
+func newBeatJSON(b Beat, text string) beatJSON {
+	return beatJSON{b.At.UTC(), b.Up(), b.Duration.Seconds(), b.Phase, b.Reason, text}
+}
+
+// writeJSON escapes < and > too, so that no browser takes it for a page.
+func writeJSON(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	_ = json.NewEncoder(w).Encode(v) // the client may have left
+}

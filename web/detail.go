@@ -1,0 +1,178 @@
+package web
+
+// This file serves the page of one connection.
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"time"
+
+	"mailprobe/prober"
+)
+
+// detail is the data of a connection's page.
+type detail struct {
+	Icon, Root, Metrics string
+	Now                 time.Time
+	row
+	Interval, Timeout string
+	Retry             string // where to post; empty: there is nothing to retry
+	Good, Bad         *probeView
+	Chain             []certificateView
+	Fingerprint       string
+	Changes           []changeView  // newest first
+	Failures          []failureView // newest first
+}
+
+// probeView is one whole probe.
+type probeView struct {
+	Title    string
+	Up       bool
+	At       time.Time
+	Ago      string
+	Duration string
+	Phases   phaseBar
+	Failure  *prober.Failure
+	Facts    []fact
+	Lines    []lineView
+}
+
+// fact is a line of a list of facts.
+type fact struct{ Name, Value string }
+
+// lineView is a line of the dialogue.
+type lineView struct{ At, Class, Mark, Text string }
+
+// changeView is a change, and how long it stayed so.
+type changeView struct {
+	Beat
+	Lasted string
+}
+
+// failureView is a failure that may have come several times; its time
+// is that of the last.
+type failureView struct {
+	Failure
+	Times int
+}
+
+// certificateView is one presented certificate.
+type certificateView struct {
+	prober.CertificateFacts
+	Level string
+}
+
+// serveDetail is the page of one connection.
+func (s *site) serveDetail(w http.ResponseWriter, r *http.Request) {
+	name := r.PathValue("name")
+	if name == "" {
+		name = r.URL.Query().Get("name")
+	}
+	m, ok := s.History.Recall(name)
+	if !ok {
+		refuse(w, http.StatusNotFound, unknownConnection)
+		return
+	}
+	s.render(w, "detail.html", s.newDetail(&m))
+}
+
+func (s *site) newDetail(m *Memory) detail {
+	now := s.Now()
+	d := detail{Root: "../", Icon: string(m.State()), Metrics: s.TelemetryPath[1:], Now: now, row: newRow(m, now),
+		Interval: "every " + promDuration(m.Connection.Interval), Timeout: promDuration(m.Connection.Timeout),
+		Good: newProbeView("Last good probe", m.Good, now), Bad: newProbeView("Last failed probe", m.Bad, now)}
+	if m.Connection.ProbeOnScrape {
+		d.Interval = "on each scrape"
+	}
+	if s.Lifecycle && s.Release != nil && d.HeldUntil != nil {
+		d.Retry = "../-/retry?from_page&connection=" + url.QueryEscape(m.Connection.Name)
+	}
+	if m.Last != nil && m.Last.TLS != nil {
+		d.Fingerprint = m.Last.TLS.FingerprintSHA256
+		for _, c := range m.Last.TLS.Chain {
+			d.Chain = append(d.Chain, certificateView{c, level(c, now)})
+		}
+	}
+	end := now
+	for _, b := range slices.Backward(m.Changes) {
+		d.Changes = append(d.Changes, changeView{b, span(end.Sub(b.At))})
+		end = b.At
+	}
+	d.Failures = gather(m.Failures)
+	return d
+}
+
+// gather puts the newest first and equal neighbours together.
+func gather(failures []Failure) []failureView {
+	var list []failureView
+	for _, f := range slices.Backward(failures) {
+		if n := len(list); n > 0 && list[n-1].Reason == f.Reason && list[n-1].Phase == f.Phase && list[n-1].Text == f.Text {
+			list[n-1].Times++
+			continue
+		}
+		list = append(list, failureView{f, 1})
+	}
+	return list
+}
+
+// level is the class of a certificate's dates.
+func level(c prober.CertificateFacts, now time.Time) string {
+	switch {
+	case now.After(c.NotAfter), now.Before(c.NotBefore):
+		return "late"
+	case c.NotAfter.Sub(now) < 21*24*time.Hour:
+		return "soon"
+	}
+	return "ok"
+}
+
+func newProbeView(title string, o *prober.Outcome, now time.Time) *probeView {
+	if o == nil {
+		return nil
+	}
+	v := &probeView{Title: title, Up: o.Up(), At: o.End, Ago: span(now.Sub(o.End)), Duration: brief(o.Duration()),
+		Phases: newPhaseBar(o), Failure: o.Failure, Facts: facts(o)}
+	marks := map[prober.Side]string{prober.Client: "→", prober.Server: "←", prober.Note: "·"}
+	for _, line := range o.Transcript {
+		v.Lines = append(v.Lines, lineView{brief(line.At), sideWords[line.From], marks[line.From], line.Text})
+	}
+	return v
+}
+
+// facts is what a probe learned besides its times; what it did not is left out.
+func facts(o *prober.Outcome) []fact {
+	var list []fact
+	add := func(known bool, name, value string) {
+		if known {
+			list = append(list, fact{name, value})
+		}
+	}
+	add(o.Address != "", "Connected to", o.Address)
+	if t := o.TLS; t != nil {
+		add(t.Version != "", "TLS", t.Version+", "+t.Cipher)
+		verified := "not trusted, or not checked"
+		if t.Verified {
+			verified = "trusted"
+		}
+		add(true, "Certificate", verified)
+	}
+	a := o.Auth
+	add(a.Accepted, "Login", fmt.Sprintf("accepted (%s)", a.Mechanism))
+	add(a.Sent && !a.Accepted, "Login", fmt.Sprintf("not accepted (%s)", a.Mechanism))
+	add(a.Held, "Login", "withheld, to keep the account from being locked")
+	if b := o.Mailbox; b.Tried {
+		state := "refused"
+		if b.OK {
+			state = "opened"
+		}
+		if o.Connection.Protocol == prober.SMTP && b.OK {
+			state = "sender accepted"
+		}
+		add(true, "Mailbox", state)
+		add(b.Counted, "Messages", fmt.Sprint(b.Messages))
+	}
+	add(o.Goodbye != "", "Goodbye", "went wrong: "+string(o.Goodbye))
+	return list
+}

@@ -1,0 +1,97 @@
+package web
+
+// This file is the service discovery for Prometheus: one target a connection,
+// each at its own interval, with no relabelling left to do.
+//
+// The request's Host is the only thing of a request that comes back in an
+// answer, to the one who sent it: it is how Prometheus reached this exporter.
+// It is checked to be a host and a port, and used for nothing else.
+// X-Forwarded-* and Forwarded headers are not read at all.
+
+import (
+	"net"
+	"net/http"
+	"net/netip"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prometheus/common/model"
+
+	"mailprobe/prober"
+)
+
+// discoveryMargin is what a scrape may take beyond the connection's timeout.
+const discoveryMargin = time.Second
+
+// targetGroup is an item of Prometheus's HTTP SD answer.
+type targetGroup struct {
+	Targets []string          `json:"targets"`
+	Labels  map[string]string `json:"labels"`
+}
+
+// serveDiscovery lists every connection. instance is the connection's name:
+// several connections share a host and port, and two targets with the same
+// labels would write the same series.
+func (s *site) serveDiscovery(w http.ResponseWriter, r *http.Request) {
+	scheme, host, prefix := "", r.Host, ""
+	switch {
+	case s.ExternalURL != nil:
+		scheme, host, prefix = s.ExternalURL.Scheme, s.ExternalURL.Host, strings.TrimSuffix(s.ExternalURL.Path, "/")
+	case !isHostPort(host):
+		refuse(w, http.StatusBadRequest, "the Host header is not a host and port; see --web.external-url")
+		return
+	case r.TLS != nil:
+		scheme = "https"
+	}
+	groups := []targetGroup{} // an empty list, never null
+	for _, c := range s.History.Connections() {
+		labels := map[string]string{
+			"__metrics_path__":    prefix + "/probe",
+			"__param_connection":  c.Name,
+			"__scrape_interval__": promDuration(c.Interval),
+			"__scrape_timeout__":  promDuration(scrapeTimeout(c)),
+			"instance":            c.Name,
+		}
+		if scheme != "" {
+			labels["__scheme__"] = scheme
+		}
+		groups = append(groups, targetGroup{[]string{host}, labels})
+	}
+	writeJSON(w, groups)
+}
+
+// scrapeTimeout is never above the interval, which Prometheus refuses.
+func scrapeTimeout(c *prober.Connection) time.Duration {
+	return min(c.Interval, c.Timeout+discoveryMargin)
+}
+
+// promDuration writes a duration as Prometheus reads it.
+func promDuration(d time.Duration) string {
+	return model.Duration(max(d.Round(time.Millisecond), time.Millisecond)).String()
+}
+
+// hostName is a DNS name or an IPv4 address; underscores occur in the wild.
+var hostName = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_.])?$`)
+
+// isHostPort reports whether a Host header is a plain host, with or without port.
+func isHostPort(text string) bool {
+	host := text
+	if strings.Contains(strings.TrimLeft(text, "["), ":") && !strings.HasSuffix(text, "]") {
+		name, port, err := net.SplitHostPort(text)
+		if n, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil || n == 0 {
+			return false
+		}
+		host = name
+		if strings.HasPrefix(text, "[") {
+			host = "[" + name + "]"
+		}
+	}
+	if inner, ok := strings.CutPrefix(host, "["); ok {
+		inner, ok = strings.CutSuffix(inner, "]")
+		addr, err := netip.ParseAddr(inner)
+		return ok && err == nil && addr.Is6() && addr.Zone() == ""
+	}
+	return hostName.MatchString(host)
+}

@@ -1,0 +1,174 @@
+package web
+
+// This file is the small form of an outcome: words as one byte, times as few as
+// carry them, a dialogue as one string, and certificate chains shared by all
+// connections that see the same one.
+
+import (
+	"encoding/json"
+	"math"
+	"slices"
+	"strings"
+	"time"
+	"unique"
+
+	"mailprobe/prober"
+)
+
+// packedBeat is a Beat in 16 bytes.
+type packedBeat struct {
+	at       int64  // Unix milliseconds
+	duration uint32 // microseconds; a longer one than 71 minutes is that
+	phase    uint8  // 1 + index in the table of phases; 0: none
+	reason   uint8  // likewise
+}
+
+type packedFailure struct {
+	packedBeat
+	text string
+}
+
+// packedOutcome is an outcome whose dialogue and chain are packed, and that
+// holds on to no connection: an old definition would live as long.
+type packedOutcome struct {
+	outcome prober.Outcome
+	text    string // of all lines, one after the other
+	lines   []packedLine
+	chain   unique.Handle[string] // JSON of the chain; the zero handle: none
+}
+
+// packedLine is a line of the dialogue in 8 bytes.
+type packedLine struct {
+	at     uint32 // microseconds
+	length uint16
+	from   prober.Side
+}
+
+// The tables behind the one-byte words; read only.
+var (
+	phaseTable  = prober.Phases()
+	reasonTable = prober.Reasons()
+)
+
+func packBeat(o *prober.Outcome) packedBeat {
+	b := packedBeat{at: o.End.UnixMilli(), duration: micros(o.Duration())}
+	if o.Failure != nil {
+		b.phase = uint8(slices.Index(phaseTable, o.Failure.Phase) + 1)
+		b.reason = uint8(slices.Index(reasonTable, o.Failure.Reason) + 1)
+		if b.reason == 0 { // a word that is not in the table must not look like success
+			b.reason = uint8(slices.Index(reasonTable, prober.LocalBug) + 1)
+		}
+	}
+	return b
+}
+
+func (b packedBeat) up() bool { return b.reason == 0 }
+
+func (b packedBeat) unpack() Beat {
+	beat := Beat{At: time.UnixMilli(b.at), Duration: time.Duration(b.duration) * time.Microsecond}
+	if b.phase > 0 {
+		beat.Phase = phaseTable[b.phase-1]
+	}
+	if b.reason > 0 {
+		beat.Reason = reasonTable[b.reason-1]
+	}
+	return beat
+}
+
+func unpackBeats(packed []packedBeat) []Beat {
+	beats := make([]Beat, len(packed))
+	for i, b := range packed {
+		beats[i] = b.unpack()
+	}
+	return beats
+}
+
+// micros is a duration in microseconds that fits 32 bits.
+func micros(d time.Duration) uint32 {
+	return uint32(min(max(d.Microseconds(), 0), math.MaxUint32))
+}
+
+// packOutcome packs o, and takes from the outcomes before it what is the same.
+func packOutcome(o *prober.Outcome, before ...*packedOutcome) *packedOutcome {
+	p := &packedOutcome{outcome: *o}
+	p.outcome.Connection, p.outcome.Transcript = nil, nil
+	p.text, p.lines = packLines(o.Transcript)
+	if o.TLS == nil {
+		return p
+	}
+	facts := *o.TLS
+	for _, b := range before {
+		if b != nil && b.outcome.TLS != nil && b.outcome.TLS.FingerprintSHA256 == facts.FingerprintSHA256 {
+			facts.FingerprintSHA256 = b.outcome.TLS.FingerprintSHA256
+		}
+	}
+	if len(facts.Chain) > 0 {
+		p.chain = packChain(facts.Chain)
+		facts.Chain = nil
+	}
+	p.outcome.TLS = &facts
+	return p
+}
+
+// unpack gives the outcome back; with everything, dialogue and chain too. nil
+// stays nil.
+func (p *packedOutcome) unpack(c *prober.Connection, everything bool) *prober.Outcome {
+	if p == nil {
+		return nil
+	}
+	o := p.outcome
+	o.Connection = c
+	if !everything {
+		return &o
+	}
+	o.Transcript = unpackLines(p.text, p.lines)
+	if o.TLS != nil && p.chain != (unique.Handle[string]{}) {
+		facts := *o.TLS
+		facts.Chain = unpackChain(p.chain)
+		o.TLS = &facts
+	}
+	return &o
+}
+
+func packLines(lines []prober.Line) (string, []packedLine) {
+	if len(lines) == 0 {
+		return "", nil
+	}
+	var text strings.Builder
+	size := 0
+	for _, line := range lines {
+		size += len(line.Text)
+	}
+	text.Grow(size)
+	packed := make([]packedLine, len(lines))
+	for i, line := range lines {
+		length := min(len(line.Text), math.MaxUint16)
+		text.WriteString(line.Text[:length])
+		packed[i] = packedLine{at: micros(line.At), length: uint16(length), from: line.From}
+	}
+	return text.String(), packed
+}
+
+func unpackLines(text string, packed []packedLine) []prober.Line {
+	lines := make([]prober.Line, len(packed))
+	for i, p := range packed {
+		lines[i] = prober.Line{At: time.Duration(p.at) * time.Microsecond, From: p.from, Text: text[:p.length]}
+		text = text[p.length:]
+	}
+	return lines
+}
+
+// packChain makes equal chains one string, for as long as any outcome has it.
+func packChain(chain []prober.CertificateFacts) unique.Handle[string] {
+	packed, err := json.Marshal(chain)
+	if err != nil {
+		return unique.Handle[string]{} // a date beyond the year 9999
+	}
+	return unique.Make(string(packed))
+}
+
+func unpackChain(packed unique.Handle[string]) []prober.CertificateFacts {
+	var chain []prober.CertificateFacts
+	_ = json.Unmarshal([]byte(packed.Value()), &chain) // packChain wrote it
+	return chain
+}

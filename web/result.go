@@ -1,0 +1,152 @@
+package web
+
+// This file is version 1 of the JSON form of outcomes, for the API and for
+// `mailprobe probe -o json`. docs/api.md describes it, and a test compares.
+// Fields may be added; renaming or removing one makes a version 2.
+
+import (
+	"time"
+
+	"mailprobe/prober"
+)
+
+// Result is one outcome. What was not learned is absent.
+type Result struct {
+	Connection string    `json:"connection"`
+	Up         bool      `json:"up"`
+	Time       time.Time `json:"time"` // end of the probe
+	Duration   float64   `json:"duration_seconds"`
+
+	Protocol   prober.Protocol   `json:"protocol"`
+	Encryption prober.Encryption `json:"encryption"`
+	Host       string            `json:"host"`
+	Port       int               `json:"port"`
+	Address    string            `json:"address,omitempty"` // remote IP and port
+
+	Phases     []PhaseResult  `json:"phases"`
+	Failure    *FailureResult `json:"failure,omitempty"`
+	TLS        *TLSResult     `json:"tls,omitempty"`
+	Auth       *AuthResult    `json:"auth,omitempty"`
+	Mailbox    *MailboxResult `json:"mailbox,omitempty"`
+	Goodbye    prober.Reason  `json:"goodbye_reason,omitempty"` // why the polite end went wrong
+	Transcript []DialogueLine `json:"transcript,omitempty"`
+}
+
+// PhaseResult is the time spent in one phase.
+type PhaseResult struct {
+	Phase    prober.Phase `json:"phase"`
+	Duration float64      `json:"duration_seconds"`
+}
+
+// FailureResult is where and why a probe ended, and what to do.
+type FailureResult struct {
+	Phase   prober.Phase  `json:"phase"`
+	Reason  prober.Reason `json:"reason"`
+	Text    string        `json:"text,omitempty"`
+	Meaning string        `json:"meaning"`
+	Advice  string        `json:"advice"`
+}
+
+// TLSResult is what a handshake told.
+type TLSResult struct {
+	Version     string              `json:"version,omitempty"`
+	Cipher      string              `json:"cipher,omitempty"`
+	Handshake   float64             `json:"handshake_seconds,omitempty"`
+	Verified    bool                `json:"verified"`
+	NotAfter    *time.Time          `json:"not_after,omitempty"` // earliest of the chain
+	Fingerprint string              `json:"fingerprint_sha256,omitempty"`
+	Chain       []CertificateResult `json:"chain,omitempty"`
+}
+
+// CertificateResult is one presented certificate.
+type CertificateResult struct {
+	Subject   string    `json:"subject"`
+	Issuer    string    `json:"issuer"`
+	DNSNames  []string  `json:"dns_names,omitempty"`
+	NotBefore time.Time `json:"not_before"`
+	NotAfter  time.Time `json:"not_after"`
+	Key       string    `json:"key"`
+	KeyBits   int       `json:"key_bits,omitempty"`
+}
+
+// AuthResult is what happened to the login; absent if none was tried or held.
+type AuthResult struct {
+	Mechanism   prober.AuthMethod `json:"mechanism,omitempty"`
+	Sent        bool              `json:"sent"`
+	Accepted    bool              `json:"accepted"`
+	Rejected    bool              `json:"rejected"`
+	Held        bool              `json:"held"`
+	NextAttempt *time.Time        `json:"next_attempt,omitempty"`
+}
+
+// MailboxResult is what opening the mailbox or naming the sender told.
+type MailboxResult struct {
+	OK       bool    `json:"ok"`
+	Messages *uint64 `json:"messages,omitempty"`
+}
+
+// DialogueLine is one line of the redacted dialogue.
+type DialogueLine struct {
+	At   float64 `json:"at_seconds"` // since the probe's start
+	From string  `json:"from"`       // client, server or note
+	Text string  `json:"text"`
+}
+
+// NewResult is the JSON form of o, with its dialogue if transcript. nil gives nil.
+func NewResult(o *prober.Outcome, transcript bool) *Result {
+	if o == nil {
+		return nil
+	}
+	c := o.Connection
+	r := &Result{
+		Connection: c.Name, Up: o.Up(), Time: o.End.UTC(), Duration: o.Duration().Seconds(),
+		Protocol: c.Protocol, Encryption: c.Encryption, Host: c.Host, Port: c.EffectivePort(),
+		Address: o.Address, Phases: []PhaseResult{}, TLS: newTLSResult(o.TLS), Goodbye: o.Goodbye,
+	}
+	for _, p := range o.Phases {
+		r.Phases = append(r.Phases, PhaseResult{p.Phase, p.Duration.Seconds()})
+	}
+	if f := o.Failure; f != nil {
+		r.Failure = &FailureResult{f.Phase, f.Reason, f.Text, f.Reason.Meaning(), f.Advice()}
+	}
+	if a := o.Auth; a.Known() {
+		r.Auth = &AuthResult{a.Mechanism, a.Sent, a.Accepted, a.Rejected, a.Held, moment(a.NextAttempt)}
+	}
+	if o.Mailbox.Tried {
+		r.Mailbox = &MailboxResult{OK: o.Mailbox.OK}
+		if o.Mailbox.Counted {
+			r.Mailbox.Messages = &o.Mailbox.Messages
+		}
+	}
+	if transcript {
+		for _, line := range o.Transcript {
+			r.Transcript = append(r.Transcript, DialogueLine{line.At.Seconds(), sideWords[line.From], line.Text})
+		}
+	}
+	return r
+}
+
+// sideWords says who spoke; read only.
+var sideWords = map[prober.Side]string{prober.Client: "client", prober.Server: "server", prober.Note: "note"}
+
+func newTLSResult(t *prober.TLSFacts) *TLSResult {
+	if t == nil {
+		return nil
+	}
+	r := &TLSResult{Version: t.Version, Cipher: t.Cipher, Handshake: t.Handshake.Seconds(), Verified: t.Verified,
+		NotAfter: moment(t.NotAfter), Fingerprint: t.FingerprintSHA256}
+	for _, c := range t.Chain {
+		r.Chain = append(r.Chain, CertificateResult{c.Subject, c.Issuer, c.DNSNames,
+			c.NotBefore.UTC(), c.NotAfter.UTC(), c.Key.String(), c.KeyBits})
+	}
+	return r
+}
+
+// moment is a time that may be absent.
+func moment(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}

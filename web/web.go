@@ -1,0 +1,213 @@
+// Package web serves people and Prometheus over HTTP: the status page, the
+// metrics, single probes, service discovery and a JSON API. Nothing it takes
+// names a host, a path or a secret: requests choose among configured names.
+package web
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"mailprobe/metrics"
+	"mailprobe/prober"
+)
+
+// The fixed texts of refusals. A request is never quoted.
+const (
+	unknownConnection = "unknown connection"
+	tooManyScrapes    = "too many scrapes at once"
+	notNow            = "the probe did not come to its end in time"
+	lifecycleOff      = "not enabled, see --web.enable-lifecycle; SIGHUP reloads too"
+)
+
+// Options says what to serve. History, Metrics and Probe must be set.
+type Options struct {
+	History *History            // whose connections are the configured ones
+	Metrics prometheus.Gatherer // what the telemetry path shows
+	// Probe is the pool's ProbeNow.
+	Probe func(ctx context.Context, name string, limit time.Duration) (prober.Outcome, error)
+
+	TelemetryPath string      // "/metrics" if empty
+	ExternalURL   *url.URL    // how Prometheus reaches this; nil: by the request's Host
+	Ready         func() bool // whether a configuration is loaded; nil: yes
+
+	// Lifecycle lets POST requests reload and retry.
+	Lifecycle bool
+	Reload    func() error                   // one at a time
+	Release   func(*prober.Connection) error // ends the hold of an account; nil: there is no retry
+
+	Log *slog.Logger     // nil: no log
+	Now func() time.Time // nil: time.Now
+}
+
+// site is what the handlers share.
+type site struct {
+	Options
+	telemetry http.Handler
+	scrapes   chan struct{} // one item per scrape under way
+	reloading sync.Mutex
+}
+
+// New makes the handler of everything. Its error is a telemetry path that is
+// not a plain path or already taken.
+func New(o Options) (http.Handler, error) {
+	if o.TelemetryPath == "" {
+		o.TelemetryPath = "/metrics"
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Ready == nil {
+		o.Ready = func() bool { return true }
+	}
+	s := &site{Options: o, telemetry: metrics.Handler(o.Metrics, o.Log), scrapes: make(chan struct{}, maxScrapes)}
+	routes := s.routes()
+	if err := checkTelemetryPath(o.TelemetryPath, routes); err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	for pattern, handler := range routes {
+		mux.HandleFunc(pattern, handler)
+	}
+	mux.Handle("GET "+o.TelemetryPath, s.limited(s.serveMetrics))
+	return s.protected(mux), nil
+}
+
+// routes is the map of the site. POST is for what changes something.
+func (s *site) routes() map[string]http.HandlerFunc {
+	return map[string]http.HandlerFunc{
+		"GET /{$}":                       s.serveOverview,
+		"GET /connections/{name}":        s.serveDetail,
+		"GET /connections/{$}":           s.serveDetail, // names that no path can hold: ?name=..
+		"GET /probe":                     s.limited(s.serveProbe),
+		"GET /sd":                        s.serveDiscovery,
+		"GET /api/v1/connections":        s.serveConnections,
+		"GET /api/v1/connections/{name}": s.serveConnection,
+		"GET /-/healthy":                 s.serveHealthy,
+		"GET /-/ready":                   s.serveReady,
+		"POST /-/reload":                 s.lifecycle(s.serveReload),
+		"POST /-/retry":                  s.lifecycle(s.serveRetry),
+	}
+}
+
+// checkTelemetryPath refuses what the mux would panic about, or read as a pattern.
+func checkTelemetryPath(path string, taken map[string]http.HandlerFunc) error {
+	plain := strings.HasPrefix(path, "/") && len(path) > 1 && !strings.HasSuffix(path, "/") &&
+		!strings.ContainsAny(path, "{}?#% \t\r\n") && !strings.Contains(path, "//") && !strings.Contains(path, "/.")
+	if !plain {
+		return fmt.Errorf("--web.telemetry-path: %q is not a plain path like /metrics", path)
+	}
+	for pattern := range taken {
+		_, used, _ := strings.Cut(pattern, " ")
+		if path == used || strings.HasPrefix(path, "/connections/") || strings.HasPrefix(path, "/api/v1/connections/") {
+			return fmt.Errorf("--web.telemetry-path: %q is taken by another page", path)
+		}
+	}
+	return nil
+}
+
+// protected sets the headers of every answer, and keeps a panic from telling
+// anything. The toolkit's web.config.file may set headers of its own on top.
+func (s *site) protected(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", contentSecurityPolicy)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("X-Frame-Options", "DENY")
+		// not no-referrer: browsers would then hide the origin of our own forms
+		h.Set("Referrer-Policy", "same-origin")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Cache-Control", "no-store")
+		if r.ContentLength != 0 {
+			h.Set("Connection", "close") // no body is read, not even to its end
+		}
+		defer func() {
+			switch value := recover(); value {
+			case nil:
+			case http.ErrAbortHandler:
+				panic(value)
+			default:
+				// The value may hold anything; its type and the stack are enough.
+				s.Log.Error("request panicked", "type", fmt.Sprintf("%T", value), "stack", string(debug.Stack()))
+				refuse(w, http.StatusInternalServerError, "internal error")
+			}
+		}()
+		next.ServeHTTP(w, r)
+	})
+}
+
+// refuse answers with a fixed text.
+func refuse(w http.ResponseWriter, status int, text string) { http.Error(w, text, status) }
+
+func (s *site) serveHealthy(w http.ResponseWriter, _ *http.Request) {
+	plain(w, "healthy\n")
+}
+
+func (s *site) serveReady(w http.ResponseWriter, _ *http.Request) {
+	if !s.Ready() {
+		refuse(w, http.StatusServiceUnavailable, "no configuration is loaded yet")
+		return
+	}
+	plain(w, "ready\n")
+}
+
+// plain answers with text that no browser takes for anything else.
+func plain(w http.ResponseWriter, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = w.Write([]byte(text)) // the client may have left
+}
+
+// lifecycle guards what changes something: off by default, and not at the
+// bidding of another site's page in the administrator's browser.
+func (s *site) lifecycle(next http.HandlerFunc) http.HandlerFunc {
+	if !s.Lifecycle {
+		return func(w http.ResponseWriter, _ *http.Request) { refuse(w, http.StatusForbidden, lifecycleOff) }
+	}
+	return http.NewCrossOriginProtection().Handler(next).ServeHTTP
+}
+
+// serveReload answers with the faults of a broken file; they hold no secret.
+func (s *site) serveReload(w http.ResponseWriter, _ *http.Request) {
+	s.reloading.Lock()
+	defer s.reloading.Unlock()
+	if err := s.Reload(); err != nil {
+		refuse(w, http.StatusInternalServerError, "the configuration stays as it was:\n"+err.Error())
+		return
+	}
+	plain(w, "reloaded\n")
+}
+
+// serveRetry lets the login of a held account be tried again. A browser goes
+// back to the connection's page.
+func (s *site) serveRetry(w http.ResponseWriter, r *http.Request) {
+	name, ok := connectionName(r.URL.Query())
+	m, known := s.History.Recall(name)
+	switch {
+	case !ok || !known:
+		refuse(w, http.StatusNotFound, unknownConnection)
+		return
+	case s.Release == nil:
+		refuse(w, http.StatusConflict, "no login is ever withheld here")
+		return
+	}
+	switch err := s.Release(m.Connection); {
+	case err != nil:
+		refuse(w, http.StatusConflict, err.Error())
+	case r.URL.Query().Has("from_page"):
+		// Relative to /-/retry, so that it is right behind any proxy.
+		http.Redirect(w, r, "../"+detailPath(name), http.StatusSeeOther)
+	default:
+		plain(w, "the next probe tries to log in\n")
+	}
+}
