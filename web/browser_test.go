@@ -7,11 +7,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
+
+	"mailprobe/prober"
 )
 
 // shots is a folder for pictures of the pages: go test ./web -run Browser -shots /tmp/shots
@@ -55,6 +58,98 @@ func look(ctx context.Context, width, height int64, scheme string) error {
 	_, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
 		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
 	return err
+}
+
+// visit opens a page and gives what of it a person can see.
+func visit(t *testing.T, ctx context.Context, url string) string {
+	t.Helper()
+	if err := chromedp.Do(ctx, chromedp.Navigate(url)); err != nil {
+		t.Fatal(err)
+	}
+	text, err := chromedp.Run(ctx, chromedp.Text("body"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// evaluate asks the page something by script; the policy forbids scripts to the
+// page, not to the developer's tools.
+func evaluate[T any](t *testing.T, ctx context.Context, expression string) T {
+	t.Helper()
+	value, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression))
+	if err != nil {
+		t.Fatalf("%s: %v", expression, err)
+	}
+	return value
+}
+
+// A person with a browser sees what is down, why and what to do; what servers
+// wrote does nothing; and nothing is wider than a phone.
+func TestBrowser(t *testing.T) {
+	connections, outcomes := fleet()
+	c, o := hostile()
+	s := newStage(t, append(connections, c)...)
+	for _, o := range append(outcomes, o) {
+		s.observe(o)
+	}
+	server := httptest.NewServer(s.handler())
+	defer server.Close()
+	ctx := browser(t)
+	for _, page := range []struct {
+		path string
+		want []string
+	}{
+		{"/", []string{"4 connections are down", "legacy-pop", prober.ConnectRefused.Meaning(), prober.ConnectRefused.Advice(),
+			"9", "of 14 up", "withheld until 12:25 UTC"}},
+		{"/connections/billing-inbox", []string{"billing-inbox", prober.AuthRejected.Advice(), "Last good probe", "Last failed probe",
+			"T3 EXAMINE INBOX", "issued by CN=R11", "<redacted>"}},
+		{"/" + detailPath(c.Name), []string{c.Name, "<script>document.title='owned'</script>"}},
+	} {
+		for _, width := range []int64{1280, 360} {
+			if err := look(ctx, width, 800, "dark"); err != nil {
+				t.Fatal(err)
+			}
+			text := visit(t, ctx, server.URL+page.path)
+			for _, want := range page.want {
+				if !strings.Contains(text, want) {
+					t.Errorf("%s, %d wide: %q is not to be seen in:\n%s", page.path, width, want, text)
+				}
+			}
+			if strings.Contains(text, secretWord) || strings.Contains(text, "support@example.org") {
+				t.Errorf("%s shows the password or the user name", page.path)
+			}
+			if title := evaluate[string](t, ctx, "document.title"); !strings.Contains(title, "mailprobe") {
+				t.Errorf("%s: a server's script ran: the title is %q", page.path, title)
+			}
+			if n := evaluate[int](t, ctx, "document.querySelectorAll('script,img,iframe,object').length"); n != 0 {
+				t.Errorf("%s: servers have put %d elements on the page", page.path, n)
+			}
+			if wide := evaluate[int64](t, ctx, "document.documentElement.scrollWidth"); wide > width {
+				t.Errorf("%s is %d wide in a window of %d", page.path, wide, width)
+			}
+			// The style sheet is let through by its hash alone.
+			if color := evaluate[string](t, ctx, "getComputedStyle(document.body).backgroundColor"); color != "rgb(20, 23, 27)" {
+				t.Errorf("%s: the style sheet does not apply: the background is %s", page.path, color)
+			}
+		}
+	}
+	// From the list to the connection by a click.
+	if err := look(ctx, 1280, 800, "light"); err != nil {
+		t.Fatal(err)
+	}
+	visit(t, ctx, server.URL+"/?q=legacy")
+	if err := chromedp.Do(ctx, chromedp.Click("a.name")); err != nil {
+		t.Fatal(err)
+	}
+	path := ""
+	for range 100 { // the browser is on its way
+		if path = evaluate[string](t, ctx, "location.pathname"); path == "/connections/legacy-pop" {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	t.Errorf("the click led to %s", path)
 }
 
 // TestBrowserShots takes the pictures that are looked at by hand.

@@ -5,6 +5,7 @@ package web
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -202,6 +203,8 @@ func (s *site) serveRetry(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	switch err := s.Release(m.Connection); {
+	case errors.Is(err, prober.ErrReleasedLately):
+		refuse(w, http.StatusTooManyRequests, err.Error())
 	case err != nil:
 		refuse(w, http.StatusConflict, err.Error())
 	case r.URL.Query().Has("from_page"):

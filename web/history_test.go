@@ -1,0 +1,168 @@
+package web
+
+import (
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"mailprobe/prober"
+)
+
+func TestHistoryGivesBackWhatItTook(t *testing.T) {
+	c := inbox("inbox")
+	h := NewHistory()
+	h.SetConnections([]*prober.Connection{c})
+	if m, _ := h.Recall("inbox"); m.State() != StateUnknown || m.Good != nil || m.Bad != nil {
+		t.Errorf("never probed: state %q, good %v, bad %v", m.State(), m.Good, m.Bad)
+	}
+	up, down := good(c, noon), refused(c, noon.Add(time.Minute))
+	h.Observe(up)
+	h.Observe(down)
+	m, ok := h.Recall("inbox")
+	if !ok {
+		t.Fatal("the connection is unknown")
+	}
+	secrets := cmpopts.IgnoreTypes(prober.SecretSource{})
+	if diff := cmp.Diff(&up, m.Good, secrets); diff != "" {
+		t.Errorf("the good probe changed (-in +out):\n%s", diff)
+	}
+	if diff := cmp.Diff(&down, m.Bad, secrets); diff != "" {
+		t.Errorf("the failed probe changed (-in +out):\n%s", diff)
+	}
+	if m.Last.Up() || !m.Since.Equal(down.End) {
+		t.Errorf("last is up: %t, since %v; want down since %v", m.Last.Up(), m.Since, down.End)
+	}
+	if len(m.Failures) != 1 || m.Failures[0].Text != down.Failure.Text {
+		t.Errorf("failures are %v, want the text %q", m.Failures, down.Failure.Text)
+	}
+}
+
+func TestHistoryIsBounded(t *testing.T) {
+	c := inbox("inbox")
+	h := NewHistory()
+	h.SetConnections([]*prober.Connection{c})
+	for i := range 200 {
+		o := good(c, noon.Add(time.Duration(i)*time.Minute))
+		if i%2 == 1 {
+			o = failed(c, o.End, prober.PhaseConnect, prober.ConnectRefused, fmt.Sprint("refused ", i))
+		}
+		h.Observe(o)
+	}
+	m, _ := h.Recall("inbox")
+	if len(m.Beats) != maxBeats || len(m.Failures) != maxFailures || len(m.Changes) != maxChanges {
+		t.Errorf("kept %d outcomes, %d failures, %d changes; want %d, %d, %d",
+			len(m.Beats), len(m.Failures), len(m.Changes), maxBeats, maxFailures, maxChanges)
+	}
+	last := m.Failures[len(m.Failures)-1]
+	if last.Text != "refused 199" || last.Reason != prober.ConnectRefused || last.Phase != prober.PhaseConnect || !last.At.Equal(noon.Add(199*time.Minute)) {
+		t.Errorf("the last failure is %+v", last)
+	}
+	if first := m.Beats[0]; !first.Up() || !first.At.Equal(noon.Add(150*time.Minute)) || first.Duration != 83*time.Millisecond {
+		t.Errorf("the oldest outcome is %+v", first)
+	}
+}
+
+func TestHistoryOverReload(t *testing.T) {
+	h := NewHistory()
+	stays, goes := inbox("stays"), inbox("goes")
+	h.SetConnections([]*prober.Connection{stays, goes})
+	h.Observe(good(stays, noon))
+	h.Observe(good(goes, noon))
+	again, comes := inbox("stays"), inbox("comes")
+	h.SetConnections([]*prober.Connection{comes, again})
+	h.Observe(good(goes, noon)) // its probe was still under way
+	if _, ok := h.Recall("goes"); ok {
+		t.Error("a removed connection is remembered")
+	}
+	if m, _ := h.Recall("comes"); m.State() != StateUnknown {
+		t.Errorf("a new connection is %q", m.State())
+	}
+	m, _ := h.Recall("stays")
+	if m.State() != StateUp || m.Connection != again || m.Good.Connection != again {
+		t.Errorf("the one that stays is %q, and speaks of the new definition: %t", m.State(), m.Connection == again)
+	}
+	names := []string{}
+	for _, c := range h.Connections() {
+		names = append(names, c.Name)
+	}
+	if !slices.Equal(names, []string{"comes", "stays"}) {
+		t.Errorf("connections are %v", names)
+	}
+}
+
+func TestHistoryUnknownReasonIsNoSuccess(t *testing.T) {
+	c := inbox("inbox")
+	h := NewHistory()
+	h.SetConnections([]*prober.Connection{c})
+	h.Observe(failed(c, noon, prober.PhaseAuth, "a_word_from_the_future", ""))
+	if m, _ := h.Recall("inbox"); m.Beats[0].Up() || m.State() != StateDown {
+		t.Errorf("outcome %+v, state %q; want down", m.Beats[0], m.State())
+	}
+}
+
+// With ten thousand connections the history must stay below 80 MiB: each has 50
+// outcomes, 20 failures with different texts, and two whole dialogues.
+func TestHistoryFitsMemory(t *testing.T) {
+	const connections, most = 1000, 8 << 10
+	h := NewHistory()
+	list := make([]*prober.Connection, connections)
+	for i := range list {
+		list[i] = inbox(fmt.Sprint("inbox-", i))
+		list[i].Host = fmt.Sprintf("mx%d.example.org", i%20)
+	}
+	h.SetConnections(list)
+	before := heap()
+	for i := range 40 {
+		end := noon.Add(time.Duration(i) * time.Minute)
+		for _, c := range list {
+			h.Observe(good(c, end))
+			o := refused(c, end)
+			o.Failure.Text = strings.Clone(fmt.Sprint(o.Failure.Text, " in session ", c.Name, i))
+			h.Observe(o)
+		}
+	}
+	each := (heap() - before) / connections
+	t.Logf("%d bytes for each connection", each)
+	if each > most {
+		t.Errorf("a connection takes %d bytes, want at most %d", each, most)
+	}
+	runtime.KeepAlive(h)
+}
+
+func heap() uint64 {
+	runtime.GC()
+	runtime.GC() // the second frees what weak pointers held
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+func TestHistoryUnderConcurrentUse(t *testing.T) {
+	h := NewHistory()
+	list := []*prober.Connection{inbox("a"), inbox("b")}
+	h.SetConnections(list)
+	var users sync.WaitGroup
+	for range 4 {
+		users.Go(func() {
+			for i := range 100 {
+				h.Observe(good(list[i%2], noon))
+				h.Observe(refused(list[i%2], noon))
+			}
+		})
+		users.Go(func() {
+			for range 20 {
+				h.SetConnections(list)
+				h.All()
+				h.Recall("a")
+			}
+		})
+	}
+	users.Wait()
+}

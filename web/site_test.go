@@ -1,0 +1,345 @@
+package web
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"mailprobe/prober"
+)
+
+// discover reads the targets of /sd.
+func discover(t *testing.T, w *httptest.ResponseRecorder) []targetGroup {
+	t.Helper()
+	var groups []targetGroup
+	if err := json.Unmarshal(w.Body.Bytes(), &groups); err != nil || w.Code != http.StatusOK {
+		t.Fatalf("%d %v: %s", w.Code, err, w.Body)
+	}
+	return groups
+}
+
+func TestDiscoveryNeedsNoRelabelling(t *testing.T) {
+	fast := inbox("fast")
+	fast.Interval, fast.Timeout = 1500*time.Millisecond, time.Second
+	s := newStage(t, inbox("slow \"one\"/ü"), fast)
+	groups := discover(t, s.get("/sd"))
+	if len(groups) != 2 {
+		t.Fatalf("%d targets, want 2", len(groups))
+	}
+	for i, want := range []map[string]string{
+		{"__metrics_path__": "/probe", "__param_connection": "fast", "instance": "fast",
+			"__scrape_interval__": "1s500ms", "__scrape_timeout__": "1s500ms"},
+		{"__metrics_path__": "/probe", "__param_connection": "slow \"one\"/ü", "instance": "slow \"one\"/ü",
+			"__scrape_interval__": "1m", "__scrape_timeout__": "31s"},
+	} {
+		if groups[i].Targets[0] != "example.com" || len(groups[i].Labels) != len(want) {
+			t.Errorf("target %d: %v", i, groups[i])
+		}
+		for name, value := range want {
+			if groups[i].Labels[name] != value {
+				t.Errorf("target %d: %s is %q, want %q", i, name, groups[i].Labels[name], value)
+			}
+		}
+	}
+	if body := newStage(t).get("/sd").Body.String(); body != "[]\n" {
+		t.Errorf("without connections it answers %q, want an empty list", body)
+	}
+}
+
+func TestDiscoveryBehindAProxy(t *testing.T) {
+	s := newStage(t, inbox("inbox"))
+	s.options.ExternalURL, _ = url.Parse("https://ops.example.org/mailprobe/")
+	w := s.get("/sd", "X-Forwarded-Host", "evil.example")
+	g := discover(t, w)[0]
+	if g.Targets[0] != "ops.example.org" || g.Labels["__scheme__"] != "https" || g.Labels["__metrics_path__"] != "/mailprobe/probe" {
+		t.Errorf("target is %v", g)
+	}
+}
+
+// Nothing of the Host comes back but a plain host and port, and no page uses it.
+func TestHostHeaderIsChecked(t *testing.T) {
+	s := newStage(t, inbox("inbox"))
+	for host, want := range map[string]bool{
+		"exporter:10925": true, "exporter.example.org": true, "192.0.2.7:10925": true, "[2001:db8::1]:10925": true,
+		"[2001:db8::1]": true, "under_score": true, "": false, "a b": false, "evil.example/path": false, "evil@example.org": false,
+		"x:0": false, "x:99999": false, "x:1:2": false, "[::1": false, "[fe80::1%25eth0]": false, "[192.0.2.1]": false,
+		"<script>": false, "x\r\nX-Evil: 1": false, "-x": false, strings.Repeat("a", 300): false, "x:": false, ":10925": false,
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/sd", nil)
+		r.Host = host
+		r.Header.Set("X-Forwarded-Host", "evil.example")
+		w := httptest.NewRecorder()
+		s.handler().ServeHTTP(w, r)
+		if ok := w.Code == http.StatusOK; ok != want {
+			t.Errorf("Host %.40q: %d, want accepted %t", host, w.Code, want)
+		}
+		if strings.Contains(w.Body.String(), "evil") || !want && host != "" && strings.Contains(w.Body.String(), host) {
+			t.Errorf("Host %.40q comes back: %s", host, w.Body)
+		}
+	}
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r.Host = "evil.example"
+	r.Header.Set("X-Forwarded-Host", "evil.example")
+	w := httptest.NewRecorder()
+	s.handler().ServeHTTP(w, r)
+	if strings.Contains(w.Body.String(), "evil") {
+		t.Error("the status page shows the Host header")
+	}
+}
+
+// hostile is a connection about which everything that others wrote is an attack.
+func hostile() (*prober.Connection, prober.Outcome) {
+	const attack = `"><script>document.title='owned'</script><img src=x onerror="document.title='owned'">`
+	c := inbox("a/b?c#d&<script>document.title='owned'</script>é", prober.Label{Name: "team", Value: attack})
+	o := refused(c, noon)
+	o.Failure.Text, o.Failure.Hint = attack, attack
+	o.Address = attack
+	o.Transcript = append(dialogue("S "+attack), prober.Line{From: prober.Server, Text: "\xff\xfe</li></ol><script>document.title='owned'</script>"})
+	o.TLS.Chain[0].Subject, o.TLS.Chain[0].DNSNames = attack, []string{attack, "javascript:alert(1)"}
+	o.TLS.Version, o.TLS.Cipher = attack, attack
+	return c, o
+}
+
+func TestPagesEscapeWhatOthersWrote(t *testing.T) {
+	c, o := hostile()
+	s := newStage(t, c)
+	s.observe(o)
+	for _, target := range []string{"/", "/" + detailPath(c.Name), "/?q=%22%3E%3Cscript%3E", "/?state=%22%3E%3Cscript%3E"} {
+		w := s.get(target)
+		body := w.Body.String()
+		if w.Code != http.StatusOK || strings.Contains(body, "<script") || strings.Contains(body, "<img") {
+			t.Errorf("%s: %d, with a script: %t", target, w.Code, strings.Contains(body, "<script"))
+		}
+		if strings.Contains(body, secretWord) || strings.Contains(body, "support@example.org") {
+			t.Errorf("%s shows the password or the user name", target)
+		}
+	}
+	for _, target := range []string{"/api/v1/connections", "/api/v1/" + detailPath(c.Name), "/sd"} {
+		w := s.get(target)
+		if w.Code != http.StatusOK || strings.ContainsAny(w.Body.String(), "<>") || !json.Valid(w.Body.Bytes()) {
+			t.Errorf("%s: %d %s", target, w.Code, w.Body)
+		}
+		if strings.Contains(w.Body.String(), secretWord) || strings.Contains(w.Body.String(), "support@example.org") {
+			t.Errorf("%s shows the password or the user name", target)
+		}
+	}
+}
+
+func TestEveryAnswerHasTheHeaders(t *testing.T) {
+	s := newStage(t, inbox("inbox"))
+	for _, target := range []string{"/", "/connections/inbox", "/metrics", "/probe?connection=inbox", "/probe", "/sd", "/nowhere",
+		"/api/v1/connections", "/-/healthy", "/-/ready"} {
+		h := s.get(target).Header()
+		if !strings.HasPrefix(h.Get("Content-Security-Policy"), "default-src 'none'") || h.Get("X-Content-Type-Options") != "nosniff" ||
+			h.Get("X-Frame-Options") != "DENY" || h.Get("Referrer-Policy") == "" || h.Get("Content-Type") == "" {
+			t.Errorf("%s has the headers %v", target, h)
+		}
+	}
+}
+
+// What only looks is for GET and HEAD, what changes is for POST.
+func TestMethods(t *testing.T) {
+	s := newStage(t, inbox("inbox"))
+	s.options.Lifecycle = true
+	s.options.Reload = func() error { return nil }
+	for target, allowed := range map[string]string{"/": "GET", "/metrics": "GET", "/probe?connection=inbox": "GET", "/sd": "GET",
+		"/connections/inbox": "GET", "/api/v1/connections": "GET", "/-/healthy": "GET", "/-/ready": "GET", "/-/reload": "POST"} {
+		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE"} {
+			want := http.StatusMethodNotAllowed
+			if method == allowed || method == "HEAD" && allowed == "GET" {
+				want = http.StatusOK
+			}
+			if w := s.do(method, target); w.Code != want {
+				t.Errorf("%s %s: %d, want %d", method, target, w.Code, want)
+			}
+		}
+	}
+	for _, gone := range []string{"/config", "/debug/pprof/", "/debug/pprof/cmdline", "/debug/vars", "/logs"} {
+		if w := s.get(gone); w.Code != http.StatusNotFound {
+			t.Errorf("%s is there: %d", gone, w.Code)
+		}
+	}
+}
+
+func TestReload(t *testing.T) {
+	s := newStage(t, inbox("inbox"))
+	var running, most atomic.Int32
+	s.options.Reload = func() error {
+		most.Store(max(most.Load(), running.Add(1)))
+		time.Sleep(time.Millisecond)
+		running.Add(-1)
+		return errors.New("connections[0] \"x\": port: 99999 is not between 1 and 65535")
+	}
+	if w := s.do("POST", "/-/reload"); w.Code != http.StatusForbidden || !strings.Contains(w.Body.String(), "--web.enable-lifecycle") {
+		t.Errorf("without leave: %d %s", w.Code, w.Body)
+	}
+	s.options.Lifecycle = true
+	if w := s.do("POST", "/-/reload"); w.Code != http.StatusInternalServerError || !strings.Contains(w.Body.String(), "99999 is not between") {
+		t.Errorf("a broken file: %d %s", w.Code, w.Body)
+	}
+	if w := s.do("POST", "/-/reload", "Sec-Fetch-Site", "cross-site"); w.Code != http.StatusForbidden {
+		t.Errorf("at another site's bidding: %d", w.Code)
+	}
+	if w := s.do("POST", "/-/reload", "Origin", "https://evil.example"); w.Code != http.StatusForbidden {
+		t.Errorf("from another origin: %d", w.Code)
+	}
+	h := s.handler()
+	var users sync.WaitGroup
+	for range 10 {
+		users.Go(func() { h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("POST", "/-/reload", nil)) })
+	}
+	users.Wait()
+	if most.Load() != 1 {
+		t.Errorf("%d reloads ran at once, want 1", most.Load())
+	}
+}
+
+func TestRetry(t *testing.T) {
+	c := inbox("in/box")
+	s := newStage(t, c)
+	o := refused(c, noon)
+	o.Auth = prober.AuthFacts{Held: true, NextAttempt: noon.Add(time.Hour)}
+	s.observe(o)
+	var released []string
+	s.options.Release = func(c *prober.Connection) error {
+		released = append(released, c.Name)
+		if len(released) > 1 {
+			return prober.ErrReleasedLately
+		}
+		return nil
+	}
+	if w := s.do("POST", "/-/retry?connection=in/box"); w.Code != http.StatusForbidden || len(released) != 0 {
+		t.Errorf("without leave: %d", w.Code)
+	}
+	if strings.Contains(s.get("/connections/in%2Fbox").Body.String(), "<form") {
+		t.Error("the page offers what is not enabled")
+	}
+	s.options.Lifecycle = true
+	if !strings.Contains(s.get("/connections/in%2Fbox").Body.String(), `action="../-/retry?from_page&amp;connection=in%2Fbox"`) {
+		t.Error("the page does not offer to retry")
+	}
+	if w := s.do("POST", "/-/retry?connection=nobody"); w.Code != http.StatusNotFound {
+		t.Errorf("an unknown name: %d", w.Code)
+	}
+	w := s.do("POST", "/-/retry?from_page&connection=in%2Fbox")
+	if w.Code != http.StatusSeeOther || w.Header().Get("Location") != "/connections/in%2Fbox" || len(released) != 1 {
+		t.Errorf("%d to %q", w.Code, w.Header().Get("Location"))
+	}
+	if w := s.do("POST", "/-/retry?connection=in%2Fbox"); w.Code != http.StatusTooManyRequests {
+		t.Errorf("again at once: %d %s", w.Code, w.Body)
+	}
+}
+
+func TestReadiness(t *testing.T) {
+	s := newStage(t)
+	s.options.Ready = func() bool { return false }
+	if w := s.get("/-/ready"); w.Code != http.StatusServiceUnavailable {
+		t.Errorf("before the first configuration: %d", w.Code)
+	}
+	if w := s.get("/-/healthy"); w.Code != http.StatusOK {
+		t.Errorf("healthy: %d", w.Code)
+	}
+	s.options.Ready = nil
+	if w := s.get("/-/ready"); w.Code != http.StatusOK {
+		t.Errorf("ready: %d", w.Code)
+	}
+}
+
+func TestTelemetryPath(t *testing.T) {
+	s := newStage(t)
+	for path, ok := range map[string]bool{"/metrics": true, "/m/x": true, "/": false, "metrics": false, "/probe": false, "/sd": false,
+		"/x{y}": false, "/a b": false, "/../x": false, "/connections/x": false, "/-/healthy": false, "/x/": false, "//x": false} {
+		s.options.TelemetryPath = path
+		if _, err := New(s.options); (err == nil) != ok {
+			t.Errorf("%q: %v, want accepted %t", path, err, ok)
+		}
+	}
+}
+
+func TestPanicTellsNothing(t *testing.T) {
+	s := newStage(t, inbox("inbox"))
+	s.options.Now = func() time.Time { panic("the password is " + secretWord) }
+	if w := s.get("/"); w.Code != http.StatusInternalServerError || w.Body.String() != "internal error\n" {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
+// Every name a configuration may hold has a page and a way there.
+func TestDetailOfOddNames(t *testing.T) {
+	for _, name := range []string{"plain", "a b", "a/b", "..", ".", "a%2Fb", "ünï", "日本", "a?b=c&d", "#", "a;b", "%", "a+b", `"`, "<b>"} {
+		s := newStage(t, inbox(name))
+		server := httptest.NewServer(s.handler())
+		link, err := url.Parse(server.URL + "/" + detailPath(name))
+		if err != nil {
+			t.Fatalf("%q: %v", name, err)
+		}
+		response, err := server.Client().Get(link.String())
+		if err != nil {
+			t.Fatalf("%q: %v", name, err)
+		}
+		_ = response.Body.Close()
+		if response.StatusCode != http.StatusOK {
+			t.Errorf("%q: %s gives %s", name, link, response.Status)
+		}
+		server.Close()
+		if w := s.get("/probe?connection=" + url.QueryEscape(name)); w.Code != http.StatusOK {
+			t.Errorf("%q: /probe gives %d", name, w.Code)
+		}
+	}
+}
+
+func TestOverviewPutsTroubleFirstAndFinds(t *testing.T) {
+	connections, outcomes := fleet()
+	s := newStage(t, connections...)
+	for _, o := range outcomes {
+		s.observe(o)
+	}
+	body := s.get("/").Body.String()
+	order := []string{"3 connections are down", ">legacy-pop<", ">billing-inbox<", ">partner-relay<", ">fresh-one<", ">abuse<"}
+	at := 0
+	for _, word := range order {
+		next := strings.Index(body[at:], word)
+		if next < 0 {
+			t.Fatalf("%q is missing or too early", word)
+		}
+		at += next
+	}
+	for _, want := range []string{prober.AuthRejected.Advice(), prober.ConnectRefused.Meaning(), "withheld until", "<title>3 down"} {
+		if !strings.Contains(strings.ReplaceAll(body, "&#39;", "'"), want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+	for query, want := range map[string]int{"q=billing": 1, "q=CERT_EXPIRED": 1, "state=up": 9, "state=down": 3, "q=mail.example.org+imap": 3,
+		"q=team%3Dsupport": 12, "q=nothing-like-it": 0, "state=down&q=587": 1} {
+		if got := strings.Count(s.get("/?"+query).Body.String(), "<article"); got != want {
+			t.Errorf("?%s finds %d, want %d", query, got, want)
+		}
+	}
+}
+
+func TestOverviewOfTenThousand(t *testing.T) {
+	connections := make([]*prober.Connection, 10_000)
+	for i := range connections {
+		connections[i] = inbox("inbox-" + strings.Repeat("x", i%7) + string(rune('a'+i%26)) + time.Duration(i).String())
+	}
+	s := newStage(t, connections...)
+	for _, c := range connections {
+		s.observe(good(c, noon))
+	}
+	w := s.get("/?page=100")
+	if n := strings.Count(w.Body.String(), "<article"); n != pageRows || w.Body.Len() > 1<<20 {
+		t.Errorf("the last page has %d rows in %d bytes", n, w.Body.Len())
+	}
+	for _, page := range []string{"0", "-1", "101", "x", "99999999999999999999"} {
+		if w := s.get("/?page=" + page); w.Code != http.StatusOK || strings.Count(w.Body.String(), "<article") != pageRows {
+			t.Errorf("page %s: %d", page, w.Code)
+		}
+	}
+}
