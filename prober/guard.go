@@ -16,6 +16,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -105,6 +106,7 @@ func newGuard(opts GuardOptions) *Guard {
 	if g.now == nil {
 		g.now = time.Now
 	}
+	g.pruned = g.now()
 	return g
 }
 
@@ -185,12 +187,18 @@ func (g *Guard) secretTag(c *Connection, secret Secret) uint16 {
 	return binary.BigEndian.Uint16(full[:])
 }
 
-// hostHash names a destination by its host; an address is itself.
-func (g *Guard) hostHash(host string) keyedHash {
-	if addr, err := netip.ParseAddr(host); err == nil {
+// destinationHash names the server of a connection by its host, whatever the
+// port; an address is itself. On loopback each port is another server: a tunnel,
+// or a test.
+func (g *Guard) destinationHash(c *Connection) keyedHash {
+	addr, err := netip.ParseAddr(c.Host)
+	switch {
+	case err == nil && addr.IsLoopback() || strings.EqualFold(c.Host, "localhost"):
+		return g.hash("loopback", strconv.Itoa(c.EffectivePort()))
+	case err == nil:
 		return g.addressHash(addr)
 	}
-	return g.hash("host", strings.ToLower(strings.TrimSuffix(host, ".")))
+	return g.hash("host", strings.ToLower(strings.TrimSuffix(c.Host, ".")))
 }
 
 func (g *Guard) addressHash(addr netip.Addr) keyedHash {

@@ -34,9 +34,10 @@ type destination struct {
 	Mass     bool          `json:"mass,omitzero"`      // a mass failure: only a canary logs in
 	CanaryAt time.Time     `json:"canary_at,omitzero"` // when the next one may
 
-	canary keyedHash // the account that was the last one
-	trial  int       // logins still to be accepted before they may overlap
-	looked time.Time // last look without a login
+	canary  keyedHash // the account that was the last one
+	trial   int       // logins still to be accepted before they may overlap
+	accepts int       // logins accepted since the last refusal
+	looked  time.Time // last look without a login
 
 	inside  map[*Pass]struct{} // let through and not done
 	changed chan struct{}      // closed when one of them is; nil: nobody waits
@@ -145,7 +146,7 @@ func countProven(marks []refusalMark, proven bool) (n int) {
 func (d *destination) refused(proven bool, now time.Time) (begins bool) {
 	d.expire(now)
 	d.Refusals = append(d.Refusals, refusalMark{now, proven})
-	d.trial = max(d.trial, trialAfterRefusal)
+	d.trial, d.accepts = max(d.trial, trialAfterRefusal), 0
 	if countProven(d.Refusals, true) >= provenBudget && !d.Mass {
 		begins, d.Mass, d.CanaryAt = true, true, now
 	}
@@ -162,6 +163,7 @@ func (d *destination) accepted(began time.Time) (ends bool) {
 	if n := len(d.Refusals); n > 0 && !began.After(d.Refusals[n-1].At) {
 		return false
 	}
+	d.accepts++
 	if d.Mass {
 		d.Mass, d.trial = false, trialAfterMass
 		return true
@@ -172,7 +174,7 @@ func (d *destination) accepted(began time.Time) (ends bool) {
 
 // crowded gives what to wait for while too many logins are under way; nil: there
 // is room for p. After a refusal all go one at a time; those with a secret that
-// is not known to work always do.
+// is not known to work do until the server has accepted some.
 func (d *destination) crowded(p *Pass, limit int, now time.Time) (changed <-chan struct{}, lapse time.Duration) {
 	inside, unproven := 0, 0
 	lapse = patience
@@ -191,7 +193,7 @@ func (d *destination) crowded(p *Pass, limit int, now time.Time) (changed <-chan
 	if d.trial > 0 {
 		room = 1
 	}
-	if inside < room && (!p.unproven || unproven == 0) {
+	if inside < room && (!p.unproven || unproven == 0 || d.trusts(p)) {
 		return nil, 0
 	}
 	if d.changed == nil {
@@ -200,15 +202,17 @@ func (d *destination) crowded(p *Pass, limit int, now time.Time) (changed <-chan
 	return d.changed, lapse
 }
 
-// suspect reports whether the destination refused anybody lately.
-func (d *destination) suspect() bool {
-	return len(d.Refusals) > 0 || d.Mass || d.trial > 0
+// trusts reports whether nothing speaks against p: nobody was refused lately,
+// and the server accepts logins if p's own was never seen to work.
+func (d *destination) trusts(p *Pass) bool {
+	suspect := len(d.Refusals) > 0 || d.Mass || d.trial > 0
+	return !suspect && (!p.unproven || d.accepts >= trialAfterRefusal)
 }
 
 // full reports, when a login is about to begin, whether those under way could
 // be refusals enough; it matters to one whose turn has lapsed.
 func (d *destination) full(p *Pass, limit int) bool {
-	if !p.unproven && !d.suspect() {
+	if d.trusts(p) {
 		return false
 	}
 	sent := 0

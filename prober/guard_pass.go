@@ -152,7 +152,7 @@ func (g *Guard) newPass(c *Connection, secret Secret) *Pass {
 		guard:      g,
 		connection: c,
 		account:    g.accountHash(c),
-		host:       g.hostHash(c.Host),
+		host:       g.destinationHash(c),
 		tag:        g.secretTag(c, secret),
 	}
 }
@@ -182,11 +182,12 @@ func (p *Pass) ask(last bool) (changed <-chan struct{}, lapse time.Duration) {
 	if p.unproven {
 		changed, lapse = a.turn.taken(now)
 	}
-	if changed == nil {
+	ofAccount := changed != nil
+	if !ofAccount {
 		changed, lapse = d.crowded(p, g.maxLogins, now)
 	}
 	switch {
-	case changed == nil || last && !p.unproven && !d.suspect():
+	case changed == nil || last && !ofAccount && d.trusts(p):
 		p.admit(a, d, canary, now)
 	case last: // the probe goes on without the login
 		p.Hold, p.Connect = p.nextInterval(now), true
@@ -196,8 +197,8 @@ func (p *Pass) ask(last bool) (changed <-chan struct{}, lapse time.Duration) {
 	return nil, 0
 }
 
-// admit lets the login through. A known secret comes here also when its patience
-// ends at a server that is slow and refused nobody: that is no reason for a hold.
+// admit lets the login through. It comes here also when patience ends at a
+// trusted server: that it is slow is no reason for a hold.
 func (p *Pass) admit(a *account, d *destination, canary bool, now time.Time) {
 	p.Allowed, p.Connect, p.since = true, true, now
 	if p.unproven {
@@ -245,7 +246,7 @@ func (p *Pass) event(v AuthVerdict, at time.Time) event {
 		e.Result = refused
 	}
 	if host, _, err := net.SplitHostPort(v.Address); err == nil {
-		if addr, err := netip.ParseAddr(host); err == nil {
+		if addr, err := netip.ParseAddr(host); err == nil && !addr.IsLoopback() {
 			e.Address = p.guard.addressHash(addr)
 		}
 	}

@@ -202,6 +202,18 @@ func TestGuardFleetTurnsWrongAtOnce(t *testing.T) {
 	})
 }
 
+func TestGuardFleetWrongFromTheStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, stop := fleet(t, 60)
+		b.set(true)
+		time.Sleep(time.Hour)
+		stop()
+		if n := most(b.refusals, 10*time.Minute); n != unprovenBudget || len(b.tries) < 8 {
+			t.Errorf("%d refusals in 10 minutes, %d accounts tried in an hour; want %d, and about 2 in each window", n, len(b.tries), unprovenBudget)
+		}
+	})
+}
+
 func TestGuardOneStalePasswordDisturbsNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, stop := fleet(t, 50, "user-17")

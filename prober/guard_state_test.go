@@ -41,7 +41,7 @@ func TestGuardStateSurvivesARestart(t *testing.T) {
 	h.wantHeld(cid, "p", AuthRejected, h.accounts[h.accountHash(cid)].Secrets[0].Next.Sub(h.at))
 	h.wantAllowed(cid, "new")
 	h.wantHeld(dan, "p", AuthExpired, h.accounts[h.accountHash(dan)].Secrets[0].Next.Sub(h.at))
-	if !h.destinations[h.hostHash("far.example")].Mass || h.destinations[h.hostHash("198.51.100.1")] != h.destinations[h.hostHash("far.example")] {
+	if !h.destinations[h.destinationHash(dan)].Mass || h.destinations[h.destinationHash(user("", "198.51.100.1", ""))] != h.destinations[h.destinationHash(dan)] {
 		t.Error("the mass failure, or the address of the destination, is forgotten")
 	}
 	h.probe(bob, "p", hungUp) // the second in a row
@@ -261,9 +261,9 @@ func writeForEver(path string) {
 		panic(err)
 	}
 	for i := 0; ; i++ {
-		c := user("c", "mail.example", fmt.Sprintf("user%d@realm-%d", i, i))
+		c := user("c", fmt.Sprint("host-", i), fmt.Sprint("user-", i))
 		g.mu.Lock()
-		e := (&Pass{guard: g, connection: c, account: g.accountHash(c), host: g.hostHash(fmt.Sprint(i))}).event(wrong, time.Now())
+		e := (&Pass{guard: g, connection: c, account: g.accountHash(c), host: g.destinationHash(c)}).event(wrong, time.Now())
 		e.Address = keyedHash{}
 		urgent := g.apply(e, c.Name)
 		g.unlock()

@@ -447,6 +447,20 @@ func TestGuardTurns(t *testing.T) {
 				t.Errorf("the second: allowed %v after %v, want it after 1s", two.pass.Allowed, two.at)
 			}
 		}},
+		{"until the server has accepted three", func(t *testing.T, g *Guard) {
+			for i := range 3 {
+				(<-enter(g, user("u", "mail.example", fmt.Sprint("u", i)))).pass.Done(right)
+			}
+			first, second, third := <-enter(g, imap), <-enter(g, bob), enter(g, pop)
+			if !first.pass.Allowed || !second.pass.Allowed || second.at != 0 {
+				t.Errorf("the second: allowed %v after %v, want both newcomers at once", second.pass.Allowed, second.at)
+			}
+			time.Sleep(time.Second)
+			first.pass.Done(right)
+			if e := <-third; e.at != time.Second {
+				t.Errorf("the third: after %v, want it after the first: it is the same account", e.at)
+			}
+		}},
 		{"known ones do not wait", func(t *testing.T, g *Guard) {
 			for _, c := range []*Connection{imap, bob} {
 				(<-enter(g, c)).pass.Done(right)
@@ -560,15 +574,19 @@ func TestNilGuardLetsEverybodyThrough(t *testing.T) {
 
 func TestGuardHashesAreUnambiguous(t *testing.T) {
 	h := newGatehouse(t, "")
+	at := func(host string) keyedHash { return h.destinationHash(user("u", host, "u")) }
+	tunnel := user("u", "localhost", "u")
+	tunnel.Port = 1143
 	names := []keyedHash{
 		h.accountHash(user("a", "x", "a@b")), h.accountHash(user("a", "x", "a")), h.accountHash(user("a", "y", "a")),
-		h.hostHash("x"), h.hostHash("y"), h.hostHash("192.0.2.1"), h.hostHash("2001:db8::1"),
+		at("x"), at("y"), at("192.0.2.1"), at("2001:db8::1"),
+		at("127.0.0.1"), h.destinationHash(tunnel),
 	}
 	slices.SortFunc(names, func(x, y keyedHash) int { return slices.Compare(x[:], y[:]) })
-	if len(slices.Compact(names)) != 7 {
+	if len(slices.Compact(names)) != 9 {
 		t.Error("two names have one hash")
 	}
-	if h.hostHash("::ffff:192.0.2.1") != h.hostHash("192.0.2.1") || h.hostHash("X.") != h.hostHash("x") {
+	if at("::ffff:192.0.2.1") != at("192.0.2.1") || at("X.") != at("x") || at("localhost") != at("::1") {
 		t.Error("one name has two hashes")
 	}
 }
