@@ -8,12 +8,14 @@ package prober
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"maps"
 	"net"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -46,8 +48,11 @@ type faultRow struct {
 
 	// script says what the server does from there on, for each protocol the row
 	// applies to. In it {secret} stands for the password, {base64} for its
-	// base64, {half} for the second half of it, reversed.
+	// base64, {half} for the second half of it, reversed, and {after greeted}
+	// for an honest conversation from there to the goodbye.
 	script map[Protocol]string
+	edit   func(script string) string    // changes the whole script; may be nil
+	token  AuthMethod                    // log in with a token in this way; empty: with a password
 	change func(*Connection)             // of the connection; may be nil
 	server func(*mailtest.ScriptOptions) // of the script's options; may be nil
 
@@ -70,13 +75,14 @@ type faultRun struct {
 	talk       mailtest.Talk
 	read       int // bytes the probe took from the connection
 	log        string
+	dials      int
 	took       time.Duration // of the whole call
 }
 
 // faultTables are the sections of the catalogue that are played here.
 func faultTables() []func() []faultRow {
 	return []func() []faultRow{
-		greetingFaults,
+		greetingFaults, starttlsFaults, loginFaults, leavingFaults,
 	}
 }
 
@@ -149,11 +155,22 @@ func (b *bed) prepare(row *faultRow, p Protocol, e Encryption, addr string) (fau
 	run.connection = b.connection(p, e, addr, func(c *Connection) {
 		c.Password = InlineSecret(NewSecret(run.secret))
 		c.Timeout = 30 * time.Second
+		if row.token != "" {
+			run.secret = rand.Text() // visible ASCII alone
+			c.Password, c.Auth = SecretSource{}, row.token
+			c.Token = func(context.Context, bool) (Secret, error) { return NewSecret(run.secret), nil }
+		}
 		if row.change != nil {
 			row.change(c)
 		}
 	})
-	text := honest(p, e, row.after) + secretWords(run.secret).Replace(row.script[p])
+	text := honest(p, e, atOnce, row.after) + secretWords(run.secret).Replace(row.script[p])
+	for name, at := range stageNames {
+		text = strings.ReplaceAll(text, "{after "+name+"}", honest(p, e, at, opened)+"BYE "+string(p))
+	}
+	if row.edit != nil {
+		text = row.edit(text)
+	}
 	options := mailtest.ScriptOptions{TLS: &tls.Config{Certificates: []tls.Certificate{b.cert}}}
 	if row.server != nil {
 		row.server(&options)
@@ -161,12 +178,16 @@ func (b *bed) prepare(row *faultRow, p Protocol, e Encryption, addr string) (fau
 	return run, mailtest.MustScript(text), options
 }
 
-// honest is the beginning of a conversation with a good server.
-func honest(p Protocol, e Encryption, until stage) string {
-	var parts []string
-	add := func(at stage, text string) {
-		if until >= at {
-			parts = append(parts, text)
+// stageNames are the words of {after ...}.
+var stageNames = map[string]stage{"at once": atOnce, "connected": connected, "greeted": greeted,
+	"secured": secured, "asked": asked, "logged in": loggedIn, "opened": opened}
+
+// honest is what a good server says after one stage and up to another.
+func honest(p Protocol, e Encryption, after, until stage) string {
+	var text strings.Builder
+	add := func(at stage, lines string) {
+		if after < at && at <= until {
+			text.WriteString(lines + "\n")
 		}
 	}
 	if e == ImplicitTLS {
@@ -179,7 +200,7 @@ func honest(p Protocol, e Encryption, until stage) string {
 	add(asked, honestParts[p].hello)
 	add(loggedIn, honestParts[p].login)
 	add(opened, honestParts[p].mailbox)
-	return strings.Join(parts, "\n") + "\n"
+	return text.String()
 }
 
 var honestParts = map[Protocol]struct{ greeting, starttls, hello, login, mailbox string }{
@@ -225,7 +246,10 @@ func (b *bed) playInMemory(t *testing.T, row *faultRow, p Protocol, e Encryption
 	metered := &countingConn{Conn: ours}
 	closed, talk := make(chan struct{}), make(chan mailtest.Talk, 1)
 	go func() { talk <- script.Play(theirs, options, closed) }()
-	run.probe(t.Context(), func(context.Context, []netip.Addr, int) (net.Conn, error) { return metered, nil })
+	run.probe(t.Context(), func(context.Context, []netip.Addr, int) (net.Conn, error) {
+		run.dials++
+		return metered, nil
+	})
 	run.read = metered.read
 	if !metered.closed {
 		t.Error("the connection is left open")
@@ -302,6 +326,10 @@ func (run *faultRun) judgeVerdict(t *testing.T) {
 	if limit := maxSession + 1<<10; run.read > limit {
 		t.Errorf("the probe read %d bytes, more than %d", run.read, limit)
 	}
+	if run.dials > 1 {
+		t.Errorf("the probe dialled %d times", run.dials)
+	}
+	run.judgeCommands(t)
 	if run.talk.Problem != nil {
 		t.Errorf("the client left the script: %v\nit said %q", run.talk.Problem, run.talk.Lines)
 	}
@@ -355,6 +383,46 @@ func (run *faultRun) judgeLogin(t *testing.T) {
 	if o.Failure != nil && o.Failure.Phase == PhaseAuth && o.Auth.Accepted {
 		t.Error("a login that failed is called accepted")
 	}
+}
+
+// harmless are the commands that a probe may say: none changes anything.
+var harmless = map[Protocol]string{
+	IMAP: "CAPABILITY STARTTLS LOGIN AUTHENTICATE NAMESPACE EXAMINE LOGOUT",
+	POP3: "CAPA STLS USER PASS APOP AUTH STAT QUIT",
+	SMTP: "EHLO HELO STARTTLS AUTH MAIL RCPT RSET QUIT",
+}
+
+// judgeCommands wants no other commands, and before TLS none but those that
+// lead there (faults.md R1). Lines of a SASL exchange are single words of base64.
+func (run *faultRun) judgeCommands(t *testing.T) {
+	t.Helper()
+	c := run.connection
+	clear, _, _ := strings.Cut(string(run.talk.Wire), "\x16\x03") // where a handshake begins
+	for line := range strings.Lines(clear + string(run.talk.Inner)) {
+		words := strings.Fields(line)
+		if c.Protocol == IMAP && len(words) > 1 {
+			words = words[1:] // the tag
+		}
+		if len(words) > 1 && !isCommand(c.Protocol, words[0]) {
+			t.Errorf("the probe said %.100q", line)
+		}
+	}
+	if c.Encryption != StartTLS {
+		return
+	}
+	for line := range strings.Lines(clear) {
+		if !beforeTLS.MatchString(line) {
+			t.Errorf("the probe said %.100q in clear before STARTTLS", line)
+		}
+	}
+}
+
+// beforeTLS are the only lines that may be said in clear where TLS is asked for.
+var beforeTLS = regexp.MustCompile(`^(\w+ )?(CAPABILITY|CAPA|EHLO probe.example.org|STARTTLS|STLS|LOGOUT|QUIT)\r\n$`)
+
+// isCommand reports whether a word is a harmless command.
+func isCommand(p Protocol, word string) bool {
+	return slices.Contains(strings.Fields(harmless[p]), strings.ToUpper(word))
 }
 
 // judgeSecrecy looks for the password in whatever can be seen, in any coding,

@@ -60,7 +60,7 @@ func (d *imapDialect) hello() error {
 		}
 		return d.check("CAPABILITY", r)
 	}
-	d.caps = nil
+	d.caps, d.gate = nil, imapGate{}
 	d.w.filter, d.w.outgoing = d.gate.pass, d.outgoing
 	// The capability code keeps the library from asking beside our command.
 	d.w.replay("* OK [CAPABILITY IMAP4rev1] replayed\r\n")
@@ -202,8 +202,7 @@ func (d *imapDialect) outgoing(p []byte) ([]byte, error) {
 	return p, nil
 }
 
-// converse is one command of our own in clear text. Every untagged response but
-// the capabilities is ignored: nothing there is authentic (faults.md R9).
+// converse is one command of our own in clear text.
 func (d *imapDialect) converse(tag, command string) (reply, error) {
 	if err := d.w.send([]byte(tag + " " + command + "\r\n")); err != nil {
 		return reply{}, err
@@ -215,20 +214,34 @@ func (d *imapDialect) converse(tag, command string) (reply, error) {
 		}
 		first, rest, _ := strings.Cut(line, " ")
 		if first == "*" {
-			if word, args, _ := strings.Cut(rest, " "); strings.EqualFold(word, "CAPABILITY") {
-				if _, err := d.gate.capability(args); err != nil {
-					return reply{}, err
-				}
-				d.caps = d.gate.caps
+			if err := d.aside(line, rest); err != nil {
+				return reply{}, err
 			}
 			continue
 		}
 		r, ok := parseTagged(line)
-		if !ok || first != tag {
+		if !ok || !strings.EqualFold(first, tag) {
 			return reply{}, malformedf("%s: not the answer to this command", command)
 		}
+		d.gate.answered = true
 		return r, nil
 	}
+}
+
+// aside takes the capabilities from an untagged response in clear text and
+// ignores every other: nothing there is authentic (faults.md R9). But a server
+// that greets twice is not listened to.
+func (d *imapDialect) aside(line, rest string) error {
+	word, args, _ := strings.Cut(rest, " ")
+	switch name := strings.ToUpper(word); name {
+	case "CAPABILITY":
+		_, err := d.gate.capability(args)
+		d.caps = d.gate.caps
+		return err
+	case "OK", "PREAUTH":
+		return d.gate.status(name, line)
+	}
+	return nil
 }
 
 // verdict turns what the library says of a command into what the server said:

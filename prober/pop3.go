@@ -75,7 +75,11 @@ func (d *pop3Dialect) hello() error {
 		}
 		return d.verdict("CAPA", err)
 	}
-	d.caps = parsePOP3Capabilities(strings.Split(strings.TrimSuffix(list.String(), "\r\n"), "\r\n"))
+	lines := strings.Split(strings.TrimSuffix(list.String(), "\r\n"), "\r\n")
+	if strings.HasPrefix(lines[0], "+OK") {
+		return malformedf("a second greeting")
+	}
+	d.caps = parsePOP3Capabilities(lines)
 	return nil
 }
 

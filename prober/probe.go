@@ -387,6 +387,10 @@ func (s *session) canSpeak() bool {
 	if s.err == nil {
 		return true
 	}
+	var no *refusal
+	if errors.As(s.err, &no) && farewells[no.reply.status] {
+		return false
+	}
 	switch reason := s.outcome.Failure.Reason; s.phase {
 	case PhaseTLS:
 		return false
@@ -398,6 +402,10 @@ func (s *session) canSpeak() bool {
 		return !silent[reason]
 	}
 }
+
+// farewells are the answers after which a server closes by itself: RFC 9051
+// section 7.1.5, RFC 5321 section 3.8.
+var farewells = map[string]bool{"BYE": true, "421": true}
 
 // silent holds the reasons after which nothing more is said.
 var silent = map[Reason]bool{

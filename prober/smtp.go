@@ -45,6 +45,8 @@ func (d *smtpDialect) greeting() error {
 		return badGreeting(d.c, d.lines[0])
 	case err != nil:
 		return err
+	case r.status != "220" && !negative[r.status[:1]]:
+		return badGreeting(d.c, d.lines[0])
 	case r.status != "220":
 		return d.refused("GREETING", r)
 	}
@@ -60,10 +62,14 @@ func (d *smtpDialect) hello() error {
 		if err != nil {
 			return err
 		}
-		if r.status != "250" {
-			return notOffered("EHLO was answered with " + r.status)
+		switch r.status {
+		case "250":
+		case "500", "502":
+			return notOffered("the server knows no EHLO")
+		default:
+			return d.refused("EHLO", r)
 		}
-		d.caps = parseSMTPCapabilities(d.lines[1:])
+		d.caps = parseSMTPCapabilities(d.lines)
 		return nil
 	}
 	d.w.filter, d.w.outgoing = d.inspect, d.outgoing
@@ -74,7 +80,7 @@ func (d *smtpDialect) hello() error {
 	}
 	d.caps = map[string][]string{}
 	if !d.helo {
-		d.caps = parseSMTPCapabilities(d.lines[1:])
+		d.caps = parseSMTPCapabilities(d.lines)
 	}
 	return nil
 }
