@@ -220,7 +220,7 @@ func (c *noticedConn) Close() error {
 // Row 11: nothing remembers an address from one probe to the next.
 func TestProbeFollowsANameThatMoves(t *testing.T) {
 	b := newFaultBed(t)
-	script := mailtest.MustScript(honest(IMAP, NoEncryption, opened) + "BYE imap")
+	script := mailtest.MustScript(honest(IMAP, NoEncryption, atOnce, opened) + "BYE imap")
 	before, err := mailtest.StartScript(script, mailtest.ScriptOptions{})
 	if err != nil {
 		t.Fatal(err)
