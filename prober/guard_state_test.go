@@ -225,7 +225,9 @@ func TestGuardStateSurvivesKill(t *testing.T) {
 		if err := victim.Start(); err != nil {
 			t.Fatal(err)
 		}
-		awaitWrite(t, path)
+		for range 3 { // the first one is that of its start
+			awaitWrite(t, path)
+		}
 		time.Sleep(time.Duration(3*round) * time.Millisecond)
 		if err := victim.Process.Kill(); err != nil {
 			t.Fatal(err)
