@@ -24,6 +24,7 @@ const catalogueSize = 170
 var testedElsewhere = map[int][]string{
 	5:  {"prober.TestSilentNameServerKeepsNoSocket"}, // beside its row
 	11: {"prober.TestProbeFollowsANameThatMoves"},
+	59: {"config.TestLoadTellsEveryFault"}, // ca_files.yml; a reload that fails is row 144
 	14: {"prober.TestDeadNameServerDelaysNobody"},
 }
 
@@ -36,7 +37,7 @@ var notTestable = map[int]string{
 var pending = rangesOf(
 	10, 10,
 	15, 32,
-	33, 46, 48, 60,
+	50, 50,
 	92, 118,
 	119, 130,
 	131, 142,

@@ -18,6 +18,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -83,6 +84,7 @@ type faultRun struct {
 func faultTables() []func() []faultRow {
 	return []func() []faultRow{
 		greetingFaults, starttlsFaults, loginFaults, leavingFaults,
+		tlsFaults,
 	}
 }
 
@@ -142,11 +144,19 @@ func (row *faultRow) pairs() []pair {
 // begins, and now.
 func newFaultBed(t testing.TB) *bed {
 	t.Helper()
-	from, until := time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)
-	ca := mailtest.MustCA(mailtest.CAOptions{NotBefore: from, NotAfter: until})
+	return &bed{ca: faultCA(), cert: faultCA().MustIssue(wide())}
+}
+
+// faultCA signs everything in the catalogue.
+var faultCA = sync.OnceValue(func() *mailtest.CA {
+	return mailtest.MustCA(mailtest.CAOptions{NotBefore: wide().NotBefore, NotAfter: wide().NotAfter})
+})
+
+// wide is a good certificate in a bubble of synctest, and now.
+func wide() mailtest.CertOptions {
 	leaf := mailtest.Loopback()
-	leaf.NotBefore, leaf.NotAfter = from, until
-	return &bed{ca: ca, cert: ca.MustIssue(leaf)}
+	leaf.NotBefore, leaf.NotAfter = time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)
+	return leaf
 }
 
 // prepare makes the connection, the script and its options.

@@ -46,6 +46,9 @@ func speechOf(first []byte) (speech, bool) {
 	return speech{}, false
 }
 
+// tlsFirstHint is the advice where a port speaks TLS and we did not.
+const tlsFirstHint = "This port speaks TLS from the first byte: use encryption ssl/tls."
+
 // isTLSRecord reports whether bytes start a TLS record: an alert or a handshake
 // message of TLS 1.x.
 func isTLSRecord(first []byte) bool {
@@ -60,7 +63,7 @@ func greetingHint(c *Connection, first []byte) string {
 		return ""
 	}
 	if isTLSRecord(first) {
-		return "This port speaks TLS from the first byte: use encryption ssl/tls."
+		return tlsFirstHint
 	}
 	heard, ok := speechOf(first)
 	if heard.protocol == SMTP && bytes.Contains(bytes.ToUpper(first), []byte("FTP")) {

@@ -53,6 +53,7 @@ type wire struct {
 	readMu  sync.Mutex // held while reading; go-imap reads in a goroutine of its own
 	in      *bufio.Reader
 	pending []byte // rest of the line being handed out
+	begun   bool   // the server's first byte was looked at
 
 	mu         sync.Mutex // guards the fields below
 	replyLines int
@@ -168,6 +169,9 @@ func (w *wire) nextLine() ([]byte, error) {
 // rawLine reads one line with its line end, checks it and counts it. The slice
 // is good until the next read.
 func (w *wire) rawLine() ([]byte, error) {
+	if err := w.expectClear(); err != nil {
+		return nil, w.fail(err)
+	}
 	line, err := w.in.ReadSlice('\n')
 	switch {
 	case errors.Is(err, bufio.ErrBufferFull):
@@ -186,6 +190,19 @@ func (w *wire) rawLine() ([]byte, error) {
 		return nil, w.fail(malformedf("a line holds a bare CR"))
 	}
 	return line, w.count(len(line))
+}
+
+// expectClear looks at the first byte in clear. A TLS record has no line end, and
+// its sender waits for us to speak TLS: waiting for a line would tell nothing.
+func (w *wire) expectClear() error {
+	if w.begun || w.tls != nil {
+		return nil
+	}
+	w.begun = true
+	if first, err := w.in.Peek(1); err == nil && isTLSRecord(first) {
+		return &fault{reason: ProtocolMalformed, hint: tlsFirstHint, err: errors.New("a TLS record in place of a greeting")}
+	}
+	return nil // an error comes again with the line
 }
 
 // count adds a line to the reply under way.

@@ -177,7 +177,8 @@ func (ca *CA) descend(n int) (*CA, [][]byte, error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		template := caTemplate(CAOptions{Name: fmt.Sprintf("mailtest intermediate %d", i+1)})
+		template := caTemplate(CAOptions{Name: fmt.Sprintf("mailtest intermediate %d", i+1),
+			NotBefore: ca.Certificate.NotBefore, NotAfter: ca.Certificate.NotAfter})
 		cert, err := sign(template, issuer.Certificate, key.Public(), issuer.key)
 		if err != nil {
 			return nil, nil, err
