@@ -211,7 +211,7 @@ func recordFaults() []faultRow {
 		},
 		{
 			numbers: []int{54}, story: "an_end_without_close_notify_after_the_last_reply", encryptions: encrypted,
-			after: opened, script: farewells("CUT"),
+			after: opened, script: goodbyes("CUT"),
 		},
 		{
 			numbers: []int{54}, story: "an_end_without_close_notify_inside_a_reply", encryptions: encrypted,
@@ -224,8 +224,8 @@ func recordFaults() []faultRow {
 	}
 }
 
-// farewells answer the goodbye, and then do something.
-func farewells(then string) map[Protocol]string {
+// goodbyes answer the goodbye, and then do something.
+func goodbyes(then string) map[Protocol]string {
 	return map[Protocol]string{
 		IMAP: "C: {tag} LOGOUT\nS: * BYE\nS: {tag} OK done\n" + then,
 		POP3: "C: QUIT\nS: +OK\n" + then,
