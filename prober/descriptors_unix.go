@@ -7,8 +7,8 @@ import "syscall"
 const (
 	// A probe holds one socket; while it resolves and dials it may hold two.
 	descriptorsPerProbe = 2
-	// What scrapes, listeners, logs and secret files need at the same time.
-	reservedDescriptors = 128
+	// What HTTP connections (up to 256), logs and secret files need at the same time.
+	reservedDescriptors = 320
 )
 
 // DescriptorLimit lowers a wanted number of probes at once to what the limit of

@@ -13,7 +13,7 @@ func TestDescriptorLimit(t *testing.T) {
 	}{
 		{"plenty", 4096, 1 << 20, 4096},
 		{"unlimited", 4096, 1<<64 - 1, 4096},
-		{"a shell's 1024", 4096, 1024, 448},
+		{"a shell's 1024", 4096, 1024, 352},
 		{"a very low 64 keeps half for scrapes", 4096, 64, 16},
 		{"nearly none still probes", 4096, 1, 1},
 		{"none at all", 4096, 0, 1},

@@ -12,7 +12,6 @@ import (
 	"net/url"
 	"runtime/debug"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -42,7 +41,7 @@ type Options struct {
 
 	// Lifecycle lets POST requests reload and retry.
 	Lifecycle bool
-	Reload    func() error                   // one at a time
+	Reload    func() error                   // several requests may call it at once
 	Release   func(*prober.Connection) error // ends the hold of an account; nil: there is no retry
 
 	Log *slog.Logger     // nil: no log
@@ -54,7 +53,6 @@ type site struct {
 	Options
 	telemetry http.Handler
 	scrapes   chan struct{} // one item per scrape under way
-	reloading sync.Mutex
 }
 
 // New makes the handler of everything. Its error is a telemetry path that is
@@ -180,8 +178,6 @@ func (s *site) lifecycle(next http.HandlerFunc) http.HandlerFunc {
 
 // serveReload answers with the faults of a broken file; they hold no secret.
 func (s *site) serveReload(w http.ResponseWriter, _ *http.Request) {
-	s.reloading.Lock()
-	defer s.reloading.Unlock()
 	if err := s.Reload(); err != nil {
 		refuse(w, http.StatusInternalServerError, "the configuration stays as it was:\n"+err.Error())
 		return

@@ -9,21 +9,20 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
-	"github.com/prometheus/exporter-toolkit/web"
+	toolkit "github.com/prometheus/exporter-toolkit/web"
 
 	"mailprobe/config"
 	"mailprobe/metrics"
 	"mailprobe/prober"
+	"mailprobe/web"
 )
-
-// stopTime is what open HTTP requests get to end. Probes say goodbye in the same
-// time, so that a SIGTERM is obeyed within 5 s.
-const stopTime = 3 * time.Second
 
 // Loader gives the configuration, at the start and at each reload, with what is
 // unwise in it. It is called by one goroutine at a time.
@@ -33,9 +32,12 @@ type Loader func() (*config.Config, []config.Finding, error)
 type Options struct {
 	Load Loader
 	// Web says where to listen; nil: nowhere, for tests that use Handler.
-	Web           *web.FlagConfig
-	TelemetryPath string // "/metrics" if empty
-	StateFile     string // where account holds survive a restart; empty: nowhere
+	Web           *toolkit.FlagConfig
+	TelemetryPath string   // "/metrics" if empty
+	ExternalURL   *url.URL // how Prometheus reaches this; nil: by the name it asks for
+	Lifecycle     bool     // POST requests may reload and retry
+	PprofAddress  string   // where profiles are served, on loopback only; empty: nowhere
+	StateFile     string   // where account holds survive a restart; empty: nowhere
 	Log           *slog.Logger
 }
 
@@ -46,14 +48,18 @@ type Exporter struct {
 	guard     *prober.Guard
 	pool      *prober.Pool
 	collector *metrics.Collector
+	history   *web.History
 	changes   *changes
+	handler   http.Handler
+
+	reloading sync.Mutex // signals and requests may come at once
 }
 
 // New loads the first configuration. A broken one is an error: there is nothing
 // to fall back to.
 func New(o Options) (*Exporter, error) {
-	if o.TelemetryPath == "" {
-		o.TelemetryPath = "/metrics"
+	if err := checkPprofAddress(o.PprofAddress); err != nil {
+		return nil, err
 	}
 	first, err := load(o)
 	if err != nil {
@@ -63,7 +69,7 @@ func New(o Options) (*Exporter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("state file: %w", err)
 	}
-	e := &Exporter{options: o, log: o.Log, guard: guard, changes: newChanges(o.Log)}
+	e := &Exporter{options: o, log: o.Log, guard: guard, history: web.NewHistory(), changes: newChanges(o.Log)}
 	limit, lowered := prober.DescriptorLimit(first.Pool.MaxInFlight)
 	if lowered {
 		o.Log.Warn("max_in_flight is lowered to what the descriptor limit allows",
@@ -83,6 +89,14 @@ func New(o Options) (*Exporter, error) {
 		Log:                o.Log,
 	})
 	e.apply(first)
+	e.handler, err = web.New(web.Options{
+		History: e.history, Metrics: e.collector, Probe: e.pool.ProbeNow,
+		TelemetryPath: o.TelemetryPath, ExternalURL: o.ExternalURL,
+		Lifecycle: o.Lifecycle, Reload: e.Reload, Release: guard.Release, Log: o.Log,
+	})
+	if err != nil {
+		return nil, errors.Join(err, guard.Close())
+	}
 	return e, nil
 }
 
@@ -98,6 +112,7 @@ func load(o Options) (*config.Config, error) {
 // apply makes a good configuration the current one.
 func (e *Exporter) apply(loaded *config.Config) {
 	e.collector.SetConnections(loaded.Connections)
+	e.history.SetConnections(loaded.Connections)
 	e.changes.keep(loaded.Connections)
 	e.pool.Set(loaded.Connections)
 	e.collector.ConfigReloaded(true, time.Now())
@@ -105,8 +120,10 @@ func (e *Exporter) apply(loaded *config.Config) {
 }
 
 // Reload replaces the configuration. A broken one changes nothing but the two
-// reload metrics; its faults are the error.
+// reload metrics; its faults are the error. Several callers wait for each other.
 func (e *Exporter) Reload() error {
+	e.reloading.Lock()
+	defer e.reloading.Unlock()
 	loaded, err := load(e.options)
 	if err != nil {
 		e.collector.ConfigReloaded(false, time.Now())
@@ -120,6 +137,7 @@ func (e *Exporter) Reload() error {
 // report takes an outcome from the pool.
 func (e *Exporter) report(o prober.Outcome) {
 	e.collector.Observe(o)
+	e.history.Observe(o)
 	e.changes.note(o)
 }
 
@@ -140,7 +158,7 @@ func (e *Exporter) Run(ctx context.Context) error {
 
 	pooled := make(chan error, 1)
 	go func() { pooled <- e.pool.Run(ctx) }()
-	served := make(chan error, 1)
+	served := make(chan error, 2)
 	stop := e.serve(served)
 	err := e.wait(ctx, hangups, served)
 	cancel()
@@ -163,33 +181,5 @@ func (e *Exporter) wait(ctx context.Context, hangups <-chan os.Signal, served <-
 	}
 }
 
-// serve begins to listen, and gives the way to stop.
-func (e *Exporter) serve(served chan<- error) (stop func()) {
-	if e.options.Web == nil {
-		return func() {}
-	}
-	server := &http.Server{Handler: e.Handler(), ReadHeaderTimeout: 10 * time.Second,
-		WriteTimeout: 2 * time.Minute, IdleTimeout: 2 * time.Minute}
-	go func() {
-		if err := web.ListenAndServe(server, e.options.Web, e.log); !errors.Is(err, http.ErrServerClosed) {
-			served <- fmt.Errorf("listen: %w", err)
-		}
-	}()
-	return func() {
-		ctx, cancel := context.WithTimeout(context.Background(), stopTime)
-		defer cancel()
-		if server.Shutdown(ctx) != nil {
-			_ = server.Close()
-		}
-	}
-}
-
 // Handler is everything that is served.
-func (e *Exporter) Handler() http.Handler {
-	mux := http.NewServeMux()
-	mux.Handle("GET "+e.options.TelemetryPath, metrics.Handler(e.collector, e.log))
-	mux.HandleFunc("GET /-/healthy", func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = fmt.Fprintln(w, "healthy")
-	})
-	return mux
-}
+func (e *Exporter) Handler() http.Handler { return e.handler }
