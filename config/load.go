@@ -49,15 +49,23 @@ type Tokens func(oauth.Settings) (prober.TokenSource, error)
 // beside an error. Neither ever holds a secret's value. Without tokens each
 // Load has token sources of its own.
 func Load(path string, tokens Tokens) (*Config, []Finding, error) {
+	raw, err := readBounded(path, maxFile)
+	if err != nil {
+		return nil, nil, Faults{{File: path, Text: withoutPath(err)}}
+	}
+	return Parse(path, raw, tokens)
+}
+
+// Parse is Load for a text that is not in a file of its own. name stands for
+// the file in findings, and relative paths are beside it.
+func Parse(name string, raw []byte, tokens Tokens) (*Config, []Finding, error) {
 	if tokens == nil {
 		tokens = new(oauth.Sources).Source
 	}
-	r := &reader{file: path, dir: filepath.Dir(path), set: map[string]mark{}}
+	r := &reader{file: name, dir: filepath.Dir(name), set: map[string]mark{}}
 	r.top = r.set
 	var config *Config
-	if raw, err := readBounded(path, maxFile); err != nil {
-		r.fault(place{}, withoutPath(err))
-	} else if root := r.parse(raw); root != nil {
+	if root := r.parse(raw); root != nil {
 		config = r.config(root, tokens)
 	}
 	warnings := r.warnings.sorted()

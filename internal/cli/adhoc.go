@@ -1,0 +1,83 @@
+package cli
+
+// This file reads a connection from a URL on the command line. The rules are
+// those of the configuration file: the URL is written as one.
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"mailprobe/config"
+	"mailprobe/prober"
+)
+
+// scheme is what the part of a URL before :// stands for.
+type scheme struct {
+	protocol   prober.Protocol
+	encryption prober.Encryption
+}
+
+// schemes is read only.
+var schemes = map[string]scheme{
+	"imap": {prober.IMAP, prober.NoEncryption}, "imaps": {prober.IMAP, prober.ImplicitTLS}, "imap+starttls": {prober.IMAP, prober.StartTLS},
+	"pop3": {prober.POP3, prober.NoEncryption}, "pop3s": {prober.POP3, prober.ImplicitTLS}, "pop3+starttls": {prober.POP3, prober.StartTLS},
+	"smtp": {prober.SMTP, prober.NoEncryption}, "smtps": {prober.SMTP, prober.ImplicitTLS}, "smtp+starttls": {prober.SMTP, prober.StartTLS},
+}
+
+const schemeList = "imap, imaps, imap+starttls, pop3, pop3s, pop3+starttls, smtp, smtps, smtp+starttls"
+
+// isURL tells a URL from the name of a connection.
+func isURL(word string) bool { return strings.Contains(word, "://") }
+
+// adHoc makes a connection of a URL such as imaps://user%40example.org@host:993.
+// Its errors do not quote the URL: it may hold a password.
+func adHoc(text, passwordFile string) (*prober.Connection, error) {
+	u, err := url.Parse(text)
+	if err != nil {
+		return nil, errors.New("the URL cannot be read; write special letters of the user as %40 and the like")
+	}
+	s, known := schemes[strings.ToLower(u.Scheme)]
+	_, hasPassword := u.User.Password()
+	switch {
+	case !known:
+		return nil, fmt.Errorf("%q: not one of %s", u.Scheme, schemeList)
+	case hasPassword:
+		return nil, errors.New("a password in the URL could be read by everybody on this machine: use --password-file")
+	case u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "":
+		return nil, errors.New("only scheme, user, host and port can be given in the URL")
+	case u.User.Username() != "" && passwordFile == "":
+		return nil, errors.New("a user needs --password-file")
+	case u.User.Username() == "" && passwordFile != "":
+		return nil, errors.New("--password-file needs a user in the URL")
+	}
+	entry := map[string]any{"protocol": s.protocol, "encryption": s.encryption, "host": u.Hostname()}
+	entry["name"] = string(s.protocol) + " " + u.Host
+	if u.User.Username() != "" {
+		path, err := filepath.Abs(passwordFile)
+		if err != nil {
+			return nil, err
+		}
+		entry["username"], entry["password_file"] = u.User.Username(), path
+	}
+	if port := u.Port(); port != "" {
+		n, err := strconv.Atoi(port)
+		if err != nil {
+			return nil, errors.New("the port is not a number")
+		}
+		entry["port"] = n
+	}
+	raw, err := json.Marshal(map[string]any{"connections": []any{entry}}) // JSON is YAML
+	if err != nil {
+		return nil, err
+	}
+	loaded, _, err := config.Parse("command line", raw, nil)
+	if err != nil {
+		return nil, err
+	}
+	return loaded.Connections[0], nil
+}

@@ -1,0 +1,238 @@
+package cli
+
+// This file prints outcomes: for people, for programs, for Nagios.
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"mailprobe/prober"
+	"mailprobe/web"
+)
+
+// formats prints outcomes to Stdout and says which exit code they mean; read only.
+var formats = map[string]func(*ProbeOptions, []prober.Outcome) (int, error){
+	"table": (*ProbeOptions).table, "json": (*ProbeOptions).json, "nagios": (*ProbeOptions).nagios,
+}
+
+// soon is how many days before the end of a certificate a check warns.
+const soon = 14
+
+// encryptionWords is how people write it; read only.
+var encryptionWords = map[prober.Encryption]string{
+	prober.NoEncryption: "none", prober.ImplicitTLS: "ssl/tls", prober.StartTLS: "starttls",
+}
+
+// table prints a line a connection, and below it the phases and what to do.
+func (o *ProbeOptions) table(outcomes []prober.Outcome) (int, error) {
+	header := []string{"CONNECTION", "PROTOCOL", "ADDRESS", "ENCRYPTION", "UP", "TIME", "TLS", "CERTIFICATE", "REASON"}
+	rows := [][]string{header}
+	code := 0
+	for i := range outcomes {
+		rows = append(rows, cells(&outcomes[i]))
+		if !outcomes[i].Up() {
+			code = exitDown
+		}
+	}
+	widths := make([]int, len(header))
+	for _, row := range rows {
+		for i, cell := range row {
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+		}
+	}
+	var page strings.Builder
+	for i, row := range rows {
+		for j, cell := range row {
+			pad := strings.Repeat(" ", widths[j]-utf8.RuneCountInString(cell)+2)
+			if j == len(row)-1 {
+				pad = ""
+			}
+			if header[j] == "UP" {
+				cell = o.paint(cell)
+			}
+			page.WriteString(cell + pad)
+		}
+		page.WriteString("\n")
+		if i > 0 {
+			o.below(&page, &outcomes[i-1])
+		}
+	}
+	_, err := fmt.Fprint(o.Stdout, page.String())
+	return code, err
+}
+
+// cells is a row of the table.
+func cells(outcome *prober.Outcome) []string {
+	c := outcome.Connection
+	version, certificate, reason := "-", "-", "-"
+	if t := outcome.TLS; t != nil {
+		if t.Version != "" {
+			version = t.Version
+		}
+		if !t.NotAfter.IsZero() {
+			certificate = fmt.Sprintf("%d d left", daysLeft(outcome))
+		}
+	}
+	if outcome.Failure != nil {
+		reason = string(outcome.Failure.Reason)
+	}
+	return []string{printable(c.Name), string(c.Protocol), printable(c.Address()), encryptionWords[c.Encryption],
+		verdict(outcome), duration(outcome.Duration()), version, certificate, reason}
+}
+
+// below is what does not fit a row.
+func (o *ProbeOptions) below(page *strings.Builder, outcome *prober.Outcome) {
+	var phases []string
+	for _, p := range outcome.Phases {
+		phases = append(phases, fmt.Sprintf("%s %s", p.Phase, duration(p.Duration)))
+	}
+	if len(phases) > 0 {
+		fmt.Fprintf(page, "    %s\n", strings.Join(phases, ", "))
+	}
+	if f := outcome.Failure; f != nil {
+		fmt.Fprintf(page, "    %s: %s\n    %s\n    %s\n", f.Phase, f.Reason.Meaning(), f.Advice(), printable(f.Text))
+	}
+	if o.Transcript {
+		for _, line := range outcome.Transcript {
+			fmt.Fprintf(page, "    %10s %c %s\n", duration(line.At), line.From, printable(line.Text))
+		}
+	}
+}
+
+// json prints what the API gives of each connection's last probe.
+func (o *ProbeOptions) json(outcomes []prober.Outcome) (int, error) {
+	list := struct {
+		Results []*web.Result `json:"results"`
+	}{[]*web.Result{}}
+	code := 0
+	for i := range outcomes {
+		list.Results = append(list.Results, web.NewResult(&outcomes[i], o.Transcript))
+		if !outcomes[i].Up() {
+			code = exitDown
+		}
+	}
+	encoder := json.NewEncoder(o.Stdout)
+	encoder.SetIndent("", "  ")
+	return code, encoder.Encode(list)
+}
+
+// nagios prints a plugin's answer after the guidelines of monitoring-plugins.org:
+// 0 OK, 1 WARNING for a certificate that ends soon, 2 CRITICAL, 3 UNKNOWN for a
+// fault on this side.
+func (o *ProbeOptions) nagios(outcomes []prober.Outcome) (int, error) {
+	words := []string{"OK", "WARNING", "CRITICAL", "UNKNOWN"}
+	worst, up := 0, 0
+	var details, figures []string
+	for i := range outcomes {
+		outcome := &outcomes[i]
+		code, text := judge(outcome)
+		if outcome.Up() {
+			up++
+		}
+		if severity(code) > severity(worst) {
+			worst = code
+		}
+		if code > 0 {
+			details = append(details, fmt.Sprintf("%s: %s: %s", words[code], printable(outcome.Connection.Name), text))
+		}
+		figures = append(figures, perfdata(outcome)...)
+	}
+	summary := fmt.Sprintf("%d of %d connections up", up, len(outcomes))
+	if len(details) == 1 {
+		summary, details = strings.TrimPrefix(details[0], words[worst]+": "), nil
+	}
+	var page strings.Builder
+	fmt.Fprintf(&page, "MAILPROBE %s - %s | %s\n", words[worst], unpiped(summary), strings.Join(figures, " "))
+	for _, detail := range details {
+		fmt.Fprintln(&page, unpiped(detail))
+	}
+	_, err := fmt.Fprint(o.Stdout, page.String())
+	return worst, err
+}
+
+// judge gives the state of one outcome, and why.
+func judge(outcome *prober.Outcome) (int, string) {
+	if f := outcome.Failure; f != nil {
+		code := 2
+		if f.Class() == prober.Local && !outcome.Auth.Held {
+			code = 3
+		}
+		return code, fmt.Sprintf("%s in phase %s: %s %s", f.Reason, f.Phase, f.Reason.Meaning(), f.Advice())
+	}
+	if t := outcome.TLS; t != nil && !t.NotAfter.IsZero() && daysLeft(outcome) < soon {
+		return 1, fmt.Sprintf("the certificate ends in %d days", daysLeft(outcome))
+	}
+	return 0, ""
+}
+
+// severity orders states: something that is down matters more than something unknown.
+func severity(code int) int { return []int{0: 0, 1: 1, 3: 2, 2: 3}[code] }
+
+// perfdata is 'label'=value[unit];warn;crit;min;max of one outcome.
+func perfdata(outcome *prober.Outcome) []string {
+	c := outcome.Connection
+	label := strings.NewReplacer("'", "''", "=", "_", "|", "_").Replace(printable(c.Name))
+	figures := []string{fmt.Sprintf("'%s'=%.6fs;;;0;%g", label, outcome.Duration().Seconds(), c.Timeout.Seconds())}
+	if t := outcome.TLS; t != nil {
+		if t.Handshake > 0 {
+			figures = append(figures, fmt.Sprintf("'%s tls'=%.6fs;;;0;", label, t.Handshake.Seconds()))
+		}
+		if !t.NotAfter.IsZero() {
+			figures = append(figures, fmt.Sprintf("'%s certificate days'=%d;%d:;0:;;", label, daysLeft(outcome), soon))
+		}
+	}
+	return figures
+}
+
+// unpiped keeps a text from beginning the performance data.
+func unpiped(text string) string { return strings.ReplaceAll(text, "|", "/") }
+
+// verdict is one word for an outcome.
+func verdict(outcome *prober.Outcome) string {
+	switch {
+	case outcome.Up():
+		return "up"
+	case outcome.Auth.Held:
+		return "held"
+	}
+	return "down"
+}
+
+// daysLeft is how many whole days the chain still holds; negative: it ended.
+func daysLeft(outcome *prober.Outcome) int {
+	return int(outcome.TLS.NotAfter.Sub(outcome.End).Hours() / 24)
+}
+
+// duration keeps about three digits.
+func duration(d time.Duration) string {
+	switch {
+	case d >= time.Second:
+		return d.Round(10 * time.Millisecond).String()
+	case d >= 10*time.Millisecond:
+		return d.Round(time.Millisecond).String()
+	}
+	return d.Round(10 * time.Microsecond).String()
+}
+
+// paint colours a verdict where colours are wanted.
+func (o *ProbeOptions) paint(word string) string {
+	color, known := map[string]string{"up": "32", "held": "33", "down": "31"}[word]
+	if !o.Color || !known {
+		return word
+	}
+	return "\x1b[" + color + "m" + word + "\x1b[0m"
+}
+
+// printable keeps what could command a terminal from doing so.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, text)
+}

@@ -1,0 +1,175 @@
+package cli
+
+// This file is `mailprobe probe`: each connection once, now. It obeys the holds
+// of a serving mailprobe, so that a curious administrator locks no account.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+
+	"mailprobe/config"
+	"mailprobe/internal/exporter"
+	"mailprobe/prober"
+)
+
+// The exit codes of `mailprobe probe`.
+const (
+	exitDown   = 2 // something is down
+	exitNotRun = 3 // nothing could be said
+)
+
+// ExitError is an error with an exit code of its own; Err may be nil.
+type ExitError struct {
+	Code int
+	Err  error
+}
+
+func (e *ExitError) Error() string {
+	if e.Err == nil {
+		return fmt.Sprint("exit code ", e.Code)
+	}
+	return e.Err.Error()
+}
+
+func (e *ExitError) Unwrap() error { return e.Err }
+
+// ProbeOptions is the command line of `mailprobe probe`.
+type ProbeOptions struct {
+	Load         exporter.Loader // the configuration; not called if Names holds only URLs
+	Names        []string        // names of connections, or URLs; empty: all that are configured
+	PasswordFile string          // for URLs
+	StateFile    string          // of the serving mailprobe; empty: no hold is known
+	Output       string          // table, json or nagios
+	Transcript   bool            // the redacted dialogues too
+
+	Stdout, Stderr io.Writer
+	Live           bool // a line on Stderr as each probe ends
+	Color          bool // on Stdout and Stderr
+	Log            *slog.Logger
+}
+
+// Probe probes once and prints what it learned. A nil error means that all are
+// up; an ExitError says which exit code to give.
+func Probe(ctx context.Context, o ProbeOptions) error {
+	format, known := formats[o.Output]
+	if !known {
+		return &ExitError{exitNotRun, fmt.Errorf("-o %s: not one of table, json, nagios", o.Output)}
+	}
+	connections, pool, err := o.connections()
+	if err != nil {
+		return &ExitError{exitNotRun, err}
+	}
+	guard, err := prober.OpenGuard(prober.GuardOptions{StatePath: o.StateFile, Log: o.Log})
+	if err != nil {
+		return &ExitError{exitNotRun, fmt.Errorf("state file: %w", err)}
+	}
+	outcomes, err := o.run(ctx, connections, pool, guard)
+	if err = errors.Join(err, guard.Close()); err != nil {
+		return &ExitError{exitNotRun, err}
+	}
+	code, err := format(&o, outcomes)
+	switch {
+	case err != nil:
+		return &ExitError{exitNotRun, err}
+	case code != 0:
+		return &ExitError{Code: code}
+	}
+	return nil
+}
+
+// connections finds what is to be probed, in the order asked for.
+func (o *ProbeOptions) connections() ([]*prober.Connection, config.Pool, error) {
+	var pool config.Pool
+	var configured, chosen []*prober.Connection
+	if len(o.Names) == 0 || slices.ContainsFunc(o.Names, func(name string) bool { return !isURL(name) }) {
+		loaded, _, err := o.Load()
+		if err != nil {
+			return nil, pool, fmt.Errorf("the configuration is not usable:\n%w", err)
+		}
+		configured, pool = loaded.Connections, loaded.Pool
+	}
+	if len(o.Names) == 0 {
+		if len(configured) == 0 {
+			return nil, pool, errors.New("no connection is configured")
+		}
+		return configured, pool, nil
+	}
+	var faults []error
+	for _, name := range o.Names {
+		c, err := o.find(name, configured)
+		if err != nil {
+			faults = append(faults, err)
+			continue
+		}
+		if !slices.ContainsFunc(chosen, func(other *prober.Connection) bool { return other.Name == c.Name }) {
+			chosen = append(chosen, c)
+		}
+	}
+	return chosen, pool, errors.Join(faults...)
+}
+
+// find takes a URL for a connection of its own, and anything else for a name.
+func (o *ProbeOptions) find(name string, configured []*prober.Connection) (*prober.Connection, error) {
+	if isURL(name) {
+		return adHoc(name, o.PasswordFile)
+	}
+	var names []string
+	for _, c := range configured {
+		if c.Name == name {
+			return c, nil
+		}
+		names = append(names, c.Name)
+	}
+	const shown = 10
+	more := ""
+	if len(names) > shown {
+		names, more = names[:shown], fmt.Sprintf(" and %d more", len(names)-shown)
+	}
+	return nil, fmt.Errorf("%q is not configured; there are %s%s", name, strings.Join(names, ", "), more)
+}
+
+// run probes all at once, within the pool's bounds.
+func (o *ProbeOptions) run(ctx context.Context, connections []*prober.Connection, bounds config.Pool, guard *prober.Guard) ([]prober.Outcome, error) {
+	limit, _ := prober.DescriptorLimit(bounds.MaxInFlight)
+	var printing sync.Mutex
+	p := &prober.Prober{Guard: guard, Log: o.Log}
+	pool := prober.NewPool(prober.PoolOptions{
+		MaxInFlight: limit, MaxInFlightPerHost: bounds.MaxInFlightPerHost, Probe: p.Probe, Log: o.Log,
+		Report: func(outcome prober.Outcome) {
+			if o.Live {
+				printing.Lock()
+				defer printing.Unlock()
+				o.line(&outcome)
+			}
+		},
+	})
+	pool.Set(connections)
+	outcomes := make([]prober.Outcome, len(connections))
+	faults := make([]error, len(connections))
+	var probes sync.WaitGroup
+	for i, c := range connections {
+		probes.Go(func() { outcomes[i], faults[i] = pool.ProbeNow(ctx, c.Name, 0) })
+	}
+	probes.Wait()
+	pool.Set(nil)
+	ended, cancel := context.WithCancel(ctx)
+	cancel()
+	if err := pool.Run(ended); err != nil { // waits for those that say goodbye
+		return nil, err
+	}
+	if ctx.Err() != nil {
+		return nil, errors.New("interrupted")
+	}
+	return outcomes, errors.Join(faults...)
+}
+
+// line tells of one probe as it ends.
+func (o *ProbeOptions) line(outcome *prober.Outcome) {
+	fmt.Fprintf(o.Stderr, "%s %s %s\n", o.paint(verdict(outcome)), printable(outcome.Connection.Name), duration(outcome.Duration()))
+}
