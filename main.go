@@ -6,9 +6,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net/url"
 	"os"
 	"os/signal"
 	"syscall"
@@ -19,6 +21,7 @@ import (
 	"github.com/prometheus/common/version"
 	"github.com/prometheus/exporter-toolkit/web"
 	"github.com/prometheus/exporter-toolkit/web/kingpinflag"
+	"golang.org/x/term"
 
 	"mailprobe/config"
 	"mailprobe/internal/cli"
@@ -44,7 +47,11 @@ type program struct {
 	check         bool
 	stateFile     string
 	telemetryPath string
+	externalURL   *url.URL
+	lifecycle     bool
+	pprofAddress  string
 	web           *web.FlagConfig
+	once          cli.ProbeOptions
 }
 
 // run is the program; it returns the exit code: 0 well, 1 not, 2 for a command
@@ -60,11 +67,21 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	app.Flag("config.check", "Check the configuration, print what would be probed, and exit.").BoolVar(&p.check)
 	app.Flag("state.file", "Where account holds are kept over a restart; empty: nowhere.").StringVar(&p.stateFile)
 	app.Flag("web.telemetry-path", "Path of the metrics.").Default("/metrics").StringVar(&p.telemetryPath)
+	app.Flag("web.external-url", "How Prometheus reaches mailprobe, for /sd behind a proxy; empty: as it was asked.").URLVar(&p.externalURL)
+	app.Flag("web.enable-lifecycle", "Let POST requests reload the configuration and retry withheld logins.").BoolVar(&p.lifecycle)
+	app.Flag("web.pprof-address", "Loopback address and port to serve profiles at; empty: nowhere.").StringVar(&p.pprofAddress)
 	p.web = kingpinflag.AddFlags(app, defaultAddress)
 	promslogflag.AddFlags(app, logs)
 
+	once := app.Command("probe", "Probe once, now, and print what was learnt.")
+	once.Arg("NAME", "Connections; all if none is named. A URL like imaps://user@host needs no configuration.").StringsVar(&p.once.Names)
+	once.Flag("output", "table, json or nagios.").Short('o').Default("table").EnumVar(&p.once.Output, "table", "json", "nagios")
+	once.Flag("verbose", "Show the dialogues, without what is secret.").Short('v').BoolVar(&p.once.Transcript)
+	once.Flag("password-file", "Password for the user of a URL.").StringVar(&p.once.PasswordFile)
+
 	commands := map[string]func(context.Context) error{
-		app.Command("serve", "Probe and serve metrics (the default).").Default().FullCommand():                  p.serve,
+		app.Command("serve", "Probe and serve metrics (the default).").Default().FullCommand(): p.serve,
+		once.FullCommand(): p.probe,
 		app.Command("demo", "Probe mail servers of its own, some broken on purpose, and serve.").FullCommand():  p.demo,
 		app.Command("healthcheck", "Ask a running mailprobe on this host whether it is healthy.").FullCommand(): p.healthcheck,
 		app.Command("schema", "Print the JSON Schema of the configuration.").FullCommand():                      p.schema,
@@ -75,11 +92,23 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 2
 	}
 	p.log = promslog.New(logs)
-	if err := commands[command](ctx); err != nil {
-		fmt.Fprintf(stderr, "mailprobe: %v\n", err)
-		return 1
+	return exitCode(commands[command](ctx), stderr)
+}
+
+// exitCode says what went wrong, and as which number.
+func exitCode(err error, stderr io.Writer) int {
+	code := 0
+	if err != nil {
+		code = 1
 	}
-	return 0
+	var exit *cli.ExitError
+	if errors.As(err, &exit) {
+		code, err = exit.Code, exit.Err
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "mailprobe: %v\n", err)
+	}
+	return code
 }
 
 // serve is the default command, and --config.check.
@@ -112,11 +141,28 @@ func (p *program) run(ctx context.Context, load exporter.Loader) error {
 		return fmt.Errorf("--web.listen-address: exactly one is served, not %d", n)
 	}
 	service, err := exporter.New(exporter.Options{Load: load, Web: p.web, TelemetryPath: p.telemetryPath,
-		StateFile: p.stateFile, Log: p.log})
+		ExternalURL: p.externalURL, Lifecycle: p.lifecycle, PprofAddress: p.pprofAddress, StateFile: p.stateFile, Log: p.log})
 	if err != nil {
 		return err
 	}
 	return service.Run(ctx)
+}
+
+// probe is for terminals, scripts and Nagios. Warnings about the configuration
+// are --config.check's.
+func (p *program) probe(ctx context.Context) error {
+	o := p.once
+	o.Load, o.StateFile, o.Log = fileLoader(p.configFile), p.stateFile, p.log
+	o.Stdout, o.Stderr = p.stdout, p.stderr
+	o.Live = o.Output == "table" && isTerminal(p.stderr)
+	o.Color = isTerminal(p.stdout) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+	return cli.Probe(ctx, o)
+}
+
+// isTerminal reports whether somebody watches.
+func isTerminal(w io.Writer) bool {
+	file, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(file.Fd()))
 }
 
 // healthcheck is for containers without a shell.

@@ -56,7 +56,7 @@ type site struct {
 }
 
 // New makes the handler of everything. Its error is a telemetry path that is
-// not a plain path or already taken.
+// not a plain path or already taken, or an external URL that is none.
 func New(o Options) (http.Handler, error) {
 	if o.TelemetryPath == "" {
 		o.TelemetryPath = "/metrics"
@@ -69,6 +69,9 @@ func New(o Options) (http.Handler, error) {
 	}
 	if o.Ready == nil {
 		o.Ready = func() bool { return true }
+	}
+	if err := checkExternalURL(o.ExternalURL); err != nil {
+		return nil, err
 	}
 	s := &site{Options: o, telemetry: metrics.Handler(o.Metrics, o.Log), scrapes: make(chan struct{}, maxScrapes)}
 	routes := s.routes()
@@ -112,6 +115,17 @@ func checkTelemetryPath(path string, taken map[string]http.HandlerFunc) error {
 		if path == used || strings.HasPrefix(path, "/connections/") || strings.HasPrefix(path, "/api/v1/connections/") {
 			return fmt.Errorf("--web.telemetry-path: %q is taken by another page", path)
 		}
+	}
+	return nil
+}
+
+// checkExternalURL wants what a target can be made of.
+func checkExternalURL(u *url.URL) error {
+	if u == nil {
+		return nil
+	}
+	if u.Scheme != "http" && u.Scheme != "https" || !isHostPort(u.Host) || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return fmt.Errorf("--web.external-url: %q is not a plain URL like https://example.org/mailprobe", u.Redacted())
 	}
 	return nil
 }

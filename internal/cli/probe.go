@@ -57,6 +57,16 @@ type ProbeOptions struct {
 // Probe probes once and prints what it learned. A nil error means that all are
 // up; an ExitError says which exit code to give.
 func Probe(ctx context.Context, o ProbeOptions) error {
+	err := o.probe(ctx)
+	var exit *ExitError
+	if o.Output == "nagios" && errors.As(err, &exit) && exit.Err != nil {
+		// Nagios reads nothing but the output.
+		fmt.Fprintf(o.Stdout, "MAILPROBE UNKNOWN - %s\n", unpiped(strings.ReplaceAll(exit.Err.Error(), "\n", "; ")))
+	}
+	return err
+}
+
+func (o *ProbeOptions) probe(ctx context.Context) error {
 	format, known := formats[o.Output]
 	if !known {
 		return &ExitError{exitNotRun, fmt.Errorf("-o %s: not one of table, json, nagios", o.Output)}
@@ -73,7 +83,7 @@ func Probe(ctx context.Context, o ProbeOptions) error {
 	if err = errors.Join(err, guard.Close()); err != nil {
 		return &ExitError{exitNotRun, err}
 	}
-	code, err := format(&o, outcomes)
+	code, err := format(o, outcomes)
 	switch {
 	case err != nil:
 		return &ExitError{exitNotRun, err}
