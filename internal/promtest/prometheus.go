@@ -32,6 +32,17 @@ func StartPrometheus(t *testing.T, config string, args ...string) *Prometheus {
 	return &Prometheus{Process: Start(t, base+"/-/ready", "prometheus", args...), URL: base}
 }
 
+// StartAlertmanager runs Debian's Alertmanager, alone, with a configuration file
+// and gives its address.
+func StartAlertmanager(t *testing.T, config string) string {
+	t.Helper()
+	Need(t, "prometheus-alertmanager")
+	address := FreeAddress(t)
+	Start(t, "http://"+address+"/-/ready", "prometheus-alertmanager", "--config.file="+config, "--web.listen-address="+address,
+		"--cluster.listen-address=", "--log.level=warn", "--storage.path="+filepath.Join(t.TempDir(), "data"))
+	return address
+}
+
 // Query gives the result of an instant query, now.
 func (p *Prometheus) Query(expr string) (model.Vector, error) {
 	response, err := client.PostForm(p.URL+"/api/v1/query", url.Values{"query": {expr}})

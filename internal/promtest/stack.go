@@ -50,14 +50,29 @@ func Copy(t *testing.T, from, to string, pairs ...string) {
 	}
 }
 
-// Demo is a running `mailprobe demo`.
-type Demo struct {
+// Mailprobe is a running mailprobe.
+type Mailprobe struct {
 	Process *Process
 	Address string // where it serves
 }
 
 // StartDemo builds mailprobe and runs its demo. root is as for WithRules.
-func StartDemo(t *testing.T, root string) *Demo {
+func StartDemo(t *testing.T, root string) *Mailprobe {
+	t.Helper()
+	return StartMailprobe(t, Build(t, root), "demo")
+}
+
+// StartMailprobe runs a binary of Build on a free port.
+func StartMailprobe(t *testing.T, binary string, args ...string) *Mailprobe {
+	t.Helper()
+	address := FreeAddress(t)
+	args = append(args, "--web.listen-address="+address)
+	return &Mailprobe{Address: address, Process: Start(t, "http://"+address+"/-/healthy", binary, args...)}
+}
+
+// Build builds mailprobe and gives the path of the binary. root is as for
+// WithRules.
+func Build(t *testing.T, root string) string {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "mailprobe")
 	// As a release is built: without it the version is empty.
@@ -66,6 +81,5 @@ func StartDemo(t *testing.T, root string) *Demo {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
-	address := FreeAddress(t)
-	return &Demo{Address: address, Process: Start(t, "http://"+address+"/-/healthy", binary, "demo", "--web.listen-address="+address)}
+	return binary
 }

@@ -1,0 +1,167 @@
+package deploy
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"mailprobe/internal/promtest"
+)
+
+// patience bounds each wait; a loaded machine needs a part of it.
+const patience = time.Minute
+
+// alert is one alert of Alertmanager's message to a webhook.
+type alert struct {
+	Status              string // firing, resolved
+	Labels, Annotations map[string]string
+}
+
+// pager is the webhook that Alertmanager calls.
+type pager struct {
+	mu     sync.Mutex
+	alerts map[string][]alert // by receiver, in the order they came
+}
+
+func (p *pager) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	var message struct {
+		Receiver string
+		Alerts   []alert
+	}
+	if err := json.NewDecoder(r.Body).Decode(&message); err != nil || r.URL.Path != "/"+message.Receiver {
+		http.Error(w, fmt.Sprintf("%s for %q: %v", r.URL.Path, message.Receiver, err), http.StatusBadRequest)
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.alerts[message.Receiver] = append(p.alerts[message.Receiver], message.Alerts...)
+}
+
+// got lists what came for the one on duty about a connection of a job.
+func (p *pager) got(job, connection string) []alert {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var out []alert
+	for _, a := range p.alerts["night"] {
+		if a.Labels["job"] == job && a.Labels["connection"] == connection {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// wait is for an alert in a status.
+func (p *pager) wait(t *testing.T, job, connection, name, status string) alert {
+	t.Helper()
+	var found alert
+	promtest.Eventually(t, patience, fmt.Sprintf("the pager hears of %s %s: %s %s", job, connection, name, status), func() bool {
+		for _, a := range p.got(job, connection) {
+			if a.Labels["alertname"] == name && a.Status == status {
+				found = a
+				return true
+			}
+		}
+		return false
+	})
+	return found
+}
+
+// TestEndToEnd goes the whole way from a mail server to the pager, with
+// mailprobe, Prometheus and Alertmanager as people run them: a server that goes
+// is reported, with the reason, and so is its return.
+//
+// The files are the examples, with addresses put in, and in a hurry: shorter
+// are the pauses between scrapes, evaluations and messages, and each alert's
+// `for:`. Expressions, windows, routes and inhibitions are as shipped.
+func TestEndToEnd(t *testing.T) {
+	promtest.Need(t, "prometheus", "prometheus-alertmanager")
+	if testing.Short() {
+		t.Skip("runs Prometheus and Alertmanager for half a minute")
+	}
+	p := &pager{alerts: map[string][]alert{}}
+	webhook := httptest.NewServer(p)
+	t.Cleanup(webhook.Close)
+	config := filepath.Join(t.TempDir(), "alertmanager.yml")
+	promtest.Copy(t, "alertmanager/alertmanager.yml", config, "http://localhost:9095", webhook.URL,
+		"group_wait: 30s", "group_wait: 1s", "group_interval: 5m", "group_interval: 1s")
+	alertmanager := promtest.StartAlertmanager(t, config)
+	binary := promtest.Build(t, "..")
+
+	t.Run("all results from one page", func(t *testing.T) {
+		t.Parallel()
+		fromOnePage(t, p, binary, alertmanager)
+	})
+}
+
+// hurried is an example configuration of Prometheus with the rules beside it.
+func hurried(t *testing.T, file, mailprobe, alertmanager string) string {
+	t.Helper()
+	config := promtest.WithRules(t, "..", file, "localhost:10925", mailprobe, "localhost:9093", alertmanager,
+		"\n  scrape_interval: 15s", "\n  scrape_interval: 1s", "evaluation_interval: 1m", "evaluation_interval: 1s")
+	path := filepath.Join(filepath.Dir(config), "rules/mailprobe-alerts.yml")
+	pending := regexp.MustCompile(`(?m)^( +for:) \w+$`)
+	rules := read(t, path)
+	if n := len(pending.FindAllString(rules, -1)); n < 15 {
+		t.Fatalf("%d alerts wait before they fire", n)
+	}
+	// Not at once: what inhibits others has to be known first.
+	if err := os.WriteFile(path, []byte(pending.ReplaceAllString(rules, "$1 3s")), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return config
+}
+
+// fromOnePage asks the demo, which has its own broken servers, and one that goes
+// and returns at a SIGUSR1.
+func fromOnePage(t *testing.T, p *pager, binary, alertmanager string) {
+	const job, toggled = "mailprobe", "imap-starttls"
+	demo := promtest.StartMailprobe(t, binary, "demo")
+	prometheus := promtest.StartPrometheus(t, hurried(t, "deploy/prometheus/prometheus.yml", demo.Address, alertmanager))
+	prometheus.Wait(t, patience, `mailprobe_up{connection="`+toggled+`"} == 1`)
+
+	demo.Process.Signal(t, syscall.SIGUSR1)
+	wantReport(t, p.wait(t, job, toggled, "MailprobeConnectionDown", "firing"), toggled)
+	// By now the demo's own broken servers are known as well; a shadow of an
+	// alert does not wake anybody.
+	p.wait(t, job, "connection-refused", "MailprobeConnectionDown", "firing")
+	p.wait(t, job, "wrong-password", "MailprobeLoginRefused", "firing")
+	p.wait(t, job, "expired-certificate", "MailprobeCertificateExpired", "firing")
+
+	demo.Process.Signal(t, syscall.SIGUSR1)
+	p.wait(t, job, toggled, "MailprobeConnectionDown", "resolved")
+	for _, connection := range []string{"wrong-password", "expired-certificate"} {
+		for _, a := range p.got(job, connection) {
+			if a.Labels["alertname"] == "MailprobeConnectionDown" {
+				t.Errorf("%s: %v is not inhibited", connection, a.Labels)
+			}
+		}
+	}
+	for _, connection := range []string{"imap-tls", "pop3-none", "smtp-starttls", "helpdesk"} {
+		if alerts := p.got(job, connection); len(alerts) > 0 {
+			t.Errorf("%s works, and the pager heard of it: %v", connection, alerts)
+		}
+	}
+}
+
+// wantReport demands that an alert about a server that is gone says so, and what
+// to do about it.
+func wantReport(t *testing.T, a alert, connection string) {
+	t.Helper()
+	for _, words := range []string{connection, "phase connect", "connect_refused", "nothing listens on this port", "Check the port"} {
+		if !strings.Contains(a.Annotations["description"], words) {
+			t.Errorf("%s: %q is not in: %s", connection, words, a.Annotations["description"])
+		}
+	}
+	if !strings.HasSuffix(a.Annotations["runbook_url"], "docs/alerts.md#mailprobeconnectiondown") || a.Labels["severity"] != "critical" {
+		t.Errorf("%s: labels %v, annotations %v", connection, a.Labels, a.Annotations)
+	}
+}
