@@ -6,6 +6,7 @@ package prober
 // ever; so it is shown only what the probe needs, written by us.
 
 import (
+	"bytes"
 	"fmt"
 	"strconv"
 	"strings"
@@ -24,6 +25,8 @@ type imapGate struct {
 	login     bool        // a login is under way
 	initial   bool        // the next empty "+" asks for the initial response
 	answered  bool        // a tagged reply has come
+	asking    bool        // a literal of ours waits for the server's leave
+	owed      int         // bytes of it still to be written
 	inLiteral bool        // a literal is being dropped
 	skip      int         // bytes of it still to come
 }
@@ -56,25 +59,44 @@ func parseTagged(text string) (reply, bool) {
 	return r, ok
 }
 
-// taggedLine writes a tagged reply anew. The capability code after a login keeps
+// taggedLine writes a tagged reply anew, with the tag in the library's letters:
+// some servers give it back in their own. The capability code after a login keeps
 // the library from asking for capabilities beside our next command.
 func (g *imapGate) taggedLine(tag, status string) []byte {
 	code := ""
 	if g.login && status == "OK" {
 		code = "[CAPABILITY IMAP4rev1] "
 	}
-	return fmt.Appendf(nil, "%s %s %sreply\r\n", tag, status, code)
+	return fmt.Appendf(nil, "%s %s %sreply\r\n", strings.ToUpper(tag), status, code)
 }
 
 // continuation passes a "+" line. The library takes an empty challenge for a
 // call for the initial response; where there is none left to send, "=" says
 // the empty challenge in a way it understands.
 func (g *imapGate) continuation(challenge string) []byte {
+	g.asking = false
 	if challenge == "" && g.login && !g.initial {
 		challenge = "="
 	}
 	g.initial = false
 	return []byte("+ " + challenge + "\r\n")
+}
+
+// sent follows the literals of a command, to know whether a tagged reply comes
+// in place of the leave to write one: then the password has not been sent, and
+// the library can say nothing more.
+func (g *imapGate) sent(p []byte) {
+	skip := min(g.owed, len(p))
+	g.owed -= skip
+	p = p[skip:]
+	open := bytes.LastIndexByte(p, '{')
+	if open < 0 || !bytes.HasSuffix(p, []byte("}\r\n")) {
+		return
+	}
+	size, err := strconv.Atoi(string(p[open+1 : len(p)-3]))
+	if err == nil {
+		g.asking, g.owed = true, size
+	}
 }
 
 // untagged passes what a probe needs of the untagged responses.

@@ -5,6 +5,7 @@ package prober
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"time"
@@ -98,11 +99,16 @@ func (d *imapDialect) offer() offer {
 func (d *imapDialect) native(user, password string) error {
 	d.gate.login = true
 	defer func() { d.gate.login = false }()
-	return d.verdict("LOGIN", d.client.Login(user, password).Wait())
+	err := d.verdict("LOGIN", d.client.Login(user, password).Wait())
+	if d.gate.asking && err != nil && d.w.failed() == nil {
+		return &fault{reason: CommandRejected, err: fmt.Errorf("the server takes no literal: %w", err)}
+	}
+	return err
 }
 
 // exchange logs in with AUTHENTICATE. The library leaves the command open when
-// the mechanism gives up; "*" ends it (RFC 9051 section 6.2.2).
+// the mechanism gives up, or a challenge is not base64; "*" ends it (RFC 9051
+// section 6.2.2).
 func (d *imapDialect) exchange(mechanism sasl.Client) error {
 	d.gate.login = true
 	defer func() { d.gate.login = false }()
@@ -114,6 +120,10 @@ func (d *imapDialect) exchange(mechanism sasl.Client) error {
 	if watched.err != nil {
 		_ = d.w.send([]byte("*\r\n"))
 		return watched.err
+	}
+	var no *imap.Error
+	if err != nil && !errors.As(err, &no) && d.w.failed() == nil && d.gate.bye == nil {
+		_ = d.w.send([]byte("*\r\n"))
 	}
 	return d.verdict("AUTHENTICATE", err)
 }
@@ -162,11 +172,14 @@ func (d *imapDialect) sharedNames() ([]string, error) {
 	return names, nil
 }
 
-// quit says goodbye through the library.
+// quit says goodbye through the library, unless that is stuck in a literal.
 func (d *imapDialect) quit() error {
-	if d.client == nil {
+	switch {
+	case d.client == nil:
 		_, err := d.converse("P9", "LOGOUT")
 		return err
+	case d.gate.asking:
+		return d.w.send([]byte(protocols[IMAP].goodbye))
 	}
 	return d.verdict("LOGOUT", d.client.Logout().Wait())
 }
@@ -199,6 +212,7 @@ func (d *imapDialect) outgoing(p []byte) ([]byte, error) {
 	if d.gate.login && string(p) == "=\r\n" {
 		return []byte("\r\n"), nil
 	}
+	d.gate.sent(p)
 	return p, nil
 }
 

@@ -5,6 +5,7 @@ package prober
 
 import (
 	"bytes"
+	"encoding/base64"
 	"strings"
 	"time"
 
@@ -27,6 +28,7 @@ type smtpDialect struct {
 	caps   map[string][]string
 	helo   bool // EHLO was not known; HELO did
 	login  bool // a login is under way
+	noise  bool // a challenge was not base64
 }
 
 func newSMTP(c *Connection, w *wire, name string) dialect {
@@ -117,12 +119,43 @@ func (d *smtpDialect) apop(_, _ string) error { return errNoAPOP }
 func (d *smtpDialect) exchange(mechanism sasl.Client) error {
 	d.login = true
 	defer func() { d.login = false }()
-	watched := &watchedMechanism{Client: mechanism}
+	watched := &watchedMechanism{Client: &patientMechanism{Client: mechanism}}
 	err := d.client.Auth(watched)
-	if watched.err != nil {
+	switch {
+	case watched.err != nil:
 		return watched.err
+	case d.noise && d.w.failed() == nil:
+		// The library cancels, and takes the answer to that for the verdict.
+		return malformedf("AUTH: the challenge is not base64")
 	}
 	return d.verdict("AUTH", err)
+}
+
+// maxAuthLine bounds the AUTH command, in bytes with its line end (RFC 4954
+// section 4).
+const maxAuthLine = 12288
+
+// patientMechanism keeps an initial response back that is too long for the
+// command line, until the server asks for it with an empty challenge.
+type patientMechanism struct {
+	sasl.Client
+	kept []byte
+}
+
+func (m *patientMechanism) Start() (string, []byte, error) {
+	name, initial, err := m.Client.Start()
+	if len("AUTH  \r\n")+len(name)+base64.StdEncoding.EncodedLen(len(initial)) > maxAuthLine {
+		m.kept, initial = initial, nil
+	}
+	return name, initial, err
+}
+
+func (m *patientMechanism) Next(challenge []byte) ([]byte, error) {
+	if kept := m.kept; kept != nil && len(challenge) == 0 {
+		m.kept = nil
+		return kept, nil
+	}
+	return m.Client.Next(challenge)
 }
 
 // mailbox tries the sender, and the recipient where there is one, and takes
@@ -199,6 +232,10 @@ func (d *smtpDialect) inspect(line []byte) ([]byte, error) {
 	text := string(trimEOL(line))
 	if err := d.collect(text); err != nil {
 		return nil, err
+	}
+	if challenge, ok := strings.CutPrefix(text, "334 "); ok && d.login {
+		_, err := base64.StdEncoding.DecodeString(challenge)
+		d.noise = err != nil
 	}
 	if len(text) == 3 {
 		text += " "
