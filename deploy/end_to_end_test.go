@@ -100,6 +100,10 @@ func TestEndToEnd(t *testing.T) {
 		t.Parallel()
 		fromOnePage(t, p, binary, alertmanager)
 	})
+	t.Run("one scrape for each connection", func(t *testing.T) {
+		t.Parallel()
+		fromDiscovery(t, p, binary, alertmanager)
+	})
 }
 
 // hurried is an example configuration of Prometheus with the rules beside it.
