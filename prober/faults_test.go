@@ -7,6 +7,7 @@ package prober
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -56,6 +57,7 @@ type faultRow struct {
 	token  AuthMethod                    // log in with a token in this way; empty: with a password
 	change func(*Connection)             // of the connection; may be nil
 	server func(*mailtest.ScriptOptions) // of the script's options; may be nil
+	window int                           // of the connection in memory; 0: as large as a socket's
 
 	phase  Phase  // where the probe ends
 	reason Reason // empty: it is up
@@ -84,6 +86,7 @@ type faultRun struct {
 func faultTables() []func() []faultRow {
 	return []func() []faultRow{
 		greetingFaults, starttlsFaults, loginFaults, leavingFaults,
+		tcpFaults,
 		tlsFaults,
 	}
 }
@@ -252,7 +255,7 @@ const window = 64 << 10
 func (b *bed) playInMemory(t *testing.T, row *faultRow, p Protocol, e Encryption) faultRun {
 	t.Helper()
 	run, script, options := b.prepare(row, p, e, "127.0.0.1:1")
-	ours, theirs := mailtest.Pipe(window)
+	ours, theirs := mailtest.Pipe(cmp.Or(row.window, window))
 	metered := &countingConn{Conn: ours}
 	closed, talk := make(chan struct{}), make(chan mailtest.Talk, 1)
 	go func() { talk <- script.Play(theirs, options, closed) }()

@@ -265,12 +265,13 @@ func (d *imapDialect) verdict(command string, err error) error {
 	switch transport := d.w.failed(); {
 	case err == nil:
 		return nil
-	case d.gate.bye != nil && !errors.As(err, &refused):
+	case errors.As(err, &refused):
+		// A complete reply decides, whatever became of the connection behind it.
+		return d.refused(command, d.gate.tagged)
+	case d.gate.bye != nil:
 		return d.refused(command, *d.gate.bye)
 	case transport != nil:
 		return transport
-	case errors.As(err, &refused):
-		return d.refused(command, d.gate.tagged)
 	default:
 		return malformedf("%s: the library could not read the answer", command)
 	}

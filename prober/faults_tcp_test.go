@@ -1,0 +1,289 @@
+package prober
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net"
+	"net/netip"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"mailprobe/internal/mailtest"
+)
+
+// tcpFaults is what a transport can do once it is up: section B of the
+// catalogue from row 18 on.
+func tcpFaults() []faultRow {
+	return append(greetingEnds(), sessionEnds()...)
+}
+
+// greetingEnds never come to a greeting.
+func greetingEnds() []faultRow {
+	ends := func(number int, story, script string, reason Reason) faultRow {
+		return faultRow{numbers: []int{number}, story: story, after: connected, script: every(script), phase: PhaseGreeting, reason: reason}
+	}
+	return []faultRow{
+		ends(18, "accepted_then_reset", "RESET", Reset),
+		ends(19, "accepted_then_closed", "CUT", Closed),
+		ends(19, "accepted_then_closed_in_order", "CLOSE", Closed),
+		ends(20, "accepted_then_silent", "STALL", Timeout),
+		ends(20, "accepted_and_not_even_read", "DEAF", Timeout),
+		ends(22, "one_byte_a_second_for_ever", "LOOP forever\nSEND \"2\"\nDELAY 1s\nEND", Timeout),
+		ends(24, "closed_inside_the_greeting", "SEND \"* OK rea\"\nCUT", Closed),
+		ends(25, "reset_inside_the_greeting", "SEND \"* OK rea\"\nRESET", Reset),
+		{
+			numbers: []int{28}, story: "every_reply_before_it_is_asked_for", encryptions: []Encryption{NoEncryption, ImplicitTLS},
+			after: connected, script: map[Protocol]string{
+				IMAP: sendAtOnce("* OK hi", "* CAPABILITY IMAP4rev1 AUTH=PLAIN", "P1 OK", "P2 OK", "* 3 EXISTS", "P3 OK", "P4 OK"),
+				POP3: sendAtOnce("+OK hi", "+OK", "SASL PLAIN", ".", "+ ", "+OK in", "+OK 3 360", "+OK bye"),
+				SMTP: sendAtOnce("220 hi", "250-mx", "250 AUTH PLAIN", "235 in", "250 ok", "250 ok", "221 bye"),
+			},
+			phase: PhaseHello, reason: ProtocolMalformed,
+		},
+	}
+}
+
+// sendAtOnce says lines in one piece.
+func sendAtOnce(lines ...string) string {
+	return "SEND " + quoteASCII(strings.Join(lines, "\r\n")+"\r\n") + "\nSTALL"
+}
+
+// sessionEnds go wrong later.
+func sessionEnds() []faultRow {
+	return []faultRow{
+		{
+			numbers: []int{21}, story: "a_peer_that_never_reads", after: greeted, window: 8,
+			encryptions: []Encryption{NoEncryption, ImplicitTLS}, script: every("DEAF"),
+			phase: PhaseHello, reason: Timeout,
+		},
+		{
+			numbers: []int{23}, story: "one_byte_a_second_but_it_comes_to_its_end", after: greeted - 1, encryptions: []Encryption{NoEncryption},
+			script: map[Protocol]string{
+				IMAP: "DRIP 1s\nSEND \"* OK hi\\r\\n\"\nSPLIT 0\n{after greeted}",
+				POP3: "DRIP 1s\nSEND \"+OK hi\\r\\n\"\nSPLIT 0\n{after greeted}",
+				SMTP: "DRIP 1s\nSEND \"220 hi\\r\\n\"\nSPLIT 0\n{after greeted}",
+			},
+			check: wantAtLeast(7 * time.Second),
+		},
+		{
+			numbers: []int{24}, story: "closed_inside_the_verdict", after: asked,
+			script: halfVerdicts("CUT"), phase: PhaseAuth, reason: Closed,
+		},
+		{
+			numbers: []int{25}, story: "reset_inside_the_verdict", after: asked,
+			script: halfVerdicts("RESET"), phase: PhaseAuth, reason: Reset,
+		},
+		{
+			numbers: []int{26}, story: "the_peer_vanishes_after_the_login", after: loggedIn,
+			script: every("DEAF"), phase: PhaseMailbox, reason: Timeout,
+		},
+		{
+			numbers: []int{29}, story: "a_refusal_then_a_reset", after: asked, script: refusals("RESET", POP3, SMTP),
+			phase: PhaseAuth, reason: AuthRejected, goodbye: Reset,
+		},
+		{
+			// The library reads on by itself, so that no goodbye is tried any more.
+			numbers: []int{29}, story: "a_refusal_of_imap_then_a_reset", after: asked, script: refusals("RESET", IMAP),
+			phase: PhaseAuth, reason: AuthRejected,
+		},
+		{
+			numbers: []int{29}, story: "the_last_reply_then_a_reset", after: opened, script: goodbyes("RESET"),
+		},
+		{
+			numbers: []int{32}, story: "the_flow_is_forgotten_before_the_goodbye", after: opened,
+			script: every("DEAF"), goodbye: Timeout,
+		},
+	}
+}
+
+// refusals refuse the login, and then do something.
+func refusals(then string, of ...Protocol) map[Protocol]string {
+	all := map[Protocol]string{
+		IMAP: "C: {tag} AUTHENTICATE PLAIN *\nS: {tag} NO [AUTHENTICATIONFAILED] no\n" + then,
+		POP3: "C: AUTH PLAIN\nS: + \nC: *\nS: -ERR [AUTH] no\n" + then,
+		SMTP: "C: AUTH PLAIN *\nS: 535 5.7.8 no\n" + then,
+	}
+	maps.DeleteFunc(all, func(p Protocol, _ string) bool { return !slices.Contains(of, p) })
+	return all
+}
+
+func wantAtLeast(d time.Duration) func(*testing.T, faultRun) {
+	return func(t *testing.T, run faultRun) {
+		if run.took < d {
+			t.Errorf("it took %v, want %v at least", run.took, d)
+		}
+	}
+}
+
+// TestFaultsOnSockets plays the same rows where FIN, RST and full buffers are
+// the kernel's.
+func TestFaultsOnSockets(t *testing.T) {
+	b := newFaultBed(t)
+	for _, row := range tcpFaults() {
+		if row.numbers[0] == 23 {
+			continue // takes seconds
+		}
+		if row.reason == Timeout || row.goodbye == Timeout {
+			continue // silence is the same everywhere, and here it would take its time
+		}
+		t.Run(rowName(&row), func(t *testing.T) {
+			t.Parallel()
+			for _, pair := range row.pairs() {
+				t.Run(string(pair.protocol)+"_"+string(pair.encryption), func(t *testing.T) {
+					t.Parallel()
+					b.playRealTCP(t, row, pair)
+				})
+			}
+		})
+	}
+}
+
+// playRealTCP plays a row once, and takes what depends on how fast a reset is.
+func (b *bed) playRealTCP(t *testing.T, row faultRow, pair pair) {
+	run := b.playOnLoopback(t, &row, pair.protocol, pair.encryption, nil)
+	switch o := run.outcome; {
+	case row.reason == Reset && row.phase == PhaseGreeting && o.Failure != nil && o.Failure.Phase == PhaseConnect:
+		row.phase = PhaseConnect // it came before connect(2) was asked how it went
+	case row.numbers[0] == 29:
+		row.goodbye = o.Goodbye // it came before or after our QUIT
+	}
+	run.judgeSocket(t)
+}
+
+// TestFaultSplitAnywhere is row 27: replies cut in two at every boundary, below
+// TLS too, and into single bytes.
+func TestFaultSplitAnywhere(t *testing.T) {
+	b := newFaultBed(t)
+	pairs(t, func(t *testing.T, p Protocol, e Encryption) {
+		t.Parallel()
+		step, every := 1, 0
+		if e != NoEncryption {
+			step = 41 // of some 3,000 bytes of ciphertext
+		}
+		for at := 1; at < 20_000; at += step {
+			read := b.playSplit(t, p, e, at, every)
+			if read <= at { // the cut was behind the end
+				break
+			}
+		}
+		b.playSplit(t, p, e, 0, 1)
+	})
+}
+
+// playSplit runs a probe with an honest server, reading in two parts, or in
+// parts of one size, and says how much it read.
+func (b *bed) playSplit(t *testing.T, p Protocol, e Encryption, at, size int) int {
+	t.Helper()
+	read := 0
+	synctest.Test(t, func(t *testing.T) {
+		row := faultRow{numbers: []int{27}, after: opened, script: every("BYE " + string(p))}
+		run, script, options := b.prepare(&row, p, e, "127.0.0.1:1")
+		ours, talk := mailtest.PipeTo(script, options)
+		split := &splitConn{PipeConn: ours, at: at, size: size}
+		run.probe(t.Context(), func(context.Context, []netip.Addr, int) (net.Conn, error) { return split, nil })
+		run.talk = <-talk
+		read = split.read
+		run.judge(t)
+		if t.Failed() {
+			t.Logf("cut at byte %d, into parts of %d", at, size)
+		}
+	})
+	return read
+}
+
+// splitConn gives what was read in two parts, cut at one place, or in parts of
+// one size, as TCP may.
+type splitConn struct {
+	*mailtest.PipeConn
+	at, size, read int
+}
+
+func (c *splitConn) Read(p []byte) (int, error) {
+	if left := c.at - c.read; left > 0 {
+		p = p[:min(left, len(p))]
+	}
+	if c.size > 0 {
+		p = p[:min(c.size, len(p))]
+	}
+	n, err := c.PipeConn.Read(p)
+	c.read += n
+	return n, err
+}
+
+// Row 15: a closed port.
+func TestFaultRefusedPort(t *testing.T) {
+	b := newFaultBed(t)
+	pairs(t, func(t *testing.T, p Protocol, e Encryption) {
+		closed, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		addr := closed.Addr().String()
+		_ = closed.Close()
+		wantFailure(t, new(Prober).Probe(t.Context(), b.connection(p, e, addr)), PhaseConnect, ConnectRefused)
+	})
+}
+
+// Row 31: a listener whose queue is full lets SYNs fall.
+func TestFaultFullBacklog(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("other systems refuse where Linux is silent")
+	}
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Close(fd)
+	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Listen(fd, 0); err != nil {
+		t.Fatal(err)
+	}
+	name, err := syscall.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := fmt.Sprintf("127.0.0.1:%d", name.(*syscall.SockaddrInet4).Port)
+	for { // until the queue is full
+		conn, err := net.DialTimeout("tcp", addr, 300*time.Millisecond)
+		if err != nil {
+			break
+		}
+		defer conn.Close()
+	}
+	c := newFaultBed(t).connection(IMAP, ImplicitTLS, addr, func(c *Connection) { c.Timeout = 500 * time.Millisecond })
+	o := new(Prober).Probe(t.Context(), c)
+	wantFailure(t, o, PhaseConnect, ConnectTimeout)
+}
+
+// Row 26: a peer that does not answer any more gets a reset, so that the kernel
+// keeps nothing for it.
+func TestFaultSilentPeerLeavesNothingInTheKernel(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("reads /proc/net/tcp")
+	}
+	b := newFaultBed(t)
+	row := faultRow{numbers: []int{26}, after: loggedIn, script: every("DEAF"), phase: PhaseMailbox, reason: Timeout,
+		change: func(c *Connection) { c.Timeout = 2 * time.Second }}
+	run := b.playOnLoopback(t, &row, IMAP, NoEncryption, nil)
+	run.judgeSocket(t)
+	table, err := os.ReadFile("/proc/net/tcp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Columns: number, local address, remote address, state in hex.
+	for line := range strings.Lines(string(table)) {
+		fields := strings.Fields(line)
+		if len(fields) > 3 && strings.HasSuffix(fields[2], fmt.Sprintf(":%04X", run.connection.Port)) {
+			t.Errorf("a socket to the server is left in state %s", fields[3])
+		}
+	}
+}
