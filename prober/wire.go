@@ -199,10 +199,11 @@ func (w *wire) expectClear() error {
 		return nil
 	}
 	w.begun = true
-	if first, err := w.in.Peek(1); err == nil && isTLSRecord(first) {
+	first, err := w.in.Peek(1)
+	if err == nil && isTLSRecord(first) {
 		return &fault{reason: ProtocolMalformed, hint: tlsFirstHint, err: errors.New("a TLS record in place of a greeting")}
 	}
-	return nil // an error comes again with the line
+	return err // the system says it once only
 }
 
 // count adds a line to the reply under way.
