@@ -20,6 +20,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -264,7 +265,7 @@ func (b *bed) playInMemory(t *testing.T, row *faultRow, p Protocol, e Encryption
 		return metered, nil
 	})
 	run.read = metered.read
-	if !metered.closed {
+	if !metered.closed.Load() {
 		t.Error("the connection is left open")
 	}
 	close(closed)
@@ -294,11 +295,11 @@ func (run *faultRun) probeWith(ctx context.Context, alter func(*Prober)) {
 type countingConn struct {
 	net.Conn
 	read   int
-	closed bool
+	closed atomic.Bool // TLS closes too, from a goroutine of its own
 }
 
 func (c *countingConn) Close() error {
-	c.closed = true
+	c.closed.Store(true)
 	return c.Conn.Close()
 }
 
