@@ -37,7 +37,8 @@ type GuardOptions struct {
 	Log       *slog.Logger     // nil: no log
 	Now       func() time.Time // nil: time.Now
 
-	// MaxLogins bounds the logins under way to one server; 0: 4. More let a large
+	// MaxLogins bounds the logins under way to one server, those of SMTP counted
+	// twice as they are in Postfix's log; 0: 4. More let a large
 	// fleet be refused more than 4 times in 10 minutes if all its passwords turn
 	// wrong at once, which is what servers ban for.
 	MaxLogins int

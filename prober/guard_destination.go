@@ -17,6 +17,7 @@ const (
 	unprovenTotal  = 3 // of any, likewise
 	provenBudget   = 2 // of secrets known to work: then it is a mass failure
 	quickCanary    = 3 // up to which the canary need not wait for a window without
+	looksUpTo      = 1 // refusals; then no look either, for a ban list may count it
 
 	// Logins under way count as refusals to come: so the budget holds even if all
 	// passwords of a server turn wrong at once.
@@ -47,6 +48,24 @@ type destination struct {
 type refusalMark struct {
 	At     time.Time `json:"at"`
 	Proven bool      `json:"proven,omitzero"` // the secret was known to work
+	Lines  int       `json:"lines,omitzero"`  // in the server's log; 0: 1
+}
+
+// linesOf is how often a refused login is in the server's log, as fail2ban's
+// strictest filter counts: of Postfix, the refusal and the end of its session.
+func linesOf(p Protocol) int {
+	if p == SMTP {
+		return 2
+	}
+	return 1
+}
+
+// linesIn adds up what refusals left in the log.
+func linesIn(marks []refusalMark) (n int) {
+	for _, m := range marks {
+		n += max(1, m.Lines)
+	}
+	return n
 }
 
 // destination finds a destination by one of its names or begins one.
@@ -127,7 +146,7 @@ func (d *destination) expire(now time.Time) {
 // unprovenHold is when so many of the refusals will be out of the window that a
 // secret not known to work may be tried.
 func unprovenHold(marks []refusalMark) (until time.Time) {
-	for ; countProven(marks, false) >= unprovenBudget || len(marks) >= unprovenTotal; marks = marks[1:] {
+	for ; countProven(marks, false) >= unprovenBudget || linesIn(marks) >= unprovenTotal; marks = marks[1:] {
 		until = marks[0].At.Add(guardWindow)
 	}
 	return until
@@ -143,14 +162,14 @@ func countProven(marks []refusalMark, proven bool) (n int) {
 }
 
 // refused counts a refusal. It reports whether a mass failure begins with it.
-func (d *destination) refused(proven bool, now time.Time) (begins bool) {
+func (d *destination) refused(proven bool, lines int, now time.Time) (begins bool) {
 	d.expire(now)
-	d.Refusals = append(d.Refusals, refusalMark{now, proven})
+	d.Refusals = append(d.Refusals, refusalMark{now, proven, lines})
 	d.trial, d.accepts = max(d.trial, trialAfterRefusal), 0
 	if countProven(d.Refusals, true) >= provenBudget && !d.Mass {
 		begins, d.Mass, d.CanaryAt = true, true, now
 	}
-	if d.Mass && len(d.Refusals) > quickCanary {
+	if d.Mass && linesIn(d.Refusals) > quickCanary {
 		d.CanaryAt = now.Add(guardWindow)
 	}
 	return begins
@@ -183,17 +202,17 @@ func (d *destination) crowded(p *Pass, limit int, now time.Time) (changed <-chan
 		if left == 0 {
 			continue
 		}
-		inside++
+		inside += linesOf(q.connection.Protocol)
 		if q.unproven {
 			unproven++
 		}
 		lapse = min(lapse, left)
 	}
-	room := max(1, limit-len(d.Refusals))
+	room := limit - linesIn(d.Refusals)
 	if d.trial > 0 {
 		room = 1
 	}
-	if inside < room && (!p.unproven || unproven == 0 || d.trusts(p)) {
+	if inside == 0 || inside+linesOf(p.connection.Protocol) <= room && (!p.unproven || unproven == 0 || d.trusts(p)) {
 		return nil, 0
 	}
 	if d.changed == nil {
@@ -218,10 +237,10 @@ func (d *destination) full(p *Pass, limit int) bool {
 	sent := 0
 	for q := range d.inside {
 		if q.sent && q != p {
-			sent++
+			sent += linesOf(q.connection.Protocol)
 		}
 	}
-	return sent >= max(1, limit-len(d.Refusals))
+	return sent > 0 && sent+linesOf(p.connection.Protocol) > limit-linesIn(d.Refusals)
 }
 
 func (d *destination) enter(p *Pass) {

@@ -30,6 +30,7 @@ type event struct {
 	Result   result        `json:"result"`
 	Reason   Reason        `json:"reason,omitempty"`
 	Interval time.Duration `json:"interval,omitempty"`
+	Lines    int           `json:"lines,omitempty"` // of a refusal in the server's log
 }
 
 func resultOf(v AuthVerdict) result {
@@ -88,7 +89,7 @@ func (g *Guard) refuse(a *account, s *secretState, d *destination, e event, name
 	g.note(slog.LevelWarn, "login refused: not tried again before the given time", "connection", name,
 		"reason", e.Reason, "refusals", s.Refusals, "until", s.Next.UTC().Format(time.RFC3339))
 	before := !unprovenHold(d.Refusals).IsZero()
-	if d.refused(proven, e.At) {
+	if d.refused(proven, e.Lines, e.At) {
 		g.note(slog.LevelWarn, "mass failure: several proven logins refused; only one at a time tries this server, every 10 minutes",
 			"connection", name)
 	} else if !before && !d.Mass && !unprovenHold(d.Refusals).IsZero() {

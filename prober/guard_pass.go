@@ -221,11 +221,11 @@ func (p *Pass) left(now time.Time) time.Duration {
 }
 
 // deny withholds the login. What comes before it may be looked at once in a
-// while, for the whole destination: fail2ban's aggressive filters count sessions
-// that never log in, too.
+// while, for the whole destination, and not while it refuses: fail2ban's
+// aggressive filters count sessions that never log in, too.
 func (p *Pass) deny(hold Hold, d *destination, now time.Time) {
 	p.Hold = hold
-	if p.connection.HeldProbe && now.Sub(d.looked) >= lookGap {
+	if p.connection.HeldProbe && now.Sub(d.looked) >= lookGap && len(d.Refusals) <= looksUpTo {
 		d.looked = now
 		p.Connect = true
 	}
@@ -240,7 +240,7 @@ func (p *Pass) nextInterval(now time.Time) Hold {
 func (p *Pass) event(v AuthVerdict, at time.Time) event {
 	e := event{
 		At: at, Began: p.since, Account: p.account, Tag: p.tag, Host: p.host,
-		Reason: v.Reason, Interval: p.connection.Interval, Result: resultOf(v),
+		Reason: v.Reason, Interval: p.connection.Interval, Result: resultOf(v), Lines: linesOf(p.connection.Protocol),
 	}
 	if e.Result == doubtful && p.connection.Lockout == LockoutStrict {
 		e.Result = refused

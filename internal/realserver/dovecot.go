@@ -3,12 +3,15 @@ package realserver
 import (
 	_ "embed"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"text/template"
+	"time"
 
 	"mailprobe/internal/mailtest"
 )
@@ -58,8 +61,9 @@ type Dovecot struct {
 
 	Tokens *Tokens // which OAuth2 access tokens are good, and whose they are
 
-	dir     string
-	logFile string
+	dir       string
+	logFile   string
+	passwords map[string]string // by user
 }
 
 //go:embed config/dovecot.conf.tmpl
@@ -126,11 +130,11 @@ func (d *Dovecot) config(t testing.TB, options Options) string {
 // writeAccounts makes the users, what they may do, and their mail.
 func (d *Dovecot) writeAccounts(t testing.TB) {
 	t.Helper()
-	var users strings.Builder
+	d.passwords = map[string]string{}
 	for _, user := range []string{Alice, Bob, Carol, Helpdesk, NoIMAP, NoPOP3} {
-		fmt.Fprintf(&users, "%s:{PLAIN}%s::::::\n", user, Password(user))
+		d.passwords[user] = Password(user)
 	}
-	write(t, d.dir, "users", users.String(), 0o644)
+	d.writePasswords(t)
 	// Bob may act for others, by SASL authzid or as master user, with his own
 	// password; Alice may not.
 	write(t, d.dir, "masters", fmt.Sprintf("%s:{PLAIN}%s::::::\n", Bob, Password(Bob)), 0o644)
@@ -150,6 +154,31 @@ func (d *Dovecot) writeAccounts(t testing.TB) {
 		}
 	}
 	d.giveMail(t)
+}
+
+// SetPasswords gives each of the users this password. Users that are not there
+// yet get a mailbox at their first login. It takes a second.
+func (d *Dovecot) SetPasswords(t testing.TB, password string, users ...string) {
+	t.Helper()
+	for _, user := range users {
+		d.passwords[user] = password
+	}
+	d.writePasswords(t)
+	// Dovecot looks at most once a second whether the file has changed.
+	time.Sleep(1100 * time.Millisecond)
+}
+
+// writePasswords writes the users' file at once, so that nobody reads a half.
+func (d *Dovecot) writePasswords(t testing.TB) {
+	t.Helper()
+	var lines strings.Builder
+	for _, user := range slices.Sorted(maps.Keys(d.passwords)) {
+		fmt.Fprintf(&lines, "%s:{PLAIN}%s::::::\n", user, d.passwords[user])
+	}
+	whole := write(t, d.dir, "users.new", lines.String(), 0o644)
+	if err := os.Rename(whole, filepath.Join(d.dir, "users")); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // writeMail puts messages into a user's INBOX.
