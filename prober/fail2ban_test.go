@@ -208,7 +208,6 @@ func TestFail2banSpares(t *testing.T) {
 		refusals int // at least
 	}{
 		{"one_stale_password_on_imap", prober.IMAP, 1, 24 * time.Hour, 4},
-		{"one_stale_password_on_pop3", prober.POP3, 1, 2 * time.Hour, 3},
 		{"one_stale_password_on_smtp", prober.SMTP, 1, 2 * time.Hour, 3},
 		{"all_passwords_wrong_at_once_on_imap", prober.IMAP, 20, time.Hour, 6},
 		{"all_passwords_wrong_at_once_on_smtp", prober.SMTP, 20, time.Hour, 6},
@@ -216,7 +215,7 @@ func TestFail2banSpares(t *testing.T) {
 		t.Run(test.story, func(t *testing.T) {
 			conns, users := servers.fleet(t, 20, test.protocol)
 			for _, c := range conns[test.stale:] {
-				c.Interval = 2 * time.Hour
+				c.Interval = 6 * time.Hour
 			}
 			y := newYear(t, servers, conns)
 			y.pass(t, time.Minute)
