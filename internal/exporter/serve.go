@@ -25,7 +25,7 @@ const (
 	stopTime = 3 * time.Second
 
 	headerTime = 10 * time.Second // for the header of a request
-	answerTime = 30 * time.Second // for reading an answer; scrapes that wait for probes have more
+	answerTime = 20 * time.Second // for reading an answer; scrapes that wait for probes have more
 	idleTime   = 2 * time.Minute  // between requests
 	maxHeader  = 16 << 10         // bytes, the URL included
 

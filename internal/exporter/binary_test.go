@@ -1,0 +1,506 @@
+package exporter_test
+
+// These tests tell what the built program does when scrapers and strangers
+// behave badly.
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+
+	"mailprobe/internal/mailtest"
+	"mailprobe/internal/promtest"
+)
+
+// folder is for the binary; TestMain makes and removes it.
+var folder string
+
+// build builds the program once for all tests.
+var build = sync.OnceValues(func() (string, error) {
+	binary := filepath.Join(folder, "mailprobe")
+	out, err := exec.Command("go", "build", "-o", binary, "../..").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("%w: %s", err, out)
+	}
+	return binary, nil
+})
+
+func binary(t *testing.T) string {
+	t.Helper()
+	path, err := build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// password is in every configuration here, and must be in no answer.
+const password = "looking-glass-42"
+
+// configure writes a configuration of the given connections.
+func configure(t *testing.T, connections ...map[string]any) string {
+	t.Helper()
+	raw, err := json.Marshal(map[string]any{"connections": connections})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "mailprobe.yml")
+	if err := os.WriteFile(path, raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// connection is an IMAP connection in clear to address.
+func connection(t *testing.T, name, address string, more ...any) map[string]any {
+	t.Helper()
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, _ := strconv.Atoi(port)
+	c := map[string]any{"name": name, "protocol": "imap", "encryption": "none", "host": host, "port": n,
+		"username": "user@example.org", "password": password, "interval": "1h", "timeout": "5s"}
+	for i := 0; i < len(more); i += 2 {
+		c[more[i].(string)] = more[i+1]
+	}
+	return c
+}
+
+// serve runs the program with a configuration and gives its URL.
+func serve(t *testing.T, config string, flags ...string) string {
+	t.Helper()
+	m := promtest.StartMailprobe(t, binary(t), append(flags, "--config.file="+config)...)
+	return "http://" + m.Address
+}
+
+// honest is an IMAP server with one user.
+func honest(t *testing.T) *mailtest.Server {
+	t.Helper()
+	s, err := mailtest.Start(mailtest.Options{Protocol: mailtest.IMAP, Encryption: mailtest.NoEncryption,
+		Users: map[string]string{"user@example.org": password}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+// silent is a server that accepts and says nothing; it counts its guests.
+func silent(t *testing.T) (address string, guests func() int) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	var conns []net.Conn
+	var accepting sync.WaitGroup
+	accepting.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			mu.Lock()
+			conns = append(conns, conn)
+			mu.Unlock()
+		}
+	})
+	t.Cleanup(func() {
+		_ = l.Close()
+		accepting.Wait()
+		for _, conn := range conns {
+			_ = conn.Close()
+		}
+	})
+	return l.Addr().String(), func() int {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(conns)
+	}
+}
+
+// client gives up after the time of the longest test.
+var client = &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+
+// get gives status and body.
+func get(t *testing.T, url string) (int, string) {
+	t.Helper()
+	response, err := client.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, string(body)
+}
+
+// value is the value of a series, as its line in the text format begins.
+func value(t *testing.T, url, series string) float64 {
+	t.Helper()
+	_, body := get(t, url+"/metrics?probe=false")
+	for line := range strings.Lines(body) {
+		if rest, ok := strings.CutPrefix(line, series+" "); ok {
+			v, err := strconv.ParseFloat(strings.TrimSpace(rest), 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return v
+		}
+	}
+	return -1
+}
+
+// raw sends bytes as they are and gives the status line of the answer.
+func raw(t *testing.T, url, request string) string {
+	t.Helper()
+	conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+	go func() { _, _ = io.WriteString(conn, request) }() // it may be refused before its end
+	answer, err := io.ReadAll(conn)
+	if len(answer) == 0 {
+		t.Fatalf("no answer: %v", err)
+	}
+	return string(answer)
+}
+
+// A scraper that goes away leaves nothing behind, and its probe ends.
+func TestScraperLeavesMidScrape(t *testing.T) {
+	t.Parallel()
+	stalled, _ := silent(t)
+	url := serve(t, configure(t, connection(t, "stalled", stalled, "probe_on_scrape", true, "username", "", "password", "")))
+	before := value(t, url, "go_goroutines")
+	var scrapers sync.WaitGroup
+	for range 30 {
+		scrapers.Go(func() {
+			ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+			defer cancel()
+			request, _ := http.NewRequestWithContext(ctx, http.MethodGet, url+"/metrics", nil)
+			if response, err := client.Do(request); err == nil {
+				_ = response.Body.Close()
+			}
+		})
+	}
+	scrapers.Wait()
+	promtest.Eventually(t, 10*time.Second, "as many goroutines as before", func() bool {
+		return value(t, url, "go_goroutines") <= before+2
+	})
+}
+
+// Scraping often costs the mail servers nothing, and more than forty scrapes at
+// once are refused while one probe serves the forty.
+func TestManyScrapes(t *testing.T) {
+	t.Parallel()
+	server := honest(t)
+	stalled, guests := silent(t)
+	url := serve(t, configure(t, connection(t, "timed", server.Addr),
+		connection(t, "stalled", stalled, "probe_on_scrape", true, "username", "", "password", "")))
+	promtest.Eventually(t, 20*time.Second, "the first probe", func() bool {
+		return value(t, url, `mailprobe_up{connection="timed",protocol="imap"}`) == 1
+	})
+	for range 200 {
+		get(t, url+"/metrics?probe=false")
+	}
+	if n := server.Connections(); n != 1 {
+		t.Errorf("200 scrapes made %d connections to the server, want the first alone", n)
+	}
+	results := make([]int, 60)
+	var scrapers sync.WaitGroup
+	for i := range results {
+		scrapers.Go(func() {
+			response, err := client.Get(url + "/metrics") // 5 s, until the probe is given up
+			if err == nil {
+				results[i] = response.StatusCode
+				_ = response.Body.Close()
+			}
+		})
+	}
+	scrapers.Wait()
+	served, refused := 0, 0
+	for _, status := range results {
+		switch status {
+		case http.StatusOK:
+			served++
+		case http.StatusServiceUnavailable:
+			refused++
+		}
+	}
+	if served != 40 || refused != 20 || guests() != 1 {
+		t.Errorf("%d scrapes served, %d refused, %d probes; want 40, 20, 1", served, refused, guests())
+	}
+}
+
+// Two thousand half headers keep nobody out.
+func TestSlowloris(t *testing.T) {
+	t.Parallel()
+	url := serve(t, configure(t, connection(t, "inbox", honest(t).Addr)))
+	address := strings.TrimPrefix(url, "http://")
+	for range 2000 {
+		conn, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		_, _ = io.WriteString(conn, "GET /metrics HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+	}
+	start := time.Now()
+	status, _ := get(t, url+"/metrics")
+	t.Logf("the scrape took %v", time.Since(start))
+	if status != http.StatusOK || time.Since(start) > 5*time.Second { // 1 s on a machine with nothing else to do
+		t.Errorf("status %d after %v", status, time.Since(start))
+	}
+	if open := value(t, url, "process_open_fds"); open > 300 {
+		t.Errorf("%v descriptors are open", open)
+	}
+}
+
+// Who does not read his answer loses it.
+func TestSlowReader(t *testing.T) {
+	t.Parallel()
+	connections := make([]map[string]any, 4000)
+	for i := range connections {
+		connections[i] = map[string]any{"name": fmt.Sprintf("%s-%d", strings.Repeat("long", 40), i), "protocol": "smtp",
+			"host": "127.0.0.1", "port": 1, "probe_on_scrape": true, "labels": map[string]string{"story": strings.Repeat("x", 250)}}
+	}
+	url := serve(t, configure(t, connections...))
+	before := value(t, url, "go_goroutines")
+	conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.(*net.TCPConn).SetReadBuffer(4096)
+	fmt.Fprint(conn, "GET /metrics?probe=false HTTP/1.1\r\nHost: x\r\n\r\n")
+	// A scrape of the stalled kind holds one of the forty places; it is given
+	// back when the write timeout of 20 s has passed.
+	promtest.Eventually(t, 5*time.Second, "the answer waits for its reader", func() bool { return value(t, url, "go_goroutines") > before })
+	promtest.Eventually(t, 28*time.Second, "the answer is given up", func() bool { return value(t, url, "go_goroutines") <= before })
+}
+
+func TestHostileRequests(t *testing.T) {
+	t.Parallel()
+	script := mailtest.MustScript("S: * OK <script>alert(1)</script> \xff\xfe\nC?: *\nS: {tag} BAD <script>\nCLOSE")
+	hostile, err := mailtest.StartScript(script, mailtest.ScriptOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = hostile.Close() })
+	url := serve(t, configure(t, connection(t, "in \"box\"\\", hostile.Addr)))
+	promtest.Eventually(t, 20*time.Second, "the first probe", func() bool {
+		_, body := get(t, url+"/metrics")
+		return strings.Contains(body, `mailprobe_up{connection="in \"box\"\\",protocol="imap"} 0`)
+	})
+
+	const unknown = "unknown connection\n"
+	for _, test := range []struct {
+		name, request string
+		want          []string // of which one is in the answer
+	}{
+		{"a header of 1 MB", "GET / HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("a", 1<<20) + "\r\n\r\n", []string{"HTTP/1.1 431"}},
+		{"a URL of 1 MB", "GET /" + strings.Repeat("a", 1<<20) + " HTTP/1.1\r\nHost: x\r\n\r\n", []string{"HTTP/1.1 431", "HTTP/1.1 414"}},
+		{"a Host with a path", "GET /sd HTTP/1.1\r\nHost: evil.example/x\r\nConnection: close\r\n\r\n", []string{"HTTP/1.1 400"}},
+		{"no Host", "GET /sd HTTP/1.0\r\n\r\n", []string{"HTTP/1.0 400"}},
+		{"an upgrade", "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, close\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n", []string{"HTTP/1.1 200"}},
+		{"nonsense", "\x16\x03\x01\x02\x00\x01\r\n\r\n", []string{"HTTP/1.1 400"}},
+	} {
+		answer := raw(t, url, test.request)
+		if !containsAny(answer, test.want...) || strings.Contains(answer, "evil") {
+			t.Errorf("%s: %.300s", test.name, answer)
+		}
+	}
+	for _, query := range []string{"connection=evil:25", "connection=" + strings.Repeat("A", 12_000), "target=x%0d%0aX-Evil:%201",
+		"connection=%3Cscript%3E", "connection=%00", "connection", ""} {
+		if status, body := get(t, url+"/probe?"+query); status != http.StatusNotFound || body != unknown {
+			t.Errorf("/probe?%.40s: %d %q", query, status, body)
+		}
+	}
+	for _, gone := range []string{"/config", "/debug/pprof/", "/debug/pprof/goroutine", "/debug/vars", "/mailprobe.yml", "/..%2fmailprobe.yml"} {
+		if status, _ := get(t, url+gone); status != http.StatusNotFound {
+			t.Errorf("%s: %d, want 404", gone, status)
+		}
+	}
+	for _, page := range []string{"/", "/connections/in%20%22box%22%5C", "/api/v1/connections", "/api/v1/connections/in%20%22box%22%5C",
+		"/metrics", "/sd", "/probe?connection=in%20%22box%22%5C&debug=true"} {
+		status, body := get(t, url+page)
+		if status != http.StatusOK || strings.Contains(body, password) || strings.Contains(body, "user@example.org") {
+			t.Errorf("%s: %d, shows a secret or the user: %t", page, status, strings.Contains(body, password))
+		}
+		if !strings.HasPrefix(page, "/probe") && strings.Contains(body, "<script") {
+			t.Errorf("%s shows a server's script", page)
+		}
+	}
+}
+
+func containsAny(text string, words ...string) bool {
+	for _, word := range words {
+		if strings.Contains(text, word) {
+			return true
+		}
+	}
+	return false
+}
+
+// Nothing changes by a GET, nor by a POST unless that was switched on; bodies
+// are not read, however much they would unpack to.
+func TestLifecycleIsOffByDefault(t *testing.T) {
+	t.Parallel()
+	var bomb bytes.Buffer
+	zip := gzip.NewWriter(&bomb)
+	_, _ = zip.Write(make([]byte, 16<<20))
+	_ = zip.Close()
+	post := func(url string) int {
+		request, err := http.NewRequest(http.MethodPost, url, bytes.NewReader(bomb.Bytes()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Content-Encoding", "gzip")
+		response, err := client.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		return response.StatusCode
+	}
+	config := configure(t, connection(t, "inbox", honest(t).Addr))
+	off, on := serve(t, config), serve(t, config, "--web.enable-lifecycle", "--web.pprof-address="+promtest.FreeAddress(t))
+	for _, path := range []string{"/-/reload", "/-/retry?connection=inbox"} {
+		if status := post(off + path); status != http.StatusForbidden {
+			t.Errorf("%s without leave: %d, want 403", path, status)
+		}
+		if status, _ := get(t, on+path); status != http.StatusMethodNotAllowed {
+			t.Errorf("GET %s: %d, want 405", path, status)
+		}
+	}
+	if status := post(on + "/-/reload"); status != http.StatusOK {
+		t.Errorf("reload with leave: %d", status)
+	}
+	if status, _ := get(t, on+"/debug/pprof/"); status != http.StatusNotFound {
+		t.Errorf("profiles on the public listener: %d", status)
+	}
+	if grown := value(t, on, "process_resident_memory_bytes"); grown > 256<<20 {
+		t.Errorf("the program takes %v bytes after the bomb", grown)
+	}
+	// A broken file keeps what was, and says so.
+	if err := os.WriteFile(config, []byte("connections: [{name: inbox, password: "+password+", prot: imap}]"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	response, err := client.Post(on+"/-/reload", "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	answer, _ := io.ReadAll(response.Body)
+	if response.StatusCode != http.StatusInternalServerError || !strings.Contains(string(answer), "prot: unknown field") || strings.Contains(string(answer), password) {
+		t.Errorf("a broken file: %d %s", response.StatusCode, answer)
+	}
+	if v := value(t, on, "mailprobe_config_last_reload_successful"); v != 0 {
+		t.Errorf("reload_successful is %v", v)
+	}
+	if status, body := get(t, on+"/api/v1/connections"); status != http.StatusOK || !strings.Contains(body, `"name":"inbox"`) {
+		t.Errorf("the old configuration is gone: %d %s", status, body)
+	}
+}
+
+// What cannot be served is refused before anything starts.
+func TestStartRefusals(t *testing.T) {
+	t.Parallel()
+	config := configure(t, connection(t, "inbox", "127.0.0.1:1"))
+	broken := filepath.Join(t.TempDir(), "broken.yml")
+	if err := os.WriteFile(broken, []byte("connections: [{name: \"in\xffbox\", protocol: imap, host: x}]"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	state := filepath.Join(t.TempDir(), "state")
+	serve(t, config, "--state.file="+state)
+	for _, test := range []struct {
+		name  string
+		flags []string
+		want  string
+	}{
+		{"a second one with the same state file", []string{"--config.file=" + config, "--state.file=" + state}, "state file"},
+		{"profiles for the world", []string{"--config.file=" + config, "--web.pprof-address=0.0.0.0:6060"}, "loopback"},
+		{"profiles on a name", []string{"--config.file=" + config, "--web.pprof-address=localhost:6060"}, "loopback"},
+		{"metrics in place of the page", []string{"--config.file=" + config, "--web.telemetry-path=/"}, "--web.telemetry-path"},
+		{"a URL that is none", []string{"--config.file=" + config, "--web.external-url=mailprobe:10925"}, "--web.external-url"},
+		{"a name that is no text", []string{"--config.file=" + broken}, "UTF-8"},
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		command := exec.CommandContext(ctx, binary(t), append(test.flags, "--web.listen-address="+promtest.FreeAddress(t))...)
+		out, err := command.CombinedOutput()
+		cancel()
+		if err == nil || !strings.Contains(string(out), test.want) || command.ProcessState.ExitCode() != 1 {
+			t.Errorf("%s: %v, want exit code 1 and %q in\n%s", test.name, err, test.want, out)
+		}
+	}
+}
+
+// Whatever servers say, and with every fault of the demo at once, a scrape
+// parses, and the number of series does not grow.
+func TestSeriesWithEveryFault(t *testing.T) {
+	t.Parallel()
+	m := promtest.StartMailprobe(t, binary(t), "demo")
+	url := "http://" + m.Address
+	count := func() (series int) {
+		_, body := get(t, url+"/metrics")
+		parser := expfmt.NewTextParser(model.UTF8Validation)
+		families, err := parser.TextToMetricFamilies(strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, family := range families {
+			if strings.HasPrefix(name, "mailprobe_") {
+				series += len(family.GetMetric())
+			}
+		}
+		return series
+	}
+	promtest.Eventually(t, 25*time.Second, "a result of every connection", func() bool {
+		_, body := get(t, url+"/api/v1/connections")
+		return !strings.Contains(body, `"state":"unknown"`) && strings.Contains(body, `"state":"down"`)
+	})
+	before := count()
+	for range 5 {
+		for _, name := range []string{"imap-tls", "wrong-protocol", "expired-certificate", "connection-refused", "mailbox-missing"} {
+			if status, body := get(t, url+"/probe?connection="+name); status != http.StatusOK || !strings.Contains(body, "mailprobe_up{") {
+				t.Errorf("%s: %d %s", name, status, body)
+			}
+		}
+	}
+	if after := count(); after != before {
+		t.Errorf("%d series became %d", before, after)
+	}
+	request, _ := http.NewRequest(http.MethodGet, url+"/metrics", nil)
+	request.Header.Set("Accept", "application/openmetrics-text;version=1.0.0")
+	response, err := client.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, _ := io.ReadAll(response.Body)
+	if !strings.HasPrefix(response.Header.Get("Content-Type"), "application/openmetrics-text") || !bytes.HasSuffix(body, []byte("# EOF\n")) {
+		t.Errorf("OpenMetrics: %s, %d bytes", response.Header.Get("Content-Type"), len(body))
+	}
+}

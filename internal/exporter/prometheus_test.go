@@ -1,0 +1,116 @@
+package exporter_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/prometheus/common/model"
+
+	"mailprobe/internal/promtest"
+)
+
+// discovered is all the configuration a Prometheus needs.
+const discovered = `scrape_configs:
+  - job_name: mail
+    http_sd_configs: [{url: "%s/sd", refresh_interval: 5s}]
+`
+
+// sharded is the same for one of two Prometheis that share the connections.
+const sharded = discovered + `    relabel_configs:
+      - {source_labels: [__param_connection], action: hashmod, modulus: 2, target_label: __tmp_shard}
+      - {source_labels: [__tmp_shard], action: keep, regex: "%d"}
+`
+
+// prometheus runs one with a configuration.
+func prometheus(t *testing.T, format string, values ...any) *promtest.Prometheus {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "prometheus.yml")
+	if err := os.WriteFile(path, fmt.Appendf(nil, format, values...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return promtest.StartPrometheus(t, path)
+}
+
+// ups gives mailprobe_up by connection.
+func ups(t *testing.T, p *promtest.Prometheus) map[string]float64 {
+	t.Helper()
+	found := map[string]float64{}
+	samples, err := p.Query("mailprobe_up")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range samples {
+		if s.Metric["instance"] != s.Metric["connection"] {
+			t.Errorf("instance is %q for connection %q", s.Metric["instance"], s.Metric["connection"])
+		}
+		found[string(s.Metric["connection"])] = float64(s.Value)
+	}
+	return found
+}
+
+// A Prometheus that knows nothing but the URL of /sd scrapes every connection,
+// each on its own interval.
+func TestPrometheusDiscoversEveryConnection(t *testing.T) {
+	t.Parallel()
+	promtest.Need(t, "prometheus")
+	server := honest(t)
+	url := serve(t, configure(t,
+		connection(t, "fast", server.Addr, "interval", "1s", "timeout", "1s", "probe_on_scrape", true),
+		connection(t, "slow", server.Addr, "interval", "4s", "timeout", "1s", "probe_on_scrape", true),
+		connection(t, "odd näme/with \"quotes\" & more", server.Addr, "interval", "2s", "timeout", "1s", "probe_on_scrape", true),
+		connection(t, "broken", "127.0.0.1:1", "interval", "2s", "timeout", "1s", "probe_on_scrape", true)))
+	p := prometheus(t, discovered, url)
+	want := map[string]float64{"fast": 1, "slow": 1, "odd näme/with \"quotes\" & more": 1, "broken": 0}
+	promtest.Eventually(t, 25*time.Second, "every connection has a value, and the fast one ten", func() bool {
+		samples, err := p.Query(`count_over_time(mailprobe_up{connection="fast"}[1m]) >= 10`)
+		return err == nil && len(samples) == 1 && len(ups(t, p)) == len(want)
+	})
+	for name, value := range ups(t, p) {
+		if v, known := want[name]; !known || v != value {
+			t.Errorf("%q is %v, want %v", name, value, v)
+		}
+	}
+	counts, err := p.Query(`count_over_time(mailprobe_up[1m])`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	scrapes := map[model.LabelValue]model.SampleValue{}
+	for _, s := range counts {
+		scrapes[s.Metric["connection"]] = s.Value
+	}
+	if scrapes["slow"]*2 > scrapes["fast"] || scrapes["broken"] >= scrapes["fast"] {
+		t.Errorf("scrapes are %v; the fast one is scraped every second, the broken one every 2 s, the slow one every 4 s", scrapes)
+	}
+	if all, err := p.Query(`up == 1`); err != nil || len(all) != len(want) {
+		t.Errorf("%d targets are up (%v), want %d", len(all), err, len(want))
+	}
+}
+
+// Two Prometheis share the connections by hashmod: each is in exactly one.
+func TestTwoPrometheisShareTheConnections(t *testing.T) {
+	t.Parallel()
+	promtest.Need(t, "prometheus")
+	server := honest(t)
+	const connections = 12
+	list := make([]map[string]any, connections)
+	for i := range list {
+		list[i] = connection(t, fmt.Sprint("inbox-", i), server.Addr, "interval", "2s", "timeout", "1s", "probe_on_scrape", true)
+	}
+	url := serve(t, configure(t, list...))
+	first, second := prometheus(t, sharded, url, 0), prometheus(t, sharded, url, 1)
+	promtest.Eventually(t, 25*time.Second, "both together know every connection", func() bool {
+		return len(ups(t, first))+len(ups(t, second)) == connections
+	})
+	mine, yours := ups(t, first), ups(t, second)
+	if len(mine) == 0 || len(yours) == 0 {
+		t.Errorf("the shares are %d and %d", len(mine), len(yours))
+	}
+	for name := range mine {
+		if _, both := yours[name]; both {
+			t.Errorf("%s is in both", name)
+		}
+	}
+}

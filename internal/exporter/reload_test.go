@@ -1,0 +1,195 @@
+package exporter_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"mailprobe/config"
+	"mailprobe/internal/exporter"
+	"mailprobe/internal/mailtest"
+	"mailprobe/prober"
+)
+
+// loader gives a new configuration of the same text at each call, as a reload
+// of an unchanged file does, or what the test has put in its place.
+type loader struct {
+	mu    sync.Mutex
+	build func() []*prober.Connection
+	err   error
+}
+
+func (l *loader) load() (*config.Config, []config.Finding, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.err != nil {
+		return nil, nil, l.err
+	}
+	return &config.Config{Connections: l.build()}, nil, nil
+}
+
+func (l *loader) set(build func() []*prober.Connection, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.build, l.err = build, err
+}
+
+// inboxes makes connections of the server, in clear.
+func inboxes(server *mailtest.Server, password string, names ...string) func() []*prober.Connection {
+	return func() []*prober.Connection {
+		var list []*prober.Connection
+		for _, name := range names {
+			list = append(list, &prober.Connection{Name: name, Protocol: prober.IMAP, Encryption: prober.NoEncryption,
+				Host: server.Host, Port: server.Port, Username: "user@example.org",
+				Password: prober.InlineSecret(prober.NewSecret(password)), Auth: prober.AuthAuto, CheckMailbox: true,
+				Mailbox: "INBOX", Interval: 50 * time.Millisecond, Timeout: 5 * time.Second, IPProtocol: prober.AnyIP,
+				Lockout: prober.LockoutNormal, HeldProbe: true})
+		}
+		return list
+	}
+}
+
+// running starts an exporter without a listener; the cleanup ends it.
+func running(t *testing.T, l *loader) *exporter.Exporter {
+	t.Helper()
+	e, err := exporter.New(exporter.Options{Load: l.load, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- e.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	return e
+}
+
+func ask(e *exporter.Exporter, path string) string {
+	w := httptest.NewRecorder()
+	e.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+	return w.Body.String()
+}
+
+// until waits for a text on a page.
+func until(t *testing.T, e *exporter.Exporter, path, text string) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); !strings.Contains(ask(e, path), text); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%s never showed %q:\n%s", path, text, ask(e, path))
+		}
+	}
+}
+
+// A thousand reloads of an unchanged file during probing change nothing and
+// leave nothing behind.
+func TestThousandReloads(t *testing.T) {
+	server := honest(t)
+	l := &loader{build: inboxes(server, password, "a", "b", "c")}
+	e := running(t, l)
+	until(t, e, "/metrics", `mailprobe_up{connection="a",protocol="imap"} 1`)
+	since := between(ask(e, "/api/v1/connections/a"), `"since":"`, `"`)
+	goroutines := runtime.NumGoroutine()
+	var users sync.WaitGroup
+	for range 4 {
+		users.Go(func() {
+			for range 250 {
+				if err := e.Reload(); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for range 2 {
+		users.Go(func() {
+			for range 20 {
+				ask(e, "/metrics")
+				ask(e, "/")
+				ask(e, "/probe?connection=b")
+			}
+		})
+	}
+	users.Wait()
+	if after := between(ask(e, "/api/v1/connections/a"), `"since":"`, `"`); after != since || since == "" {
+		t.Errorf("up since %q became %q: the history was lost", since, after)
+	}
+	metrics := ask(e, "/metrics")
+	if strings.Contains(metrics, `mailprobe_probes_total{connection="a",protocol="imap"} 1`+"\n") {
+		t.Error("the counter began anew")
+	}
+	for end := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > goroutines+10; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d goroutines became %d", goroutines, runtime.NumGoroutine())
+		}
+	}
+}
+
+// between is the text after one word and before another.
+func between(text, from, to string) string {
+	_, rest, _ := strings.Cut(text, from)
+	found, _, _ := strings.Cut(rest, to)
+	return found
+}
+
+func TestReloadTakesWhatChanged(t *testing.T) {
+	server := honest(t)
+	l := &loader{build: inboxes(server, password, "stays", "goes")}
+	e := running(t, l)
+	until(t, e, "/metrics", `mailprobe_up{connection="goes",protocol="imap"} 1`)
+
+	l.set(nil, errors.New("mailprobe.yml:3: connection \"x\": port: is too large"))
+	if err := e.Reload(); err == nil {
+		t.Fatal("a broken file was taken")
+	}
+	for _, want := range []string{"mailprobe_config_last_reload_successful 0\n", `mailprobe_up{connection="goes",protocol="imap"} 1`} {
+		if !strings.Contains(ask(e, "/metrics"), want) {
+			t.Errorf("after a broken reload %q is missing", want)
+		}
+	}
+
+	l.set(inboxes(server, password, "comes", "stays"), nil)
+	if err := e.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	until(t, e, "/metrics", `mailprobe_up{connection="comes",protocol="imap"} 1`)
+	if metrics := ask(e, "/metrics"); strings.Contains(metrics, `"goes"`) || !strings.Contains(metrics, "mailprobe_config_last_reload_successful 1\n") {
+		t.Errorf("the removed connection is still there:\n%s", metrics)
+	}
+	for _, path := range []string{"/connections/goes", "/probe?connection=goes", "/api/v1/connections/goes"} {
+		if body := ask(e, path); body != "unknown connection\n" {
+			t.Errorf("%s: %s", path, body)
+		}
+	}
+}
+
+// A reload is no way around the hold of an account: the wrong password is not
+// tried again.
+func TestReloadKeepsHolds(t *testing.T) {
+	server := honest(t)
+	l := &loader{build: inboxes(server, "wrong", "inbox")}
+	e := running(t, l)
+	until(t, e, "/metrics", `mailprobe_auth_held{connection="inbox",protocol="imap"} 1`)
+	logins := len(server.Logins())
+	for range 20 {
+		if err := e.Reload(); err != nil {
+			t.Fatal(err)
+		}
+		ask(e, "/probe?connection=inbox")
+	}
+	if after := len(server.Logins()); after != logins {
+		t.Errorf("%d logins became %d", logins, after)
+	}
+	if page := ask(e, "/"); !strings.Contains(page, "The login is withheld until") {
+		t.Error("the page does not tell of the hold")
+	}
+}
