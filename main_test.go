@@ -1,0 +1,196 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"mailprobe/metrics"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// output is a writer for a program that runs beside the test.
+type output struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
+}
+
+// write puts a configuration into a file of its own.
+func write(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "mailprobe.yml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestRunChecksAConfiguration(t *testing.T) {
+	tests := []struct {
+		name     string
+		text     string
+		wantCode int
+		want     []string // in what is printed
+	}{
+		{"good", "connections: [{name: inbox, protocol: imap, host: mail.example.org, username: a, password: looking-glass}]", 0,
+			[]string{"inbox", "mail.example.org:993", "tls", "in the file", "1 connections"}},
+		{"all faults at once, each with its place", "connections: [{name: a, hots: x, protocol: imapp}]", 1,
+			[]string{`mailprobe.yml:1: connection "a": hots: unknown field, did you mean "host"?`, `"imapp"`, "host: is missing"}},
+		{"no connection", "connections: []", 1, []string{"connections"}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			var out output
+			code := run(t.Context(), []string{"--config.check", "--config.file=" + write(t, test.text)}, &out, &out)
+			if code != test.wantCode {
+				t.Errorf("exit code %d, want %d", code, test.wantCode)
+			}
+			for _, want := range test.want {
+				if !strings.Contains(out.String(), want) {
+					t.Errorf("want %q in\n%s", want, out.String())
+				}
+			}
+			if strings.Contains(out.String(), "looking-glass") {
+				t.Errorf("the password is printed:\n%s", out.String())
+			}
+		})
+	}
+}
+
+func TestRunRefusesACommandLine(t *testing.T) {
+	for _, args := range [][]string{{"--no.such.flag"}, {"no-such-command"}} {
+		var out output
+		if code := run(t.Context(), args, &out, &out); code != 2 || !strings.Contains(out.String(), "mailprobe:") {
+			t.Errorf("%v: exit code %d, %q", args, code, out.String())
+		}
+	}
+}
+
+func TestRunWithoutAConfigurationSaysSo(t *testing.T) {
+	var out output
+	missing := filepath.Join(t.TempDir(), "none.yml")
+	if code := run(t.Context(), []string{"--config.file=" + missing}, &out, &out); code != 1 || !strings.Contains(out.String(), missing) {
+		t.Errorf("exit code %d: %s", code, out.String())
+	}
+}
+
+// freeAddress is an address that nobody listens on just now.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().String()
+}
+
+// get is one request; empty if it went wrong.
+func get(t *testing.T, url string) string {
+	t.Helper()
+	defer http.DefaultClient.CloseIdleConnections()
+	response, err := http.Get(url)
+	if err != nil {
+		return ""
+	}
+	defer response.Body.Close()
+	body, _ := io.ReadAll(response.Body)
+	return string(body)
+}
+
+// TestDemoShowsWhatWorksAndWhatDoesNot runs the first thing a newcomer runs.
+func TestDemoShowsWhatWorksAndWhatDoesNot(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	address := freeAddress(t)
+	var out output
+	ended := make(chan int, 1)
+	go func() { ended <- run(ctx, []string{"demo", "--web.listen-address=" + address}, &out, &out) }()
+	wanted := []*regexp.Regexp{
+		regexp.MustCompile(`mailprobe_up\{connection="imap-tls".*\} 1\n`),
+		regexp.MustCompile(`mailprobe_up\{connection="pop3-starttls".*\} 1\n`),
+		regexp.MustCompile(`mailprobe_up\{connection="smtp-none".*\} 1\n`),
+		regexp.MustCompile(`mailprobe_failure_info\{connection="wrong-password".*reason="auth_rejected"\} 1\n`),
+		regexp.MustCompile(`mailprobe_failure_info\{connection="expired-certificate".*reason="cert_expired"\} 1\n`),
+		regexp.MustCompile(`mailprobe_failure_info\{connection="silent-server".*reason="timeout"\} 1\n`),
+	}
+	deadline := time.Now().Add(60 * time.Second)
+	for page := ""; ; page = get(t, "http://"+address+"/metrics") {
+		missing := ""
+		for _, want := range wanted {
+			if !want.MatchString(page) {
+				missing = want.String()
+			}
+		}
+		if missing == "" {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("no %s in\n%s\n%s", missing, page, out.String())
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+	if !strings.Contains(out.String(), "http://"+address+"/metrics") {
+		t.Errorf("nothing says what to open:\n%s", out.String())
+	}
+	stop()
+	select {
+	case code := <-ended:
+		if code != 0 {
+			t.Errorf("exit code %d\n%s", code, out.String())
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("the demo does not stop")
+	}
+}
+
+// TestProberKeepsItsDoors holds what prober may not know: YAML, Prometheus, HTTP.
+func TestProberKeepsItsDoors(t *testing.T) {
+	list, err := exec.Command("go", "list", "-deps", "./prober").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	forbidden := regexp.MustCompile(`(?m)^(net/http|gopkg\.in/yaml.*|go\.yaml\.in/.*|github\.com/prometheus/.*|mailprobe/(config|metrics|oauth|web|internal/.*))$`)
+	if found := forbidden.FindAllString(string(list), -1); found != nil {
+		t.Errorf("prober reaches %v", found)
+	}
+	if !strings.Contains(string(list), "github.com/knadh/go-pop3") {
+		t.Errorf("the list of dependencies is not one:\n%s", list)
+	}
+}
+
+// TestREADMENamesTheMetrics keeps the README's table equal to the code.
+func TestREADMENamesTheMetrics(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if table := metrics.Markdown(metrics.Table()); !strings.Contains(string(readme), table) {
+		t.Errorf("README.md does not hold this table:\n%s", table)
+	}
+}
