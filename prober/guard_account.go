@@ -17,7 +17,6 @@ const (
 	maxWait       = 25*time.Hour + 25*time.Hour/10
 	crowded       = 30 * time.Minute // no third refusal within this, whatever the table says
 	crowdedWait   = 35 * time.Minute // longer than the usual 30 minutes of directories
-	turnLease     = 5 * time.Second  // after which a turn lapses whose login has not begun
 	freshenProven = 12 * time.Hour   // how old a kept success may grow
 )
 
@@ -174,17 +173,15 @@ func (a *account) doubt(s *secretState, now time.Time) (second bool) {
 }
 
 // taken gives what to wait for while another pass has the turn; nil: it is free.
-func (t *turn) taken(now time.Time) (changed <-chan struct{}, lapse time.Duration) {
-	if t.holder == nil || t.holder.left(now) == 0 {
-		return nil, 0
+func (t *turn) taken() (changed <-chan struct{}) {
+	if t.holder == nil {
+		return nil
 	}
 	if t.changed == nil {
 		t.changed = make(chan struct{})
 	}
-	return t.changed, t.holder.left(now)
+	return t.changed
 }
-
-func (t *turn) heldByOther(p *Pass) bool { return t.holder != nil && t.holder != p }
 
 // give gives the turn back, if p has it.
 func (t *turn) give(p *Pass) {

@@ -194,31 +194,25 @@ func (d *destination) accepted(began time.Time) (ends bool) {
 // crowded gives what to wait for while too many logins are under way; nil: there
 // is room for p. After a refusal all go one at a time; those with a secret that
 // is not known to work do until the server has accepted some.
-func (d *destination) crowded(p *Pass, limit int, now time.Time) (changed <-chan struct{}, lapse time.Duration) {
+func (d *destination) crowded(p *Pass, limit int) (changed <-chan struct{}) {
 	inside, unproven := 0, 0
-	lapse = patience
 	for q := range d.inside {
-		left := q.left(now)
-		if left == 0 {
-			continue
-		}
 		inside += linesOf(q.connection.Protocol)
 		if q.unproven {
 			unproven++
 		}
-		lapse = min(lapse, left)
 	}
 	room := limit - linesIn(d.Refusals)
 	if d.trial > 0 {
 		room = 1
 	}
 	if inside == 0 || inside+linesOf(p.connection.Protocol) <= room && (!p.unproven || unproven == 0 || d.trusts(p)) {
-		return nil, 0
+		return nil
 	}
 	if d.changed == nil {
 		d.changed = make(chan struct{})
 	}
-	return d.changed, lapse
+	return d.changed
 }
 
 // trusts reports whether nothing speaks against p: nobody was refused lately,
@@ -226,21 +220,6 @@ func (d *destination) crowded(p *Pass, limit int, now time.Time) (changed <-chan
 func (d *destination) trusts(p *Pass) bool {
 	suspect := len(d.Refusals) > 0 || d.Mass || d.trial > 0
 	return !suspect && (!p.unproven || d.accepts >= trialAfterRefusal)
-}
-
-// full reports, when a login is about to begin, whether those under way could
-// be refusals enough; it matters to one whose turn has lapsed.
-func (d *destination) full(p *Pass, limit int) bool {
-	if d.trusts(p) {
-		return false
-	}
-	sent := 0
-	for q := range d.inside {
-		if q.sent && q != p {
-			sent += linesOf(q.connection.Protocol)
-		}
-	}
-	return sent > 0 && sent+linesOf(p.connection.Protocol) > limit-linesIn(d.Refusals)
 }
 
 func (d *destination) enter(p *Pass) {

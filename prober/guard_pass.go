@@ -1,7 +1,9 @@
 package prober
 
 // This file is the way of one probe past the guard: Enter before the dial, Login
-// when the credential is about to be sent, Done at the end.
+// when the credential is about to be sent, Done when the server has answered. Only
+// between Login and Done is a turn held: a dead server never gets that far, so it
+// keeps nobody from logging in.
 
 import (
 	"context"
@@ -10,9 +12,8 @@ import (
 	"time"
 )
 
-// patience bounds how long Enter waits for its turn; a third of the probe's
-// time is bound enough where that is less, so that the rest can still tell a
-// dead server from a held login.
+// patience bounds how long Login waits for its turn; a third of the probe's time
+// is bound enough where that is less, so that the login still has some.
 const patience = 10 * time.Second
 
 // Hold is why, and until when, a login is withheld.
@@ -41,7 +42,6 @@ type Pass struct {
 	unproven bool      // it logs in with a secret that is not known to work
 	canary   bool      // it is the one that tries while a destination is held
 	since    time.Time // when it got its turn
-	sent     bool      // Login was called: the turn does not lapse any more
 	done     bool
 }
 
@@ -55,63 +55,59 @@ type AuthVerdict struct {
 	Address  string // remote address and port; empty: never connected
 }
 
-// Enter asks for leave to log in with a secret that was just read. It is called
-// before the dial. A login that is not known to work waits here for its turn,
-// until ctx ends or patience does.
-func (g *Guard) Enter(ctx context.Context, c *Connection, secret Secret) *Pass {
+// Enter asks whether a login with a secret that was just read has a prospect. It
+// is called before the dial, and never waits.
+func (g *Guard) Enter(c *Connection, secret Secret) *Pass {
 	if g == nil || c.Lockout == LockoutOff {
 		return &Pass{Allowed: true, Connect: true}
 	}
 	p := g.newPass(c, secret)
+	g.mu.Lock()
+	defer g.unlock()
+	now := g.now()
+	if g.store != nil {
+		g.store.poll(g, now)
+	}
+	_, s, d := g.find(p, now)
+	if hold := s.hold(c.Lockout, now); hold.Reason != "" {
+		p.deny(hold, d, now)
+		return p
+	}
+	until, canary := d.hold(p.account, s, now)
+	if !until.IsZero() {
+		p.deny(Hold{AuthHeld, until}, d, now)
+		return p
+	}
+	if canary {
+		p.sing(d, now)
+	}
+	p.Allowed, p.Connect = true, true
+	return p
+}
+
+// Login asks for leave to send the credential now. A login that is not known to
+// work, or at a server that refused one lately, waits here for its turn, until
+// ctx ends or patience does. It is false if the login is withheld after all: Hold
+// then says why. A nil guard's pass, and one of lockout off, is always let through.
+func (p *Pass) Login(ctx context.Context) bool {
+	if p.guard == nil {
+		return true
+	}
 	giveUp := time.NewTimer(patienceWithin(ctx))
 	defer giveUp.Stop()
-	for {
-		changed, lapse := p.ask(false)
+	for patient := true; ; {
+		changed := p.ask(!patient)
 		if changed == nil {
-			return p
+			return p.Allowed
 		}
-		lapsed := time.NewTimer(lapse)
-		patient := true
 		select {
 		case <-changed:
-		case <-lapsed.C:
 		case <-ctx.Done():
 			patient = false
 		case <-giveUp.C:
 			patient = false
 		}
-		lapsed.Stop()
-		if !patient {
-			p.ask(true)
-			return p
-		}
 	}
-}
-
-// Login asks again when the credential is about to be sent: another login may
-// have been refused since Enter. It is false if this one is withheld after all;
-// Hold then says why. It never waits.
-func (p *Pass) Login() bool {
-	if p == nil || p.guard == nil {
-		return true
-	}
-	g := p.guard
-	g.mu.Lock()
-	defer g.unlock()
-	now := g.now()
-	a, s, d := g.find(p, now)
-	p.Hold = s.hold(p.connection.Lockout, now)
-	if p.Hold.Reason == "" && !p.canary {
-		if until, _ := d.hold(p.account, s, now); !until.IsZero() {
-			p.Hold = Hold{AuthHeld, until}
-		}
-	}
-	if p.Hold.Reason == "" && (p.unproven && a.turn.heldByOther(p) || d.full(p, g.maxLogins)) {
-		p.Hold = p.nextInterval(now)
-	}
-	p.Allowed = p.Hold.Reason == ""
-	p.sent = p.Allowed
-	return p.Allowed
 }
 
 // Done tells what became of the login. Only the first call counts.
@@ -157,67 +153,61 @@ func (g *Guard) newPass(c *Connection, secret Secret) *Pass {
 	}
 }
 
-// ask answers a pass now, or gives what to wait for: a change, or the time
-// after which the turn of the one before lapses. The last time there is always
-// an answer.
-func (p *Pass) ask(last bool) (changed <-chan struct{}, lapse time.Duration) {
+// ask answers a pass now, or gives what to wait for. The last time there is
+// always an answer.
+func (p *Pass) ask(last bool) (changed <-chan struct{}) {
 	g := p.guard
 	g.mu.Lock()
 	defer g.unlock()
 	now := g.now()
-	if g.store != nil {
-		g.store.poll(g, now)
-	}
 	a, s, d := g.find(p, now)
-	if hold := s.hold(p.connection.Lockout, now); hold.Reason != "" {
-		p.deny(hold, d, now)
-		return nil, 0
+	p.Allowed, p.Hold = false, s.hold(p.connection.Lockout, now)
+	if p.Hold.Reason != "" {
+		return nil
 	}
-	until, canary := d.hold(p.account, s, now)
-	if !until.IsZero() {
-		p.deny(Hold{AuthHeld, until}, d, now)
-		return nil, 0
+	if !p.canary {
+		until, canary := d.hold(p.account, s, now)
+		if !until.IsZero() {
+			p.Hold = Hold{AuthHeld, until}
+			return nil
+		}
+		if canary {
+			p.sing(d, now)
+		}
 	}
 	p.unproven = !s.proven(now)
 	if p.unproven {
-		changed, lapse = a.turn.taken(now)
+		changed = a.turn.taken()
 	}
 	ofAccount := changed != nil
 	if !ofAccount {
-		changed, lapse = d.crowded(p, g.maxLogins, now)
+		changed = d.crowded(p, g.maxLogins)
 	}
 	switch {
 	case changed == nil || last && !ofAccount && d.trusts(p):
-		p.admit(a, d, canary, now)
+		p.admit(a, d, now)
 	case last: // the probe goes on without the login
-		p.Hold, p.Connect = p.nextInterval(now), true
+		p.Hold = p.nextInterval(now)
 	default:
-		return changed, lapse
+		return changed
 	}
-	return nil, 0
+	return nil
 }
 
 // admit lets the login through. It comes here also when patience ends at a
 // trusted server: that it is slow is no reason for a hold.
-func (p *Pass) admit(a *account, d *destination, canary bool, now time.Time) {
-	p.Allowed, p.Connect, p.since = true, true, now
+func (p *Pass) admit(a *account, d *destination, now time.Time) {
+	p.Allowed, p.since = true, now
 	if p.unproven {
 		a.turn.holder = p
 	}
 	d.enter(p)
-	if canary {
-		p.canary = true
-		d.CanaryAt, d.canary = now.Add(guardWindow), p.account
-	}
 }
 
-// left is how long the pass keeps its turn: to the end once the login began.
-// Otherwise one dead server would keep an account from all the others.
-func (p *Pass) left(now time.Time) time.Duration {
-	if p.sent {
-		return patience
-	}
-	return max(0, turnLease-now.Sub(p.since))
+// sing makes the pass the canary: the one that tries while the others are held.
+func (p *Pass) sing(d *destination, now time.Time) {
+	p.canary = true
+	d.CanaryAt, d.canary = now.Add(guardWindow), p.account
 }
 
 // deny withholds the login. What comes before it may be looked at once in a

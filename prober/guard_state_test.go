@@ -283,8 +283,8 @@ func TestGuardStateConcurrentVerdicts(t *testing.T) {
 	var done sync.WaitGroup
 	for i := range 100 {
 		done.Go(func() {
-			p := g.Enter(t.Context(), user("u", fmt.Sprintf("host-%d.example", i), "user"), NewSecret("p"))
-			p.Login()
+			p := g.Enter(user("u", fmt.Sprintf("host-%d.example", i), "user"), NewSecret("p"))
+			p.Login(t.Context())
 			p.Done(AuthVerdict{Tried: true, Class: Definitive, Reason: AuthRejected})
 		})
 	}
@@ -305,12 +305,12 @@ func TestOpenGuard(t *testing.T) {
 		story func(t *testing.T, path string, h *gatehouse, hand *Guard)
 	}{
 		{"obeys the holds of the serving process", func(t *testing.T, _ string, _ *gatehouse, hand *Guard) {
-			if p := hand.Enter(t.Context(), ann, NewSecret("bad")); p.Allowed || p.Hold.Reason != AuthRejected {
+			if p := hand.Enter(ann, NewSecret("bad")); p.Allowed || p.Hold.Reason != AuthRejected {
 				t.Errorf("allowed %v with %+v, want held", p.Allowed, p.Hold)
 			}
 		}},
 		{"its refusal holds the serving process", func(t *testing.T, _ string, h *gatehouse, hand *Guard) {
-			p := hand.Enter(t.Context(), bob, NewSecret("bad"))
+			p := hand.Enter(bob, NewSecret("bad"))
 			p.Done(wrong)
 			h.sleep(journalPoll)
 			h.probe(bob, "bad", dead)
@@ -320,19 +320,19 @@ func TestOpenGuard(t *testing.T) {
 			}
 		}},
 		{"its refusal holds the next run by hand", func(t *testing.T, path string, h *gatehouse, hand *Guard) {
-			p := hand.Enter(t.Context(), bob, NewSecret("bad"))
+			p := hand.Enter(bob, NewSecret("bad"))
 			p.Done(wrong)
 			again, err := OpenGuard(GuardOptions{StatePath: path, Now: h.now})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if p := again.Enter(t.Context(), bob, NewSecret("bad")); p.Allowed {
+			if p := again.Enter(bob, NewSecret("bad")); p.Allowed {
 				t.Error("tried again at once")
 			}
 		}},
 		{"its success ends a hold", func(t *testing.T, _ string, h *gatehouse, hand *Guard) {
 			h.sleep(40 * time.Minute)
-			p := hand.Enter(t.Context(), ann, NewSecret("bad"))
+			p := hand.Enter(ann, NewSecret("bad"))
 			if !p.Allowed {
 				t.Fatalf("held: %+v", p.Hold)
 			}
@@ -349,7 +349,7 @@ func TestOpenGuard(t *testing.T) {
 				t.Fatal(err)
 			}
 			for i := range 20 {
-				p := hand.Enter(t.Context(), user("u", fmt.Sprint("h", i), "u"), NewSecret("p"))
+				p := hand.Enter(user("u", fmt.Sprint("h", i), "u"), NewSecret("p"))
 				p.Done(AuthVerdict{Tried: true, Accepted: true})
 			}
 			if err := hand.Close(); err != nil {
@@ -388,7 +388,7 @@ func TestOpenGuardWithoutState(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := g.Enter(t.Context(), user("a", "a.example", "a"), NewSecret("p"))
+		p := g.Enter(user("a", "a.example", "a"), NewSecret("p"))
 		p.Done(wrong)
 	}
 	damaged := filepath.Join(dir, "damaged")
@@ -444,7 +444,7 @@ func FuzzReadState(f *testing.F) {
 				}
 			}
 		}
-		p := g.Enter(t.Context(), user("a", "a.example", "a"), NewSecret("p"))
+		p := g.Enter(user("a", "a.example", "a"), NewSecret("p"))
 		p.Done(wrong)
 		again, err := json.Marshal(g.snapshot(now))
 		if err != nil {

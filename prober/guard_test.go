@@ -47,8 +47,8 @@ func (h *gatehouse) open(statePath string) {
 
 // probe lets one probe come to the gate; a login gets the verdict.
 func (h *gatehouse) probe(c *Connection, secret string, v AuthVerdict) *Pass {
-	p := h.Enter(h.t.Context(), c, NewSecret(secret))
-	if !p.Allowed || !p.Login() {
+	p := h.Enter(c, NewSecret(secret))
+	if !p.Allowed || !p.Login(context.Background()) {
 		v = AuthVerdict{}
 	}
 	p.Done(v)
@@ -58,7 +58,7 @@ func (h *gatehouse) probe(c *Connection, secret string, v AuthVerdict) *Pass {
 // wantHeld checks that a login is withheld for a time, with the table's jitter.
 func (h *gatehouse) wantHeld(c *Connection, secret string, reason Reason, wait time.Duration) {
 	h.t.Helper()
-	p := h.Enter(h.t.Context(), c, NewSecret(secret))
+	p := h.Enter(c, NewSecret(secret))
 	defer p.Done(dead)
 	if p.Allowed || p.Hold.Reason != reason {
 		h.t.Fatalf("allowed %v with hold %+v, want held for %s", p.Allowed, p.Hold, reason)
@@ -362,7 +362,7 @@ func TestGuardDestination(t *testing.T) {
 			h.probe(users[0], "p", wrong)
 			h.probe(users[1], "p", wrong)
 			for range 5 {
-				if p := h.Enter(t.Context(), users[2], NewSecret("p")); !p.Allowed {
+				if p := h.Enter(users[2], NewSecret("p")); !p.Allowed {
 					t.Fatalf("held: %+v", p.Hold)
 				} else {
 					p.Done(dead)
@@ -391,12 +391,12 @@ func TestGuardDestination(t *testing.T) {
 		}},
 		{"a login refused by the guard at the last moment", func(t *testing.T, h *gatehouse) {
 			proven(h)
-			late := h.Enter(t.Context(), users[5], NewSecret("p"))
-			h.sleep(turnLease) // still dialling: the others do not wait for it
+			late := h.Enter(users[5], NewSecret("p"))
+			h.sleep(time.Second) // still dialling: the others do not wait for it
 			for _, c := range users[:3] {
 				h.probe(c, "p", wrong)
 			}
-			if late.Login() || late.Hold.Reason != AuthHeld {
+			if late.Login(context.Background()) || late.Hold.Reason != AuthHeld {
 				t.Errorf("login goes on with hold %+v, want withheld: the server refuses everybody", late.Hold)
 			}
 			late.Done(dead)
@@ -418,7 +418,11 @@ func TestGuardTurns(t *testing.T) {
 		go func() {
 			ctx, cancel := context.WithTimeout(context.Background(), c.Timeout)
 			defer cancel()
-			entered <- entry{g.Enter(ctx, c, NewSecret("p")), time.Since(begin)}
+			p := g.Enter(c, NewSecret("p"))
+			if p.Allowed {
+				p.Login(ctx)
+			}
+			entered <- entry{p, time.Since(begin)}
 		}()
 		synctest.Wait()
 		return entered
@@ -433,7 +437,6 @@ func TestGuardTurns(t *testing.T) {
 			first, second := enter(g, imap), enter(g, pop)
 			one := <-first
 			time.Sleep(2 * time.Second)
-			one.pass.Login()
 			one.pass.Done(wrong)
 			if two := <-second; two.pass.Allowed || two.pass.Hold.Reason != AuthRejected {
 				t.Errorf("the second: allowed %v with %+v, want the hold of the first", two.pass.Allowed, two.pass.Hold)
@@ -470,25 +473,23 @@ func TestGuardTurns(t *testing.T) {
 				t.Errorf("second allowed %v after %v, want both at once", second.pass.Allowed, second.at)
 			}
 		}},
-		{"a dead server keeps the turn for five seconds only", func(t *testing.T, g *Guard) {
-			first, second := enter(g, imap), enter(g, pop)
-			two := <-second
-			if !two.pass.Allowed || two.at != turnLease {
-				t.Errorf("the second: allowed %v after %v, want it after %v", two.pass.Allowed, two.at, turnLease)
+		{"a dead server keeps no turn", func(t *testing.T, g *Guard) {
+			first := g.Enter(imap, NewSecret("p"))
+			time.Sleep(time.Second) // it dials and dials
+			if two := <-enter(g, pop); !two.pass.Allowed || two.at != 0 {
+				t.Errorf("the second: allowed %v after %v, want it at once", two.pass.Allowed, two.at)
 			}
-			if one := <-first; one.pass.Login() {
-				t.Error("the first logs in although its turn has passed to the second")
-			}
+			first.Done(dead)
 		}},
 		{"a login under way keeps it, the waiter goes on without", func(t *testing.T, g *Guard) {
-			(<-enter(g, imap)).pass.Login()
+			<-enter(g, imap)
 			two := <-enter(g, pop)
 			if two.pass.Allowed || !two.pass.Connect || two.pass.Hold.Reason != AuthHeld || two.at != patience {
 				t.Errorf("the second: %+v after %v, want it held for now after %v, but connecting", two.pass, two.at, patience)
 			}
 		}},
 		{"patience is a third of a short timeout", func(t *testing.T, g *Guard) {
-			(<-enter(g, imap)).pass.Login()
+			<-enter(g, imap)
 			short := *pop
 			short.Timeout = 3 * time.Second
 			if two := <-enter(g, &short); two.pass.Allowed || two.at != time.Second {
@@ -504,17 +505,17 @@ func TestGuardTurns(t *testing.T) {
 			var first *Pass
 			for _, c := range conns[:4] {
 				e := <-enter(g, c)
-				if first = e.pass; e.at != 0 || !first.Login() {
+				if first = e.pass; e.at != 0 || !first.Allowed {
 					t.Fatalf("%s: waited %v, want 4 at once", c.Name, e.at)
 				}
 			}
 			fifth := enter(g, conns[4])
 			time.Sleep(time.Second)
 			first.Done(right)
-			if e := <-fifth; e.at != time.Second || !e.pass.Login() {
+			if e := <-fifth; e.at != time.Second || !e.pass.Allowed {
 				t.Errorf("the fifth: after %v, want it when there is room", e.at)
 			}
-			if e := <-enter(g, conns[5]); e.at != patience || !e.pass.Allowed || !e.pass.Login() {
+			if e := <-enter(g, conns[5]); e.at != patience || !e.pass.Allowed {
 				t.Errorf("the sixth: allowed %v after %v, want it after %v", e.pass.Allowed, e.at, patience)
 			}
 		}},
@@ -559,8 +560,8 @@ func TestGuardTurns(t *testing.T) {
 
 func TestNilGuardLetsEverybodyThrough(t *testing.T) {
 	var g *Guard
-	p := g.Enter(t.Context(), user("a", "a.example", "a"), NewSecret("p"))
-	if !p.Allowed || !p.Connect || !p.Login() {
+	p := g.Enter(user("a", "a.example", "a"), NewSecret("p"))
+	if !p.Allowed || !p.Connect || !p.Login(context.Background()) {
 		t.Errorf("pass %+v, want allowed", p)
 	}
 	p.Done(wrong)

@@ -94,6 +94,10 @@ type planStep struct {
 	run   func(*session, context.Context) error
 }
 
+// waiting is the phase of a step that is none: the guard lets logins wait for one
+// another, and that is no part of any figure.
+const waiting Phase = ""
+
 // plan lists the steps of a connection's probe before the goodbye.
 func (s *session) plan() []planStep {
 	steps := []planStep{}
@@ -111,7 +115,7 @@ func (s *session) plan() []planStep {
 	add(s.c.Encryption == StartTLS, planStep{PhaseStartTLS, (*session).starttls},
 		planStep{PhaseTLS, (*session).handshake}, planStep{PhaseHello, (*session).hello})
 	login := wantsLogin(s.c) && !s.held
-	add(login, planStep{PhaseAuth, (*session).auth})
+	add(login, planStep{waiting, (*session).awaitTurn}, planStep{PhaseAuth, (*session).auth})
 	add(login && opensMailbox(s.c), planStep{PhaseMailbox, (*session).mailbox})
 	return steps
 }
@@ -128,8 +132,14 @@ func opensMailbox(c *Connection) bool {
 // walk runs the plan until a step fails, then says goodbye whatever happened.
 func (s *session) walk(ctx context.Context) {
 	for _, step := range s.plan() {
-		if err := s.enter(ctx, step); err != nil {
+		err := s.enter(ctx, step)
+		if err != nil {
 			s.fail(err)
+		}
+		if step.phase == PhaseAuth {
+			s.pass.Done(s.verdict()) // the next login may go
+		}
+		if err != nil {
 			break
 		}
 	}
@@ -143,11 +153,16 @@ func (s *session) walk(ctx context.Context) {
 
 // enter runs one step and adds its time to its phase.
 func (s *session) enter(ctx context.Context, step planStep) error {
-	s.phase = step.phase
 	start := time.Now()
+	if step.phase == waiting {
+		err := step.run(s, ctx)
+		s.outcome.Start = s.outcome.Start.Add(time.Since(start))
+		return err
+	}
+	s.phase = step.phase
 	err := step.run(s, ctx)
 	s.spend(step.phase, time.Since(start))
-	if ctx.Err() != nil && err != nil {
+	if ctx.Err() != nil && err != nil && !isDeadline(err) {
 		// A past deadline is how a cancelled context stops a call; say which it was.
 		err = errors.Join(err, context.Cause(ctx))
 	}
@@ -176,7 +191,7 @@ func (s *session) admit(ctx context.Context) bool {
 		return false
 	}
 	s.secret = secret
-	s.pass = s.p.Guard.Enter(ctx, s.c, secret)
+	s.pass = s.p.Guard.Enter(s.c, secret)
 	s.begin()
 	if s.pass.Allowed {
 		return true
@@ -191,8 +206,11 @@ func (s *session) admit(ctx context.Context) bool {
 
 // withheld is why a login was not tried.
 func (s *session) withheld() error {
-	return &fault{reason: s.pass.Hold.Reason, err: fmt.Errorf("login withheld until %s: %s",
-		s.pass.Hold.Until.UTC().Format(time.RFC3339), s.pass.Hold.Reason)}
+	until := "until something changes" // lockout strict
+	if !s.pass.Hold.Until.IsZero() {
+		until = "until " + s.pass.Hold.Until.UTC().Format(time.RFC3339)
+	}
+	return &fault{reason: s.pass.Hold.Reason, err: fmt.Errorf("login withheld %s: %s", until, s.pass.Hold.Reason)}
 }
 
 func (s *session) resolve(ctx context.Context) (err error) {
@@ -293,6 +311,17 @@ func watchClientCertificate(base *tls.Config) (*tls.Config, *bool) {
 func (s *session) greeting(context.Context) error { return s.d.greeting() }
 func (s *session) hello(context.Context) error    { return s.d.hello() }
 func (s *session) starttls(context.Context) error { return s.d.starttls() }
+
+// awaitTurn asks the guard again, now that the credential is about to be sent:
+// another login may have been refused since the probe began.
+func (s *session) awaitTurn(ctx context.Context) error {
+	if s.pass.Login(ctx) {
+		return nil
+	}
+	s.phase = PhaseAuth
+	s.outcome.Auth = AuthFacts{Held: true, NextAttempt: s.pass.Hold.Until}
+	return s.withheld()
+}
 
 // auth logs in once.
 func (s *session) auth(context.Context) error {
@@ -449,7 +478,8 @@ func (s *session) finish() Outcome {
 func (s *session) verdict() AuthVerdict {
 	o := &s.outcome
 	v := AuthVerdict{Tried: o.Auth.Sent, Accepted: o.Auth.Accepted, Address: o.Address}
-	if v.Tried && !v.Accepted && o.Failure != nil {
+	// A probe that was called off says nothing of the credential.
+	if v.Tried && !v.Accepted && o.Failure != nil && !errors.Is(s.err, context.Canceled) {
 		v.Class, v.Reason = o.Failure.Class(), o.Failure.Reason
 	}
 	return v
