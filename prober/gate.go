@@ -10,29 +10,80 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // imapGate is the lineFilter of IMAP, and remembers the replies it passed: the
-// library flattens them. It is used by one goroutine at a time, the reader of
-// the wire; the dialect looks at it only after a command's end.
+// library flattens them. The library's reader passes lines through it while the
+// dialect looks at what was heard.
 type imapGate struct {
-	tagged    reply // last tagged reply
-	bye       *reply
-	exists    uint64 // messages of the examined mailbox
-	counted   bool   // exists was learnt
-	caps      map[string]bool
-	others    []namespace // the Other Users' and Shared namespaces
-	login     bool        // a login is under way
-	initial   bool        // the next empty "+" asks for the initial response
-	answered  bool        // a tagged reply has come
-	asking    bool        // a literal of ours waits for the server's leave
-	owed      int         // bytes of it still to be written
-	inLiteral bool        // a literal is being dropped
-	skip      int         // bytes of it still to come
+	mu        sync.Mutex // guards everything below
+	heard     heard
+	login     bool // a login is under way
+	initial   bool // the next empty "+" asks for the initial response
+	answered  bool // a tagged reply has come
+	asking    bool // a literal of ours waits for the server's leave
+	owed      int  // bytes of it still to be written
+	inLiteral bool // a literal is being dropped
+	skip      int  // bytes of it still to come
+}
+
+// heard is what a server said that a probe wants to know.
+type heard struct {
+	tagged  reply           // last tagged reply
+	bye     *reply          // nil: no goodbye
+	exists  uint64          // messages of the examined mailbox
+	counted bool            // exists was learnt
+	caps    map[string]bool // in upper case
+	others  []namespace     // the Other Users' and Shared namespaces
+}
+
+// now is what was heard up to now.
+func (g *imapGate) now() heard {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.heard
+}
+
+// forgetCount is for another EXAMINE.
+func (g *imapGate) forgetCount() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.heard.counted = false
+}
+
+// expectLogin begins and ends a login.
+func (g *imapGate) expectLogin(on bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.login, g.initial = on, false
+}
+
+// expectInitial says that an empty "+" asks for the initial response.
+func (g *imapGate) expectInitial(on bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.initial = on
+}
+
+// isAsking reports whether a literal of ours waits for the server's leave.
+func (g *imapGate) isAsking() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.asking
+}
+
+// inLogin reports whether a login is under way.
+func (g *imapGate) inLogin() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.login
 }
 
 // pass is the lineFilter.
 func (g *imapGate) pass(line []byte) ([]byte, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	if g.inLiteral {
 		return g.dropLiteral(line)
 	}
@@ -48,7 +99,7 @@ func (g *imapGate) pass(line []byte) ([]byte, error) {
 	if !ok {
 		return nil, malformedf("not an IMAP response")
 	}
-	g.tagged, g.answered = r, true
+	g.heard.tagged, g.answered = r, true
 	return g.taggedLine(tag, r.status), nil
 }
 
@@ -86,6 +137,8 @@ func (g *imapGate) continuation(challenge string) []byte {
 // in place of the leave to write one: then the password has not been sent, and
 // the library can say nothing more.
 func (g *imapGate) sent(p []byte) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	skip := min(g.owed, len(p))
 	g.owed -= skip
 	p = p[skip:]
@@ -106,7 +159,7 @@ func (g *imapGate) untagged(text, rest string) ([]byte, error) {
 	case "CAPABILITY":
 		return g.capability(args)
 	case "NAMESPACE":
-		g.others = otherNamespaces(args)
+		g.heard.others = otherNamespaces(args)
 		return nil, nil
 	case "BYE", "PREAUTH", "OK", "NO", "BAD":
 		return nil, g.status(name, text)
@@ -126,7 +179,7 @@ func (g *imapGate) status(name, text string) error {
 	case !ok:
 		return malformedf("a malformed untagged %s", name)
 	case name == "BYE":
-		g.bye = &r
+		g.heard.bye = &r
 	case name == "PREAUTH" || name == "OK" && r.code == "" && !g.answered:
 		return malformedf("a second greeting")
 	case numericCodes[r.code]:
@@ -159,7 +212,7 @@ func (g *imapGate) number(word, args string) ([]byte, error) {
 	if kind != "EXISTS" {
 		return nil, g.literal(args)
 	}
-	g.exists, g.counted = n, true
+	g.heard.exists, g.heard.counted = n, true
 	return fmt.Appendf(nil, "* %d EXISTS\r\n", n), nil
 }
 
@@ -169,9 +222,9 @@ func (g *imapGate) capability(args string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	g.caps = make(map[string]bool, len(caps))
+	g.heard.caps = make(map[string]bool, len(caps))
 	for _, name := range caps {
-		g.caps[strings.ToUpper(name)] = true
+		g.heard.caps[strings.ToUpper(name)] = true
 	}
 	return []byte("* CAPABILITY " + strings.Join(caps, " ") + "\r\n"), nil
 }

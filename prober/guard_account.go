@@ -11,13 +11,15 @@ import (
 )
 
 const (
-	provenFor     = 7 * 24 * time.Hour
-	forgetAfter   = 30 * 24 * time.Hour
-	maxSecrets    = 4 // remembered per account: those of its connections, and old ones
-	maxWait       = 25*time.Hour + 25*time.Hour/10
-	crowded       = 30 * time.Minute // no third refusal within this, whatever the table says
-	crowdedWait   = 35 * time.Minute // longer than the usual 30 minutes of directories
-	freshenProven = 12 * time.Hour   // how old a kept success may grow
+	provenFor      = 7 * 24 * time.Hour
+	forgetAfter    = 30 * 24 * time.Hour
+	maxSecrets     = 4 // remembered per account: those of its connections, and old ones
+	maxWait        = 25*time.Hour + 25*time.Hour/10
+	crowded        = 30 * time.Minute // no third refusal within this, whatever the table says
+	crowdedWait    = 35 * time.Minute // longer than the usual 30 minutes of directories
+	day            = 24 * time.Hour
+	refusalsPerDay = 4              // of one account, whatever it logs in with
+	freshenProven  = 12 * time.Hour // how old a kept success may grow
 )
 
 // waits is how long a login is withheld after each refusal in a row; the last
@@ -35,6 +37,7 @@ var waits = []struct{ proven, unproven time.Duration }{
 type account struct {
 	Secrets  []secretState `json:"secrets"`
 	Refused  time.Time     `json:"refused,omitzero"`  // last refusal or doubt, with any secret
+	Recent   []time.Time   `json:"recent,omitempty"`  // refusals of the last day, the last few
 	Released time.Time     `json:"released,omitzero"` // last Release
 
 	turn turn
@@ -155,11 +158,28 @@ func (a *account) refuse(s *secretState, reason Reason, interval time.Duration, 
 	}
 	a.Refused = now
 	s.Next = now.Add(wait + rand.N(wait/10))
+	if until := a.dayFull(now); s.Next.Before(until) {
+		s.Next = until
+	}
 	for i := range a.Secrets {
 		if other := &a.Secrets[i]; other.Refusals > 0 && other.Next.Before(s.Next) {
 			other.Next = s.Next
 		}
 	}
+}
+
+// dayFull counts a refusal of now. It gives when the account may be refused
+// again: with several secrets, such as two mechanisms, their rows of waits add
+// up to more than the table's. Zero: no bound.
+func (a *account) dayFull(now time.Time) time.Time {
+	a.Recent = slices.DeleteFunc(append(a.Recent, now), func(t time.Time) bool {
+		return now.Sub(t) >= day || t.After(now)
+	})
+	if len(a.Recent) < refusalsPerDay {
+		return time.Time{}
+	}
+	a.Recent = a.Recent[len(a.Recent)-refusalsPerDay:]
+	return a.Recent[0].Add(day + time.Minute)
 }
 
 // doubt counts a try that may have been a refusal. It reports whether it is the

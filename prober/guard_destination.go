@@ -40,8 +40,9 @@ type destination struct {
 	accepts int       // logins accepted since the last refusal
 	looked  time.Time // last look without a login
 
-	inside  map[*Pass]struct{} // let through and not done
-	changed chan struct{}      // closed when one of them is; nil: nobody waits
+	inside    map[*Pass]struct{} // let through and not done
+	candidate *Pass              // the one that may be the next canary
+	changed   chan struct{}      // closed when one of them is; nil: nobody waits
 }
 
 // refusalMark is one refusal as a destination remembers it.
@@ -101,6 +102,9 @@ func (g *Guard) meet(host, address keyedHash) *destination {
 	d.Refusals = append(d.Refusals, other.Refusals...)
 	slices.SortFunc(d.Refusals, func(x, y refusalMark) int { return x.At.Compare(y.At) })
 	d.Mass = d.Mass || other.Mass
+	if d.candidate == nil {
+		d.candidate = other.candidate
+	}
 	if other.CanaryAt.After(d.CanaryAt) {
 		d.CanaryAt, d.canary = other.CanaryAt, other.canary
 	}

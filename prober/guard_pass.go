@@ -73,13 +73,9 @@ func (g *Guard) Enter(c *Connection, secret Secret) *Pass {
 		p.deny(hold, d, now)
 		return p
 	}
-	until, canary := d.hold(p.account, s, now)
-	if !until.IsZero() {
+	if until := p.heldAt(d, s, now); !until.IsZero() {
 		p.deny(Hold{AuthHeld, until}, d, now)
 		return p
-	}
-	if canary {
-		p.sing(d, now)
 	}
 	p.Allowed, p.Connect = true, true
 	return p
@@ -126,6 +122,9 @@ func (p *Pass) Done(v AuthVerdict) {
 	}
 	a.turn.give(p)
 	d.leave(p)
+	if d.candidate == p {
+		d.candidate = nil
+	}
 	g.pruneLocked(e.At)
 	g.unlock()
 	if g.store != nil {
@@ -165,15 +164,9 @@ func (p *Pass) ask(last bool) (changed <-chan struct{}) {
 	if p.Hold.Reason != "" {
 		return nil
 	}
-	if !p.canary {
-		until, canary := d.hold(p.account, s, now)
-		if !until.IsZero() {
-			p.Hold = Hold{AuthHeld, until}
-			return nil
-		}
-		if canary {
-			p.sing(d, now)
-		}
+	if until := p.heldAt(d, s, now); !until.IsZero() {
+		p.Hold = Hold{AuthHeld, until}
+		return nil
 	}
 	p.unproven = !s.proven(now)
 	if p.unproven {
@@ -194,6 +187,21 @@ func (p *Pass) ask(last bool) (changed <-chan struct{}) {
 	return nil
 }
 
+// heldAt is until when the destination withholds the login; zero: not now. In a
+// mass failure one pass at a time may be the canary, so that the others do not
+// come and go without a login.
+func (p *Pass) heldAt(d *destination, s *secretState, now time.Time) time.Time {
+	until, canary := d.hold(p.account, s, now)
+	switch {
+	case !canary:
+		return until
+	case d.candidate != nil && d.candidate != p:
+		return now.Add(p.connection.Interval)
+	}
+	d.candidate = p
+	return time.Time{}
+}
+
 // admit lets the login through. It comes here also when patience ends at a
 // trusted server: that it is slow is no reason for a hold.
 func (p *Pass) admit(a *account, d *destination, now time.Time) {
@@ -202,12 +210,10 @@ func (p *Pass) admit(a *account, d *destination, now time.Time) {
 		a.turn.holder = p
 	}
 	d.enter(p)
-}
-
-// sing makes the pass the canary: the one that tries while the others are held.
-func (p *Pass) sing(d *destination, now time.Time) {
-	p.canary = true
-	d.CanaryAt, d.canary = now.Add(guardWindow), p.account
+	if d.candidate == p {
+		p.canary = true
+		d.CanaryAt, d.canary = now.Add(guardWindow), p.account
+	}
 }
 
 // deny withholds the login. What comes before it may be looked at once in a

@@ -67,7 +67,7 @@ func (d *imapDialect) hello() error {
 	d.w.replay("* OK [CAPABILITY IMAP4rev1] replayed\r\n")
 	d.client = imapclient.New(d.w, nil)
 	_, err := d.client.Capability().Wait()
-	d.caps = d.gate.caps
+	d.caps = d.gate.now().caps
 	return d.verdict("CAPABILITY", err)
 }
 
@@ -97,10 +97,10 @@ func (d *imapDialect) offer() offer {
 
 // native logs in with LOGIN.
 func (d *imapDialect) native(user, password string) error {
-	d.gate.login = true
-	defer func() { d.gate.login = false }()
+	d.gate.expectLogin(true)
+	defer d.gate.expectLogin(false)
 	err := d.verdict("LOGIN", d.client.Login(user, password).Wait())
-	if d.gate.asking && err != nil && d.w.failed() == nil {
+	if d.gate.isAsking() && err != nil && d.w.failed() == nil {
 		return &fault{reason: CommandRejected, err: fmt.Errorf("the server takes no literal: %w", err)}
 	}
 	return err
@@ -110,11 +110,11 @@ func (d *imapDialect) native(user, password string) error {
 // the mechanism gives up, or a challenge is not base64; "*" ends it (RFC 9051
 // section 6.2.2).
 func (d *imapDialect) exchange(mechanism sasl.Client) error {
-	d.gate.login = true
-	defer func() { d.gate.login = false }()
+	d.gate.expectLogin(true)
+	defer d.gate.expectLogin(false)
 	watched := &watchedMechanism{Client: mechanism}
 	watched.started = func(initial []byte) {
-		d.gate.initial = initial != nil && !d.caps["SASL-IR"]
+		d.gate.expectInitial(initial != nil && !d.caps["SASL-IR"])
 	}
 	err := d.client.Authenticate(watched)
 	if watched.err != nil {
@@ -122,7 +122,7 @@ func (d *imapDialect) exchange(mechanism sasl.Client) error {
 		return watched.err
 	}
 	var no *imap.Error
-	if err != nil && !errors.As(err, &no) && d.w.failed() == nil && d.gate.bye == nil {
+	if err != nil && !errors.As(err, &no) && d.w.failed() == nil && d.gate.now().bye == nil {
 		_ = d.w.send([]byte("*\r\n"))
 	}
 	return d.verdict("AUTHENTICATE", err)
@@ -142,10 +142,11 @@ func (d *imapDialect) mailbox() (MailboxFacts, error) {
 	}
 	var err error
 	for _, name := range names {
-		d.gate.counted = false
+		d.gate.forgetCount()
 		_, err = d.client.Select(name, &imap.SelectOptions{ReadOnly: true}).Wait()
 		if err = d.verdict("EXAMINE", err); err == nil {
-			return MailboxFacts{Tried: true, OK: true, Counted: d.gate.counted, Messages: d.gate.exists}, nil
+			heard := d.gate.now()
+			return MailboxFacts{Tried: true, OK: true, Counted: heard.counted, Messages: heard.exists}, nil
 		}
 		if d.w.failed() != nil {
 			break
@@ -162,7 +163,7 @@ func (d *imapDialect) sharedNames() ([]string, error) {
 		return nil, err
 	}
 	var names []string
-	for _, n := range d.gate.others {
+	for _, n := range d.gate.now().others {
 		name := n.mailbox(d.c.SharedMailbox)
 		names = append(names, name, name+n.delimiter+"INBOX")
 	}
@@ -178,7 +179,7 @@ func (d *imapDialect) quit() error {
 	case d.client == nil:
 		_, err := d.converse("P9", "LOGOUT")
 		return err
-	case d.gate.asking:
+	case d.gate.isAsking():
 		return d.w.send([]byte(protocols[IMAP].goodbye))
 	}
 	return d.verdict("LOGOUT", d.client.Logout().Wait())
@@ -209,7 +210,7 @@ func (d *imapDialect) release() {
 // outgoing mends what the library sends: it writes an empty SASL response as
 // "=", which is right for an initial response alone (RFC 4959 section 3).
 func (d *imapDialect) outgoing(p []byte) ([]byte, error) {
-	if d.gate.login && string(p) == "=\r\n" {
+	if d.gate.inLogin() && string(p) == "=\r\n" {
 		return []byte("\r\n"), nil
 	}
 	d.gate.sent(p)
@@ -250,7 +251,7 @@ func (d *imapDialect) aside(line, rest string) error {
 	switch name := strings.ToUpper(word); name {
 	case "CAPABILITY":
 		_, err := d.gate.capability(args)
-		d.caps = d.gate.caps
+		d.caps = d.gate.heard.caps
 		return err
 	case "OK", "PREAUTH":
 		return d.gate.status(name, line)
@@ -262,14 +263,15 @@ func (d *imapDialect) aside(line, rest string) error {
 // the library flattens transport errors and forgets goodbyes.
 func (d *imapDialect) verdict(command string, err error) error {
 	var refused *imap.Error
+	heard := d.gate.now()
 	switch transport := d.w.failed(); {
 	case err == nil:
 		return nil
 	case errors.As(err, &refused):
 		// A complete reply decides, whatever became of the connection behind it.
-		return d.refused(command, d.gate.tagged)
-	case d.gate.bye != nil:
-		return d.refused(command, *d.gate.bye)
+		return d.refused(command, heard.tagged)
+	case heard.bye != nil:
+		return d.refused(command, *heard.bye)
 	case transport != nil:
 		return transport
 	default:
