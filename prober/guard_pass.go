@@ -86,7 +86,7 @@ func (g *Guard) Enter(c *Connection, secret Secret) *Pass {
 // ctx ends or patience does. It is false if the login is withheld after all: Hold
 // then says why. A nil guard's pass, and one of lockout off, is always let through.
 func (p *Pass) Login(ctx context.Context) bool {
-	if p.guard == nil {
+	if p == nil || p.guard == nil {
 		return true
 	}
 	giveUp := time.NewTimer(patienceWithin(ctx))
