@@ -1,0 +1,175 @@
+package prober
+
+import (
+	"net"
+	"os"
+	"runtime"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// leakProbes, set in the environment, is how many probes are made instead of the
+// few that every run makes:
+//
+//	MAILPROBE_LEAK_PROBES=100000 go test ./prober -run TestProbesLeaveNothingBehind -v -timeout 60m
+const leakProbes = "MAILPROBE_LEAK_PROBES"
+
+// TestProbesLeaveNothingBehind makes many probes of good and broken servers.
+// Goroutines, descriptors and live heap must be at the end where they were after
+// a tenth of them.
+func TestProbesLeaveNothingBehind(t *testing.T) {
+	total := 2000
+	if text := os.Getenv(leakProbes); text != "" {
+		var err error
+		if total, err = strconv.Atoi(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cases, stop := startLeakCases(t)
+	defer stop()
+	probe := func(n int) { probeAll(t, cases, n) }
+	first := max(total/10, 4*len(cases))
+	probe(first)
+	before := takeStock()
+	start := time.Now()
+	probe(total - first)
+	after := takeStock()
+	t.Logf("after %d probes: %+v", first, before)
+	t.Logf("after %d probes: %+v (%.0f probes/s, both ends)", total, after, float64(total-first)/time.Since(start).Seconds())
+	if after.goroutines > before.goroutines {
+		t.Errorf("%d goroutines more", after.goroutines-before.goroutines)
+	}
+	if after.descriptors > before.descriptors {
+		t.Errorf("%d descriptors more", after.descriptors-before.descriptors)
+	}
+	// A lost object of 16 bytes in every probe of 100,000 would be 1.4 MiB.
+	if grown := after.heap - before.heap; grown > 256<<10 {
+		t.Errorf("the live heap grew by %d bytes", grown)
+	}
+}
+
+// leakCase is a server, what it is probed with, and what must come of it.
+type leakCase struct {
+	connection *Connection
+	reason     Reason // empty: up
+}
+
+// startLeakCases starts an honest server for each pair, twice, and one for each
+// of some faults. Unlike mailtest's servers they remember nothing.
+func startLeakCases(t *testing.T) (cases []leakCase, stop func()) {
+	b := newFaultBed(t)
+	closed := make(chan struct{})
+	var servers sync.WaitGroup
+	var listeners []net.Listener
+	start := func(row *faultRow, p Protocol, e Encryption) {
+		run, script, options := b.prepare(row, p, e, "127.0.0.1:1")
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		listeners = append(listeners, listener)
+		run.connection.Port = listener.Addr().(*net.TCPAddr).Port
+		cases = append(cases, leakCase{run.connection, row.reason})
+		servers.Go(func() {
+			for {
+				conn, err := listener.Accept()
+				if err != nil {
+					return
+				}
+				servers.Go(func() { script.Play(conn, options, closed) })
+			}
+		})
+	}
+	for range 2 {
+		for _, p := range []Protocol{IMAP, POP3, SMTP} {
+			for _, e := range []Encryption{NoEncryption, ImplicitTLS, StartTLS} {
+				start(&faultRow{after: opened, script: every("BYE " + string(p))}, p, e)
+			}
+		}
+	}
+	for _, row := range leakFaults() {
+		pairs := row.pairs()
+		start(&row, pairs[len(cases)%len(pairs)].protocol, pairs[len(cases)%len(pairs)].encryption)
+	}
+	return cases, func() {
+		close(closed)
+		for _, listener := range listeners {
+			_ = listener.Close()
+		}
+		servers.Wait()
+	}
+}
+
+// leakFaults end in every way a probe can end, and soon.
+func leakFaults() []faultRow {
+	silent := faultRow{after: connected, script: every("STALL"), phase: PhaseGreeting, reason: Timeout,
+		encryptions: []Encryption{NoEncryption}, change: func(c *Connection) { c.Timeout = 60 * time.Millisecond }}
+	rows := []faultRow{silent,
+		{after: connected, script: every("S: this is no mail server"), reason: ProtocolMalformed},
+		{after: connected, script: every("REPEAT forever SEND \"aaaaaaaaaaaaaaaa\""), reason: ProtocolOversize},
+		{after: asked, script: refusals("BYE imap", IMAP), reason: AuthRejected},
+	}
+	wanted := map[string]bool{"closed_inside_the_verdict": true, "reset_inside_the_verdict": true,
+		"an_expired_certificate_from_the_first_byte": true, "another_name_after_starttls": true,
+		"imap_in_clear_from_the_first_byte": true, "a_client_certificate_is_wanted_tls_1_3_from_the_first_byte": true,
+		"three_hundred_certificates_from_the_first_byte": true, "alert_handshake_failure_after_starttls": true}
+	for _, row := range faultRows() {
+		if wanted[row.story] {
+			rows = append(rows, row)
+		}
+	}
+	return rows
+}
+
+// probeAll makes n probes, eight at once, and checks each.
+func probeAll(t *testing.T, cases []leakCase, n int) {
+	var next atomic.Int64
+	var workers sync.WaitGroup
+	prober := &Prober{Hostname: "probe.example.org"}
+	for range 8 {
+		workers.Go(func() {
+			for i := next.Add(1); i <= int64(n); i = next.Add(1) {
+				c := cases[int(i)%len(cases)]
+				o := prober.Probe(t.Context(), c.connection)
+				if o.Failure != nil && o.Failure.Reason == ConnectTimeout && c.reason == Timeout {
+					continue // a loaded machine takes the little time there is for itself
+				}
+				if o.Up() != (c.reason == "") || !o.Up() && o.Failure.Reason != c.reason {
+					t.Errorf("want %q, got\n%s", c.reason, explain(o))
+				}
+			}
+		})
+	}
+	workers.Wait()
+}
+
+// stock is what a process holds.
+type stock struct{ goroutines, descriptors, heap int }
+
+// takeStock waits until the last servers have ended, and counts.
+func takeStock() stock {
+	var s stock
+	for range 20 {
+		time.Sleep(50 * time.Millisecond)
+		now := stock{goroutines: runtime.NumGoroutine(), descriptors: openDescriptors()}
+		if now == s {
+			break
+		}
+		s = now
+	}
+	runtime.GC()
+	runtime.GC() // the first only moves sync.Pools aside
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	s.heap = int(m.HeapAlloc)
+	return s
+}
+
+// openDescriptors is the number of open files, 0 where /proc does not tell.
+func openDescriptors() int {
+	entries, _ := os.ReadDir("/proc/self/fd")
+	return len(entries)
+}
