@@ -49,6 +49,7 @@ func TestQueries(t *testing.T) {
 		"classic histograms, with rules": promtest.StartPrometheus(t, promtest.WithRules(t, "..", config, target...)),
 		"native histograms, without rules": promtest.StartPrometheus(t,
 			promtest.WithRules(t, "..", config, append(target, "rules/mailprobe-*.yml", "none-*.yml")...), "--enable-feature=native-histograms"),
+		"one scrape for each connection": promtest.StartPrometheus(t, promtest.WithRules(t, "..", "deploy/prometheus/prometheus-sd.yml", target...)),
 	}
 	for name, server := range servers {
 		server.Wait(t, time.Minute, `count(rate(mailprobe_probes_total[30s])) > 20 and on () count(mailprobe_failure_info) > 5`)

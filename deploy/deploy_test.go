@@ -3,6 +3,7 @@
 package deploy
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -11,6 +12,9 @@ import (
 	"strings"
 	"testing"
 
+	"gopkg.in/yaml.v3"
+
+	"mailprobe/config"
 	"mailprobe/internal/promtest"
 )
 
@@ -127,4 +131,25 @@ func TestSystemdUnitIsConfined(t *testing.T) {
 		t.Errorf("exposure level %s, want at most %v", m[1], most)
 	}
 	t.Logf("exposure level %s", m[1])
+}
+
+// The configuration in the ConfigMap is the first that many will run.
+func TestConfigMapHoldsAConfiguration(t *testing.T) {
+	var manifest struct{ Data map[string]string }
+	if err := yaml.Unmarshal([]byte(read(t, "kubernetes/configmap.yaml")), &manifest); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "config.yml")
+	write(t, file, manifest.Data["config.yml"])
+	_, _, err := config.Load(file, nil)
+	var faults config.Faults
+	if err != nil && !errors.As(err, &faults) {
+		t.Fatal(err)
+	}
+	for _, fault := range faults {
+		// Its secrets are mounted there and not here.
+		if !strings.HasSuffix(fault.Text, "no such file or directory") {
+			t.Error(fault)
+		}
+	}
 }
