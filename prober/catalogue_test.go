@@ -30,6 +30,15 @@ var testedElsewhere = map[int][]string{
 	31: {"prober.TestFaultFullBacklog"},
 	59: {"config.TestLoadTellsEveryFault"}, // ca_files.yml; a reload that fails is row 144
 	14: {"prober.TestDeadNameServerDelaysNobody"},
+
+	110: {"prober.TestPasswordsAreSentExactly", "prober.TestPasswordsThatCannotBeSentOpenNoConnection"},
+	111: {"config.TestLoadTellsEveryFault"}, // user_with_line_break.yml, user_with_trailing_space.yml
+	114: {"oauth.TestEndpointMisbehaves", "oauth.TestEndpointDown", "oauth.TestSlowEndpoint"},
+	115: {"oauth.TestEndpointMisbehaves"},
+	116: {"prober.TestProbeRenewsARefusedTokenOnce"},
+	117: {"oauth.TestTokenIsFetchedOnceHoweverManyAsk", "oauth.TestSourcesDoNotRenewTogether"},
+	118: {"prober.TestProbeWithGuardMakesOneAttempt"},
+	129: {"prober.TestProbeEndsAtOnceWhereverItIsCancelled"},
 }
 
 // notTestable says why a row has no test.
@@ -42,8 +51,6 @@ var pending = rangesOf(
 	10, 10,
 	16, 17, 30, 30,
 	50, 50,
-	110, 111, 114, 118,
-	119, 130,
 	131, 142,
 	143, 170,
 )

@@ -1,3 +1,234 @@
 package prober
 
-func leavingFaults() []faultRow { return nil }
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// leavingFaults is section G of the catalogue: the mailbox, and the end.
+func leavingFaults() []faultRow {
+	rows := append(mailboxAnswers(), mailboxData()...)
+	rows = append(rows, mailboxNumbers()...)
+	return append(append(rows, mailboxNames()...), goodbyeFaults()...)
+}
+
+// openMailbox is what the probe says to open a mailbox.
+var openMailbox = map[Protocol]string{IMAP: "C: {tag} EXAMINE INBOX\n", POP3: "C: STAT\n", SMTP: "C: MAIL FROM:*\n"}
+
+// notOpened is a row in which the mailbox gets a negative answer.
+func notOpened(number int, story string, reason Reason, answers map[Protocol]string) faultRow {
+	return faultRow{numbers: []int{number}, story: story, after: loggedIn, script: answered(openMailbox, answers),
+		phase: PhaseMailbox, reason: reason, check: wantClass(Transient)}
+}
+
+// mailboxAnswers are the reasons not to open a mailbox.
+func mailboxAnswers() []faultRow {
+	shared := func(access SharedAccess) func(*Connection) {
+		return func(c *Connection) { c.SharedMailbox, c.SharedMailboxAccess = "helpdesk", access }
+	}
+	imap := func(story string, reason Reason, answer string) faultRow {
+		return notOpened(120, story, reason, map[Protocol]string{IMAP: "{tag} NO " + answer})
+	}
+	locked := loginRefused(119, "somebody_else_has_the_maildrop", MailboxInUse, Transient, map[Protocol]string{
+		POP3: "-ERR [IN-USE] Do you have another POP session running?"})
+	authzid := loginRefused(121, "the_shared_mailbox_is_not_for_this_user", NotAuthorized, Definitive, map[Protocol]string{
+		IMAP: "{tag} NO [AUTHORIZATIONFAILED] alice may not act as helpdesk"})
+	authzid.change = shared(SharedAuthzID)
+	sender := notOpened(121, "the_shared_sender_is_not_for_this_user", NotAuthorized, map[Protocol]string{
+		SMTP: "553 5.7.1 <helpdesk@example.org>: Sender address rejected: not owned by user alice"})
+	sender.change = shared(SharedSender)
+	sender.check = nil
+	return []faultRow{
+		locked, authzid, sender,
+		imap("the_mailbox_does_not_exist", MailboxMissing, "[NONEXISTENT] Unknown Mailbox: INBOX"),
+		imap("the_mailbox_may_not_be_read", MailboxDenied, "[NOPERM] Permission denied"),
+		imap("the_mailbox_is_in_use", MailboxInUse, "[INUSE] Mailbox is being rebuilt"),
+		imap("the_mailbox_is_broken", MailboxFailed, "[CORRUPTION] Index is corrupt"),
+		imap("the_mailbox_is_not_opened_for_no_reason", MailboxMissing, "No such mailbox"),
+		imap("the_server_is_away_at_the_mailbox", ServerUnavailable, "[UNAVAILABLE] Backend is down"),
+		notOpened(120, "the_maildrop_cannot_be_counted", MailboxFailed, map[Protocol]string{POP3: "-ERR cannot lock maildrop"}),
+		notOpened(120, "the_sender_is_not_taken", MailboxDenied, map[Protocol]string{SMTP: "550 5.1.8 Sender unknown"}),
+		{
+			numbers: []int{122}, story: "a_probe_only_looks", after: atOnce, script: every("{after at once}"),
+			check: wantVerbs(map[Protocol][]string{
+				IMAP: {"CAPABILITY", "AUTHENTICATE", "EXAMINE", "LOGOUT"}, POP3: {"CAPA", "AUTH", "STAT", "QUIT"},
+				SMTP: {"EHLO", "AUTH", "MAIL", "RSET", "QUIT"}}),
+		},
+		{
+			numbers: []int{122}, story: "no_sender_is_tried_where_none_is_asked_for", after: loggedIn,
+			script: map[Protocol]string{SMTP: "C: QUIT\nS: 221 bye"},
+			change: func(c *Connection) { c.Sender, c.Recipient = "", "bob@example.org" },
+			check:  wantVerbs(map[Protocol][]string{SMTP: {"EHLO", "AUTH", "QUIT"}}),
+		},
+	}
+}
+
+// wantVerbs checks the commands inside TLS, or all where there is none.
+func wantVerbs(want map[Protocol][]string) func(*testing.T, faultRun) {
+	return func(t *testing.T, run faultRun) {
+		said, p := string(run.talk.Inner), run.connection.Protocol
+		if run.connection.Encryption == NoEncryption {
+			said = string(run.talk.Wire)
+		}
+		var got []string
+		for line := range strings.Lines(said) {
+			words := strings.Fields(line)
+			if p == IMAP {
+				words = words[1:]
+			}
+			if len(words) > 0 && isCommand(p, words[0]) {
+				got = append(got, words[0])
+			}
+		}
+		if !slices.Equal(got, want[p]) {
+			t.Errorf("the probe said %v, want %v", got, want[p])
+		}
+	}
+}
+
+// mailboxData are floods and knots where a number was expected.
+func mailboxData() []faultRow {
+	row := func(number int, story string, reason Reason, script map[Protocol]string) faultRow {
+		r := faultRow{numbers: []int{number}, story: story, after: loggedIn, script: map[Protocol]string{}, reason: reason}
+		if reason != "" {
+			r.phase = PhaseMailbox
+		}
+		for p, text := range script {
+			r.script[p] = openMailbox[p] + text
+		}
+		return r
+	}
+	deep := strings.Repeat("(", 4000)
+	return []faultRow{
+		row(123, "a_literal_of_ten_gigabytes", ProtocolOversize, map[Protocol]string{
+			IMAP: "S: * STATUS INBOX {10000000000}\nREPEAT forever SEND \"A\""}),
+		row(123, "a_literal_over_the_limit", ProtocolOversize, map[Protocol]string{IMAP: "S: * 1 FETCH (BODY {16385}\nSTALL"}),
+		row(123, "a_literal_larger_than_any_number", ProtocolOversize, map[Protocol]string{
+			IMAP: "S: * 1 FETCH (BODY {99999999999999999999999999}\nSTALL"}),
+		row(123, "literals_inside_the_limit_are_dropped", "", map[Protocol]string{
+			IMAP: "S: * 1 FETCH (BODY[TEXT] {26}\nSEND \"T3 OK done\\r\\n* 9 EXISTS\\r\\n\\r\\n\"\nS: )\n" +
+				"S: * 2 FETCH (BODY {16384}\nREPEAT 4 S: " + strings.Repeat("A", 4094) + "\nS:  UID 5)\nS: * 3 EXISTS\nS: {tag} OK done\n{after opened}"}),
+		row(124, "endless_data_nobody_asked_for", ProtocolOversize, map[Protocol]string{
+			IMAP: "REPEAT forever S: * 1 FETCH (FLAGS (\\Seen))", SMTP: "REPEAT forever S: 250-and so on"}),
+		row(124, "endless_chatter_that_stays_under_every_line_limit", ProtocolOversize, map[Protocol]string{
+			IMAP: "REPEAT forever S: * OK " + strings.Repeat("la ", 2000)}),
+		row(125, "a_million_brackets", ProtocolOversize, map[Protocol]string{
+			IMAP: "SEND \"* 1 FETCH \"\nREPEAT 1000000 SEND \"(\""}),
+		row(125, "brackets_as_deep_as_a_line_holds", "", map[Protocol]string{
+			IMAP: "S: * 1 FETCH " + deep + "\nS: * NAMESPACE " + deep + "\nS: * OK [BADCHARSET " + deep + "]\n" +
+				"S: * 3 EXISTS\nS: {tag} OK [PERMANENTFLAGS " + deep + "] done\n{after opened}"}),
+		{
+			numbers: []int{125}, story: "brackets_where_the_namespaces_should_be", after: loggedIn,
+			script: map[Protocol]string{IMAP: "C: {tag} NAMESPACE\nS: * NAMESPACE " + deep + "\nS: {tag} OK done\n{after opened}"},
+			change: func(c *Connection) { c.SharedMailbox, c.SharedMailboxAccess = "helpdesk", SharedFolder },
+			phase:  PhaseMailbox, reason: MailboxMissing,
+		},
+	}
+}
+
+// mailboxNumbers are counts that are none.
+func mailboxNumbers() []faultRow {
+	var rows []faultRow
+	huge := "1" + strings.Repeat("0", 30)
+	for story, says := range map[string]map[Protocol]string{
+		"a_count_beyond_every_number":  {IMAP: "* " + huge + " EXISTS", POP3: "+OK " + huge + " 1"},
+		"a_count_just_over_32_bits":    {IMAP: "* 4294967296 EXISTS", POP3: "+OK 4294967296 1"},
+		"a_count_below_zero":           {IMAP: "* -1 EXISTS", POP3: "+OK -1 1"},
+		"a_count_that_is_not_a_number": {IMAP: "* OK [UIDVALIDITY NaN] hm", POP3: "+OK NaN 0"},
+		"a_size_that_is_not_a_number":  {IMAP: "* OK [UIDNEXT -5] hm", POP3: "+OK 3 1e9"},
+		"a_validity_beyond_all":        {IMAP: "* OK [UIDVALIDITY " + huge + "] hm", POP3: "+OK 3 " + huge},
+		"a_count_with_nothing_behind":  {POP3: "+OK 3"},
+		"no_count_at_all":              {POP3: "+OK"},
+	} {
+		row := faultRow{numbers: []int{130}, story: story, after: loggedIn, script: map[Protocol]string{},
+			phase: PhaseMailbox, reason: ProtocolMalformed}
+		for p, line := range says {
+			row.script[p] = openMailbox[p] + "S: " + line + "\n" + map[Protocol]string{IMAP: "S: {tag} OK done\n"}[p] + "STALL"
+		}
+		rows = append(rows, row)
+	}
+	// What may be odd and is a number all the same.
+	return append(rows, faultRow{
+		numbers: []int{130}, story: "the_largest_count_of_all", after: loggedIn,
+		script: map[Protocol]string{
+			IMAP: openMailbox[IMAP] + "S: * 4294967295 EXISTS\nS: {tag} OK done\n{after opened}",
+			POP3: openMailbox[POP3] + "S: +OK 4294967295 18446744073709551615 octets\n{after opened}"},
+		check: func(t *testing.T, run faultRun) {
+			if m := run.outcome.Mailbox; !m.Counted || m.Messages != 4294967295 {
+				t.Errorf("counted %+v", m)
+			}
+		},
+	})
+}
+
+// mailboxNames are names that must be written in a special way: RFC 3501
+// sections 5.1.3 and 9.
+func mailboxNames() []faultRow {
+	var rows []faultRow
+	for i, name := range []struct{ mailbox, wire string }{
+		{"Archive 2026", `"Archive 2026"`},
+		{"Tom & Jerry", `"Tom &- Jerry"`},
+		{"~peter/mail/台北/日本語", `"~peter/mail/&U,BTFw-/&ZeVnLIqe-"`},
+		{"Gelöschte Elemente", `"Gel&APY-schte Elemente"`},
+		{"😀", `"&2D3eAA-"`},
+		{`say "hi" \ bye`, `"say \"hi\" \\ bye"`},
+		{"inbox", `INBOX`},
+		{"100%*", `"100%\*"`},
+	} {
+		rows = append(rows, faultRow{
+			numbers: []int{126}, story: fmt.Sprintf("the_name_of_a_mailbox_is_coded_%d", i+1), after: loggedIn,
+			script: map[Protocol]string{IMAP: "C: {tag} EXAMINE " + name.wire + "\nS: * 3 EXISTS\nS: {tag} OK done\n{after opened}"},
+			change: func(c *Connection) { c.Mailbox = name.mailbox },
+		})
+	}
+	return rows
+}
+
+// goodbyeFaults are ends that go wrong. None of them makes a probe fail.
+func goodbyeFaults() []faultRow {
+	said := map[Protocol]string{IMAP: "C: {tag} LOGOUT\n", POP3: "C: QUIT\n", SMTP: "C: QUIT\n"}
+	row := func(story string, goodbye Reason, answer map[Protocol]string) faultRow {
+		r := faultRow{numbers: []int{127}, story: story, after: opened, script: map[Protocol]string{}, goodbye: goodbye}
+		for p, text := range answer {
+			r.script[p] = said[p] + text
+		}
+		return r
+	}
+	silent := row("the_goodbye_is_never_answered", Timeout, every("STALL"))
+	silent.check = func(t *testing.T, run faultRun) {
+		if d, _ := run.outcome.PhaseDuration(PhaseQuit); d != goodbyeTime {
+			t.Errorf("the goodbye took %v, want %v", d, goodbyeTime)
+		}
+	}
+	lazy := row("the_server_does_not_close_after_its_goodbye", "", map[Protocol]string{
+		IMAP: "S: * BYE\nS: {tag} OK\nSTALL", POP3: "S: +OK\nSTALL", SMTP: "S: 221 bye\nSTALL"})
+	refused := row("the_maildrop_cannot_be_updated", MailboxFailed, map[Protocol]string{POP3: "S: -ERR [SYS/TEMP] maildrop not updated"})
+	refused.numbers, refused.goodbye = []int{128}, ServerUnavailable
+	stuck := faultRow{
+		numbers: []int{128}, story: "the_maildrop_is_freed_although_it_cannot_be_counted_in_time", after: loggedIn,
+		script: map[Protocol]string{POP3: "C: STAT\nC: QUIT\nS: +OK bye"},
+		phase:  PhaseMailbox, reason: Timeout,
+	}
+	slow := strings.Repeat("farewell ", 100)
+	return []faultRow{
+		silent, lazy, refused, stuck,
+		row("the_server_hangs_up_on_the_goodbye", Closed, every("CLOSE")),
+		row("the_server_resets_on_the_goodbye", Reset, every("RESET")),
+		row("the_goodbye_is_answered_with_nonsense", ProtocolMalformed, map[Protocol]string{
+			IMAP: "S: what?\nSTALL", POP3: "S: what?\nSTALL", SMTP: "S: what?\nSTALL"}),
+		{
+			numbers: []int{127}, story: "a_goodbye_that_drips_is_not_waited_for_for_ever", after: opened,
+			script: map[Protocol]string{IMAP: "C: {tag} LOGOUT\nDRIP 300ms\nS: * BYE " + slow,
+				POP3: "C: QUIT\nDRIP 300ms\nS: +OK " + slow, SMTP: "C: QUIT\nDRIP 300ms\nS: 221 " + slow},
+			goodbye: Timeout,
+		},
+		{
+			numbers: []int{127}, story: "the_goodbye_ends_with_the_time_of_the_probe", after: opened,
+			script: map[Protocol]string{IMAP: "C: {tag} LOGOUT\nSTALL", POP3: "C: QUIT\nSTALL", SMTP: "C: QUIT\nSTALL"},
+			change: func(c *Connection) { c.Timeout = time.Second }, goodbye: Timeout,
+		},
+	}
+}

@@ -7,6 +7,7 @@ package prober
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -255,7 +256,7 @@ func (g *imapGate) literal(text string) error {
 		return nil
 	}
 	size, err := strconv.ParseUint(strings.TrimSuffix(text[open+1:len(text)-1], "+"), 10, 63)
-	if err != nil {
+	if err != nil && !errors.Is(err, strconv.ErrRange) {
 		return nil // just text that looks a little like one
 	}
 	if size > maxLiteral {

@@ -172,13 +172,13 @@ func (d *pop3Dialect) challenge(line string) (challenge []byte, more bool, err e
 
 // mailbox counts with STAT.
 func (d *pop3Dialect) mailbox() (MailboxFacts, error) {
-	_, _, err := d.client.Stat()
+	_, err := d.client.Cmd("STAT", false)
 	facts := MailboxFacts{Tried: true}
 	if err := d.verdict("STAT", err); err != nil {
 		return facts, err
 	}
-	// RFC 1939 section 5: the count and the size, in digits. The library takes
-	// negative numbers and any trailing words.
+	// RFC 1939 section 5: the count and the size, in digits. The library's own
+	// Stat takes negative numbers.
 	fields := strings.Fields(strings.TrimPrefix(d.last, "+OK"))
 	if len(fields) < 2 {
 		return facts, malformedf("STAT: no drop listing")

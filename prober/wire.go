@@ -123,6 +123,10 @@ func (w *wire) Read(p []byte) (int, error) {
 	w.readMu.Lock()
 	defer w.readMu.Unlock()
 	for len(w.pending) == 0 {
+		// go-imap reads on after a refused line.
+		if err := w.failed(); err != nil {
+			return 0, err
+		}
 		line, err := w.nextLine()
 		if err != nil {
 			return 0, err

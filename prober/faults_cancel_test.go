@@ -1,0 +1,174 @@
+package prober
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"mailprobe/internal/mailtest"
+)
+
+// cancelLimit is how long a probe may go on after it was cancelled (G1).
+const cancelLimit = 100 * time.Millisecond
+
+// TestProbeEndsAtOnceWhereverItIsCancelled cancels probes of a server that
+// takes a second for each answer, half a second later each time, until one gets
+// to its end. Row 129 of the catalogue, and row 128: a maildrop is freed.
+func TestProbeEndsAtOnceWhereverItIsCancelled(t *testing.T) {
+	b := newFaultBed(t)
+	pairs(t, func(t *testing.T, p Protocol, e Encryption) {
+		phases := map[Phase]bool{}
+		for after := 250 * time.Millisecond; ; after += 500 * time.Millisecond {
+			up := false
+			synctest.Test(t, func(t *testing.T) {
+				run := b.playUntil(t, p, e, after)
+				up = run.outcome.Up()
+				if up {
+					return
+				}
+				phases[run.outcome.Failure.Phase] = true
+				run.judgeCancelled(t, after)
+			})
+			if up || t.Failed() {
+				break
+			}
+		}
+		for _, phase := range []Phase{PhaseGreeting, PhaseHello, PhaseAuth, PhaseMailbox} {
+			if !phases[phase] {
+				t.Errorf("no probe was cancelled in phase %s", phase)
+			}
+		}
+	})
+}
+
+// playUntil runs a probe of a slow server and cancels it after some time.
+func (b *bed) playUntil(t *testing.T, p Protocol, e Encryption, after time.Duration) faultRun {
+	row := &faultRow{after: atOnce, script: every("{after at once}"), edit: slowly}
+	run, script, options := b.prepare(row, p, e, "127.0.0.1:1")
+	ours, theirs := mailtest.Pipe(window)
+	closed, talk := make(chan struct{}), make(chan mailtest.Talk, 1)
+	go func() { talk <- script.Play(theirs, options, closed) }()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	time.AfterFunc(after, cancel)
+	run.probe(ctx, func(context.Context, []netip.Addr, int) (net.Conn, error) { return ours, nil })
+	run.talk = <-talk // the slow server reads to the end
+	close(closed)
+	return run
+}
+
+// slowly makes the server of a script wait before it speaks.
+func slowly(script string) string {
+	var out strings.Builder
+	speaks := false
+	for line := range strings.Lines(script) {
+		said := strings.HasPrefix(line, "S: ") || line == "TLS\n"
+		if said && !speaks {
+			out.WriteString("DELAY 1s\n")
+		}
+		speaks = said && line != "TLS\n"
+		out.WriteString(line)
+	}
+	return out.String()
+}
+
+// judgeCancelled checks a probe that was cancelled.
+func (run *faultRun) judgeCancelled(t *testing.T, after time.Duration) {
+	t.Helper()
+	o := run.outcome
+	if o.Failure.Reason != Timeout {
+		t.Errorf("cancelled after %v: %s at %s", after, o.Failure.Reason, o.Failure.Phase)
+	}
+	if over := o.Duration() - after; over > cancelLimit {
+		t.Errorf("cancelled after %v in %s, the probe went on for %v", after, o.Failure.Phase, over)
+	}
+	if over := run.took - after; over > cancelLimit+closingTime {
+		t.Errorf("cancelled after %v in %s, the call went on for %v", after, o.Failure.Phase, over)
+	}
+	last := ""
+	for _, line := range o.Transcript {
+		if line.From == Client {
+			last = line.Text
+		}
+	}
+	goodbye := strings.TrimSpace(protocols[run.connection.Protocol].goodbye)
+	if o.Auth.Sent && last != goodbye {
+		t.Errorf("cancelled after %v in %s, the probe left without %q", after, o.Failure.Phase, goodbye)
+	}
+	run.judgeSecrecy(t)
+}
+
+// Row 110: whatever a password is made of, it arrives as it is.
+func TestPasswordsAreSentExactly(t *testing.T) {
+	b := newBed(t)
+	passwords := []string{`say "hi"`, `back\slash\\`, " two  spaces ", "naïve–日本語😀", "{5}", "ends in {5}", "{3}\\\"", "del\x7f",
+		"*", "+ ", ".", "=", "AUTHENTICATE", "%s%d%n", "tab\there", strings.Repeat("long ", 50)}
+	pairs(t, func(t *testing.T, p Protocol, e Encryption) {
+		if e == StartTLS {
+			return // as inside TLS
+		}
+		for _, password := range passwords {
+			server := b.server(t, p, e, func(o *mailtest.Options) {
+				o.Users = map[string]string{"alice": password}
+				o.Mechanisms = []string{"PLAIN", "LOGIN", "CRAM-MD5"}
+			})
+			for _, method := range []AuthMethod{AuthLogin, AuthPlain, AuthSASLLogin, AuthCRAMMD5} {
+				o := new(Prober).Probe(t.Context(), b.connection(p, e, server.Addr, func(c *Connection) {
+					c.Auth, c.Password = method, InlineSecret(NewSecret(password))
+				}))
+				if !o.Up() {
+					t.Errorf("%s, password %q:\n%s", method, password, explain(o))
+				}
+			}
+		}
+	})
+}
+
+// Row 110: a password that no protocol can carry opens no connection.
+func TestPasswordsThatCannotBeSentOpenNoConnection(t *testing.T) {
+	for _, password := range []string{"", "a\rb", "a\nb", "a\x00b"} {
+		c := (&bed{}).connection(IMAP, NoEncryption, "127.0.0.1:1", func(c *Connection) {
+			c.Password = InlineSecret(NewSecret(password))
+		})
+		dials := 0
+		prober := &Prober{dial: func(context.Context, []netip.Addr, int) (net.Conn, error) {
+			dials++
+			return nil, errors.New("no")
+		}}
+		wantFailure(t, prober.Probe(t.Context(), c), PhaseAuth, LocalSecret)
+		if dials != 0 {
+			t.Errorf("password %q: dialled", password)
+		}
+	}
+}
+
+// Row 116: a refused token is renewed once, for the next probe.
+func TestProbeRenewsARefusedTokenOnce(t *testing.T) {
+	b := newBed(t)
+	pairs(t, func(t *testing.T, p Protocol, e Encryption) {
+		server := b.server(t, p, e, func(o *mailtest.Options) { o.Tokens = map[string][]string{"the-new-one": {"alice"}} })
+		token, asked := "the-old-one", []bool{}
+		c := b.connection(p, e, server.Addr, func(c *Connection) {
+			c.Password, c.Auth = SecretSource{}, AuthXOAuth2
+			c.Token = func(_ context.Context, fresh bool) (Secret, error) {
+				asked = append(asked, fresh)
+				if fresh {
+					token = "the-new-one"
+				}
+				return NewSecret(token), nil
+			}
+		})
+		wantFailure(t, new(Prober).Probe(t.Context(), c), PhaseAuth, TokenRejected)
+		if len(asked) != 2 || asked[0] || !asked[1] || len(server.Logins()) != 1 {
+			t.Errorf("tokens asked for, fresh: %v; %d logins", asked, len(server.Logins()))
+		}
+		if o := new(Prober).Probe(t.Context(), c); !o.Up() || len(asked) != 3 {
+			t.Errorf("after the renewal, tokens asked for: %v\n%s", asked, explain(o))
+		}
+	})
+}
