@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"mailprobe/internal/promtest"
 )
 
 var (
@@ -55,6 +57,29 @@ func TestRunningNamesEveryManifest(t *testing.T) {
 	for _, m := range manifests {
 		if name := filepath.Base(m); name != "kustomization.yaml" && !strings.Contains(page, "`"+name+"`") {
 			t.Errorf("docs/running.md does not name %s", name)
+		}
+	}
+}
+
+var flagName = regexp.MustCompile(`--((?:config|state|web|log)\.[a-z.-]*[a-z])`)
+
+// A page that names a flag which is gone makes a service that does not start.
+func TestFlagsInDocumentsExist(t *testing.T) {
+	files, err := filepath.Glob("../docs/*.md")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%v, %v", files, err)
+	}
+	files = append(files, "../README.md", "systemd/mailprobe.service", "kubernetes/deployment.yaml", "../Dockerfile")
+	help := promtest.Run(t, promtest.Build(t, ".."), "--help")
+	exists := map[string]bool{}
+	for _, m := range regexp.MustCompile(`--(?:\[no-\])?([a-z.-]+)`).FindAllStringSubmatch(help, -1) {
+		exists[m[1]] = true
+	}
+	for _, file := range files {
+		for _, m := range flagName.FindAllStringSubmatch(read(t, file), -1) {
+			if !exists[m[1]] {
+				t.Errorf("%s: mailprobe has no flag --%s", file, m[1])
+			}
 		}
 	}
 }
