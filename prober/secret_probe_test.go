@@ -1,0 +1,217 @@
+package prober
+
+// Whole probes whose password is in a file: one that cannot be used, and one
+// that changes.
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestProbeWithAPasswordFileThatCannotBeUsed opens no connection, and blocks at
+// nothing (faults.md rows 145 and 146).
+func TestProbeWithAPasswordFileThatCannotBeUsed(t *testing.T) {
+	b := newBed(t)
+	noDial := func(context.Context, []netip.Addr, int) (net.Conn, error) {
+		t.Error("a connection was opened")
+		return nil, errors.New("nobody is there")
+	}
+	holding := func(content string) func(*testing.T, string) {
+		return func(t *testing.T, path string) {
+			if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, test := range []struct {
+		story string
+		make  func(t *testing.T, path string)
+		word  string // in the failure's text
+	}{
+		{"missing", func(*testing.T, string) {}, "no such file"},
+		{"empty", holding(""), "empty"},
+		{"only a newline", holding("\n"), "empty"},
+		{"a directory", func(_ *testing.T, path string) { must(os.Mkdir(path, 0o700)) }, "not a plain file"},
+		{"a FIFO without a writer", func(_ *testing.T, path string) { must(syscall.Mkfifo(path, 0o600)) }, "not a plain file"},
+		{"a symbolic link to itself", func(_ *testing.T, path string) { must(os.Symlink(path, path)) }, "symbolic link"},
+		{"a link to nowhere", func(_ *testing.T, path string) { must(os.Symlink("gone", path)) }, "no such file"},
+		{"/dev/zero", func(_ *testing.T, path string) { must(os.Symlink("/dev/zero", path)) }, "not a plain file"},
+		{"larger than 64 KiB", holding(strings.Repeat("x", maxSecret+1)), "larger than 64 KiB"},
+		{"two lines", holding("wonder\nland\n"), "line break"},
+		{"two newlines at the end", holding("wonder land\n\n"), "line break"},
+		{"a NUL", holding("wonder\x00land"), "NUL"},
+		{"unreadable", func(t *testing.T, path string) {
+			// Root may read everything, but not this.
+			if runtime.GOOS != "linux" {
+				t.Skip("needs /proc")
+			}
+			must(os.Symlink("/proc/self/mem", path))
+		}, "input/output error"},
+		{"without permission", func(t *testing.T, path string) {
+			if os.Geteuid() == 0 {
+				t.Skip("root may read everything")
+			}
+			holding("wonder land")(t, path)
+			must(os.Chmod(path, 0))
+		}, "permission denied"},
+	} {
+		t.Run(test.story, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "password")
+			test.make(t, path)
+			for _, p := range []Protocol{IMAP, POP3, SMTP} {
+				c := b.connection(p, ImplicitTLS, "127.0.0.1:1", func(c *Connection) { c.Password = FileSecret(path) })
+				start := time.Now()
+				o := (&Prober{dial: noDial}).Probe(t.Context(), c)
+				wantFailure(t, o, PhaseAuth, LocalSecret)
+				if o.Auth.Sent || o.Auth.Rejected || o.Address != "" || time.Since(start) > c.Timeout/2 {
+					t.Errorf("%+v at %q after %v", o.Auth, o.Address, time.Since(start))
+				}
+				if !strings.Contains(o.Failure.Text, test.word) || !strings.Contains(o.Failure.Text, path) || strings.Contains(o.Failure.Text, "wonder") {
+					t.Errorf("%q; want the path and %q, and nothing of the file", o.Failure.Text, test.word)
+				}
+			}
+		})
+	}
+}
+
+// TestProbeCutsOneNewlineOfThePasswordFile (faults.md row 146).
+func TestProbeCutsOneNewlineOfThePasswordFile(t *testing.T) {
+	b := newBed(t)
+	server := b.server(t, IMAP, NoEncryption)
+	path := filepath.Join(t.TempDir(), "password")
+	c := b.connection(IMAP, NoEncryption, server.Addr, func(c *Connection) { c.Password = FileSecret(path) })
+	for _, end := range []string{"", "\n", "\r\n"} {
+		if err := os.WriteFile(path, []byte("wonder land"+end), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if o := new(Prober).Probe(t.Context(), c); !o.Up() {
+			t.Errorf("with %q at its end:\n%s", end, explain(o))
+		}
+	}
+	if err := os.WriteFile(path, []byte("wonder land \n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	wantFailure(t, new(Prober).Probe(t.Context(), c), PhaseAuth, AuthRejected) // a space belongs to it
+}
+
+// mounted is a secret as Kubernetes mounts it: password -> ..data/password, and
+// ..data -> a folder with the content, which a change replaces by rename.
+type mounted struct{ dir string }
+
+func mountSecret(t *testing.T, password string) mounted {
+	t.Helper()
+	m := mounted{t.TempDir()}
+	m.swap(t, password)
+	if err := os.Symlink(filepath.Join("..data", "password"), m.path()); err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func (m mounted) path() string { return filepath.Join(m.dir, "password") }
+
+// swap is one atomic change of the content. The folder before stays for a
+// moment, as it does there.
+func (m mounted) swap(t *testing.T, password string) {
+	t.Helper()
+	next, err := os.MkdirTemp(m.dir, "..2026_")
+	if err == nil {
+		err = os.WriteFile(filepath.Join(next, "password"), []byte(password), 0o600)
+	}
+	link := filepath.Join(m.dir, "..data_tmp")
+	if err == nil {
+		err = os.Symlink(filepath.Base(next), link)
+	}
+	if err == nil {
+		err = os.Rename(link, filepath.Join(m.dir, "..data"))
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// TestProbeDuringSecretSwaps logs in with the old password or the new one, never
+// with a mixture, whenever the swap comes (faults.md row 148).
+func TestProbeDuringSecretSwaps(t *testing.T) {
+	b := newBed(t)
+	server := b.server(t, POP3, NoEncryption)
+	older, newer := strings.Repeat("o", 300), strings.Repeat("n", 200)
+	secret := mountSecret(t, older)
+	c := b.connection(POP3, NoEncryption, server.Addr, func(c *Connection) {
+		c.Password, c.Auth = FileSecret(secret.path()), AuthLogin
+	})
+	stop := make(chan struct{})
+	var swapping sync.WaitGroup
+	swapping.Go(func() {
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+				secret.swap(t, []string{newer, older}[i%2])
+				time.Sleep(100 * time.Microsecond)
+			}
+		}
+	})
+	for range 60 {
+		wantFailure(t, new(Prober).Probe(t.Context(), c), PhaseAuth, AuthRejected)
+	}
+	close(stop)
+	swapping.Wait()
+	for _, password := range []string{older, newer} {
+		secret.swap(t, password)
+		wantFailure(t, new(Prober).Probe(t.Context(), c), PhaseAuth, AuthRejected)
+		if logins := server.Logins(); logins[len(logins)-1].Secret != password {
+			t.Error("the swap before the probe was not seen")
+		}
+	}
+	for _, login := range server.Logins() {
+		if login.Secret != older && login.Secret != newer {
+			t.Errorf("a login with %q", login.Secret)
+		}
+	}
+}
+
+// TestSecretSwapEndsAHold: what counts is the content, not the file's time
+// (faults.md row 148).
+func TestSecretSwapEndsAHold(t *testing.T) {
+	b := newBed(t)
+	for _, p := range []Protocol{IMAP, POP3, SMTP} {
+		t.Run(string(p), func(t *testing.T) {
+			server := b.server(t, p, StartTLS)
+			secret := mountSecret(t, "looking glass")
+			h := newGatehouse(t, "")
+			prober := &Prober{Guard: h.Guard}
+			c := b.connection(p, StartTLS, server.Addr, func(c *Connection) { c.Password = FileSecret(secret.path()) })
+			wantFailure(t, prober.Probe(t.Context(), c), PhaseAuth, AuthRejected)
+			for range 3 {
+				h.sleep(time.Minute)
+				secret.swap(t, "looking glass\n") // the same again, in a new file
+				wantFailure(t, prober.Probe(t.Context(), c), PhaseAuth, AuthRejected)
+			}
+			if n := len(server.Logins()); n != 1 {
+				t.Errorf("%d logins with a password that did not change, want 1", n)
+			}
+			secret.swap(t, "wonder land\n")
+			if o := prober.Probe(t.Context(), c); !o.Up() || o.Auth.Held {
+				t.Errorf("after the swap:\n%s", explain(o))
+			}
+		})
+	}
+}
