@@ -61,7 +61,7 @@ func TestRunChecksAConfiguration(t *testing.T) {
 			[]string{"inbox", "mail.example.org:993", "tls", "in the file", "1 connections"}},
 		{"all faults at once, each with its place", "connections: [{name: a, hots: x, protocol: imapp}]", 1,
 			[]string{`mailprobe.yml:1: connection "a": hots: unknown field, did you mean "host"?`, `"imapp"`, "host: is missing"}},
-		{"no connection", "connections: []", 1, []string{"connections"}},
+		{"no connection yet", "connections: []", 0, []string{"0 connections"}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
