@@ -75,7 +75,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 	once := app.Command("probe", "Probe once, now, and print what was learnt.")
 	once.Arg("NAME", "Connections; all if none is named. A URL like imaps://user@host needs no configuration.").StringsVar(&p.once.Names)
-	once.Flag("output", "table, json or nagios.").Short('o').Default("table").EnumVar(&p.once.Output, "table", "json", "nagios")
+	once.Flag("output", "table, json or nagios.").Short('o').Default("table").StringVar(&p.once.Output)
 	once.Flag("verbose", "Show the dialogues, without what is secret.").Short('v').BoolVar(&p.once.Transcript)
 	once.Flag("password-file", "Password for the user of a URL.").StringVar(&p.once.PasswordFile)
 

@@ -1,0 +1,301 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"mailprobe/config"
+	"mailprobe/internal/mailtest"
+	"mailprobe/prober"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const password = "looking-glass-42"
+
+// imap is a server with one user.
+func imap(t *testing.T) *mailtest.Server {
+	t.Helper()
+	s, err := mailtest.Start(mailtest.Options{Protocol: mailtest.IMAP, Encryption: mailtest.NoEncryption,
+		Users: map[string]string{"a@b": password}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+// inbox is a connection in clear to a server.
+func inbox(name string, s *mailtest.Server, secret string) *prober.Connection {
+	return &prober.Connection{Name: name, Protocol: prober.IMAP, Encryption: prober.NoEncryption, Host: s.Host, Port: s.Port,
+		Username: "a@b", Password: prober.InlineSecret(prober.NewSecret(secret)), Auth: prober.AuthAuto, CheckMailbox: true,
+		Mailbox: "INBOX", Interval: time.Minute, Timeout: 10 * time.Second, IPProtocol: prober.AnyIP, Lockout: prober.LockoutNormal, HeldProbe: true}
+}
+
+// loading gives these connections as the configuration.
+func loading(connections ...*prober.Connection) func() (*config.Config, []config.Finding, error) {
+	return func() (*config.Config, []config.Finding, error) {
+		return &config.Config{Pool: config.Pool{MaxInFlight: 10, MaxInFlightPerHost: 10}, Connections: connections}, nil, nil
+	}
+}
+
+// probe runs the command and gives its exit code, output and error.
+func probe(t *testing.T, o ProbeOptions) (code int, stdout, stderr string, err error) {
+	t.Helper()
+	var out, progress bytes.Buffer
+	o.Stdout, o.Stderr = &out, &progress
+	err = Probe(t.Context(), o)
+	var exit *ExitError
+	switch {
+	case errors.As(err, &exit):
+		code = exit.Code
+	case err != nil:
+		t.Fatalf("an error without an exit code: %v", err)
+	}
+	if all := out.String() + progress.String(); strings.Contains(all, password) {
+		t.Errorf("the password is printed:\n%s", all)
+	}
+	return code, out.String(), progress.String(), err
+}
+
+func TestProbeTable(t *testing.T) {
+	s := imap(t)
+	load := loading(inbox("good", s, password), inbox("wrong", s, "nonsense"))
+	code, out, progress, _ := probe(t, ProbeOptions{Load: load, Output: "table", Live: true, Transcript: true})
+	if code != 2 {
+		t.Errorf("exit code %d, want 2", code)
+	}
+	for _, want := range []string{"CONNECTION", "good", "up", "connect ", "auth_rejected", prober.AuthRejected.Advice(), "S * OK", "<redacted>"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the table lacks %q:\n%s", want, out)
+		}
+	}
+	if !strings.Contains(progress, "up good") || !strings.Contains(progress, "down wrong") || strings.Contains(out+progress, "\x1b") {
+		t.Errorf("progress without colours is %q", progress)
+	}
+	if code, out, _, _ := probe(t, ProbeOptions{Load: load, Output: "table", Names: []string{"good"}, Color: true}); code != 0 ||
+		strings.Contains(out, "wrong") || !strings.Contains(out, "\x1b[32mup\x1b[0m") {
+		t.Errorf("one that is up: exit code %d\n%s", code, out)
+	}
+}
+
+func TestProbeJSON(t *testing.T) {
+	s := imap(t)
+	code, out, _, _ := probe(t, ProbeOptions{Load: loading(inbox("good", s, password)), Output: "json", Transcript: true})
+	var answer struct {
+		Results []struct {
+			Connection string
+			Up         bool
+			Duration   float64 `json:"duration_seconds"`
+			Phases     []struct{ Phase string }
+			Transcript []struct{ From, Text string }
+		}
+	}
+	if err := json.Unmarshal([]byte(out), &answer); err != nil || code != 0 {
+		t.Fatalf("exit code %d, %v\n%s", code, err, out)
+	}
+	r := answer.Results[0]
+	if r.Connection != "good" || !r.Up || r.Duration <= 0 || len(r.Phases) < 4 || len(r.Transcript) < 4 {
+		t.Errorf("result is %+v", r)
+	}
+}
+
+func TestProbeNagios(t *testing.T) {
+	s := imap(t)
+	good, wrong, gone := inbox("go'od=1", s, password), inbox("wrong", s, "nonsense"), inbox("gone|", s, password)
+	gone.Host, gone.Port, gone.Username = "127.0.0.1", 1, ""
+	for _, test := range []struct {
+		name        string
+		connections []*prober.Connection
+		code        int
+		want        string // regular expression
+	}{
+		{"all is well", []*prober.Connection{good}, 0, `^MAILPROBE OK - 1 of 1 connections up \| 'go''od_1'=0\.\d+s;;;0;10\n$`},
+		{"one is down", []*prober.Connection{good, wrong}, 2, `^MAILPROBE CRITICAL - wrong: auth_rejected in phase auth: [^|\n]*\. \| 'go''od_1'=\S+ 'wrong'=\S+\n$`},
+		{"two are down", []*prober.Connection{wrong, gone}, 2, `^MAILPROBE CRITICAL - 0 of 2 connections up \| [^|\n]*\nCRITICAL: wrong: [^|\n]*\nCRITICAL: gone/: connect_refused [^|\n]*\n$`},
+	} {
+		code, out, _, _ := probe(t, ProbeOptions{Load: loading(test.connections...), Output: "nagios"})
+		if code != test.code || !regexp.MustCompile(test.want).MatchString(out) {
+			t.Errorf("%s: exit code %d, want %d, and output like %s:\n%s", test.name, code, test.code, test.want, out)
+		}
+	}
+	code, out, _, _ := probe(t, ProbeOptions{Output: "nagios", Load: func() (*config.Config, []config.Finding, error) {
+		return nil, nil, errors.New("x.yml:1: port: is too large\nx.yml:2: host: is missing")
+	}})
+	if code != 3 || out != "MAILPROBE UNKNOWN - the configuration is not usable:; x.yml:1: port: is too large; x.yml:2: host: is missing\n" {
+		t.Errorf("a broken configuration: exit code %d, %q", code, out)
+	}
+}
+
+// An outcome decides over the state of a check.
+func TestJudge(t *testing.T) {
+	now := time.Now()
+	ends := func(days int) *prober.TLSFacts { return &prober.TLSFacts{NotAfter: now.AddDate(0, 0, days).Add(time.Hour)} }
+	for _, test := range []struct {
+		name    string
+		outcome prober.Outcome
+		want    int
+	}{
+		{"up", prober.Outcome{End: now}, 0},
+		{"a certificate with time left", prober.Outcome{End: now, TLS: ends(30)}, 0},
+		{"a certificate that ends soon", prober.Outcome{End: now, TLS: ends(5)}, 1},
+		{"down", prober.Outcome{End: now, Failure: &prober.Failure{Phase: prober.PhaseTLS, Reason: prober.CertExpired}, TLS: ends(-2)}, 2},
+		{"a fault on this side", prober.Outcome{End: now, Failure: &prober.Failure{Phase: prober.PhaseAuth, Reason: prober.LocalSecret}}, 3},
+	} {
+		if code, text := judge(&test.outcome); code != test.want {
+			t.Errorf("%s: %d %q, want %d", test.name, code, text, test.want)
+		}
+	}
+}
+
+func TestProbeCannotRun(t *testing.T) {
+	s := imap(t)
+	load := loading(inbox("good", s, password))
+	for _, test := range []struct {
+		name    string
+		options ProbeOptions
+		want    string
+	}{
+		{"an unknown name", ProbeOptions{Names: []string{"goood"}, Output: "table"}, `"goood" is not configured; there are good`},
+		{"an unknown format", ProbeOptions{Output: "xml"}, "-o xml: not one of table, json, nagios"},
+		{"nothing configured", ProbeOptions{Load: loading(), Output: "table"}, "no connection is configured"},
+		{"a password in the URL", ProbeOptions{Names: []string{"imaps://u:" + password + "@host"}, Output: "table"}, "use --password-file"},
+		{"a URL that is none", ProbeOptions{Names: []string{"imaps://u:" + password + "%zz@ho st"}, Output: "table"}, "the URL cannot be read"},
+	} {
+		if test.options.Load == nil {
+			test.options.Load = load
+		}
+		code, _, _, err := probe(t, test.options)
+		if code != 3 || err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), password) {
+			t.Errorf("%s: exit code %d, %v; want 3 and %q", test.name, code, err, test.want)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var out bytes.Buffer
+	if err := Probe(ctx, ProbeOptions{Load: load, Output: "table", Stdout: &out, Stderr: &out}); err == nil || err.Error() != "interrupted" {
+		t.Errorf("interrupted: %v", err)
+	}
+	if n := len(s.Logins()); n != 0 {
+		t.Errorf("%d logins in commands that could not run", n)
+	}
+}
+
+// What the serving mailprobe knows of a refused login holds for a probe by hand
+// too, and the other way round.
+func TestProbeObeysTheStateFile(t *testing.T) {
+	s := imap(t)
+	wrong := inbox("wrong", s, "nonsense")
+	state := filepath.Join(t.TempDir(), "state")
+	guard, err := prober.NewGuard(prober.GuardOptions{StatePath: state})
+	if err != nil {
+		t.Fatal(err)
+	}
+	serving := &prober.Prober{Guard: guard}
+	if o := serving.Probe(t.Context(), wrong); o.Failure == nil || o.Failure.Reason != prober.AuthRejected {
+		t.Fatalf("the serving one says %+v", o.Failure)
+	}
+	if err := guard.Close(); err != nil {
+		t.Fatal(err)
+	}
+	before := len(s.Logins())
+	for range 3 {
+		code, out, _, _ := probe(t, ProbeOptions{Load: loading(wrong), Output: "table", StateFile: state})
+		if code != 2 || !strings.Contains(out, "held") || !strings.Contains(out, "login withheld until") {
+			t.Errorf("exit code %d\n%s", code, out)
+		}
+	}
+	if after := len(s.Logins()); after != before {
+		t.Errorf("%d logins became %d", before, after)
+	}
+}
+
+func TestAdHoc(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(file, []byte(password+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		url        string
+		protocol   prober.Protocol
+		encryption prober.Encryption
+		address    string
+		user       string
+	}{
+		{"imaps://a%40b.example@mail.example.org", prober.IMAP, prober.ImplicitTLS, "mail.example.org:993", "a@b.example"},
+		{"imap+starttls://user@mail.example.org", prober.IMAP, prober.StartTLS, "mail.example.org:143", "user"},
+		{"IMAP://mail.example.org:1143/", prober.IMAP, prober.NoEncryption, "mail.example.org:1143", ""},
+		{"pop3s://dom%5Cuser@[2001:db8::1]", prober.POP3, prober.ImplicitTLS, "[2001:db8::1]:995", `dom\user`},
+		{"pop3+starttls://u@h", prober.POP3, prober.StartTLS, "h:110", "u"},
+		{"pop3://h", prober.POP3, prober.NoEncryption, "h:110", ""},
+		{"smtp://mx.example.org", prober.SMTP, prober.NoEncryption, "mx.example.org:25", ""},
+		{"smtp+starttls://u@h:2525", prober.SMTP, prober.StartTLS, "h:2525", "u"},
+		{"smtps://münchen.example", prober.SMTP, prober.ImplicitTLS, "xn--mnchen-3ya.example:465", ""},
+	} {
+		secret := ""
+		if test.user != "" {
+			secret = file
+		}
+		c, err := adHoc(test.url, secret)
+		if err != nil {
+			t.Errorf("%s: %v", test.url, err)
+			continue
+		}
+		if c.Protocol != test.protocol || c.Encryption != test.encryption || c.Address() != test.address || c.Username != test.user {
+			t.Errorf("%s: %s %s %s %q", test.url, c.Protocol, c.Encryption, c.Address(), c.Username)
+		}
+		if hasTLS := c.TLS != nil; hasTLS != (c.Encryption != prober.NoEncryption) || c.Timeout <= 0 {
+			t.Errorf("%s is not complete: TLS %t, timeout %v", test.url, hasTLS, c.Timeout)
+		}
+	}
+	for url, want := range map[string]string{
+		"http://h": "not one of", "imaps://": "host", "imaps://u@h": "needs --password-file", "imaps://h/INBOX": "only scheme",
+		"imaps://h?x=1": "only scheme", "imaps://h#x": "only scheme", "imaps://h:99999": "port", "imaps://u:@h": "--password-file", "://": "cannot be read",
+	} {
+		if _, err := adHoc(url, ""); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", url, err, want)
+		}
+	}
+	if _, err := adHoc("imaps://h", file); err == nil {
+		t.Error("a password without a user was taken")
+	}
+}
+
+// A URL is probed without any configuration.
+func TestProbeOfAURL(t *testing.T) {
+	s := imap(t)
+	file := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(file, []byte(password+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	load := func() (*config.Config, []config.Finding, error) {
+		t.Error("the configuration was read")
+		return nil, nil, errors.New("no such file")
+	}
+	code, out, _, err := probe(t, ProbeOptions{Load: load, Output: "table", Names: []string{"imap://a%40b@" + s.Addr}, PasswordFile: file})
+	if code != 0 || !strings.Contains(out, "imap "+s.Addr) {
+		t.Errorf("exit code %d, %v\n%s", code, err, out)
+	}
+}
+
+func FuzzAdHoc(f *testing.F) {
+	for _, seed := range []string{"imaps://a%40b@h:993", "smtp+starttls://[::1]", "imaps://u:p@h", "pop3://%00@h", "imap://h\n", "x://", "imaps://h:0"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, url string) {
+		c, err := adHoc(url, "")
+		if err == nil && (c.Host == "" || c.EffectivePort() == 0 || c.Username != "") {
+			t.Errorf("%q became %+v", url, c)
+		}
+	})
+}
