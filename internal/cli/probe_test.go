@@ -140,7 +140,9 @@ func TestProbeNagios(t *testing.T) {
 // An outcome decides over the state of a check.
 func TestJudge(t *testing.T) {
 	now := time.Now()
-	ends := func(days int) *prober.TLSFacts { return &prober.TLSFacts{NotAfter: now.AddDate(0, 0, days).Add(time.Hour)} }
+	ends := func(days int) *prober.TLSFacts {
+		return &prober.TLSFacts{NotAfter: now.AddDate(0, 0, days).Add(time.Hour)}
+	}
 	for _, test := range []struct {
 		name    string
 		outcome prober.Outcome

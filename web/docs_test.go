@@ -1,0 +1,66 @@
+package web
+
+import (
+	"encoding/json"
+	"os"
+	"regexp"
+	"slices"
+	"testing"
+	"time"
+
+	"mailprobe/prober"
+)
+
+// docs/api.md names every field that an answer can have, and no other.
+func TestAPIDocumentation(t *testing.T) {
+	page, err := os.ReadFile("../docs/api.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	documented := map[string]bool{}
+	for _, word := range regexp.MustCompile("`([a-z_.0-9]+)`").FindAllStringSubmatch(string(page), -1) {
+		documented[word[1]] = true
+	}
+	c := inbox("inbox", prober.Label{Name: "team", Value: "support"})
+	s := newStage(t, c)
+	up, down := good(c, noon), refused(c, noon)
+	up.Goodbye = prober.Closed
+	down.Auth.NextAttempt = noon.Add(time.Hour)
+	s.observe(up)
+	s.observe(down)
+	fields := map[string]bool{}
+	for _, path := range []string{"/api/v1/connections", "/api/v1/connections/inbox"} {
+		var answer any
+		if err := json.Unmarshal(s.get(path).Body.Bytes(), &answer); err != nil {
+			t.Fatal(err)
+		}
+		collect(answer, fields)
+	}
+	delete(fields, "team") // a label's name is the user's
+	for field := range fields {
+		if !documented[field] && field != "connections" {
+			t.Errorf("%s is not in docs/api.md", field)
+		}
+	}
+	others := []string{"none", "tls.chain", "client", "server", "note", "down", "unknown", "starttls"}
+	for word := range documented {
+		if !fields[word] && !slices.Contains(others, word) {
+			t.Errorf("docs/api.md speaks of %s, which no answer has", word)
+		}
+	}
+}
+
+// collect gathers the names of all fields.
+func collect(value any, fields map[string]bool) {
+	switch v := value.(type) {
+	case map[string]any:
+		for name, inner := range v {
+			fields[name] = true
+			collect(inner, fields)
+		}
+	case []any:
+		for _, inner := range v {
+			collect(inner, fields)
+		}
+	}
+}
