@@ -5,6 +5,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/alecthomas/kingpin/v2"
 	"github.com/prometheus/common/promslog"
@@ -26,11 +28,15 @@ import (
 	"mailprobe/config"
 	"mailprobe/internal/cli"
 	"mailprobe/internal/exporter"
+	"mailprobe/internal/logline"
 	"mailprobe/oauth"
 )
 
 // defaultAddress is where to listen; the port is not registered anywhere.
 const defaultAddress = ":10925"
+
+// logPatience is how long the end waits for a log that nobody reads.
+const logPatience = time.Second
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -91,8 +97,20 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "mailprobe: %v (see mailprobe --help)\n", err)
 		return 2
 	}
+	lines := logline.New(stderr, func(n uint64) []byte { return droppedLines(logs, n) })
+	logs.Writer = lines
 	p.log = promslog.New(logs)
-	return exitCode(commands[command](ctx), stderr)
+	err = commands[command](ctx)
+	lines.Close(logPatience)
+	return exitCode(err, stderr)
+}
+
+// droppedLines is the line that stands for lines that nobody read in time.
+func droppedLines(logs *promslog.Config, n uint64) []byte {
+	var line bytes.Buffer
+	promslog.New(&promslog.Config{Level: logs.Level, Format: logs.Format, Style: logs.Style, Writer: &line}).
+		Warn("log lines were dropped, the log was not read", "count", n)
+	return line.Bytes()
 }
 
 // exitCode says what went wrong, and as which number.

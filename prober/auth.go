@@ -93,9 +93,17 @@ func readSecret(ctx context.Context, c *Connection, fresh bool) (Secret, error) 
 	}
 	secret, err := c.Password.Read()
 	if err != nil {
-		return Secret{}, &fault{reason: LocalSecret, err: fmt.Errorf("password: %w", err)}
+		return Secret{}, &fault{reason: secretReason(err), err: fmt.Errorf("password: %w", err)}
 	}
 	return secret, nil
+}
+
+// secretReason tells a process without descriptors from a file that is wrong.
+func secretReason(err error) Reason {
+	if reason := errnoReason(PhaseAuth, err); reason == LocalResources {
+		return reason
+	}
+	return LocalSecret
 }
 
 // tokenReason is the reason of a token source's error.
@@ -104,7 +112,7 @@ func tokenReason(err error) Reason {
 	case errors.Is(err, ErrTokenRejected):
 		return TokenRejected
 	case errors.Is(err, ErrTokenSecret):
-		return LocalSecret
+		return secretReason(err)
 	}
 	return TokenUnavailable
 }

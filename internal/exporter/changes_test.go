@@ -1,0 +1,54 @@
+package exporter
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"mailprobe/prober"
+)
+
+// Row 138 of the catalogue of faults: ten thousand connections that fail at
+// once, and go on failing.
+func TestChangesAreLoggedOnceAndSlowly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		changes := newChanges(slog.New(slog.NewTextHandler(&log, nil)))
+		connections := make([]*prober.Connection, 10_000)
+		for i := range connections {
+			connections[i] = &prober.Connection{Name: fmt.Sprintf("inbox-%d", i)}
+		}
+		say := func(reason prober.Reason) int {
+			log.Reset()
+			for _, c := range connections {
+				changes.note(prober.Outcome{Connection: c, Failure: &prober.Failure{Phase: prober.PhaseConnect, Reason: reason}})
+			}
+			return strings.Count(log.String(), "\n")
+		}
+		if n := say(prober.ConnectTimeout); n != linesAtOnce {
+			t.Errorf("%d lines for ten thousand at once, want %d", n, linesAtOnce)
+		}
+		time.Sleep(time.Minute)
+		if n := say(prober.ConnectTimeout); n != 0 {
+			t.Errorf("%d lines about what is known", n)
+		}
+		time.Sleep(time.Minute)
+		// Now each is news again, in the course of a minute.
+		log.Reset()
+		for _, c := range connections {
+			changes.note(prober.Outcome{Connection: c})
+			time.Sleep(time.Minute / 10_000)
+		}
+		lines := strings.Count(log.String(), "\n")
+		if limit := linesAtOnce + 60*linesPerSecond; lines < 60*linesPerSecond || lines > 2*limit {
+			t.Errorf("%d lines in a minute, want about %d", lines, limit)
+		}
+		if !strings.Contains(log.String(), "count=9900") {
+			t.Errorf("nothing says how many were not logged:\n%.500s", log.String())
+		}
+	})
+}

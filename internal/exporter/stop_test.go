@@ -1,0 +1,103 @@
+package exporter_test
+
+// These tests tell how the built program stops, and what does not stop it.
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"mailprobe/internal/promtest"
+)
+
+// begin runs the program with an own stderr, and gives its URL and its end.
+func begin(t *testing.T, stderr *os.File, flags ...string) (url string, command *exec.Cmd, ended <-chan error) {
+	t.Helper()
+	address := promtest.FreeAddress(t)
+	command = exec.Command(binary(t), append(flags, "--web.listen-address="+address)...)
+	command.Stderr = stderr
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	end := make(chan error, 1)
+	go func() { end <- command.Wait() }()
+	t.Cleanup(func() { _ = command.Process.Kill() })
+	url = "http://" + address
+	promtest.Eventually(t, 30*time.Second, "an answer", func() bool {
+		response, err := client.Get(url + "/-/healthy")
+		if err == nil {
+			_ = response.Body.Close()
+		}
+		return err == nil
+	})
+	return url, command, end
+}
+
+// terminate sends SIGTERM and wants a good end soon; the promise is 5 s on a
+// machine that has time.
+func terminate(t *testing.T, command *exec.Cmd, ended <-chan error) {
+	t.Helper()
+	start := time.Now()
+	if err := command.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-ended:
+		t.Logf("it ended %v after SIGTERM: %v", time.Since(start), err)
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(15 * time.Second):
+		t.Error("it runs on after SIGTERM")
+	}
+}
+
+// Row 140 of the catalogue of faults: SIGTERM with hundreds of probes in flight.
+func TestStopsWithManyProbesInFlight(t *testing.T) {
+	t.Parallel()
+	stalled, _ := silent(t)
+	connections := make([]map[string]any, 800)
+	for i := range connections {
+		connections[i] = connection(t, fmt.Sprintf("stalled-%d", i), stalled, "timeout", "50s", "username", "", "password", "")
+	}
+	config := configure(t, connections...)
+	text, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	many := strings.Replace(string(text), "{", `{"pool": {"max_in_flight_per_host": 1000},`, 1)
+	if err := os.WriteFile(config, []byte(many), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	url, command, ended := begin(t, nil, "--config.file="+config)
+	promtest.Eventually(t, 40*time.Second, "five hundred probes in flight", func() bool {
+		return value(t, url, "mailprobe_pool_in_flight") >= 500
+	})
+	terminate(t, command, ended)
+}
+
+// Row 137: nobody reads the log, and its pipe is full.
+func TestBlockedLogStopsNoProbe(t *testing.T) {
+	t.Parallel()
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer read.Close()
+	defer write.Close()
+	if err := write.SetWriteDeadline(time.Now().Add(300 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	for err == nil { // until the pipe is full
+		_, err = write.Write(make([]byte, 4096))
+	}
+	config := configure(t, connection(t, "inbox", honest(t).Addr, "interval", "1s", "timeout", "1s"))
+	url, command, ended := begin(t, write, "--config.file="+config, "--log.level=debug")
+	probes := `mailprobe_probes_total{connection="inbox",protocol="imap"}`
+	promtest.Eventually(t, 60*time.Second, "five probes", func() bool { return value(t, url, probes) >= 5 })
+	terminate(t, command, ended)
+}

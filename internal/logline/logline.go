@@ -1,0 +1,81 @@
+// Package logline keeps a log that nobody reads from stopping what writes it.
+package logline
+
+import (
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// waiting is how many lines wait for a slow reader; about half a MiB of lines
+// as they are, and at most a few MiB.
+const waiting = 1024
+
+// Writer passes each Write on in a goroutine of its own. A Write never blocks:
+// when the reader of the log is too slow, lines are dropped and counted. Its
+// methods may be called by several goroutines at once.
+type Writer struct {
+	to      io.Writer
+	note    func(dropped uint64) []byte
+	lines   chan []byte
+	dropped atomic.Uint64
+	ended   chan struct{}
+
+	mu     sync.Mutex
+	closed bool
+}
+
+// New begins to write to an underlying writer. note makes the line that says how
+// many were dropped before it; nil: nothing says so but Dropped.
+func New(to io.Writer, note func(dropped uint64) []byte) *Writer {
+	w := &Writer{to: to, note: note, lines: make(chan []byte, waiting), ended: make(chan struct{})}
+	go w.run()
+	return w
+}
+
+// run writes until Close.
+func (w *Writer) run() {
+	defer close(w.ended)
+	var told uint64
+	for line := range w.lines {
+		_, _ = w.to.Write(line)
+		if dropped := w.dropped.Load(); dropped > told && w.note != nil {
+			_, _ = w.to.Write(w.note(dropped - told))
+			told = dropped
+		}
+	}
+}
+
+// Write takes one line. It never fails.
+func (w *Writer) Write(line []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		return len(line), nil
+	}
+	select {
+	case w.lines <- append([]byte(nil), line...):
+	default:
+		w.dropped.Add(1)
+	}
+	return len(line), nil
+}
+
+// Dropped is the number of lines that nobody read in time.
+func (w *Writer) Dropped() uint64 { return w.dropped.Load() }
+
+// Close writes what waits, for at most patience, and drops what comes later. A
+// goroutine stays behind if the underlying writer never returns.
+func (w *Writer) Close(patience time.Duration) {
+	w.mu.Lock()
+	if !w.closed {
+		w.closed = true
+		close(w.lines)
+	}
+	w.mu.Unlock()
+	select {
+	case <-w.ended:
+	case <-time.After(patience):
+	}
+}
