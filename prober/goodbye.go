@@ -1,13 +1,13 @@
 package prober
 
+// This file ends a session: politely where that makes sense, and always.
+
 import (
 	"context"
 	"errors"
 	"io"
 	"time"
 )
-
-// This file ends a session: politely where that makes sense, and always.
 
 const (
 	goodbyeTime = 2 * time.Second        // for the polite end of a session in step

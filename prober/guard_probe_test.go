@@ -1,6 +1,7 @@
 package prober
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"sync"
@@ -87,4 +88,44 @@ func TestProbeWithGuardMakesOneAttempt(t *testing.T) {
 	if n := len(imap.Logins()) + len(smtp.Logins()); n != 1 {
 		t.Errorf("%d logins of one account, want 1", n)
 	}
+}
+
+// TestProbeWithGuardAsksAgainBeforeTheLogin: the account is refused elsewhere
+// while this probe waits for a slow greeting.
+func TestProbeWithGuardAsksAgainBeforeTheLogin(t *testing.T) {
+	b := newBed(t)
+	server := b.server(t, IMAP, ImplicitTLS, func(o *mailtest.Options) { o.GreetingDelay = 500 * time.Millisecond })
+	c := b.connection(IMAP, ImplicitTLS, server.Addr)
+	h := newGatehouse(t, "")
+	h.probe(c, "wonder land", right) // known to work: nobody waits
+	outcomes := make(chan Outcome)
+	go func() { outcomes <- (&Prober{Guard: h.Guard}).Probe(t.Context(), c) }()
+	time.Sleep(100 * time.Millisecond)
+	h.probe(c, "wonder land", wrong)
+	o := <-outcomes
+	if o.Failure == nil || o.Failure.Reason != AuthRejected || !o.Auth.Held || o.Auth.Sent || len(server.Logins()) != 0 {
+		t.Errorf("%d logins, %+v, want none, held for the verdict on the other\n%s", len(server.Logins()), o.Auth, explain(o))
+	}
+}
+
+// TestProbeWithGuardCalledOffProvesNothing: shutting down or reloading in the
+// middle of logins must not look like a server that refuses by silence.
+func TestProbeWithGuardCalledOffProvesNothing(t *testing.T) {
+	b := newBed(t)
+	server := b.server(t, IMAP, ImplicitTLS, func(o *mailtest.Options) { o.LoginDelay = 300 * time.Millisecond })
+	c := b.connection(IMAP, ImplicitTLS, server.Addr)
+	h := newGatehouse(t, "")
+	sent := 0
+	for range 3 {
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(150*time.Millisecond, cancel)
+		if o := (&Prober{Guard: h.Guard}).Probe(ctx, c); o.Auth.Sent && !o.Auth.Accepted {
+			sent++
+		}
+		cancel()
+	}
+	if sent == 0 {
+		t.Skip("this machine is too slow to interrupt a login")
+	}
+	h.wantAllowed(c, "wonder land")
 }

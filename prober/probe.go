@@ -153,9 +153,9 @@ func (s *session) enter(ctx context.Context, step planStep) error {
 	s.phase = step.phase
 	err := step.run(s, ctx)
 	s.spend(step.phase, time.Since(start))
-	if ctx.Err() != nil && err != nil && !isDeadline(err) {
-		// A past deadline is how a cancelled context stops a call; say which it was.
-		err = errors.Join(err, context.Cause(ctx))
+	if cause := context.Cause(ctx); err != nil && cause != nil && !errors.Is(cause, os.ErrDeadlineExceeded) {
+		// A past deadline is how a cancelled context stops a call; say what it was.
+		err = errors.Join(err, cause)
 	}
 	return err
 }

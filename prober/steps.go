@@ -1,5 +1,7 @@
 package prober
 
+// This file holds the steps of a plan: what one phase does, and what it learns.
+
 import (
 	"context"
 	"crypto/tls"
@@ -8,8 +10,6 @@ import (
 	"os"
 	"time"
 )
-
-// This file holds the steps of a plan: what one phase does, and what it learns.
 
 // admit reads the secret, so that a broken one opens no connection, and asks
 // the guard. It is false when the probe has ended here. What it waits for is no
