@@ -109,7 +109,7 @@ func (b *backend) probe(ctx context.Context, g *Guard, c *Connection) Outcome {
 	verdict := AuthVerdict{Address: "192.0.2.7:993"}
 	defer func() { p.Done(verdict) }()
 	time.Sleep(40 * time.Millisecond) // until the login
-	if !p.Allowed || !p.Login(context.Background()) {
+	if !p.Allowed || !p.Login(ctx) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		b.held[c.Name]++
