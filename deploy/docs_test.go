@@ -26,11 +26,21 @@ func anchors(t *testing.T, file string) map[string]bool {
 	return out
 }
 
+// documents are the pages that people read.
+func documents(t *testing.T) []string {
+	t.Helper()
+	files, err := filepath.Glob("../docs/*.md")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%v, %v", files, err)
+	}
+	return append(files, "../CONTRIBUTING.md")
+}
+
 // A runbook whose links are dead is found dead at three in the morning.
 func TestDocumentsLinkToWhatExists(t *testing.T) {
-	for _, file := range []string{"../docs/alerts.md", "../docs/running.md", "../docs/comparison.md"} {
+	for _, file := range documents(t) {
 		for _, m := range markdownLink.FindAllStringSubmatch(read(t, file), -1) {
-			if strings.HasPrefix(m[1], "https://") {
+			if strings.HasPrefix(m[1], "https://") || strings.HasPrefix(m[1], "http://") {
 				continue
 			}
 			path, anchor, _ := strings.Cut(m[1], "#")
@@ -65,11 +75,7 @@ var flagName = regexp.MustCompile(`--((?:config|state|web|log)\.[a-z.-]*[a-z])`)
 
 // A page that names a flag which is gone makes a service that does not start.
 func TestFlagsInDocumentsExist(t *testing.T) {
-	files, err := filepath.Glob("../docs/*.md")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("%v, %v", files, err)
-	}
-	files = append(files, "../README.md", "systemd/mailprobe.service", "kubernetes/deployment.yaml", "../Dockerfile")
+	files := append(documents(t), "../README.md", "systemd/mailprobe.service", "kubernetes/deployment.yaml", "../Dockerfile")
 	help := promtest.Run(t, promtest.Build(t, ".."), "--help")
 	exists := map[string]bool{}
 	for _, m := range regexp.MustCompile(`--(?:\[no-\])?([a-z.-]+)`).FindAllStringSubmatch(help, -1) {
