@@ -181,6 +181,7 @@ func secondListFaults() []faultRow {
 			numbers: []int{83}, story: "no_list_after_tls_is_not_the_list_before", after: greeted, encryptions: onlyStartTLS,
 			script: map[Protocol]string{
 				IMAP: before[IMAP] + "C: {tag} CAPABILITY\nS: {tag} OK nothing\nBYE imap",
+				POP3: before[POP3] + "C: CAPA\nS: -ERR unknown command\nBYE pop3",
 				SMTP: before[SMTP] + "C: EHLO *\nS: 250 mx\nBYE smtp"},
 			change: func(c *Connection) { c.Auth = AuthPlain },
 			phase:  PhaseAuth, reason: AuthMechanism, unsaid: true,

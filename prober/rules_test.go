@@ -1,0 +1,333 @@
+package prober
+
+// This file holds the rules of STARTTLS and TLS: which rows and tests fail when
+// one of them is taken out. `go test -run TestRules/R04` plays those of one.
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"mailprobe/internal/mailtest"
+)
+
+// rule is one rule of STARTTLS and TLS. Rows are parts of stories of the
+// catalogue, tests are named as in testedElsewhere.
+type rule struct {
+	name, says string
+	rows       []string
+	tests      []string
+}
+
+func rules() []rule {
+	return []rule{
+		{"R01", "starttls is mandatory: before TLS nothing but what leads there or ends the session",
+			[]string{"starttls_is_stripped", "without_a_list", "word_in_a_text", "no_ehlo_and_so_no_starttls"}, nil},
+		{"R02", "no way back to clear text, whatever goes wrong",
+			[]string{"starttls_is_refused", "not_known_after_all", "the_list_is_never_completed", "going_down_at_ehlo"}, nil},
+		{"R03", "PREAUTH in clear ends the session at once", []string{"preauth_would_skip_starttls"}, nil},
+		{"R04", "between the go-ahead and the handshake there is nothing",
+			[]string{"injected_behind_the_go_ahead", "injected_before_the_handshake", "injected_into_the_handshake"}, nil},
+		{"R05", "there is one form of go-ahead",
+			[]string{"answered_with_a_continuation", "answered_for_somebody_else", "answered_without_a_word", "untagged_go_ahead"}, nil},
+		{"R06", "one command at a time, and none before the ClientHello", nil, []string{"prober.TestR06OneThingAtATime"}},
+		{"R07", "what was learnt in clear is forgotten",
+			[]string{"the_one_that_counts", "before_tls_alone", "not_the_list_before", "a_mechanism_offered_before"}, nil},
+		{"R08", "STARTTLS is said once", []string{"offered_again_inside_tls"}, []string{"prober.TestR08StartTLSIsSaidOnce"}},
+		{"R09", "what is said in clear is neither shown nor believed",
+			[]string{"an_alert_before_tls", "words_in_clear_before_starttls", "mail_data_in_clear"}, nil},
+		{"R10", "nothing leads to another server", []string{"is_not_followed"}, nil},
+		{"R11", "TLS is the default, odd ports are warned about", nil, []string{"config.TestLoadCompletesConnections"}},
+		{"R12", "TLS 1.2 at least, and no session is resumed", []string{"tls_1_1_at_most"},
+			[]string{"prober.TestR12NoSessionIsResumed", "config.TestLoadCompletesConnections", "config.TestLoadTellsEveryFault"}},
+		{"R13", "the certificate must be of the configured name", []string{"another_name"}, []string{"prober.TestR13TheConfiguredNameCounts"}},
+		{"R14", "an own CA is trusted, and only a written word turns verification off", nil,
+			[]string{"prober.TestR14UnverifiedIsVisible", "config.TestLoadCompletesConnections"}},
+		{"R15", "a password goes out in clear only where that is written, and hidden if it can be", nil,
+			[]string{"prober.TestR15HiddenInClearWhereItCanBe", "config.TestLoadCompletesConnections"}},
+		{"R16", "the certificate is told although it is refused", nil, []string{"prober.TestR16TheRefusedCertificateIsTold"}},
+		{"R17", "no other port, mode or attempt", nil, []string{"prober.TestR17NothingElseIsTried"}},
+		{"R18", "a secret leaves through one door, after a check", nil,
+			[]string{"prober.TestR18TheDoorChecks", "prober.TestSecretRevealHasFewCallers"}},
+	}
+}
+
+// TestRules plays the rows of each rule, and looks for its tests.
+func TestRules(t *testing.T) {
+	b := newFaultBed(t)
+	rows := faultRows()
+	for _, r := range rules() {
+		t.Run(r.name+"_"+strings.ReplaceAll(r.says, " ", "_"), func(t *testing.T) {
+			for _, part := range r.rows {
+				found := false
+				for _, row := range rows {
+					if !strings.Contains(row.story, part) {
+						continue
+					}
+					found = true
+					for _, pair := range row.pairs() {
+						t.Run(row.story+"_"+string(pair.protocol)+"_"+string(pair.encryption), func(t *testing.T) {
+							synctest.Test(t, func(t *testing.T) {
+								run := b.playInMemory(t, &row, pair.protocol, pair.encryption)
+								run.judge(t)
+							})
+						})
+					}
+				}
+				if !found {
+					t.Errorf("no row tells of %q", part)
+				}
+			}
+			for _, name := range r.tests {
+				dir, test, _ := strings.Cut(name, ".")
+				if !testsIn(t, "../"+dir)[test] {
+					t.Errorf("there is no %s", name)
+				}
+			}
+		})
+	}
+}
+
+// turnConn notes whose turn it was: every write and every read, in order.
+type turnConn struct {
+	net.Conn
+	turns []string
+}
+
+func (c *turnConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if n > 0 {
+		c.turns = append(c.turns, "")
+	}
+	return n, err
+}
+
+func (c *turnConn) Write(p []byte) (int, error) {
+	c.turns = append(c.turns, string(p))
+	return c.Conn.Write(p)
+}
+
+// TestR06OneThingAtATime wants an answer between any two commands in clear, and
+// the ClientHello as the next thing after STARTTLS was answered.
+func TestR06OneThingAtATime(t *testing.T) {
+	b := newFaultBed(t)
+	pairs(t, func(t *testing.T, p Protocol, e Encryption) {
+		if e == ImplicitTLS {
+			return // the same as without encryption, inside
+		}
+		synctest.Test(t, func(t *testing.T) {
+			row := &faultRow{after: atOnce, script: every("{after at once}"), edit: slowly}
+			run, script, options := b.prepare(row, p, e, "127.0.0.1:1")
+			client, talk := mailtest.PipeTo(script, options)
+			turns := &turnConn{Conn: client}
+			run.probe(t.Context(), func(context.Context, []netip.Addr, int) (net.Conn, error) { return turns, nil })
+			<-talk
+			if !run.outcome.Up() {
+				t.Fatal(explain(run.outcome))
+			}
+			before := ""
+			for _, said := range turns.turns {
+				if strings.HasPrefix(said, "\x16") {
+					if before != "" {
+						t.Errorf("before the ClientHello came %q", before)
+					}
+					break
+				}
+				if said != "" && before != "" {
+					t.Errorf("%q was said right after %q", said, before)
+				}
+				before = said
+			}
+		})
+	})
+}
+
+// TestR08StartTLSIsSaidOnce counts in whole sessions with honest servers.
+func TestR08StartTLSIsSaidOnce(t *testing.T) {
+	b := newBed(t)
+	for p, word := range map[Protocol]string{IMAP: "STARTTLS", POP3: "STLS", SMTP: "STARTTLS"} {
+		server, err := mailtest.StartScript(mailtest.MustScript(honest(p, StartTLS, atOnce, opened)+"BYE "+string(p)),
+			mailtest.ScriptOptions{TLS: &tls.Config{Certificates: []tls.Certificate{b.cert}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer server.Close()
+		if o := new(Prober).Probe(t.Context(), b.connection(p, StartTLS, server.Addr)); !o.Up() {
+			t.Fatal(explain(o))
+		}
+		if n := strings.Count(string(server.Received()), word+"\r\n"); n != 1 {
+			t.Errorf("%s: %s was said %d times", p, word, n)
+		}
+	}
+}
+
+// TestR12NoSessionIsResumed probes twice: a resumed session would skip the
+// certificate.
+func TestR12NoSessionIsResumed(t *testing.T) {
+	b := newBed(t)
+	pairs(t, func(t *testing.T, p Protocol, e Encryption) {
+		if e == NoEncryption {
+			return
+		}
+		resumed := 0
+		server := b.server(t, p, e, func(o *mailtest.Options) {
+			o.TLS = &tls.Config{Certificates: []tls.Certificate{b.cert}, VerifyConnection: func(state tls.ConnectionState) error {
+				if state.DidResume {
+					resumed++
+				}
+				return nil
+			}}
+		})
+		c := b.connection(p, e, server.Addr)
+		for range 2 {
+			if o := new(Prober).Probe(t.Context(), c); !o.Up() || o.TLS.NotAfter.IsZero() {
+				t.Fatal(explain(o))
+			}
+		}
+		if resumed != 0 {
+			t.Errorf("%d sessions were resumed", resumed)
+		}
+	})
+}
+
+// TestR13TheConfiguredNameCounts has a server whose certificate is for another
+// name: neither what it calls itself nor where it is makes it right.
+func TestR13TheConfiguredNameCounts(t *testing.T) {
+	b := newBed(t)
+	b.cert = b.ca.MustIssue(mailtest.CertOptions{Names: []string{"mx.example.org"}})
+	pairs(t, func(t *testing.T, p Protocol, e Encryption) {
+		if e == NoEncryption {
+			return
+		}
+		server := b.server(t, p, e)
+		o := new(Prober).Probe(t.Context(), b.connection(p, e, server.Addr))
+		wantFailure(t, o, PhaseTLS, CertName)
+		if len(server.Logins()) != 0 || o.TLS == nil || o.TLS.Verified {
+			t.Errorf("%d logins, facts %+v", len(server.Logins()), o.TLS)
+		}
+	})
+}
+
+// TestR14UnverifiedIsVisible turns verification off, as written.
+func TestR14UnverifiedIsVisible(t *testing.T) {
+	b := newBed(t)
+	stranger := mailtest.MustCA(mailtest.CAOptions{})
+	pairs(t, func(t *testing.T, p Protocol, e Encryption) {
+		if e == NoEncryption {
+			return
+		}
+		server := b.server(t, p, e, func(o *mailtest.Options) { o.Certificate = stranger.MustIssue(mailtest.Loopback()) })
+		wantFailure(t, new(Prober).Probe(t.Context(), b.connection(p, e, server.Addr)), PhaseTLS, CertUntrusted)
+		o := new(Prober).Probe(t.Context(), b.connection(p, e, server.Addr, func(c *Connection) { c.TLS.InsecureSkipVerify = true }))
+		if !o.Up() || o.TLS == nil || o.TLS.Verified {
+			t.Errorf("facts %+v\n%s", o.TLS, explain(o))
+		}
+		o = new(Prober).Probe(t.Context(), b.connection(p, e, server.Addr, func(c *Connection) { c.TLS.RootCAs = stranger.Pool() }))
+		if !o.Up() || !o.TLS.Verified {
+			t.Errorf("its own CA: facts %+v\n%s", o.TLS, explain(o))
+		}
+	})
+}
+
+// TestR15HiddenInClearWhereItCanBe offers every way in clear.
+func TestR15HiddenInClearWhereItCanBe(t *testing.T) {
+	b := newBed(t)
+	for _, p := range []Protocol{IMAP, POP3, SMTP} {
+		server, err := mailtest.Start(mailtest.Options{Protocol: string(p), Encryption: mailtest.NoEncryption,
+			Users: map[string]string{"alice": "wonder land"}, Mechanisms: []string{"PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-256"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer server.Close()
+		o := new(Prober).Probe(t.Context(), b.connection(p, NoEncryption, server.Addr))
+		if !o.Up() || o.Auth.Mechanism != AuthSCRAMSHA256 || len(server.Logins()) != 1 || server.Logins()[0].Secret != "" {
+			t.Errorf("%s: mechanism %q, logins %+v\n%s", p, o.Auth.Mechanism, server.Logins(), explain(o))
+		}
+		if c := b.connection(p, NoEncryption, server.Addr, func(c *Connection) { c.Auth = AuthPlain }); !func() bool {
+			o = new(Prober).Probe(t.Context(), c)
+			return o.Up()
+		}() {
+			t.Errorf("%s: PLAIN was written down and not obeyed:\n%s", p, explain(o))
+		}
+	}
+}
+
+// TestR16TheRefusedCertificateIsTold refuses it for each reason.
+func TestR16TheRefusedCertificateIsTold(t *testing.T) {
+	b := newBed(t)
+	stranger := mailtest.MustCA(mailtest.CAOptions{})
+	cert := stranger.MustIssue(mailtest.Loopback())
+	pairs(t, func(t *testing.T, p Protocol, e Encryption) {
+		if e == NoEncryption {
+			return
+		}
+		server := b.server(t, p, e, func(o *mailtest.Options) { o.Certificate = cert })
+		o := new(Prober).Probe(t.Context(), b.connection(p, e, server.Addr))
+		wantFailure(t, o, PhaseTLS, CertUntrusted)
+		if o.TLS == nil || !o.TLS.NotAfter.Equal(cert.Leaf.NotAfter) || o.TLS.FingerprintSHA256 == "" || o.TLS.Verified {
+			t.Errorf("facts %+v", o.TLS)
+		}
+	})
+}
+
+// TestR17NothingElseIsTried counts the connections to servers that cannot do
+// what is asked for.
+func TestR17NothingElseIsTried(t *testing.T) {
+	b := newBed(t)
+	for _, p := range []Protocol{IMAP, POP3, SMTP} {
+		for _, way := range []struct{ server, client Encryption }{
+			{NoEncryption, ImplicitTLS}, {NoEncryption, StartTLS}, {ImplicitTLS, NoEncryption}, {ImplicitTLS, StartTLS}, {StartTLS, ImplicitTLS}} {
+			script := "{after at once}"
+			if way.server == ImplicitTLS {
+				script = "TLS\nSTALL"
+			}
+			row := &faultRow{script: map[Protocol]string{p: script}}
+			synctest.Test(t, func(t *testing.T) {
+				run, _, options := b.prepare(row, p, way.client, "127.0.0.1:1")
+				text := strings.ReplaceAll(script, "{after at once}", honest(p, way.server, atOnce, opened)+"BYE "+string(p))
+				dials, ports := 0, map[int]bool{}
+				var talks []<-chan mailtest.Talk
+				run.probe(t.Context(), func(_ context.Context, _ []netip.Addr, port int) (net.Conn, error) {
+					dials++
+					ports[port] = true
+					client, talk := mailtest.PipeTo(mailtest.MustScript(text), options)
+					talks = append(talks, talk)
+					return client, nil
+				})
+				for _, talk := range talks {
+					if got := <-talk; findSecret(string(got.Wire), run.secret) != "" || got.Logins() > 0 {
+						t.Errorf("%s, %s where the server speaks %s: a login was tried", p, way.client, way.server)
+					}
+				}
+				if run.outcome.Up() || dials != 1 || len(ports) != 1 {
+					t.Errorf("%s, %s where the server speaks %s: %d dials to %v\n%s", p, way.client, way.server, dials, ports, explain(run.outcome))
+				}
+			})
+		}
+	}
+}
+
+// TestR18TheDoorChecks asks for a secret where TLS should be up and is not.
+func TestR18TheDoorChecks(t *testing.T) {
+	b := newBed(t)
+	secret := NewSecret("wonder land")
+	for e, want := range map[Encryption]bool{NoEncryption: true, ImplicitTLS: false, StartTLS: false, "": false} {
+		c := b.connection(IMAP, ImplicitTLS, "127.0.0.1:1", func(c *Connection) { c.Encryption = e })
+		id, err := reveal(c, secret, false)
+		if (err == nil) != want || err != nil && id.secret != "" {
+			t.Errorf("encryption %q without TLS: %v", e, err)
+		}
+		var known *fault
+		if err != nil && !errors.As(err, &known) {
+			t.Errorf("encryption %q: %v has no reason", e, err)
+		}
+		if _, err := reveal(c, secret, true); err != nil {
+			t.Errorf("encryption %q with TLS: %v", e, err)
+		}
+	}
+}
