@@ -34,6 +34,11 @@ var testedElsewhere = map[int][]string{
 	134: {"prober.TestProbeWithoutDescriptors", "prober.TestDescriptorLimit"},
 	137: {"internal/logline.TestWriterNeverWaitsForItsReader", "internal/exporter.TestBlockedLogStopsNoProbe"},
 	138: {"internal/exporter.TestChangesAreLoggedOnceAndSlowly"},
+	10:  {"prober.TestFaultIPv6BlackHole"},
+	16:  {"prober.TestFaultsOfRoutes"},
+	17:  {"prober.TestFaultsOfRoutes"},
+	30:  {"prober.TestFaultLoss"},
+	135: {"prober.TestFaultPortsExhausted"},
 	136: {"metrics.TestMemoryAtRestIsBounded", "web.TestHistoryFitsMemory"},
 	141: {"prober.TestGuardStateSurvivesKill"},
 	142: {"prober.TestPoolKeepsTimeForAWeek"}, // Go's clock for it knows neither leaps nor zones
@@ -59,10 +64,7 @@ var notTestable = map[int]string{
 
 // pending are the rows whose tests are still to be written.
 var pending = rangesOf(
-	10, 10,
-	16, 17, 30, 30,
 	50, 50,
-	135, 135,
 	143, 170,
 )
 
