@@ -114,6 +114,7 @@ func (b *builder) build(e *entry, at place) *prober.Connection {
 	}
 	if e.usesToken() {
 		c.Token = b.token(e, at)
+		c.StaticToken = e.oauth2.accessTokenFile != ""
 	}
 	return c
 }

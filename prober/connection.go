@@ -108,6 +108,9 @@ type Connection struct {
 
 	Auth  AuthMethod  // never empty; AuthAuto by default
 	Token TokenSource // not nil exactly with xoauth2 and oauthbearer
+	// StaticToken: the token is kept in a file by somebody else. Another one is
+	// another secret then, and ends a hold; fetched ones change all the time.
+	StaticToken bool
 
 	SharedMailbox       string       // empty: the user's own mailbox
 	SharedMailboxAccess SharedAccess // never auto where SharedMailbox is set

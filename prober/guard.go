@@ -176,11 +176,11 @@ func (g *Guard) accountHash(c *Connection) keyedHash {
 }
 
 // secretTag is all that is kept of a secret: a stolen file cannot confirm a
-// guess by it, and a change goes unnoticed once in 65,536 times. Access tokens
-// change all the time; what matters is that it is a token.
+// guess by it, and a change goes unnoticed once in 65,536 times. Fetched access
+// tokens change all the time; what matters is that it is a token.
 func (g *Guard) secretTag(c *Connection, secret Secret) uint16 {
 	kind, value := "password", secret.Reveal()
-	if c.Token != nil {
+	if c.Token != nil && !c.StaticToken {
 		kind, value = "token", ""
 	}
 	account := g.accountHash(c)

@@ -191,6 +191,15 @@ func TestGuard(t *testing.T) {
 			h.probe(c, "token-1", AuthVerdict{Tried: true, Class: Definitive, Reason: TokenRejected})
 			h.wantHeld(c, "token-2", TokenRejected, 35*time.Minute)
 		}},
+		{"another token in a file is another secret", func(_ *testing.T, h *gatehouse) {
+			c := change(func(c *Connection) {
+				c.Auth, c.StaticToken = AuthXOAuth2, true
+				c.Token = func(context.Context, bool) (Secret, error) { return Secret{}, nil }
+			})
+			h.probe(c, "token-1", AuthVerdict{Tried: true, Class: Definitive, Reason: TokenRejected})
+			h.wantHeld(c, "token-1", TokenRejected, 35*time.Minute)
+			h.wantAllowed(c, "token-2")
+		}},
 		{"a server that hangs up after the password counts at the second time", func(_ *testing.T, h *gatehouse) {
 			h.probe(ann, "bad", hungUp)
 			h.wantAllowed(ann, "bad")

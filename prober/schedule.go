@@ -4,8 +4,10 @@ package prober
 // but what is due, and never catches up on what was missed.
 
 import (
+	"bytes"
 	"cmp"
 	"container/heap"
+	"crypto/tls"
 	"hash/fnv"
 	"reflect"
 	"slices"
@@ -74,7 +76,13 @@ func sameTLS(a, b *Connection) bool {
 	x, y := a.TLS, b.TLS
 	return x.ServerName == y.ServerName && x.InsecureSkipVerify == y.InsecureSkipVerify &&
 		x.MinVersion == y.MinVersion && x.MaxVersion == y.MaxVersion &&
-		(x.RootCAs == y.RootCAs || x.RootCAs != nil && y.RootCAs != nil && x.RootCAs.Equal(y.RootCAs))
+		(x.RootCAs == y.RootCAs || x.RootCAs != nil && y.RootCAs != nil && x.RootCAs.Equal(y.RootCAs)) &&
+		slices.EqualFunc(x.Certificates, y.Certificates, sameCertificate)
+}
+
+// sameCertificate compares two client certificates by their chains.
+func sameCertificate(a, b tls.Certificate) bool {
+	return slices.EqualFunc(a.Certificate, b.Certificate, bytes.Equal)
 }
 
 // spreadLocked gives slots their first starts, evenly spread in the order of a

@@ -121,7 +121,7 @@ func (t *transcript) skeletonLocked(line string) string {
 	if code = knownCode(code); code != "" {
 		return status + " " + code + withheld
 	}
-	return status + withheld
+	return strings.TrimSpace(status + withheld)
 }
 
 // knownCode gives back a response code if it is in a registry, so that showing
