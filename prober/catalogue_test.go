@@ -39,6 +39,7 @@ var testedElsewhere = map[int][]string{
 	17:  {"prober.TestFaultsOfRoutes"},
 	30:  {"prober.TestFaultLoss"},
 	135: {"prober.TestFaultPortsExhausted"},
+	50:  {"prober.TestFaultRenegotiation"},
 	136: {"metrics.TestMemoryAtRestIsBounded", "web.TestHistoryFitsMemory"},
 	141: {"prober.TestGuardStateSurvivesKill"},
 	142: {"prober.TestPoolKeepsTimeForAWeek"}, // Go's clock for it knows neither leaps nor zones
@@ -64,7 +65,6 @@ var notTestable = map[int]string{
 
 // pending are the rows whose tests are still to be written.
 var pending = rangesOf(
-	50, 50,
 	143, 170,
 )
 
