@@ -139,9 +139,7 @@ func TestBrowser(t *testing.T) {
 		t.Fatal(err)
 	}
 	visit(t, ctx, server.URL+"/?q=legacy")
-	if err := chromedp.Do(ctx, chromedp.Click("a.name")); err != nil {
-		t.Fatal(err)
-	}
+	evaluate[chromedp.Void](t, ctx, "document.querySelector('a.name').click()")
 	path := ""
 	for range 100 { // the browser is on its way
 		if path = evaluate[string](t, ctx, "location.pathname"); path == "/connections/legacy-pop" {
@@ -150,6 +148,32 @@ func TestBrowser(t *testing.T) {
 		time.Sleep(100 * time.Millisecond)
 	}
 	t.Errorf("the click led to %s", path)
+}
+
+// The button on the page of a held connection does what the API does: the
+// browser sends where the form comes from, and the policy lets it.
+func TestBrowserRetry(t *testing.T) {
+	c := inbox("held/one")
+	s := newStage(t, c)
+	o := refused(c, noon)
+	o.Auth = prober.AuthFacts{Held: true, NextAttempt: noon.Add(time.Hour)}
+	s.observe(o)
+	released := make(chan string, 1)
+	s.options.Lifecycle = true
+	s.options.Release = func(c *prober.Connection) error { released <- c.Name; return nil }
+	server := httptest.NewServer(s.handler())
+	defer server.Close()
+	ctx := browser(t)
+	visit(t, ctx, server.URL+"/"+detailPath(c.Name))
+	evaluate[chromedp.Void](t, ctx, "document.querySelector('button').click()")
+	select {
+	case name := <-released:
+		if name != c.Name {
+			t.Errorf("released %q", name)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("the click released nothing")
+	}
 }
 
 // TestBrowserShots takes the pictures that are looked at by hand.

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -23,6 +24,7 @@ import (
 
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
+	"golang.org/x/crypto/bcrypt"
 
 	"mailprobe/internal/mailtest"
 	"mailprobe/internal/promtest"
@@ -422,6 +424,58 @@ func TestLifecycleIsOffByDefault(t *testing.T) {
 	}
 	if status, body := get(t, on+"/api/v1/connections"); status != http.StatusOK || !strings.Contains(body, `"name":"inbox"`) {
 		t.Errorf("the old configuration is gone: %d %s", status, body)
+	}
+}
+
+// TLS and a password for the site itself come from --web.config.file.
+func TestTLSAndBasicAuth(t *testing.T) {
+	t.Parallel()
+	ca := mailtest.MustCA(mailtest.CAOptions{})
+	folder := t.TempDir()
+	if err := mailtest.WritePair(ca.MustIssue(mailtest.Loopback()), filepath.Join(folder, "cert.pem"), filepath.Join(folder, "key.pem")); err != nil {
+		t.Fatal(err)
+	}
+	hash, err := bcrypt.GenerateFromPassword([]byte("open-sesame"), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	web := filepath.Join(folder, "web.yml")
+	text := fmt.Sprintf("tls_server_config: {cert_file: cert.pem, key_file: key.pem}\nbasic_auth_users: {prometheus: %q}\n", hash)
+	if err := os.WriteFile(web, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	address := promtest.FreeAddress(t)
+	command := exec.Command(binary(t), "--config.file="+configure(t, connection(t, "inbox", honest(t).Addr)),
+		"--web.config.file="+web, "--web.listen-address="+address)
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = command.Process.Signal(os.Interrupt)
+		if err := command.Wait(); err != nil {
+			t.Errorf("it ended with %v", err)
+		}
+	}()
+	secured := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: ca.Pool()}}}
+	ask := func(user, word string) int {
+		request, err := http.NewRequest(http.MethodGet, "https://"+address+"/metrics", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.SetBasicAuth(user, word)
+		response, err := secured.Do(request)
+		if err != nil {
+			return 0
+		}
+		_ = response.Body.Close()
+		return response.StatusCode
+	}
+	promtest.Eventually(t, 20*time.Second, "an answer", func() bool { return ask("", "") != 0 })
+	if nobody, wrong, right := ask("", ""), ask("prometheus", "sesame"), ask("prometheus", "open-sesame"); nobody != 401 || wrong != 401 || right != 200 {
+		t.Errorf("nobody gets %d, a wrong password %d, the right one %d; want 401, 401, 200", nobody, wrong, right)
+	}
+	if out, err := exec.Command(binary(t), "healthcheck", "--web.listen-address="+address).CombinedOutput(); err != nil {
+		t.Errorf("healthcheck: %v %s", err, out)
 	}
 }
 
