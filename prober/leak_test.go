@@ -21,7 +21,7 @@ const leakProbes = "MAILPROBE_LEAK_PROBES"
 // Goroutines, descriptors and live heap must be at the end where they were after
 // a tenth of them.
 func TestProbesLeaveNothingBehind(t *testing.T) {
-	total := 2000
+	total := 1000
 	if text := os.Getenv(leakProbes); text != "" {
 		var err error
 		if total, err = strconv.Atoi(text); err != nil {
