@@ -175,6 +175,17 @@ func (s *Server) Verbs() []string {
 	return verbs
 }
 
+// Pipe is the client's end of a pipe to the server, for tests inside a
+// testing/synctest bubble. Close does not end it: the client has to.
+func (s *Server) Pipe() *PipeConn {
+	client, served := Pipe(0)
+	go func() {
+		defer served.Close()
+		s.session(served)
+	}()
+	return client
+}
+
 // session does implicit TLS and hands the connection to the protocol.
 func (s *Server) session(conn net.Conn) {
 	if s.options.Encryption == ImplicitTLS {
@@ -222,6 +233,9 @@ func newOneConn(conn net.Conn) *oneConn {
 	raw := conn
 	if secured, ok := conn.(*tls.Conn); ok {
 		raw = secured.NetConn()
+	}
+	if pipe, ok := raw.(*PipeConn); ok {
+		return &oneConn{conn: conn, gone: pipe.gone}
 	}
 	return &oneConn{conn: conn, gone: raw.(*trackedConn).gone}
 }

@@ -1,0 +1,138 @@
+package prober
+
+// This file lets the connection fail at each of its calls in turn, in the way
+// SQLite tests its memory: the first call fails, then the second, until a probe
+// comes to its end without having met the failure.
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"testing"
+	"testing/synctest"
+
+	"mailprobe/internal/mailtest"
+)
+
+// nthMethods are the ways to log in; what the server offers is exactly that.
+var nthMethods = []struct {
+	auth      AuthMethod
+	mechanism string
+	only      Protocol // empty: all
+}{
+	{AuthNone, "PLAIN", ""},
+	{AuthLogin, "LOGIN", ""},
+	{AuthPlain, "PLAIN", ""},
+	{AuthSASLLogin, "LOGIN", ""},
+	{AuthCRAMMD5, "CRAM-MD5", ""},
+	{AuthSCRAMSHA1, "SCRAM-SHA-1", ""},
+	{AuthSCRAMSHA256, "SCRAM-SHA-256", ""},
+	{AuthXOAuth2, "XOAUTH2", ""},
+	{AuthOAuthBearer, "OAUTHBEARER", ""},
+	{AuthExternal, "EXTERNAL", ""}, // inside TLS alone
+	{AuthAPOP, "PLAIN", POP3},
+}
+
+// maxCalls is more than any honest session needs.
+const maxCalls = 200
+
+func TestProbeSurvivesTheFailureOfEachCall(t *testing.T) {
+	b := newFaultBed(t)
+	pairs(t, func(t *testing.T, p Protocol, e Encryption) {
+		for _, method := range nthMethods {
+			if method.only != "" && method.only != p || method.auth == AuthExternal && e == NoEncryption {
+				continue
+			}
+			t.Run(string(method.auth), func(t *testing.T) {
+				t.Parallel()
+				secret := rand.Text()
+				server := b.server(t, p, e, func(o *mailtest.Options) {
+					o.Users = map[string]string{"alice": secret}
+					o.Tokens = map[string][]string{secret: {"alice"}}
+					o.Mechanisms = []string{method.mechanism}
+					if method.auth == AuthExternal {
+						o.ClientCAs = b.ca.Pool()
+					}
+				})
+				c := b.connection(p, e, server.Addr, func(c *Connection) {
+					c.Auth, c.Password = method.auth, InlineSecret(NewSecret(secret))
+					if method.auth == AuthXOAuth2 || method.auth == AuthOAuthBearer {
+						c.Password = SecretSource{}
+						c.Token = func(context.Context, bool) (Secret, error) { return NewSecret(secret), nil }
+					}
+				})
+				if method.auth == AuthExternal {
+					c.Password = SecretSource{}
+					c.TLS.Certificates = []tls.Certificate{b.visitor("alice")}
+				}
+				if c.TLS != nil {
+					c.TLS.CurvePreferences = []tls.CurveID{tls.CurveP256} // in assembly: the race detector is blind and fast there
+				}
+				failEachCall(t, server, c, secret)
+			})
+		}
+	})
+}
+
+// visitor is a client certificate that is valid inside a bubble.
+func (b *bed) visitor(name string) tls.Certificate {
+	return b.ca.MustIssue(mailtest.CertOptions{CommonName: name, EKU: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+		NotBefore: b.cert.Leaf.NotBefore, NotAfter: b.cert.Leaf.NotAfter})
+}
+
+// failEachCall counts n up until no fault is met any more.
+func failEachCall(t *testing.T, server *mailtest.Server, c *Connection, secret string) {
+	for n := 1; n < maxCalls; n++ {
+		met := false
+		for _, fault := range mailtest.Faults() {
+			synctest.Test(t, func(t *testing.T) {
+				if failCall(t, server, c, secret, n, fault) {
+					met = true
+				}
+			})
+		}
+		if !met {
+			return
+		}
+		if t.Failed() {
+			t.FailNow()
+		}
+	}
+	t.Errorf("no probe came to its end within %d calls", maxCalls)
+}
+
+// failCall runs a probe whose n-th call has a fault, and reports whether it got
+// that far.
+func failCall(t *testing.T, server *mailtest.Server, c *Connection, secret string, n int, fault mailtest.Fault) bool {
+	before := len(server.Verbs())
+	faulty := mailtest.FailNth(server.Pipe(), mailtest.AnyCall, n, fault)
+	run := faultRun{row: &faultRow{}, connection: c, secret: secret}
+	run.probe(t.Context(), func(context.Context, []netip.Addr, int) (net.Conn, error) { return faulty, nil })
+	synctest.Wait()
+	o, where := run.outcome, fmt.Sprintf("call %d, %s", n, fault)
+	if f := o.Failure; f != nil && (f.Reason == LocalBug || !slices.Contains(Reasons(), f.Reason) || !slices.Contains(Phases(), f.Phase)) {
+		t.Errorf("%s: %s at %s:\n%s", where, f.Reason, f.Phase, explain(o))
+	}
+	if !faulty.Hit() && (!o.Up() || o.Goodbye != "") {
+		t.Errorf("%s, not met: goodbye %q\n%s", where, o.Goodbye, explain(o))
+	}
+	if run.took > c.Timeout+slack {
+		t.Errorf("%s: took %v", where, run.took)
+	}
+	logins := 0
+	for _, verb := range server.Verbs()[before:] {
+		if slices.Contains([]string{"LOGIN", "AUTHENTICATE", "AUTH", "PASS", "APOP"}, verb) {
+			logins++
+		}
+	}
+	if logins > 1 {
+		t.Errorf("%s: %d logins", where, logins)
+	}
+	run.judgeSecrecy(t)
+	return faulty.Hit()
+}
