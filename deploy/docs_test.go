@@ -33,7 +33,7 @@ func documents(t *testing.T) []string {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("%v, %v", files, err)
 	}
-	return append(files, "../CONTRIBUTING.md")
+	return append(files, "../README.md", "../CONTRIBUTING.md", "../SECURITY.md")
 }
 
 // A runbook whose links are dead is found dead at three in the morning.
@@ -75,7 +75,7 @@ var flagName = regexp.MustCompile(`--((?:config|state|web|log)\.[a-z.-]*[a-z])`)
 
 // A page that names a flag which is gone makes a service that does not start.
 func TestFlagsInDocumentsExist(t *testing.T) {
-	files := append(documents(t), "../README.md", "systemd/mailprobe.service", "kubernetes/deployment.yaml", "../Dockerfile")
+	files := append(documents(t), "systemd/mailprobe.service", "kubernetes/deployment.yaml", "../Dockerfile")
 	help := promtest.Run(t, promtest.Build(t, ".."), "--help")
 	exists := map[string]bool{}
 	for _, m := range regexp.MustCompile(`--(?:\[no-\])?([a-z.-]+)`).FindAllStringSubmatch(help, -1) {
