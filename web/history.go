@@ -68,13 +68,22 @@ type Memory struct {
 	Connection *prober.Connection
 	Since      time.Time // when up became down or down up; zero: never probed
 	Last       *prober.Outcome
-	Beats      []Beat // oldest first, at most 50
 
-	// The rest is filled in for one connection alone, not for lists.
+	// What follows is filled in for one connection, not for lists of all.
+	Beats     []Beat          // oldest first, at most 50
 	Good, Bad *prober.Outcome // the last ones, with transcript; nil: none yet
 	Failures  []Failure       // oldest first, at most 20
 	Changes   []Beat          // oldest first, at most 20
 }
+
+// depth is how much of a connection is recalled.
+type depth int
+
+const (
+	shallow  depth = iota // how it is now
+	outlined              // and the last outcomes in brief
+	deep                  // everything
+)
 
 // NewHistory makes a History without connections.
 func NewHistory() *History {
@@ -140,16 +149,24 @@ func (h *History) Recall(name string) (Memory, bool) {
 	if r == nil {
 		return Memory{}, false
 	}
-	return r.recall(true), true
+	return r.recall(deep), true
 }
 
-// All gives what is known of every connection, sorted by name, without
-// transcripts and lists.
+// outline is Recall without dialogues, failures and changes.
+func (h *History) outline(name string) (Memory, bool) {
+	r := h.roster.Load().byName[name]
+	if r == nil {
+		return Memory{}, false
+	}
+	return r.recall(outlined), true
+}
+
+// All gives how every connection is now, sorted by name.
 func (h *History) All() []Memory {
 	sorted := h.roster.Load().sorted
 	all := make([]Memory, len(sorted))
 	for i, r := range sorted {
-		all[i] = r.recall(false)
+		all[i] = r.recall(shallow)
 	}
 	return all
 }
@@ -188,7 +205,7 @@ func (r *record) observe(o *prober.Outcome) {
 }
 
 // recall unpacks. Caller must not hold mu.
-func (r *record) recall(everything bool) Memory {
+func (r *record) recall(wanted depth) Memory {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	m := Memory{Connection: r.connection}
@@ -196,13 +213,15 @@ func (r *record) recall(everything bool) Memory {
 		return m
 	}
 	m.Since = time.UnixMilli(r.turned)
-	m.Beats = unpackBeats(r.beats)
 	last := r.bad
 	if r.lastUp {
 		last = r.good
 	}
-	m.Last = last.unpack(r.connection, everything)
-	if !everything {
+	m.Last = last.unpack(r.connection, wanted == deep)
+	if wanted >= outlined {
+		m.Beats = unpackBeats(r.beats)
+	}
+	if wanted < deep {
 		return m
 	}
 	m.Good, m.Bad = r.good.unpack(r.connection, true), r.bad.unpack(r.connection, true)

@@ -104,6 +104,10 @@ func (s *site) serveOverview(w http.ResponseWriter, r *http.Request) {
 	o.Tabs = o.tabs()
 	page, _ := strconv.Atoi(query.Get("page"))
 	for _, m := range o.page(found, page) {
+		m, known := s.History.outline(m.Connection.Name)
+		if !known {
+			continue // a reload came between
+		}
 		row := newRow(&m, now)
 		if m.State() == StateDown {
 			o.Attention = append(o.Attention, row)
@@ -188,8 +192,11 @@ func (o *overview) href(filter string, page int) string {
 // matches reports whether a connection has the words searched for in its name,
 // host, protocol, labels or reason.
 func (m *Memory) matches(query string) bool {
+	if query == "" {
+		return true
+	}
 	c := m.Connection
-	words := []string{c.Name, c.Address(), string(c.Protocol), string(c.Encryption)}
+	words := []string{c.Name, c.Address(), string(c.Protocol), string(c.Encryption), encryptionWords[c.Encryption]}
 	for _, l := range c.Labels {
 		words = append(words, l.Name+"="+l.Value)
 	}
