@@ -1,0 +1,97 @@
+package prober
+
+import (
+	"os"
+	"runtime"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// shortTimeout is the time of probes over sockets, where silence is really
+// waited for.
+const shortTimeout = 300 * time.Millisecond
+
+// TestFaultsLeaveNoDescriptor plays each row over a socket and counts what is
+// left open. Goroutines are counted at the end of all tests.
+func TestFaultsLeaveNoDescriptor(t *testing.T) {
+	if _, err := os.Stat("/proc/self/fd"); err != nil {
+		t.Skip("no /proc/self/fd here")
+	}
+	b := newFaultBed(t)
+	play := func(row *faultRow) {
+		pair := row.pairs()[0]
+		run := b.playOnLoopback(t, row, pair.protocol, pair.encryption, func(run *faultRun, _ *Prober) {
+			run.connection.Timeout = shortTimeout
+		})
+		if f := run.outcome.Failure; f != nil && f.Reason == LocalBug || run.took > shortTimeout+patient {
+			t.Errorf("%s: took %v\n%s", row.story, run.took, explain(run.outcome))
+		}
+		run.judgeSecrecy(t)
+	}
+	rows := faultRows()
+	play(&rows[0]) // what the runtime opens once
+	before := descriptors(t)
+	turns := make(chan *faultRow)
+	var players sync.WaitGroup
+	for range 16 {
+		players.Go(func() {
+			for row := range turns {
+				play(row)
+			}
+		})
+	}
+	for i := range rows {
+		turns <- &rows[i]
+	}
+	close(turns)
+	players.Wait()
+	after := descriptors(t)
+	for wait := time.Now(); after > before && time.Since(wait) < patient; after = descriptors(t) {
+		time.Sleep(10 * time.Millisecond)
+	}
+	if after > before {
+		t.Errorf("%d descriptors before %d rows, %d after", before, len(rows), after)
+	}
+}
+
+// descriptors is how many files and sockets are open.
+func descriptors(t *testing.T) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(entries)
+}
+
+// maxAllocated bounds what a probe and its flooding server may allocate
+// together, in bytes: buffers of both, two of a window of the pipe, and the
+// handshake.
+const maxAllocated = 2 << 20
+
+// TestFloodsTakeLittleMemory measures each row that ends at a bound.
+func TestFloodsTakeLittleMemory(t *testing.T) {
+	b := newFaultBed(t)
+	for _, row := range faultRows() {
+		if row.reason != ProtocolOversize {
+			continue
+		}
+		for _, pair := range row.pairs() {
+			t.Run(rowName(&row)+"_"+string(pair.protocol)+"_"+string(pair.encryption), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					var before, after runtime.MemStats
+					runtime.ReadMemStats(&before)
+					b.playInMemory(t, &row, pair.protocol, pair.encryption)
+					runtime.ReadMemStats(&after)
+					if n := after.TotalAlloc - before.TotalAlloc; n > maxAllocated {
+						t.Errorf("%d KiB were allocated, more than %d", n>>10, maxAllocated>>10)
+					} else {
+						t.Logf("%d KiB", n>>10)
+					}
+				})
+			})
+		}
+	}
+}
