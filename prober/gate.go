@@ -20,13 +20,14 @@ import (
 type imapGate struct {
 	mu        sync.Mutex // guards everything below
 	heard     heard
-	login     bool // a login is under way
-	initial   bool // the next empty "+" asks for the initial response
-	answered  bool // a tagged reply has come
-	asking    bool // a literal of ours waits for the server's leave
-	owed      int  // bytes of it still to be written
-	inLiteral bool // a literal is being dropped
-	skip      int  // bytes of it still to come
+	login     bool   // a login is under way
+	initial   bool   // the next empty "+" asks for the initial response
+	answered  bool   // a tagged reply has come
+	waiting   string // tag of the command under way; empty: none
+	asking    bool   // a literal of ours waits for the server's leave
+	owed      int    // bytes of it still to be written
+	inLiteral bool   // a literal is being dropped
+	skip      int    // bytes of it still to come
 }
 
 // heard is what a server said that a probe wants to know.
@@ -97,10 +98,11 @@ func (g *imapGate) pass(line []byte) ([]byte, error) {
 		return g.untagged(text, rest)
 	}
 	r, ok := parseTagged(text)
-	if !ok {
-		return nil, malformedf("not an IMAP response")
+	if !ok || !strings.EqualFold(tag, g.waiting) {
+		// Also a second answer: it must not take the place of the first.
+		return nil, malformedf("not an IMAP response to this command")
 	}
-	g.heard.tagged, g.answered = r, true
+	g.heard.tagged, g.answered, g.waiting = r, true, ""
 	return g.taggedLine(tag, r.status), nil
 }
 
@@ -134,15 +136,18 @@ func (g *imapGate) continuation(challenge string) []byte {
 	return []byte("+ " + challenge + "\r\n")
 }
 
-// sent follows the literals of a command, to know whether a tagged reply comes
-// in place of the leave to write one: then the password has not been sent, and
-// the library can say nothing more.
+// sent follows what the library writes: the tag of a command, and its literals,
+// to know whether a tagged reply comes in place of the leave to write one: then
+// the password has not been sent, and the library can say nothing more.
 func (g *imapGate) sent(p []byte) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	skip := min(g.owed, len(p))
 	g.owed -= skip
 	p = p[skip:]
+	if tag, _, ok := bytes.Cut(p, []byte(" ")); ok && skip == 0 && libraryTag(tag) {
+		g.waiting = string(tag)
+	}
 	open := bytes.LastIndexByte(p, '{')
 	if open < 0 || !bytes.HasSuffix(p, []byte("}\r\n")) {
 		return
@@ -151,6 +156,13 @@ func (g *imapGate) sent(p []byte) {
 	if err == nil {
 		g.asking, g.owed = true, size
 	}
+}
+
+// libraryTag reports whether a word is a tag as go-imap makes them: T1, T2. No
+// base64 of a mechanism is followed by a space.
+func libraryTag(word []byte) bool {
+	_, err := strconv.ParseUint(strings.TrimPrefix(string(word), "T"), 10, 64)
+	return err == nil && word[0] == 'T'
 }
 
 // untagged passes what a probe needs of the untagged responses.
