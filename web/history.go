@@ -43,7 +43,7 @@ type record struct {
 	changes    []packedBeat    // the outcomes that were unlike the one before
 	turned     int64           // when up became down or down up, Unix milliseconds
 	good, bad  *packedOutcome  // the last ones; nil: none yet
-	lastUp     bool            // which of the two is the later one
+	last       *packedOutcome  // one of the two, or one whose login was withheld
 }
 
 // Beat is one outcome in brief.
@@ -185,16 +185,19 @@ func (r *record) observe(o *prober.Outcome) {
 	if first || beat.reason != r.beats[len(r.beats)-1].reason || beat.phase != r.beats[len(r.beats)-1].phase {
 		r.changes = push(r.changes, beat, maxChanges)
 	}
-	if first || beat.up() != r.lastUp {
+	if first || beat.up() != r.beats[len(r.beats)-1].up() {
 		r.turned = beat.at
 	}
-	r.lastUp = beat.up()
 	r.beats = push(r.beats, beat, maxBeats)
+	r.last = packOutcome(o, r.good, r.bad)
 	if o.Up() {
-		r.good = packOutcome(o, r.good, r.bad)
+		r.good = r.last
 		return
 	}
-	r.bad = packOutcome(o, r.bad, r.good)
+	if r.bad == nil || !withheld(o) {
+		// A withheld login tells less than the refused one that led to it.
+		r.bad = r.last
+	}
 	text := o.Failure.Text
 	for _, f := range r.failures {
 		if f.text == text {
@@ -202,6 +205,11 @@ func (r *record) observe(o *prober.Outcome) {
 		}
 	}
 	r.failures = push(r.failures, packedFailure{beat, text}, maxFailures)
+}
+
+// withheld reports whether a probe got as far as a login that was not tried.
+func withheld(o *prober.Outcome) bool {
+	return o.Auth.Held && o.Failure != nil && o.Failure.Phase == prober.PhaseAuth
 }
 
 // recall unpacks. Caller must not hold mu.
@@ -213,11 +221,7 @@ func (r *record) recall(wanted depth) Memory {
 		return m
 	}
 	m.Since = time.UnixMilli(r.turned)
-	last := r.bad
-	if r.lastUp {
-		last = r.good
-	}
-	m.Last = last.unpack(r.connection, wanted == deep)
+	m.Last = r.last.unpack(r.connection, wanted == deep)
 	if wanted >= outlined {
 		m.Beats = unpackBeats(r.beats)
 	}

@@ -44,6 +44,28 @@ func TestHistoryGivesBackWhatItTook(t *testing.T) {
 	}
 }
 
+// While logins are withheld the dialogue of the refused one stays to be read.
+func TestHistoryKeepsTheRefusalBehindAHold(t *testing.T) {
+	c := inbox("inbox")
+	h := NewHistory()
+	h.SetConnections([]*prober.Connection{c})
+	h.Observe(refused(c, noon))
+	held := failed(c, noon.Add(time.Minute), prober.PhaseAuth, prober.AuthRejected, "login withheld")
+	held.Auth = prober.AuthFacts{Held: true, NextAttempt: noon.Add(time.Hour)}
+	h.Observe(held)
+	m, _ := h.Recall("inbox")
+	if !m.Last.Auth.Held || !m.Bad.Auth.Rejected || len(m.Bad.Transcript) == 0 || len(m.Failures) != 2 {
+		t.Errorf("last is held: %t; the failed one is the refusal: %t, with %d lines; %d failures",
+			m.Last.Auth.Held, m.Bad.Auth.Rejected, len(m.Bad.Transcript), len(m.Failures))
+	}
+	down := failed(c, noon.Add(2*time.Minute), prober.PhaseConnect, prober.ConnectRefused, "refused")
+	down.Auth.Held = true
+	h.Observe(down)
+	if m, _ := h.Recall("inbox"); m.Bad.Failure.Reason != prober.ConnectRefused || m.Last.Failure.Reason != prober.ConnectRefused {
+		t.Errorf("a failure before the login is not shown: %+v", m.Bad.Failure)
+	}
+}
+
 func TestHistoryIsBounded(t *testing.T) {
 	c := inbox("inbox")
 	h := NewHistory()

@@ -9,6 +9,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/pprof"
@@ -42,7 +43,9 @@ func (e *Exporter) serve(served chan<- error) (stop func()) {
 	}
 	visitors := &visitors{most: maxVisitors}
 	site := &http.Server{Handler: e.handler, ConnState: visitors.note, ReadHeaderTimeout: headerTime,
-		WriteTimeout: answerTime, IdleTimeout: idleTime, MaxHeaderBytes: maxHeader}
+		WriteTimeout: answerTime, IdleTimeout: idleTime, MaxHeaderBytes: maxHeader,
+		// Strangers cause most of these lines, and could fill a disk with them.
+		ErrorLog: slog.NewLogLogger(e.log.Handler(), slog.LevelDebug)}
 	go func() {
 		if err := toolkit.ListenAndServe(site, e.options.Web, e.log); !errors.Is(err, http.ErrServerClosed) {
 			served <- fmt.Errorf("listen: %w", err)
