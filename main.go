@@ -54,7 +54,7 @@ type program struct {
 	stateFile     string
 	telemetryPath string
 	externalURL   *url.URL
-	lifecycle     bool
+	retry         bool
 	pprofAddress  string
 	web           *web.FlagConfig
 	once          cli.ProbeOptions
@@ -74,7 +74,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	app.Flag("state.file", "Where account holds are kept over a restart; empty: nowhere.").StringVar(&p.stateFile)
 	app.Flag("web.telemetry-path", "Path of the metrics.").Default("/metrics").StringVar(&p.telemetryPath)
 	app.Flag("web.external-url", "How Prometheus reaches mailprobe, for /sd behind a proxy; empty: as it was asked.").URLVar(&p.externalURL)
-	app.Flag("web.enable-lifecycle", "Let POST requests reload the configuration and retry withheld logins.").BoolVar(&p.lifecycle)
+	app.Flag("web.enable-retry", "Let POST requests to /-/retry end the hold of a refused login.").BoolVar(&p.retry)
 	app.Flag("web.pprof-address", "Loopback address and port to serve profiles at; empty: nowhere.").StringVar(&p.pprofAddress)
 	p.web = kingpinflag.AddFlags(app, defaultAddress)
 	promslogflag.AddFlags(app, logs)
@@ -159,7 +159,7 @@ func (p *program) run(ctx context.Context, load exporter.Loader) error {
 		return fmt.Errorf("--web.listen-address: exactly one is served, not %d", n)
 	}
 	service, err := exporter.New(exporter.Options{Load: load, Web: p.web, TelemetryPath: p.telemetryPath,
-		ExternalURL: p.externalURL, Lifecycle: p.lifecycle, PprofAddress: p.pprofAddress, StateFile: p.stateFile, Log: p.log})
+		ExternalURL: p.externalURL, Retry: p.retry, PprofAddress: p.pprofAddress, StateFile: p.stateFile, Log: p.log})
 	if err != nil {
 		return err
 	}

@@ -159,7 +159,7 @@ func TestBrowserRetry(t *testing.T) {
 	o.Auth = prober.AuthFacts{Held: true, NextAttempt: noon.Add(time.Hour)}
 	s.observe(o)
 	released := make(chan string, 1)
-	s.options.Lifecycle = true
+	s.options.Retry = true
 	s.options.Release = func(c *prober.Connection) error { released <- c.Name; return nil }
 	server := httptest.NewServer(s.handler())
 	defer server.Close()

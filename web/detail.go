@@ -86,7 +86,7 @@ func (s *site) newDetail(m *Memory) detail {
 	if m.Connection.ProbeOnScrape {
 		d.Interval = "on each scrape"
 	}
-	if s.Lifecycle && s.Release != nil && d.HeldUntil != nil {
+	if s.Retry && s.Release != nil && d.HeldUntil != nil {
 		d.Retry = "../-/retry?from_page&connection=" + url.QueryEscape(m.Connection.Name)
 	}
 	if m.Last != nil && m.Last.TLS != nil {

@@ -145,7 +145,6 @@ func TestEveryAnswerHasTheHeaders(t *testing.T) {
 // What only looks is for GET and HEAD, what changes is for POST.
 func TestMethods(t *testing.T) {
 	s := newStage(t, inbox("inbox"))
-	s.options.Lifecycle = true
 	s.options.Reload = func() error { return nil }
 	for target, allowed := range map[string]string{"/": "GET", "/metrics": "GET", "/probe?connection=inbox": "GET", "/sd": "GET",
 		"/connections/inbox": "GET", "/api/v1/connections": "GET", "/-/healthy": "GET", "/-/ready": "GET", "/-/reload": "POST"} {
@@ -171,10 +170,6 @@ func TestReload(t *testing.T) {
 	s.options.Reload = func() error {
 		return errors.New("connections[0] \"x\": port: 99999 is not between 1 and 65535")
 	}
-	if w := s.do("POST", "/-/reload"); w.Code != http.StatusForbidden || !strings.Contains(w.Body.String(), "--web.enable-lifecycle") {
-		t.Errorf("without leave: %d %s", w.Code, w.Body)
-	}
-	s.options.Lifecycle = true
 	if w := s.do("POST", "/-/reload"); w.Code != http.StatusInternalServerError || !strings.Contains(w.Body.String(), "99999 is not between") {
 		t.Errorf("a broken file: %d %s", w.Code, w.Body)
 	}
@@ -210,7 +205,7 @@ func TestRetry(t *testing.T) {
 	if strings.Contains(s.get("/connections/in%2Fbox").Body.String(), "<form") {
 		t.Error("the page offers what is not enabled")
 	}
-	s.options.Lifecycle = true
+	s.options.Retry = true
 	if !strings.Contains(s.get("/connections/in%2Fbox").Body.String(), `action="../-/retry?from_page&amp;connection=in%2Fbox"`) {
 		t.Error("the page does not offer to retry")
 	}

@@ -25,7 +25,7 @@ const (
 	unknownConnection = "unknown connection"
 	tooManyScrapes    = "too many scrapes at once"
 	notNow            = "the probe did not come to its end in time"
-	lifecycleOff      = "not enabled, see --web.enable-lifecycle; SIGHUP reloads too"
+	retryOff          = "not enabled, see --web.enable-retry"
 )
 
 // Options says what to serve. History, Metrics and Probe must be set.
@@ -39,10 +39,10 @@ type Options struct {
 	ExternalURL   *url.URL    // how Prometheus reaches this; nil: by the request's Host
 	Ready         func() bool // whether a configuration is loaded; nil: yes
 
-	// Lifecycle lets POST requests reload and retry.
-	Lifecycle bool
-	Reload    func() error                   // several requests may call it at once
-	Release   func(*prober.Connection) error // ends the hold of an account; nil: there is no retry
+	// Retry lets POST requests end the hold of an account.
+	Retry   bool
+	Reload  func() error                   // several requests may call it at once
+	Release func(*prober.Connection) error // ends the hold of an account; nil: there is no retry
 
 	Log *slog.Logger     // nil: no log
 	Now func() time.Time // nil: time.Now
@@ -98,8 +98,8 @@ func (s *site) routes() map[string]http.HandlerFunc {
 		"GET /api/v1/connections/{name}": s.serveConnection,
 		"GET /-/healthy":                 s.serveHealthy,
 		"GET /-/ready":                   s.serveReady,
-		"POST /-/reload":                 s.lifecycle(s.serveReload),
-		"POST /-/retry":                  s.lifecycle(s.serveRetry),
+		"POST /-/reload":                 s.sameSite(s.serveReload),
+		"POST /-/retry":                  s.sameSite(s.retryEnabled(s.serveRetry)),
 	}
 }
 
@@ -181,13 +181,19 @@ func plain(w http.ResponseWriter, text string) {
 	_, _ = w.Write([]byte(text)) // the client may have left
 }
 
-// lifecycle guards what changes something: off by default, and not at the
-// bidding of another site's page in the administrator's browser.
-func (s *site) lifecycle(next http.HandlerFunc) http.HandlerFunc {
-	if !s.Lifecycle {
-		return func(w http.ResponseWriter, _ *http.Request) { refuse(w, http.StatusForbidden, lifecycleOff) }
-	}
+// sameSite guards what changes something: it is not done at the bidding of
+// another site's page in the administrator's browser.
+func (s *site) sameSite(next http.HandlerFunc) http.HandlerFunc {
 	return http.NewCrossOriginProtection().Handler(next).ServeHTTP
+}
+
+// retryEnabled guards what could lock an account: whoever may retry often enough
+// can. A reload can do no such thing, for holds survive it.
+func (s *site) retryEnabled(next http.HandlerFunc) http.HandlerFunc {
+	if !s.Retry {
+		return func(w http.ResponseWriter, _ *http.Request) { refuse(w, http.StatusForbidden, retryOff) }
+	}
+	return next
 }
 
 // serveReload answers with the faults of a broken file; they hold no secret.

@@ -366,9 +366,9 @@ func containsAny(text string, words ...string) bool {
 	return false
 }
 
-// Nothing changes by a GET, nor by a POST unless that was switched on; bodies
-// are not read, however much they would unpack to.
-func TestLifecycleIsOffByDefault(t *testing.T) {
+// Nothing changes by a GET, and no hold ends by a POST unless that was switched
+// on; bodies are not read, however much they would unpack to.
+func TestRetryIsOffByDefault(t *testing.T) {
 	t.Parallel()
 	var bomb bytes.Buffer
 	zip := gzip.NewWriter(&bomb)
@@ -388,17 +388,14 @@ func TestLifecycleIsOffByDefault(t *testing.T) {
 		return response.StatusCode
 	}
 	config := configure(t, connection(t, "inbox", honest(t).Addr))
-	off, on := serve(t, config), serve(t, config, "--web.enable-lifecycle", "--web.pprof-address="+promtest.FreeAddress(t))
-	for _, path := range []string{"/-/reload", "/-/retry?connection=inbox"} {
-		if status := post(off + path); status != http.StatusForbidden {
-			t.Errorf("%s without leave: %d, want 403", path, status)
+	off, on := serve(t, config), serve(t, config, "--web.enable-retry", "--web.pprof-address="+promtest.FreeAddress(t))
+	for path, want := range map[string]int{"/-/reload": http.StatusOK, "/-/retry?connection=inbox": http.StatusForbidden} {
+		if status := post(off + path); status != want {
+			t.Errorf("%s without leave: %d, want %d", path, status, want)
 		}
 		if status, _ := get(t, on+path); status != http.StatusMethodNotAllowed {
 			t.Errorf("GET %s: %d, want 405", path, status)
 		}
-	}
-	if status := post(on + "/-/reload"); status != http.StatusOK {
-		t.Errorf("reload with leave: %d", status)
 	}
 	if status, _ := get(t, on+"/debug/pprof/"); status != http.StatusNotFound {
 		t.Errorf("profiles on the public listener: %d", status)

@@ -35,7 +35,7 @@ type Options struct {
 	Web           *toolkit.FlagConfig
 	TelemetryPath string   // "/metrics" if empty
 	ExternalURL   *url.URL // how Prometheus reaches this; nil: by the name it asks for
-	Lifecycle     bool     // POST requests may reload and retry
+	Retry         bool     // POST requests may end holds
 	PprofAddress  string   // where profiles are served, on loopback only; empty: nowhere
 	StateFile     string   // where account holds survive a restart; empty: nowhere
 	Log           *slog.Logger
@@ -92,7 +92,7 @@ func New(o Options) (*Exporter, error) {
 	e.handler, err = web.New(web.Options{
 		History: e.history, Metrics: e.collector, Probe: e.pool.ProbeNow,
 		TelemetryPath: o.TelemetryPath, ExternalURL: o.ExternalURL,
-		Lifecycle: o.Lifecycle, Reload: e.Reload, Release: guard.Release, Log: o.Log,
+		Retry: o.Retry, Reload: e.Reload, Release: guard.Release, Log: o.Log,
 	})
 	if err != nil {
 		return nil, errors.Join(err, guard.Close())
