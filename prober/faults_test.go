@@ -401,7 +401,7 @@ func (run *faultRun) judgeLogin(t *testing.T) {
 
 // harmless are the commands that a probe may say: none changes anything.
 var harmless = map[Protocol]string{
-	IMAP: "CAPABILITY STARTTLS LOGIN AUTHENTICATE NAMESPACE EXAMINE LOGOUT",
+	IMAP: "CAPABILITY STARTTLS LOGIN AUTHENTICATE NAMESPACE ID EXAMINE LOGOUT",
 	POP3: "CAPA STLS USER PASS APOP AUTH STAT QUIT",
 	SMTP: "EHLO HELO STARTTLS AUTH MAIL RCPT RSET QUIT",
 }

@@ -142,9 +142,7 @@ func (d *imapDialect) mailbox() (MailboxFacts, error) {
 	}
 	var err error
 	for _, name := range names {
-		d.gate.forgetCount()
-		_, err = d.client.Select(name, &imap.SelectOptions{ReadOnly: true}).Wait()
-		if err = d.verdict("EXAMINE", err); err == nil {
+		if err = d.examine(name); err == nil {
 			heard := d.gate.now()
 			return MailboxFacts{Tried: true, OK: true, Counted: heard.counted, Messages: heard.exists}, nil
 		}
@@ -153,6 +151,26 @@ func (d *imapDialect) mailbox() (MailboxFacts, error) {
 		}
 	}
 	return MailboxFacts{Tried: true}, err
+}
+
+// examine opens one mailbox, read-only. A server that opens none for a client
+// without a name is told ours (RFC 2971), and asked again; the others are not,
+// because that would be a round trip more for each probe.
+func (d *imapDialect) examine(name string) error {
+	ask := func() error {
+		d.gate.forgetCount()
+		_, err := d.client.Select(name, &imap.SelectOptions{ReadOnly: true}).Wait()
+		return d.verdict("EXAMINE", err)
+	}
+	err := ask()
+	var no *refusal
+	if !errors.As(err, &no) || !unnamedTexts.in(lowerASCII(no.reply.text)) || !d.gate.now().caps["ID"] {
+		return err
+	}
+	if _, err := d.client.ID(&imap.IDData{Name: "mailprobe"}).Wait(); err != nil && d.w.failed() != nil {
+		return d.verdict("ID", err)
+	}
+	return ask()
 }
 
 // sharedNames gives the names a shared mailbox can have: below the namespaces of
@@ -182,7 +200,11 @@ func (d *imapDialect) quit() error {
 	case d.gate.isAsking():
 		return d.w.send([]byte(protocols[IMAP].goodbye))
 	}
-	return d.verdict("LOGOUT", d.client.Logout().Wait())
+	err := d.verdict("LOGOUT", d.client.Logout().Wait())
+	if d.gate.now().bye != nil {
+		return nil // some servers close after their BYE, without the tagged answer
+	}
+	return err
 }
 
 // drain waits for the library's reader to see the end.

@@ -157,6 +157,7 @@ var imapRules = []refusalRule{
 
 	// Texts.
 	{at: anywhere, texts: limitTexts, reason: ServerLimit},
+	{at: atMailbox, texts: unnamedTexts, reason: MailboxDenied},
 	{at: atLogin, texts: methodTexts, reason: AuthMethodForbidden},
 	{at: atLogin, texts: disabledTexts, reason: AuthDisabled},
 	{at: atLogin, texts: needsTLSTexts, reason: AuthNeedsTLS},

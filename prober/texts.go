@@ -113,6 +113,10 @@ var (
 	notConnectedTexts = textGroup{
 		{"authenticated but not connected", "Exchange"},
 	}
+	// unnamedTexts: no mailbox is opened for a client that has not said its name.
+	unnamedTexts = textGroup{
+		{"unsafe login", "NetEase's Coremail"},
+	}
 	// senderTexts: the address is not the user's to send from.
 	senderTexts = textGroup{
 		{"not owned by user", "Postfix, reject_sender_login_mismatch"},
