@@ -95,6 +95,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	command, err := app.Parse(args)
 	if err != nil {
 		fmt.Fprintf(stderr, "mailprobe: %v (see mailprobe --help)\n", err)
+		if given, _ := app.ParseContext(args); given != nil && given.SelectedCommand == once {
+			return cli.ExitNotRun // 2 is its word for a connection that is down
+		}
 		return 2
 	}
 	lines := logline.New(stderr, func(n uint64) []byte { return droppedLines(logs, n) })

@@ -83,10 +83,18 @@ func TestRunChecksAConfiguration(t *testing.T) {
 }
 
 func TestRunRefusesACommandLine(t *testing.T) {
-	for _, args := range [][]string{{"--no.such.flag"}, {"no-such-command"}} {
+	tests := []struct {
+		args string
+		want int
+	}{
+		{"--no.such.flag", 2}, {"no-such-command", 2},
+		{"probe --no.such.flag", 3}, // to monitoring plugins 2 means that something is down
+	}
+	for _, test := range tests {
 		var out output
-		if code := run(t.Context(), args, &out, &out); code != 2 || !strings.Contains(out.String(), "mailprobe:") {
-			t.Errorf("%v: exit code %d, %q", args, code, out.String())
+		code := run(t.Context(), strings.Fields(test.args), &out, &out)
+		if code != test.want || !strings.Contains(out.String(), "mailprobe:") {
+			t.Errorf("%s: exit code %d, want %d; %q", test.args, code, test.want, out.String())
 		}
 	}
 }

@@ -35,7 +35,7 @@ func (o *ProbeOptions) table(outcomes []prober.Outcome) (int, error) {
 	for i := range outcomes {
 		rows = append(rows, cells(&outcomes[i]))
 		if !outcomes[i].Up() {
-			code = exitDown
+			code = ExitDown
 		}
 	}
 	widths := make([]int, len(header))
@@ -112,7 +112,7 @@ func (o *ProbeOptions) json(outcomes []prober.Outcome) (int, error) {
 	for i := range outcomes {
 		list.Results = append(list.Results, web.NewResult(&outcomes[i], o.Transcript))
 		if !outcomes[i].Up() {
-			code = exitDown
+			code = ExitDown
 		}
 	}
 	encoder := json.NewEncoder(o.Stdout)

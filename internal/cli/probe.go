@@ -18,10 +18,10 @@ import (
 	"mailprobe/prober"
 )
 
-// The exit codes of `mailprobe probe`.
+// The exit codes of `mailprobe probe`, as monitoring plugins have them.
 const (
-	exitDown   = 2 // something is down
-	exitNotRun = 3 // nothing could be said
+	ExitDown   = 2 // something is down
+	ExitNotRun = 3 // nothing could be said
 )
 
 // ExitError is an error with an exit code of its own; Err may be nil.
@@ -69,24 +69,24 @@ func Probe(ctx context.Context, o ProbeOptions) error {
 func (o *ProbeOptions) probe(ctx context.Context) error {
 	format, known := formats[o.Output]
 	if !known {
-		return &ExitError{exitNotRun, fmt.Errorf("-o %s: not one of table, json, nagios", o.Output)}
+		return &ExitError{ExitNotRun, fmt.Errorf("-o %s: not one of table, json, nagios", o.Output)}
 	}
 	connections, pool, err := o.connections()
 	if err != nil {
-		return &ExitError{exitNotRun, err}
+		return &ExitError{ExitNotRun, err}
 	}
 	guard, err := prober.OpenGuard(prober.GuardOptions{StatePath: o.StateFile, Log: o.Log})
 	if err != nil {
-		return &ExitError{exitNotRun, fmt.Errorf("state file: %w", err)}
+		return &ExitError{ExitNotRun, fmt.Errorf("state file: %w", err)}
 	}
 	outcomes, err := o.run(ctx, connections, pool, guard)
 	if err = errors.Join(err, guard.Close()); err != nil {
-		return &ExitError{exitNotRun, err}
+		return &ExitError{ExitNotRun, err}
 	}
 	code, err := format(o, outcomes)
 	switch {
 	case err != nil:
-		return &ExitError{exitNotRun, err}
+		return &ExitError{ExitNotRun, err}
 	case code != 0:
 		return &ExitError{Code: code}
 	}
