@@ -157,6 +157,7 @@ var imapRules = []refusalRule{
 
 	// Texts.
 	{at: anywhere, texts: limitTexts, reason: ServerLimit},
+	{at: atLogin, status: "BYE", texts: brokenTexts, reason: MailboxFailed},
 	{at: atMailbox, texts: unnamedTexts, reason: MailboxDenied},
 	{at: atLogin, texts: methodTexts, reason: AuthMethodForbidden},
 	{at: atLogin, texts: disabledTexts, reason: AuthDisabled},

@@ -85,6 +85,7 @@ var goldenRefusals = []golden{
 	{from: "Dovecot", protocol: IMAP, command: "LOGIN", line: "* BYE Disconnected for inactivity during authentication.", want: Closed},
 	// IMAP: mailbox.
 	{from: "Exchange", protocol: IMAP, command: "EXAMINE", line: "A1 BAD User is authenticated but not connected.", want: NotAuthorized},
+	{from: "Courier", protocol: IMAP, command: "LOGIN", line: "* BYE [ALERT] Fatal error: Account's mailbox directory is not owned by the correct uid or gid: ", want: MailboxFailed},
 	{from: "NetEase", protocol: IMAP, command: "EXAMINE", line: "A1 NO EXAMINE Unsafe Login. Please contact kefu@188.com for help", want: MailboxDenied},
 	{from: "RFC 5530", protocol: IMAP, command: "EXAMINE", line: "A1 NO [NONEXISTENT] rate limit", want: MailboxMissing},
 	{from: "RFC 9051", protocol: IMAP, command: "STATUS", line: "A1 NO [TRYCREATE] too many connections", want: MailboxMissing},
@@ -315,7 +316,7 @@ func TestEachRefusalRuleMatters(t *testing.T) {
 
 func TestEachKnownTextHasGoldenLine(t *testing.T) {
 	groups := []textGroup{limitTexts, tooSoonTexts, laterTexts, temporaryTexts, methodTexts, expiredTexts, disabledTexts,
-		needsTLSTexts, tlsTexts, mechanismTexts, credentialTexts, notConnectedTexts, unnamedTexts, senderTexts}
+		needsTLSTexts, tlsTexts, mechanismTexts, credentialTexts, notConnectedTexts, brokenTexts, unnamedTexts, senderTexts}
 	for _, group := range groups {
 		for _, known := range group {
 			if known.source == "" || known.text != lowerASCII(known.text) || known.text == "" {

@@ -113,6 +113,10 @@ var (
 	notConnectedTexts = textGroup{
 		{"authenticated but not connected", "Exchange"},
 	}
+	// brokenTexts: the login was right, and then the mailbox could not be entered.
+	brokenTexts = textGroup{
+		{"fatal error: ", "Courier IMAP"},
+	}
 	// unnamedTexts: no mailbox is opened for a client that has not said its name.
 	unnamedTexts = textGroup{
 		{"unsafe login", "NetEase's Coremail"},

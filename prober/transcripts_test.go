@@ -32,6 +32,7 @@ func transcripts() []transcriptRow {
 		{file: "imap-netease", encryption: ImplicitTLS},
 		{file: "imap-netease-still-unsafe", encryption: ImplicitTLS, phase: PhaseMailbox, reason: MailboxDenied},
 		{file: "imap-courier", encryption: ImplicitTLS},
+		{file: "imap-courier-broken-maildir", encryption: NoEncryption, phase: PhaseAuth, reason: MailboxFailed},
 		{file: "imap-uw", encryption: StartTLS},
 		{file: "imap-domino", encryption: ImplicitTLS},
 		{file: "imap-hmailserver", encryption: ImplicitTLS},
