@@ -103,7 +103,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	lines := logline.New(stderr, func(n uint64) []byte { return droppedLines(logs, n) })
 	logs.Writer = lines
 	p.log = promslog.New(logs)
-	err = commands[command](ctx)
+	do := commands[command]
+	if p.check {
+		do = p.checkConfig // whatever the command: it promises to check and exit
+	}
+	err = do(ctx)
 	lines.Close(logPatience)
 	return exitCode(err, stderr)
 }
@@ -132,11 +136,13 @@ func exitCode(err error, stderr io.Writer) int {
 	return code
 }
 
-// serve is the default command, and --config.check.
+// checkConfig is --config.check.
+func (p *program) checkConfig(context.Context) error {
+	return cli.Check(p.stdout, p.configFile, fileLoader(p.configFile))
+}
+
+// serve is the default command.
 func (p *program) serve(ctx context.Context) error {
-	if p.check {
-		return cli.Check(p.stdout, p.configFile, fileLoader(p.configFile))
-	}
 	p.log.Info("starting mailprobe", "version", version.Info(), "build", version.BuildContext())
 	return p.run(ctx, fileLoader(p.configFile))
 }

@@ -58,7 +58,7 @@ func TestRunChecksAConfiguration(t *testing.T) {
 		want     []string // in what is printed
 	}{
 		{"good", "connections: [{name: inbox, protocol: imap, host: mail.example.org, username: a, password: looking-glass}]", 0,
-			[]string{"inbox", "mail.example.org:993", "tls", "in the file", "1 connections"}},
+			[]string{"inbox", "mail.example.org:993", "tls", "in the file", "1 connection, 0 warnings"}},
 		{"all faults at once, each with its place", "connections: [{name: a, hots: x, protocol: imapp}]", 1,
 			[]string{`mailprobe.yml:1: connection "a": hots: unknown field, did you mean "host"?`, `"imapp"`, "host: is missing"}},
 		{"no connection yet", "connections: []", 0, []string{"0 connections"}},
@@ -79,6 +79,18 @@ func TestRunChecksAConfiguration(t *testing.T) {
 				t.Errorf("the password is printed:\n%s", out.String())
 			}
 		})
+	}
+}
+
+// --config.check checks and exits, with any command: nothing is probed or served.
+func TestCheckIsObeyedByEveryCommand(t *testing.T) {
+	file := write(t, "connections: [{name: inbox, protocol: imap, host: mail.example.org}]")
+	for _, command := range []string{"serve", "probe", "demo"} {
+		var out output
+		if code := run(t.Context(), []string{command, "--config.check", "--config.file=" + file}, &out, &out); code != 0 ||
+			!strings.Contains(out.String(), "1 connection, 0 warnings") {
+			t.Errorf("%s: exit code %d: %s", command, code, out.String())
+		}
 	}
 }
 

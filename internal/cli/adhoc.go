@@ -56,7 +56,8 @@ func adHoc(text, passwordFile string) (*prober.Connection, error) {
 		return nil, errors.New("--password-file needs a user in the URL")
 	}
 	entry := map[string]any{"protocol": s.protocol, "encryption": s.encryption, "host": u.Hostname()}
-	entry["name"] = string(s.protocol) + " " + u.Host
+	// Not the user: names are shown, in logs too.
+	entry["name"] = strings.ToLower(u.Scheme) + "://" + u.Host
 	if u.User.Username() != "" {
 		path, err := filepath.Abs(passwordFile)
 		if err != nil {

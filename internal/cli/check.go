@@ -29,8 +29,16 @@ func Check(w io.Writer, path string, load exporter.Loader) error {
 	for _, warning := range warnings {
 		fmt.Fprintln(w, "warning:", warning)
 	}
-	_, err = fmt.Fprintf(w, "%s: %d connections, %d warnings\n", path, len(loaded.Connections), len(warnings))
+	_, err = fmt.Fprintf(w, "%s: %s, %s\n", path, plural(len(loaded.Connections), "connection"), plural(len(warnings), "warning"))
 	return err
+}
+
+// plural counts things whose name takes an s.
+func plural(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
 }
 
 // login says how a connection logs in, without saying as whom.

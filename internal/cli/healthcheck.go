@@ -4,6 +4,7 @@ package cli
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -32,14 +33,15 @@ func Healthcheck(ctx context.Context, address string) error {
 	}
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport}
-	var answer error
+	var answers []error // of both: only one of them is about what is really served
 	for _, scheme := range []string{"http", "https"} {
-		answer = ask(ctx, client, scheme+"://"+net.JoinHostPort(host, port)+"/-/healthy")
+		answer := ask(ctx, client, scheme+"://"+net.JoinHostPort(host, port)+"/-/healthy")
 		if answer == nil {
 			return nil
 		}
+		answers = append(answers, answer)
 	}
-	return fmt.Errorf("healthcheck: %w", answer)
+	return fmt.Errorf("healthcheck: %w", errors.Join(answers...))
 }
 
 // ask is one request. A server that wants a password is alive.

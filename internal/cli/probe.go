@@ -111,13 +111,17 @@ func (o *ProbeOptions) connections() ([]*prober.Connection, config.Pool, error) 
 		return configured, pool, nil
 	}
 	var faults []error
-	for _, name := range o.Names {
-		c, err := o.find(name, configured)
-		if err != nil {
-			faults = append(faults, err)
+	for i, name := range o.Names {
+		if slices.Contains(o.Names[:i], name) {
 			continue
 		}
-		if !slices.ContainsFunc(chosen, func(other *prober.Connection) bool { return other.Name == c.Name }) {
+		c, err := o.find(name, configured)
+		switch {
+		case err != nil:
+			faults = append(faults, err)
+		case slices.ContainsFunc(chosen, func(other *prober.Connection) bool { return other.Name == c.Name }):
+			faults = append(faults, fmt.Errorf("%s is asked for twice: probe one user at a time", c.Name))
+		default:
 			chosen = append(chosen, c)
 		}
 	}

@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -285,8 +287,46 @@ func TestProbeOfAURL(t *testing.T) {
 		return nil, nil, errors.New("no such file")
 	}
 	code, out, _, err := probe(t, ProbeOptions{Load: load, Output: "table", Names: []string{"imap://a%40b@" + s.Addr}, PasswordFile: file})
-	if code != 0 || !strings.Contains(out, "imap "+s.Addr) {
+	if code != 0 || !strings.Contains(out, "imap://"+s.Addr) || strings.Contains(out, "a@b") {
 		t.Errorf("exit code %d, %v\n%s", code, err, out)
+	}
+}
+
+// The same host by two schemes is two probes; by two users it is refused, for
+// one of them would get lost.
+func TestURLsOfOneHost(t *testing.T) {
+	s := imap(t)
+	_, out, _, err := probe(t, ProbeOptions{Output: "table", Names: []string{"imap://" + s.Addr, "imap+starttls://" + s.Addr, "imap://" + s.Addr}})
+	for _, name := range []string{"imap://", "imap+starttls://"} {
+		if n := strings.Count(out, "\n"+name+s.Addr); n != 1 {
+			t.Errorf("%s%s: got %d rows, want 1 (%v)\n%s", name, s.Addr, n, err, out)
+		}
+	}
+	file := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(file, []byte(password+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, _, _, err := probe(t, ProbeOptions{Output: "table", Names: []string{"imap://a@" + s.Addr, "imap://b@" + s.Addr}, PasswordFile: file})
+	if code != exitNotRun || err == nil || !strings.Contains(err.Error(), "asked for twice") {
+		t.Errorf("two users: exit code %d, %v", code, err)
+	}
+}
+
+// What is served by plain HTTP is not told as a fault of HTTPS.
+func TestHealthcheckNamesTheFault(t *testing.T) {
+	sick := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }))
+	defer sick.Close()
+	err := Healthcheck(t.Context(), sick.Listener.Addr().String())
+	if err == nil || !strings.Contains(err.Error(), "503") {
+		t.Errorf("got %v, want the status", err)
+	}
+}
+
+func TestPlural(t *testing.T) {
+	for n, want := range map[int]string{0: "0 warnings", 1: "1 warning", 2: "2 warnings"} {
+		if got := plural(n, "warning"); got != want {
+			t.Errorf("%d: got %q, want %q", n, got, want)
+		}
 	}
 }
 
