@@ -307,7 +307,7 @@ func TestURLsOfOneHost(t *testing.T) {
 		t.Fatal(err)
 	}
 	code, _, _, err := probe(t, ProbeOptions{Output: "table", Names: []string{"imap://a@" + s.Addr, "imap://b@" + s.Addr}, PasswordFile: file})
-	if code != exitNotRun || err == nil || !strings.Contains(err.Error(), "asked for twice") {
+	if code != ExitNotRun || err == nil || !strings.Contains(err.Error(), "asked for twice") {
 		t.Errorf("two users: exit code %d, %v", code, err)
 	}
 }
