@@ -13,7 +13,7 @@ import (
 const (
 	provenFor      = 7 * 24 * time.Hour
 	forgetAfter    = 30 * 24 * time.Hour
-	maxSecrets     = 4 // remembered per account: those of its connections, and old ones
+	maxSecrets     = 16 // remembered per account, with their mechanisms: a hold that is pushed out is forgotten
 	maxWait        = 25*time.Hour + 25*time.Hour/10
 	crowded        = 30 * time.Minute // no third refusal within this, whatever the table says
 	crowdedWait    = 35 * time.Minute // longer than the usual 30 minutes of directories

@@ -11,7 +11,7 @@ import (
 // result is what an event says of a login.
 type result string
 
-// The results. The empty one was not tried.
+// The results. The empty one changes nothing.
 const (
 	accepted  result = "accepted"
 	refused   result = "refused"
@@ -35,8 +35,8 @@ type event struct {
 
 func resultOf(v AuthVerdict) result {
 	switch {
-	case !v.Tried:
-		return ""
+	case !v.Tried, !v.Accepted && v.Class == 0:
+		return "" // not tried, or called off before there was an answer
 	case v.Accepted:
 		return accepted
 	case v.Class == Definitive:

@@ -28,11 +28,16 @@ func lockFile(path string) (io.Closer, error) {
 	return file, nil
 }
 
-// openLocked opens a file that another process may be using for a moment.
+// openLocked opens a file that another process may be using for a moment. It
+// follows no link and waits at no FIFO: root probes by hand in a directory that
+// is the service user's, who must not choose what root writes to and gives away.
 func openLocked(path string, flag int) (*os.File, error) {
-	file, err := os.OpenFile(path, flag, 0o600)
+	file, err := os.OpenFile(path, flag|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0o600)
 	if err != nil {
 		return nil, err
+	}
+	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, errors.Join(fmt.Errorf("%s: not a plain file", path), err, file.Close())
 	}
 	for range 10 {
 		if err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err == nil {

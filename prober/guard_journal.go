@@ -6,7 +6,6 @@ package prober
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -41,12 +40,13 @@ func OpenGuard(opts GuardOptions) (*Guard, error) {
 		return g, nil
 	}
 	j := &journal{path: journalPath(opts.StatePath), owner: info}
-	if raw, err := os.ReadFile(j.path); err == nil {
-		for _, e := range readJournal(bytes.NewReader(raw)) {
+	if file, err := openLocked(j.path, os.O_RDONLY); err == nil {
+		for _, e := range readJournal(file) {
 			if e.sane(g.now()) {
 				g.apply(e, "probed by hand")
 			}
 		}
+		_ = file.Close()
 		g.notes = nil // they were said when it happened
 	}
 	g.store = j

@@ -50,7 +50,7 @@ type Pass struct {
 type AuthVerdict struct {
 	Tried    bool // a credential went over the wire
 	Accepted bool
-	Class    Class  // of the failure, if any
+	Class    Class  // of the failure; 0: none, or the probe was called off
 	Reason   Reason // of the failure, if any
 	Address  string // remote address and port; empty: never connected
 }

@@ -196,7 +196,7 @@ func (f *stateFile) saveLocked(g *Guard) error {
 func (g *Guard) snapshot(now time.Time) *savedState {
 	state := &savedState{Version: stateVersion, Key: g.key, Accounts: make(map[keyedHash]account, len(g.accounts))}
 	for id, a := range g.accounts {
-		kept := account{Refused: a.Refused, Released: a.Released}
+		kept := account{Refused: a.Refused, Recent: slices.Clone(a.Recent), Released: a.Released}
 		for _, s := range a.Secrets {
 			if s.Refusals > 0 || s.Doubt || !s.Accepted.IsZero() {
 				kept.Secrets = append(kept.Secrets, s)

@@ -57,6 +57,30 @@ func TestGuardStateSurvivesARestart(t *testing.T) {
 	}
 }
 
+// An account is refused four times a day at most, whatever it logs in with and
+// however often mailprobe is restarted.
+func TestGuardStateRemembersTheRefusalsOfTheDay(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state")
+	h := newGatehouse(t, path)
+	ann := user("ann", "mail.example", "ann")
+	began := h.at
+	for _, secret := range []string{"first", "second", "third"} {
+		h.probe(ann, secret, wrong)
+		h.sleep(time.Hour)
+	}
+	if err := h.Close(); err != nil {
+		t.Fatal(err)
+	}
+	h.open(path)
+	h.probe(ann, "fourth", wrong)
+	if until := h.accounts[h.accountHash(ann)].Secrets[3].Next; until.Before(began.Add(day)) {
+		t.Errorf("the fourth refusal holds until %v, want a day after the first, %v", until, began.Add(day))
+	}
+	if err := h.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestGuardStateHoldsNoNameAndNoSecret(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state")
 	h := newGatehouse(t, path)
@@ -362,6 +386,17 @@ func TestOpenGuard(t *testing.T) {
 				t.Errorf("the journal: %v, %v; want mode 0600", info, err)
 			}
 			_ = h
+		}},
+		{"it follows no link that lies where the journal should", func(t *testing.T, path string, _ *gatehouse, hand *Guard) {
+			victim := filepath.Join(t.TempDir(), "victim")
+			if err := os.Symlink(victim, journalPath(path)); err != nil {
+				t.Fatal(err)
+			}
+			p := hand.Enter(bob, NewSecret("bad"))
+			p.Done(wrong)
+			if _, err := os.Lstat(victim); err == nil || !hand.StateDamaged() {
+				t.Errorf("the link's target: %v, holds not kept: %v; want none written, and that said", err, hand.StateDamaged())
+			}
 		}},
 	}
 	for _, test := range tests {

@@ -303,6 +303,19 @@ func TestGuard(t *testing.T) {
 				t.Errorf("%d accounts and %d destination names left, want bob's, and none: they are quiet", len(h.accounts), len(h.destinations))
 			}
 		}},
+		{"no hold is pushed out by other ways to log in", func(t *testing.T, h *gatehouse) {
+			ways := []AuthMethod{AuthAuto, AuthLogin, AuthPlain, AuthCRAMMD5, AuthSCRAMSHA1, AuthSCRAMSHA256, AuthSASLLogin, AuthAPOP}
+			by := func(way AuthMethod) *Connection { return change(func(c *Connection) { c.Auth = way }) }
+			for _, way := range ways {
+				h.probe(by(way), "bad", wrong)
+				h.sleep(guardWindow)
+			}
+			for _, way := range ways {
+				if p := h.probe(by(way), "bad", dead); p.Allowed {
+					t.Errorf("%s is allowed again after %d refusals of the account", way, len(ways))
+				}
+			}
+		}},
 		{"an account remembers few secrets", func(t *testing.T, h *gatehouse) {
 			for i := range 100 {
 				h.sleep(time.Hour)
