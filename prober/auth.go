@@ -59,15 +59,16 @@ type mechanism struct {
 	client  func(identity) (sasl.Client, error)
 	authzid bool // can act for somebody else
 	token   bool // takes an access token
+	hashed  bool // the password itself is not sent
 }
 
 // mechanisms lists every word of `auth` that logs in by SASL.
 var mechanisms = map[AuthMethod]mechanism{
 	AuthPlain:       {name: "PLAIN", client: newPlain, authzid: true},
 	AuthSASLLogin:   {name: "LOGIN", client: newLogin},
-	AuthCRAMMD5:     {name: "CRAM-MD5", client: newCRAMMD5},
-	AuthSCRAMSHA1:   {name: "SCRAM-SHA-1", client: newSCRAMSHA1, authzid: true},
-	AuthSCRAMSHA256: {name: "SCRAM-SHA-256", client: newSCRAMSHA256, authzid: true},
+	AuthCRAMMD5:     {name: "CRAM-MD5", client: newCRAMMD5, hashed: true},
+	AuthSCRAMSHA1:   {name: "SCRAM-SHA-1", client: newSCRAMSHA1, authzid: true, hashed: true},
+	AuthSCRAMSHA256: {name: "SCRAM-SHA-256", client: newSCRAMSHA256, authzid: true, hashed: true},
 	AuthXOAuth2:     {name: "XOAUTH2", client: newXOAuth2, token: true},
 	AuthOAuthBearer: {name: "OAUTHBEARER", client: newOAuthBearer, authzid: true, token: true},
 	AuthExternal:    {name: "EXTERNAL", client: newExternal, authzid: true},
@@ -215,6 +216,7 @@ func describe(err error, c *Connection, method AuthMethod, encrypted bool) error
 			c.SharedMailboxAccess != SharedFolder && c.SharedMailboxAccess != SharedSender
 		no.token = mechanismOf(method).token
 		no.tls = encrypted
+		no.hashed = c.Auth == AuthAuto && mechanismOf(method).hashed
 	}
 	return err
 }

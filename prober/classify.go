@@ -35,7 +35,11 @@ func reasonOf(phase Phase, c *Connection, err error) (Reason, string) {
 	}
 	var refused *refusal
 	if errors.As(err, &refused) {
-		return refusalReason(phase, refused), ""
+		reason := refusalReason(phase, refused)
+		if reason == AuthRejected && refused.hashed {
+			return reason, hashHint
+		}
+		return reason, ""
 	}
 	if reason := errnoReason(phase, err); reason != "" {
 		return reason, ""

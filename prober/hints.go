@@ -96,6 +96,12 @@ func plaintextHint(c *Connection, first []byte) string {
 		c.EffectivePort(), heard.name, DefaultPort(c.Protocol, ImplicitTLS))
 }
 
+// hashHint is the advice where `auto` chose a method that hides the password.
+// Servers offer these also for accounts whose password they hold in a form that
+// fits none of them: GNU Mailutils does, for those of the system.
+const hashHint = "Correct username or password; the login is not repeated before the time shown. If they are right, the server " +
+	"may not hold the password in a form that fits the method: set `auth` to plain or login, or use TLS."
+
 // situation is a reason together with where and how it came about.
 type situation struct {
 	reason     Reason
@@ -118,11 +124,6 @@ var situations = []situation{
 		"switch it on for submission at the server, or use ssl/tls on port 465.")},
 	{AuthNeedsTLS, "", NoEncryption, nil, tlsWanted},
 	{AuthMechanism, "", NoEncryption, nil, tlsPerhaps},
-	// Servers offer SCRAM and CRAM-MD5 for accounts whose password they hold in
-	// a form that fits neither: GNU Mailutils does, for those of the system.
-	{AuthRejected, PhaseAuth, NoEncryption, choosesByItself, fixed("Correct username or password; the login is not repeated before the time shown. If they are right, the server " +
-		"may not hold the password in the form that was asked for: in clear text, `auth: auto` prefers scram-sha-256, scram-sha-1 " +
-		"and cram-md5; set `auth` to plain or login, or use TLS.")},
 	{AuthNeedsTLS, "", "", nil, fixed("The server asks for TLS although TLS is up: " +
 		"look for a proxy in front of it that ends TLS and does not say so.")},
 }
@@ -147,9 +148,6 @@ func situationHint(phase Phase, c *Connection, reason Reason) string {
 func fixed(text string) func(*Connection) string {
 	return func(*Connection) string { return text }
 }
-
-// choosesByItself reports whether the method of the login was not configured.
-func choosesByItself(c *Connection) bool { return c.Auth == AuthAuto }
 
 func isSMTP(c *Connection) bool   { return c.Protocol == SMTP }
 func onPort25(c *Connection) bool { return c.Protocol == SMTP && c.EffectivePort() == 25 }

@@ -186,6 +186,7 @@ type refusal struct {
 	authzid  bool // the login asked to act for somebody else
 	token    bool // the login used an OAuth2 token
 	tls      bool // TLS was up
+	hashed   bool // `auto` chose a method that does not send the password itself
 }
 
 func (r *refusal) Error() string {

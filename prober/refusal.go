@@ -204,6 +204,7 @@ var pop3Rules = []refusalRule{
 
 	// Texts.
 	{at: anywhere, texts: limitTexts, reason: ServerLimit},
+	{at: atLogin, texts: brokenTexts, reason: MailboxFailed},
 	{at: atLogin, texts: methodTexts, reason: AuthMethodForbidden},
 	{at: atLogin, texts: disabledTexts, reason: AuthDisabled},
 	{at: atLogin, texts: needsTLSTexts, reason: AuthNeedsTLS},

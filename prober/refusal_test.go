@@ -135,6 +135,8 @@ var goldenRefusals = []golden{
 	{from: "bare", protocol: POP3, command: "PASS", line: "-ERR account is disabled", want: AuthDisabled},
 	{from: "directory", protocol: POP3, command: "PASS", line: "-ERR [AUTH] password expired", want: AuthExpired},
 	{from: "Courier", protocol: POP3, command: "PASS", line: "-ERR password expired", want: AuthExpired},
+	{from: "Courier", protocol: POP3, command: "PASS", line: "-ERR Maildir invalid (no 'cur' directory)", want: MailboxFailed},
+	{from: "Courier", protocol: POP3, command: "PASS", line: "-ERR POP3 access disabled for this account.", want: AuthDisabled},
 	{from: "RFC 3206", protocol: POP3, command: "PASS", line: "-ERR [SYS/TEMP] Temporary authentication failure.", want: AuthTemporary},
 	{from: "unknown detail", protocol: POP3, command: "PASS", line: "-ERR [SYS/LDAP] down", want: AuthTemporary},
 	{from: "RFC 3206", protocol: POP3, command: "PASS", line: "-ERR [SYS/TEMP] directory down", want: AuthTemporary},

@@ -79,6 +79,7 @@ var (
 		{"not enabled for pop", "Gmail"},
 		{"enable imap for your account", "Zoho"},
 		{"account is disabled", "Zimbra, hMailServer"},
+		{"access disabled for this account", "Courier"},
 		{"account is locked", "Zimbra, Exchange"},
 		{"account has been locked", "Yahoo"},
 	}
@@ -116,6 +117,7 @@ var (
 	// brokenTexts: the login was right, and then the mailbox could not be entered.
 	brokenTexts = textGroup{
 		{"fatal error: ", "Courier IMAP"},
+		{"maildir invalid", "Courier POP3"},
 	}
 	// unnamedTexts: no mailbox is opened for a client that has not said its name.
 	unnamedTexts = textGroup{
