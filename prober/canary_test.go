@@ -22,7 +22,7 @@ func newCanary() string {
 func secretWords(secret string) *strings.Replacer {
 	half := []rune(secret[len(secret)/2:])
 	slices.Reverse(half)
-	return strings.NewReplacer("{secret}", secret, "{half}", string(half),
+	return strings.NewReplacer("{secret}", secret, "{hex}", hex.EncodeToString([]byte(secret)), "{half}", string(half),
 		"{base64}", base64.StdEncoding.EncodeToString([]byte(secret)))
 }
 

@@ -101,7 +101,7 @@ func mailboxData() []faultRow {
 		}
 		return r
 	}
-	deep := strings.Repeat("(", 4000)
+	deep, long := strings.Repeat("(", 4000), strings.Repeat("la ", 2000)
 	return []faultRow{
 		row(123, "a_literal_of_ten_gigabytes", ProtocolOversize, map[Protocol]string{
 			IMAP: "S: * STATUS INBOX {10000000000}\nREPEAT forever SEND \"A\""}),
@@ -115,6 +115,17 @@ func mailboxData() []faultRow {
 			IMAP: "REPEAT forever S: * 1 FETCH (FLAGS (\\Seen))", SMTP: "REPEAT forever S: 250-and so on"}),
 		row(124, "endless_chatter_that_stays_under_every_line_limit", ProtocolOversize, map[Protocol]string{
 			IMAP: "REPEAT forever S: * OK " + strings.Repeat("la ", 2000)}),
+		row(124, "twelve_long_lines_are_too_many_bytes_for_a_reply", ProtocolOversize, map[Protocol]string{
+			IMAP: "REPEAT 12 S: * OK [X] " + strings.Repeat("la ", 2000) + "\nS: {tag} OK done\nSTALL",
+			SMTP: "REPEAT 12 S: 250-" + strings.Repeat("la ", 2000) + "\nS: 250 done\nSTALL"}),
+		{
+			numbers: []int{124}, story: "replies_inside_their_bounds_that_never_get_less", after: connected,
+			encryptions: []Encryption{NoEncryption, ImplicitTLS},
+			script: map[Protocol]string{SMTP: "REPEAT 10 S: 220-" + long + "\nS: 220 mx\nC: EHLO *\nREPEAT 10 S: 250-" + long + "\nS: 250 AUTH PLAIN\n" +
+				"C: AUTH PLAIN *\nREPEAT 10 S: 235-" + long + "\nS: 235 in\nC: MAIL FROM:*\nREPEAT 10 S: 250-" + long + "\nS: 250 ok\n" +
+				"C: RSET\nREPEAT 10 S: 250-" + long + "\nS: 250 ok\nSTALL"},
+			phase: PhaseMailbox, reason: ProtocolOversize,
+		},
 		row(125, "a_million_brackets", ProtocolOversize, map[Protocol]string{
 			IMAP: "SEND \"* 1 FETCH \"\nREPEAT 1000000 SEND \"(\""}),
 		row(125, "brackets_as_deep_as_a_line_holds", "", map[Protocol]string{
@@ -199,12 +210,20 @@ func goodbyeFaults() []faultRow {
 	}
 	silent := row("the_goodbye_is_never_answered", Timeout, every("STALL"))
 	silent.check = func(t *testing.T, run faultRun) {
+		if !run.reset {
+			t.Error("a peer that is gone got no reset: the socket would be left in FIN_WAIT")
+		}
 		if d, _ := run.outcome.PhaseDuration(PhaseQuit); d != goodbyeTime {
 			t.Errorf("the goodbye took %v, want %v", d, goodbyeTime)
 		}
 	}
 	lazy := row("the_server_does_not_close_after_its_goodbye", "", map[Protocol]string{
 		IMAP: "S: * BYE\nS: {tag} OK\nSTALL", POP3: "S: +OK\nSTALL", SMTP: "S: 221 bye\nSTALL"})
+	lazy.check = func(t *testing.T, run faultRun) {
+		if run.reset {
+			t.Error("a goodbye that was answered ended with a reset")
+		}
+	}
 	refused := row("the_maildrop_cannot_be_updated", MailboxFailed, map[Protocol]string{POP3: "S: -ERR [SYS/TEMP] maildrop not updated"})
 	refused.numbers, refused.goodbye = []int{128}, ServerUnavailable
 	stuck := faultRow{

@@ -244,6 +244,8 @@ func echoFaults() []faultRow {
 			IMAP: "{tag} NO AUTHENTICATE " + words + ": unknown", POP3: "-ERR Password " + words + " is wrong", SMTP: "535 5.7.8 AUTH " + words}),
 		echo(109, "the_server_hides_the_password_in_a_code", map[Protocol]string{
 			IMAP: "{tag} NO [{base64}] no", POP3: "-ERR [{base64}] no", SMTP: "535 5.7.{base64} no"}),
+		echo(109, "the_server_hides_the_password_in_a_code_of_letters", map[Protocol]string{
+			IMAP: "{tag} NO [{hex}] no", POP3: "-ERR [{hex}] no", SMTP: "535 5.7.{hex} no"}),
 		echo(109, "the_server_hides_the_password_beside_its_answer", map[Protocol]string{
 			IMAP: "* NO [ALERT] {base64}\nS: * CAPABILITY {base64}\nS: {tag} NO no", SMTP: "535-{half}\nS: 535 {base64}"}),
 		blob, imapBlob,

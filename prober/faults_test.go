@@ -51,7 +51,7 @@ type faultRow struct {
 
 	// script says what the server does from there on, for each protocol the row
 	// applies to. In it {secret} stands for the password, {base64} for its
-	// base64, {half} for the second half of it, reversed, and {after greeted}
+	// base64, {hex} for its hex, {half} for its second half, reversed, and {after greeted}
 	// for an honest conversation from there to the goodbye.
 	script map[Protocol]string
 	edit   func(script string) string    // changes the whole script; may be nil
@@ -77,7 +77,8 @@ type faultRun struct {
 	secret     string
 	outcome    Outcome
 	talk       mailtest.Talk
-	read       int // bytes the probe took from the connection
+	read       int  // bytes the probe took from the connection
+	reset      bool // the probe ended it with RST
 	log        string
 	dials      int
 	took       time.Duration // of the whole call
@@ -264,7 +265,7 @@ func (b *bed) playInMemory(t *testing.T, row *faultRow, p Protocol, e Encryption
 		run.dials++
 		return metered, nil
 	})
-	run.read = metered.read
+	run.read, run.reset = metered.read, metered.reset
 	if !metered.closed.Load() {
 		t.Error("the connection is left open")
 	}
@@ -291,10 +292,11 @@ func (run *faultRun) probeWith(ctx context.Context, alter func(*Prober)) {
 	run.log = log.String()
 }
 
-// countingConn counts what is read, and notes whether it was closed.
+// countingConn counts what is read, and notes whether and how it was closed.
 type countingConn struct {
 	net.Conn
 	read   int
+	reset  bool
 	closed atomic.Bool // TLS closes too, from a goroutine of its own
 }
 
@@ -311,6 +313,7 @@ func (c *countingConn) Read(p []byte) (int, error) {
 
 // SetLinger lets the wire reset the connection.
 func (c *countingConn) SetLinger(seconds int) error {
+	c.reset = seconds == 0
 	return c.Conn.(interface{ SetLinger(int) error }).SetLinger(seconds)
 }
 
@@ -337,7 +340,7 @@ func (run *faultRun) judgeVerdict(t *testing.T) {
 	}
 	run.judgeLogin(t)
 	run.judgeSecrecy(t)
-	if limit := maxSession + 1<<10; run.read > limit {
+	if limit := 257 << 10; run.read > limit { // DESIGN.md section 3: 256 KiB of a session
 		t.Errorf("the probe read %d bytes, more than %d", run.read, limit)
 	}
 	if run.dials > 1 {

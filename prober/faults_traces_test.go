@@ -69,7 +69,7 @@ func descriptors(t *testing.T) int {
 // maxAllocated bounds what a probe and its flooding server may allocate
 // together, in bytes: buffers of both, two of a window of the pipe, and the
 // handshake.
-const maxAllocated = 2 << 20
+const maxAllocated = 4 << 20
 
 // TestFloodsTakeLittleMemory measures each row that ends at a bound.
 func TestFloodsTakeLittleMemory(t *testing.T) {
