@@ -1,5 +1,5 @@
 // Package config turns the YAML file into connections to probe. It is the only
-// package that knows YAML; see DESIGN.md section 2.
+// package that knows YAML; docs/configuration.md is its reference.
 package config
 
 import (
@@ -106,9 +106,9 @@ var fileBlock = block[file]{
 	required: []string{"connections"},
 	fields: []field[file]{
 		{name: "pool", is: nested(poolBlock, func(f *file) *Pool { return &f.pool }), def: "as below",
-			meaning: "How many probes may run at once.", example: "{max_in_flight: 1000}"},
+			meaning: "How many probes may run at once. Read at the start only, not at a reload.", example: "{max_in_flight: 1000}"},
 		{name: "metrics", is: nested(metricsBlock, func(f *file) *Metrics { return &f.metrics }), def: "as below",
-			meaning: "How durations are told.", example: "{histograms: native}"},
+			meaning: "How durations are told. Read at the start only, not at a reload.", example: "{histograms: native}"},
 		{name: "strict_permissions", is: boolean(func(f *file) *bool { return &f.strict }), def: "`false`",
 			meaning: "Refuse secret files that every user of the machine can read, instead of warning about them.", example: "true"},
 		{name: "defaults", is: raw("mapping", defaultsSchema, func(f *file) **node { return &f.defaults }), def: "none",

@@ -44,6 +44,7 @@ type Options struct {
 // Exporter is the running service.
 type Exporter struct {
 	options   Options
+	first     *config.Config // whose pool and metrics count until the end
 	log       *slog.Logger
 	guard     *prober.Guard
 	pool      *prober.Pool
@@ -69,7 +70,7 @@ func New(o Options) (*Exporter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("state file: %w", err)
 	}
-	e := &Exporter{options: o, log: o.Log, guard: guard, history: web.NewHistory(), changes: newChanges(o.Log)}
+	e := &Exporter{options: o, first: first, log: o.Log, guard: guard, history: web.NewHistory(), changes: newChanges(o.Log)}
 	limit, lowered := prober.DescriptorLimit(first.Pool.MaxInFlight)
 	if lowered {
 		o.Log.Warn("max_in_flight is lowered to what the descriptor limit allows",
@@ -116,6 +117,9 @@ func (e *Exporter) apply(loaded *config.Config) {
 	e.changes.keep(loaded.Connections)
 	e.pool.Set(loaded.Connections)
 	e.collector.ConfigReloaded(true, time.Now())
+	if loaded.Pool != e.first.Pool || loaded.Metrics != e.first.Metrics {
+		e.log.Warn("pool and metrics were changed, which takes effect at the next start")
+	}
 	e.log.Info("configuration loaded", "connections", len(loaded.Connections))
 }
 

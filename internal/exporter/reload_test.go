@@ -1,6 +1,7 @@
 package exporter_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -168,6 +169,39 @@ func TestReloadTakesWhatChanged(t *testing.T) {
 	for _, path := range []string{"/connections/goes", "/probe?connection=goes", "/api/v1/connections/goes"} {
 		if body := ask(e, path); body != "unknown connection\n" {
 			t.Errorf("%s: %s", path, body)
+		}
+	}
+}
+
+// What a reload cannot change is said, each time, and nothing is said where
+// nothing changed.
+func TestReloadSaysWhatItCannotChange(t *testing.T) {
+	loaded := &config.Config{Pool: config.Pool{MaxInFlight: 10, MaxInFlightPerHost: 10}}
+	var log bytes.Buffer
+	e, err := exporter.New(exporter.Options{Log: slog.New(slog.NewTextHandler(&log, nil)),
+		Load: func() (*config.Config, []config.Finding, error) { return loaded, nil, nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const warning = "takes effect at the next start"
+	for _, step := range []struct {
+		change func(*config.Config)
+		want   bool
+	}{
+		{func(*config.Config) {}, false},
+		{func(c *config.Config) { c.Pool.MaxInFlight = 20 }, true},
+		{func(c *config.Config) { c.Pool.MaxInFlight = 10 }, false},
+		{func(c *config.Config) { c.Metrics.Histograms = config.NoHistograms }, true},
+	} {
+		changed := *loaded
+		step.change(&changed)
+		loaded = &changed
+		log.Reset()
+		if err := e.Reload(); err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(log.String(), warning) != step.want {
+			t.Errorf("pool %+v, metrics %+v: want the warning: %t; the log says\n%s", loaded.Pool, loaded.Metrics, step.want, log.String())
 		}
 	}
 }
