@@ -30,7 +30,7 @@ type flight struct {
 	gates  [3]*gate
 	passed int           // how many gates are behind it; all: it runs
 	place  *list.Element // in the queue of gates[passed]; nil when not queued
-	cancel context.CancelFunc
+	cancel context.CancelCauseFunc
 
 	settled bool // done is closed
 	done    chan struct{}
@@ -137,7 +137,7 @@ func (p *Pool) abandonLocked(f *flight, err error) {
 	}
 	f.settle(Outcome{}, err)
 	if f.started() {
-		f.cancel() // it gives its gates back when it has ended
+		f.cancel(context.Canceled) // it gives its gates back when it has ended
 		return
 	}
 	f.gates[f.passed].queue.Remove(f.place)
@@ -153,7 +153,8 @@ func (f *flight) settle(outcome Outcome, err error) {
 }
 
 // probeContext has no deadline from the waiting: the probe's time begins now.
-func (p *Pool) probeContext(f *flight) (context.Context, context.CancelFunc) {
+func (p *Pool) probeContext(f *flight) (context.Context, context.CancelCauseFunc) {
+	ctx, cancel := context.WithCancelCause(p.base)
 	limit := f.connection.Timeout
 	switch {
 	case limit > 0 && (f.limit <= 0 || f.limit >= limit):
@@ -161,9 +162,13 @@ func (p *Pool) probeContext(f *flight) (context.Context, context.CancelFunc) {
 	case f.limit > 0:
 		limit = f.limit
 	default:
-		return context.WithCancel(p.base)
+		return ctx, cancel
 	}
-	return context.WithTimeout(p.base, limit)
+	ctx, stop := context.WithTimeout(ctx, limit)
+	return ctx, func(cause error) {
+		cancel(cause)
+		stop()
+	}
 }
 
 // fly probes in a goroutine of its own.
@@ -203,7 +208,7 @@ func panicText(value any) string {
 // land reports an outcome unless the flight was abandoned, and lets the next
 // ones start. The report comes first: who waited finds it in the metrics.
 func (p *Pool) land(f *flight, outcome Outcome) {
-	f.cancel()
+	f.cancel(nil)
 	p.mu.Lock()
 	wanted := !f.settled
 	p.mu.Unlock()

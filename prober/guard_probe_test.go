@@ -108,6 +108,35 @@ func TestProbeWithGuardAsksAgainBeforeTheLogin(t *testing.T) {
 	}
 }
 
+// TestProbeWithGuardLearnsFromCallersWhoLeave: a server may take longer to refuse
+// a password than whoever asks waits; asking again and again must not lock the
+// account.
+func TestProbeWithGuardLearnsFromCallersWhoLeave(t *testing.T) {
+	b := newBed(t)
+	server := b.server(t, IMAP, ImplicitTLS, func(o *mailtest.Options) { o.LoginDelay = time.Minute })
+	c := b.connection(IMAP, ImplicitTLS, server.Addr, func(c *Connection) { c.Interval = time.Minute })
+	h := newGatehouse(t, "")
+	sent := make(chan bool, 1)
+	pool := NewPool(PoolOptions{Probe: func(ctx context.Context, c *Connection) Outcome {
+		o := (&Prober{Guard: h.Guard}).Probe(ctx, c)
+		sent <- o.Auth.Sent
+		return o
+	}})
+	pool.Set([]*Connection{c})
+	tries := 0
+	for range 4 {
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		_, _ = pool.ProbeNow(ctx, c.Name, 0)
+		cancel()
+		if <-sent {
+			tries++
+		}
+	}
+	if tries == 0 || tries > 2 {
+		t.Errorf("%d logins sent, want no third: the second without an answer counts as a refusal", tries)
+	}
+}
+
 // TestProbeWithGuardCalledOffProvesNothing: shutting down or reloading in the
 // middle of logins must not look like a server that refuses by silence.
 func TestProbeWithGuardCalledOffProvesNothing(t *testing.T) {

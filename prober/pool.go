@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"sync"
 	"time"
 )
@@ -33,7 +34,9 @@ type PoolOptions struct {
 	MaxInFlightPerHost int // probes at once to one host, whatever its ports; 0: 10
 
 	// Probe probes once. It must obey ctx, and applies the connection's own
-	// timeout itself. A panic in it becomes the reason local_bug.
+	// timeout itself. The cause of ctx's end is context.Canceled where the probe
+	// was called off, by a reload or the end of Run, and a deadline else. A panic
+	// in it becomes the reason local_bug.
 	Probe func(ctx context.Context, c *Connection) Outcome
 	// Report takes each outcome, one at a time per connection, several at once
 	// altogether. It must be quick: the next probe of the connection waits.
@@ -244,6 +247,11 @@ func (p *Pool) leave(f *flight, cause error) (Outcome, error) {
 		cause = fmt.Errorf("%w: %w", ErrNoSlot, cause)
 	}
 	if f.waiters == 0 && !f.timed {
+		if f.started() {
+			// Its time is up, and it was not called off: the guard must learn of a
+			// login that servers take longer to refuse than callers wait.
+			f.cancel(os.ErrDeadlineExceeded)
+		}
 		p.abandonLocked(f, cause)
 	}
 	return Outcome{}, cause
