@@ -1,0 +1,167 @@
+package prober
+
+// This file holds what must be true of every row of the catalogue, whatever a
+// server does: G1 to G8.
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// judge checks what must hold for every row, and what this one wants.
+func (run *faultRun) judge(t *testing.T) {
+	t.Helper()
+	run.judgeTime(t)
+	run.judgeVerdict(t)
+}
+
+// judgeVerdict is all of judge but the times.
+func (run *faultRun) judgeVerdict(t *testing.T) {
+	t.Helper()
+	o, row := &run.outcome, run.row
+	if row.reason == "" {
+		if !o.Up() {
+			t.Fatalf("want up, got\n%s", explain(*o))
+		}
+	} else {
+		wantFailure(t, *o, row.phase, row.reason)
+	}
+	if o.Goodbye != row.goodbye {
+		t.Errorf("goodbye %q, want %q\n%s", o.Goodbye, row.goodbye, explain(*o))
+	}
+	run.judgeLogin(t)
+	run.judgeSecrecy(t)
+	if limit := 257 << 10; run.read > limit { // DESIGN.md section 3: 256 KiB of a session
+		t.Errorf("the probe read %d bytes, more than %d", run.read, limit)
+	}
+	if run.dials > 1 {
+		t.Errorf("the probe dialled %d times", run.dials)
+	}
+	run.judgeCommands(t)
+	if run.talk.Problem != nil {
+		t.Errorf("the client left the script: %v\nit said %q", run.talk.Problem, run.talk.Lines)
+	}
+	if row.check != nil {
+		row.check(t, *run)
+	}
+	if t.Failed() {
+		t.Log("the dialogue was\n" + explain(*o))
+	}
+}
+
+// slack is what a probe may need beyond its timeout: the short goodbye of a
+// session out of step, and the time in which the server is to close.
+const slack = partingTime + closingTime + 100*time.Millisecond
+
+// judgeTime wants the end in time. The clock is virtual: a loaded machine
+// changes nothing.
+func (run *faultRun) judgeTime(t *testing.T) {
+	t.Helper()
+	if d := run.outcome.Duration(); d > run.connection.Timeout+partingTime+20*time.Millisecond {
+		t.Errorf("the probe says it took %v of %v", d, run.connection.Timeout)
+	}
+	if run.took > run.connection.Timeout+slack {
+		t.Errorf("the call took %v, with a timeout of %v", run.took, run.connection.Timeout)
+	}
+	var sum time.Duration
+	for _, phase := range run.outcome.Phases {
+		sum += phase.Duration
+	}
+	if sum > run.outcome.Duration() {
+		t.Errorf("the phases took %v, the probe %v", sum, run.outcome.Duration())
+	}
+}
+
+// judgeLogin wants at most one login, none where the probe ended before, and
+// facts that agree with what the server saw.
+func (run *faultRun) judgeLogin(t *testing.T) {
+	t.Helper()
+	o, logins := &run.outcome, run.talk.Logins()
+	tries := o.Up() || o.Failure.Phase == PhaseAuth && !run.row.unsaid ||
+		o.Failure.Phase == PhaseMailbox || o.Failure.Phase == PhaseQuit
+	tries = tries && wantsLogin(run.connection)
+	switch {
+	case logins > 1:
+		t.Errorf("%d logins: %q", logins, run.talk.Lines)
+	case !tries && (logins != 0 || o.Auth.Sent):
+		t.Errorf("%d logins where none may be, told %v: %q", logins, o.Auth.Sent, run.talk.Lines)
+	case tries && !o.Auth.Sent:
+		t.Errorf("the login was sent, but the outcome says it was not")
+	}
+	if o.Failure != nil && o.Failure.Phase == PhaseAuth && o.Auth.Accepted {
+		t.Error("a login that failed is called accepted")
+	}
+}
+
+// harmless are the commands that a probe may say: none changes anything.
+var harmless = map[Protocol]string{
+	IMAP: "CAPABILITY STARTTLS LOGIN AUTHENTICATE NAMESPACE ID EXAMINE LOGOUT",
+	POP3: "CAPA STLS USER PASS APOP AUTH STAT QUIT",
+	SMTP: "EHLO HELO STARTTLS AUTH MAIL RCPT RSET QUIT",
+}
+
+// judgeCommands wants no other commands, and before TLS none but those that
+// lead there (faults.md R1). Lines of a SASL exchange are single words of base64.
+func (run *faultRun) judgeCommands(t *testing.T) {
+	t.Helper()
+	c := run.connection
+	clear, _, _ := strings.Cut(string(run.talk.Wire), "\x16\x03") // where a handshake begins
+	for line := range strings.Lines(clear + string(run.talk.Inner)) {
+		words := strings.Fields(line)
+		if c.Protocol == IMAP && len(words) > 1 {
+			words = words[1:] // the tag
+		}
+		if len(words) > 1 && !isCommand(c.Protocol, words[0]) {
+			t.Errorf("the probe said %.100q", line)
+		}
+	}
+	if c.Encryption != StartTLS {
+		return
+	}
+	for line := range strings.Lines(clear) {
+		if !beforeTLS.MatchString(line) {
+			t.Errorf("the probe said %.100q in clear before STARTTLS", line)
+		}
+	}
+}
+
+// beforeTLS are the only lines that may be said in clear where TLS is asked for.
+var beforeTLS = regexp.MustCompile(`^(\w+ )?(CAPABILITY|CAPA|EHLO probe.example.org|STARTTLS|STLS|LOGOUT|QUIT)\r\n$`)
+
+// isCommand reports whether a word is a harmless command.
+func isCommand(p Protocol, word string) bool {
+	return slices.Contains(strings.Fields(harmless[p]), strings.ToUpper(word))
+}
+
+// judgeSecrecy looks for the password in whatever can be seen, in any coding,
+// and, where TLS was asked for, on the wire.
+func (run *faultRun) judgeSecrecy(t *testing.T) {
+	t.Helper()
+	for sink, text := range run.sinks() {
+		if coding := findSecret(text, run.secret); coding != "" {
+			t.Errorf("the password is in the %s, %s:\n%s", sink, coding, text)
+		}
+	}
+	if run.connection.Encryption == NoEncryption {
+		return
+	}
+	if coding := findSecret(string(run.talk.Wire), run.secret); coding != "" {
+		t.Errorf("the password was sent in clear, %s", coding)
+	}
+}
+
+// sinks are all texts that leave a probe.
+func (run *faultRun) sinks() map[string]string {
+	o := run.outcome
+	return map[string]string{
+		"outcome":    fmt.Sprintf("%+v\n%#v\n%s", o, o, toJSON([]any{o.Failure, o.TLS, o.Auth, o.Mailbox, o.Transcript})),
+		"failure":    fmt.Sprintf("%+v\n%#v", o.Failure, o.Failure),
+		"dialogue":   explain(o),
+		"connection": fmt.Sprintf("%+v\n%#v", *run.connection, *run.connection),
+		"log":        run.log,
+	}
+}
