@@ -101,7 +101,7 @@ func readSecret(ctx context.Context, c *Connection, fresh bool) (Secret, error) 
 
 // secretReason tells a process without descriptors from a file that is wrong.
 func secretReason(err error) Reason {
-	if reason := errnoReason(PhaseAuth, err); reason == LocalResources {
+	if reason := errnoReason(err); reason == LocalResources {
 		return reason
 	}
 	return LocalSecret
@@ -134,8 +134,8 @@ func checkToken(token Secret) error {
 
 // authenticate logs in once, with one mechanism, and never with a second one
 // after a refusal. The method is empty exactly if no login was begun: then no
-// byte of a credential has left. Errors are *fault where the reason is known here, a *refusal where the
-// server said no, and else the wire's own.
+// byte of a credential has left. Errors are *fault where the reason is known
+// here, a *refusal where the server said no, and else the wire's own.
 func authenticate(c *Connection, secret Secret, encrypted bool, a authenticator) (AuthMethod, error) {
 	offered := a.offer()
 	method, err := chooseMechanism(c, offered, encrypted)

@@ -1,38 +1,13 @@
 package prober
 
-// This file reads what servers say they can do. Keywords and arguments come
-// out in upper case: all three protocols compare them case-blind.
+// This file reads what POP3 and SMTP servers say they can do; IMAP's list passes
+// the gate. Keywords and arguments come out in upper case: the protocols compare
+// them case-blind.
 
 import (
 	"slices"
 	"strings"
 )
-
-// parseIMAPCapabilities reads the set of capabilities out of a line: the data
-// `* CAPABILITY …`, or the code `[CAPABILITY …]` of a status response (RFC 9051
-// sections 7.1 and 7.2.2). Any other line is not ok.
-func parseIMAPCapabilities(line string) (set map[string]bool, ok bool) {
-	line = cutLineEnd(line)
-	tag, rest, _ := strings.Cut(line, " ")
-	word, args, _ := strings.Cut(rest, " ")
-	if tag == "*" && upperASCII(word) == "CAPABILITY" {
-		return capabilitySet(args), true
-	}
-	if _, r, isStatus := parseIMAPStatus(line); !isStatus || r.code != "CAPABILITY" {
-		return nil, false
-	}
-	_, args, _ = cutIMAPCode(args)
-	return capabilitySet(args), true
-}
-
-// capabilitySet is the set of the words of args.
-func capabilitySet(args string) map[string]bool {
-	set := make(map[string]bool)
-	for word := range strings.FieldsSeq(upperASCII(args)) {
-		set[word] = true
-	}
-	return set
-}
 
 // parsePOP3Capabilities reads the lines of a CAPA answer, without its +OK and
 // its final dot, into keyword and arguments (RFC 2449 section 5).

@@ -41,7 +41,7 @@ func reasonOf(phase Phase, c *Connection, err error) (Reason, string) {
 		}
 		return reason, ""
 	}
-	if reason := errnoReason(phase, err); reason != "" {
+	if reason := errnoReason(err); reason != "" {
 		return reason, ""
 	}
 	if reason := nameReason(err); reason != "" {
@@ -92,7 +92,7 @@ var errnoReasons = []struct {
 
 // errnoReason looks for an errno anywhere in err. A resolver keeps only the
 // text of its errno, so that one shortage is recognised by its words.
-func errnoReason(phase Phase, err error) Reason {
+func errnoReason(err error) Reason {
 	for _, row := range errnoReasons {
 		if errors.Is(err, row.errno) {
 			return row.reason

@@ -88,7 +88,8 @@ const (
 
 // TokenSource gives an OAuth2 access token. It may be called by several
 // connections at once and must give up when ctx ends. Its errors wrap
-// ErrTokenUnavailable or ErrTokenRejected and hold no text of the endpoint.
+// ErrTokenUnavailable, ErrTokenRejected or ErrTokenSecret, and hold no text of
+// the endpoint.
 //
 // fresh asks it not to answer with the token it gave last: the server has
 // just refused that one.

@@ -121,7 +121,7 @@ func (g *imapGate) taggedLine(tag, status string) []byte {
 	if g.login && status == "OK" {
 		code = "[CAPABILITY IMAP4rev1] "
 	}
-	return fmt.Appendf(nil, "%s %s %sreply\r\n", strings.ToUpper(tag), status, code)
+	return fmt.Appendf(nil, "%s %s %sreply\r\n", upperASCII(tag), status, code)
 }
 
 // continuation passes a "+" line. The library takes an empty challenge for a
@@ -168,7 +168,7 @@ func libraryTag(word []byte) bool {
 // untagged passes what a probe needs of the untagged responses.
 func (g *imapGate) untagged(text, rest string) ([]byte, error) {
 	word, args, _ := strings.Cut(rest, " ")
-	switch name := strings.ToUpper(word); name {
+	switch name := upperASCII(word); name {
 	case "CAPABILITY":
 		return g.capability(args)
 	case "NAMESPACE":
@@ -207,7 +207,7 @@ var numericCodes = map[string]bool{"UIDVALIDITY": true, "UIDNEXT": true, "UNSEEN
 // checkNumber refuses a code whose argument is no nz-number of RFC 9051: such a
 // server must not be reported as healthy.
 func checkNumber(text, code string) error {
-	at := strings.Index(strings.ToUpper(text), "["+code)
+	at := strings.Index(upperASCII(text), "["+code)
 	arg, _, _ := strings.Cut(strings.TrimSpace(text[at+1+len(code):]), "]")
 	if _, err := strconv.ParseUint(strings.TrimSpace(arg), 10, 32); err != nil {
 		return malformedf("%s is not a 32-bit number", code)
@@ -217,7 +217,7 @@ func checkNumber(text, code string) error {
 
 // number passes "n EXISTS" and checks the other message data.
 func (g *imapGate) number(word, args string) ([]byte, error) {
-	kind, _, _ := strings.Cut(strings.ToUpper(args), " ")
+	kind, _, _ := strings.Cut(upperASCII(args), " ")
 	n, err := strconv.ParseUint(word, 10, 32)
 	if err != nil {
 		return nil, malformedf("%s with a number that is not of 32 bits", cleanText(kind, 20))
@@ -237,7 +237,7 @@ func (g *imapGate) capability(args string) ([]byte, error) {
 	}
 	g.heard.caps = make(map[string]bool, len(caps))
 	for _, name := range caps {
-		g.heard.caps[strings.ToUpper(name)] = true
+		g.heard.caps[upperASCII(name)] = true
 	}
 	return []byte("* CAPABILITY " + strings.Join(caps, " ") + "\r\n"), nil
 }

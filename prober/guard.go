@@ -1,7 +1,7 @@
 package prober
 
-// This file and its neighbours (guard_account.go, guard_destination.go,
-// guard_state.go, guard_journal.go) decide who may log in, so that probing
+// This file and its neighbours (guard_pass.go, guard_account.go,
+// guard_destination.go, guard_event.go, guard_state.go, guard_journal.go) decide who may log in, so that probing
 // with a wrong password neither locks an account nor gets this host banned.
 // They see secrets only as input of a keyed hash, and never talk to a server.
 
@@ -38,9 +38,9 @@ type GuardOptions struct {
 	Now       func() time.Time // nil: time.Now
 
 	// MaxLogins bounds the logins under way to one server, those of SMTP counted
-	// twice as they are in Postfix's log; 0: 4. More let a large
-	// fleet be refused more than 4 times in 10 minutes if all its passwords turn
-	// wrong at once, which is what servers ban for.
+	// twice as they are in Postfix's log; 0: 4. More let a large fleet be refused
+	// more than 4 times in 10 minutes if all its passwords turn wrong at once,
+	// which is what servers ban for.
 	MaxLogins int
 }
 
@@ -206,7 +206,8 @@ func (g *Guard) addressHash(addr netip.Addr) keyedHash {
 	return g.hash("address", addr.Unmap().WithZone("").String())
 }
 
-// hash is unambiguous: no part holds a NUL but the last, which may hold anything.
+// hash is unambiguous: no part holds a NUL but the last, which may hold anything,
+// and the account of secretTag, whose length is fixed.
 func (g *Guard) hash(parts ...string) (h keyedHash) {
 	mac := hmac.New(sha256.New, g.key)
 	mac.Write([]byte(strings.Join(parts, "\x00")))

@@ -6,7 +6,6 @@ package prober
 import (
 	"bytes"
 	"fmt"
-	"strings"
 )
 
 // speech is how a protocol is known by its first bytes.
@@ -74,10 +73,10 @@ func greetingHint(c *Connection, first []byte) string {
 	}
 	if heard.protocol == "" {
 		return fmt.Sprintf("This port speaks %s, not %s: use port %d.",
-			heard.name, upperName(c.Protocol), DefaultPort(c.Protocol, c.Encryption))
+			heard.name, protocols[c.Protocol].name, DefaultPort(c.Protocol, c.Encryption))
 	}
 	return fmt.Sprintf("This port speaks %s, not %s: use port %d, or protocol %s.",
-		heard.name, upperName(c.Protocol), DefaultPort(c.Protocol, c.Encryption), heard.protocol)
+		heard.name, protocols[c.Protocol].name, DefaultPort(c.Protocol, c.Encryption), heard.protocol)
 }
 
 // plaintextHint says what a port speaks that answered a handshake in clear.
@@ -90,7 +89,7 @@ func plaintextHint(c *Connection, first []byte) string {
 		return "The server agreed to STARTTLS and went on in clear text: look at its TLS set-up, and suspect the network in between."
 	case heard.protocol != c.Protocol:
 		return fmt.Sprintf("This port speaks plain %s, not %s: use port %d.",
-			heard.name, upperName(c.Protocol), DefaultPort(c.Protocol, c.Encryption))
+			heard.name, protocols[c.Protocol].name, DefaultPort(c.Protocol, c.Encryption))
 	}
 	return fmt.Sprintf("TLS was spoken to port %d, but this port speaks plain %s: use starttls or none, or port %d.",
 		c.EffectivePort(), heard.name, DefaultPort(c.Protocol, ImplicitTLS))
@@ -196,6 +195,3 @@ func tlsPerhaps(c *Connection) string {
 	return fmt.Sprintf("The server does not offer this login in clear text: use encryption starttls, or ssl/tls with port %d.",
 		DefaultPort(c.Protocol, ImplicitTLS))
 }
-
-// upperName is a protocol's name as people write it.
-func upperName(p Protocol) string { return strings.ToUpper(string(p)) }

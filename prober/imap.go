@@ -270,7 +270,7 @@ func (d *imapDialect) converse(tag, command string) (reply, error) {
 // that greets twice is not listened to.
 func (d *imapDialect) aside(line, rest string) error {
 	word, args, _ := strings.Cut(rest, " ")
-	switch name := strings.ToUpper(word); name {
+	switch name := upperASCII(word); name {
 	case "CAPABILITY":
 		_, err := d.gate.capability(args)
 		d.caps = d.gate.heard.caps

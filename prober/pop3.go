@@ -103,7 +103,7 @@ func (d *pop3Dialect) starttls() error {
 func (d *pop3Dialect) offer() offer {
 	mechanisms := map[string]bool{}
 	for _, name := range d.caps["SASL"] {
-		mechanisms[strings.ToUpper(name)] = true
+		mechanisms[upperASCII(name)] = true
 	}
 	_, user := d.caps["USER"]
 	native := d.caps == nil || user || len(mechanisms) == 0 && d.w.encrypted()

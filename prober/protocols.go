@@ -164,7 +164,7 @@ func smtpStatusOf(line string) (status, code string) {
 // answer's lines are the only ones that begin with a letter.
 
 func imapCapabilityLine(line string) bool {
-	return strings.HasPrefix(strings.ToUpper(line), "* CAPABILITY ")
+	return strings.HasPrefix(upperASCII(line), "* CAPABILITY ")
 }
 
 func pop3CapabilityLine(line string) bool {

@@ -2,7 +2,6 @@ package prober
 
 import (
 	"errors"
-	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -124,24 +123,6 @@ func isMalformed(err error) bool {
 }
 
 func TestParseCapabilities(t *testing.T) {
-	imap := map[string][]string{
-		"* CAPABILITY IMAP4rev1 StartTLS auth=plain\r\n":     {"AUTH=PLAIN", "IMAP4REV1", "STARTTLS"},
-		"* OK [CAPABILITY IMAP4rev1  LOGINDISABLED] Dovecot": {"IMAP4REV1", "LOGINDISABLED"},
-		"A2 ok [capability IMAP4rev1 SASL-IR] Logged in":     {"IMAP4REV1", "SASL-IR"},
-		"* CAPABILITY":            {},
-		"* OK [ALERT] no list":    nil,
-		"* 1 EXISTS":              nil,
-		"CAPABILITY IMAP4rev1":    nil,
-		"A1 CAPABILITY IMAP4rev1": nil,
-		"* OK hello [CAPABILITY IMAP4rev1] not at the beginning": nil,
-	}
-	for line, want := range imap {
-		set, ok := parseIMAPCapabilities(line)
-		if got := slices.Sorted(maps.Keys(set)); ok != (want != nil) || !slices.Equal(got, want) {
-			t.Errorf("parseIMAPCapabilities(%q) = %q, %v; want %q", line, got, ok, want)
-		}
-	}
-
 	pop3 := parsePOP3Capabilities([]string{"TOP\r\n", "sasl plain SCRAM-SHA-256", "LOGIN-DELAY 900", "..DOT", "", "STLS"})
 	wantPOP3 := map[string][]string{"TOP": nil, "SASL": {"PLAIN", "SCRAM-SHA-256"}, "LOGIN-DELAY": {"900"}, ".DOT": nil, "STLS": nil}
 	if !reflect.DeepEqual(pop3, wantPOP3) {
@@ -199,9 +180,6 @@ func FuzzParseIMAPStatus(f *testing.F) {
 		tag, r, ok := parseIMAPStatus(line)
 		if ok && (tag == "" || !slices.Contains([]string{"OK", "NO", "BAD", "BYE", "PREAUTH"}, r.status)) {
 			t.Errorf("parseIMAPStatus(%q) = %q, %+v", line, tag, r)
-		}
-		if set, ok := parseIMAPCapabilities(line); ok != (set != nil) || len(set) > len(line) {
-			t.Errorf("parseIMAPCapabilities(%q) = %v, %v", line, set, ok)
 		}
 		checkReply(t, IMAP, r)
 	})

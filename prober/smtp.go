@@ -103,7 +103,7 @@ func (d *smtpDialect) starttls() error {
 func (d *smtpDialect) offer() offer {
 	mechanisms := map[string]bool{}
 	for _, name := range d.caps["AUTH"] {
-		mechanisms[strings.ToUpper(name)] = true
+		mechanisms[upperASCII(name)] = true
 	}
 	_, starttls := d.caps["STARTTLS"]
 	return offer{sasl: mechanisms, needsTLS: len(mechanisms) == 0 && starttls && !d.w.encrypted()}
