@@ -192,3 +192,22 @@ func TestTenThousandConnections(t *testing.T) {
 		t.Errorf("took %v", took)
 	}
 }
+
+// A thousand connections with a warning each leave room for one about all of them.
+func TestFindingsKeepWhatConcernsTheWholeFile(t *testing.T) {
+	var l findings
+	for line := range 3 * maxFindings {
+		l.add(Finding{Line: line + 2, Where: "connection", Text: "is unwise"})
+	}
+	whole := Finding{Line: 1, Field: "pool.max_in_flight", Text: "is too small"}
+	l.add(whole)
+	if got := l.sorted(); len(got) != maxFindings+2 || got[0] != whole {
+		t.Errorf("%d findings beginning with %q, want %d with %q", len(got), got[0], maxFindings+2, whole)
+	}
+	for line := range 3 * maxFindings {
+		l.add(Finding{Line: line + 2, Field: "pool", Text: "is unwise"})
+	}
+	if got := len(l.sorted()); got != 2*maxFindings+1 {
+		t.Errorf("%d findings, want at most %d", got, 2*maxFindings+1)
+	}
+}

@@ -64,8 +64,8 @@ func (l *findings) add(f Finding) {
 	key.Where = ""
 	switch {
 	case l.seen[key]:
-	case len(l.list) >= maxFindings:
-		l.dropped++
+	case len(l.list) >= 2*maxFindings, len(l.list) >= maxFindings && f.Where != "":
+		l.dropped++ // what concerns the whole file is not crowded out by a thousand connections
 	default:
 		if l.seen == nil {
 			l.seen, l.blamed = make(map[Finding]bool), make(map[place]bool)
