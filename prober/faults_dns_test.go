@@ -268,7 +268,7 @@ func TestDeadNameServerDelaysNobody(t *testing.T) {
 		prober := &Prober{Hostname: "probe.example.org", Resolver: resolverBy(silentNetwork), dial: watch.dial}
 		pool := NewPool(PoolOptions{MaxInFlight: bound, Probe: watch.counted(prober.Probe), Report: watch.report})
 		pool.Set(conns)
-		ctx, cancel := context.WithTimeout(t.Context(), 120*time.Second) // 101 s of starts, and the last one
+		ctx, cancel := context.WithTimeout(t.Context(), 95*time.Second)
 		defer cancel()
 		if err := pool.Run(ctx); err != nil {
 			t.Fatal(err)
@@ -332,8 +332,8 @@ func (w *nameWatch) report(o Outcome) {
 
 func (w *nameWatch) judge(t *testing.T, names, neighbours, bound int) {
 	t.Helper()
-	if w.most > bound || w.most < names/12 {
-		t.Errorf("%d probes at once, want about a thousand, at most %d", w.most, bound)
+	if w.most > bound || w.most < names/4 {
+		t.Errorf("%d probes at once, want thousands and at most %d", w.most, bound)
 	}
 	if w.dead[DNSTimeout] < names || len(w.dead) != 1 {
 		t.Errorf("the dead names ended as %v, want each once as %s", w.dead, DNSTimeout)

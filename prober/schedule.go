@@ -20,11 +20,9 @@ const (
 	// while the machine slept would happen at once, and measure each other.
 	lateStart = time.Second
 	// The first probes begin within shortSpread, or slower where that would be
-	// more than spreadRate starts a second, but within the interval. All later
-	// rounds repeat the first: 100 a second are a seventh of a core, and 400,
-	// tried on a busy machine of two, piled up to thousands in flight.
+	// more than spreadRate starts a second: above it timings begin to lie.
 	shortSpread = 10 * time.Second
-	spreadRate  = 100
+	spreadRate  = 400
 	// How long Run sleeps when nothing is due at all.
 	idle = time.Hour
 )
