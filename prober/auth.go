@@ -221,7 +221,7 @@ func describe(err error, c *Connection, method AuthMethod, encrypted bool) error
 	return err
 }
 
-// chooseMechanism picks the one method of this login, as DESIGN.md 2.1 says.
+// chooseMechanism picks the one method of this login, as docs/authentication.md says.
 // Nothing has been sent when it refuses.
 func chooseMechanism(c *Connection, o offer, encrypted bool) (AuthMethod, error) {
 	if c.Auth == AuthNone {

@@ -27,14 +27,14 @@ const (
 type Encryption string
 
 // The kinds of encryption. STARTTLS is mandatory where it is asked for: there
-// is no way back to clear text (RFC 8314 section 5.2 and faults.md R1, R2).
+// is no way back to clear text (RFC 8314 section 5.2; rules R01 and R02 of rules_test.go).
 const (
 	NoEncryption Encryption = "none"
 	ImplicitTLS  Encryption = "tls"
 	StartTLS     Encryption = "starttls"
 )
 
-// AuthMethod is the configured word for how to log in; see DESIGN.md 2.1.
+// AuthMethod is the configured word for how to log in; see docs/authentication.md.
 type AuthMethod string
 
 // The words of `auth`. AuthAuto is resolved by what the server offers.
@@ -53,7 +53,7 @@ const (
 	AuthNone        AuthMethod = "none"
 )
 
-// SharedAccess is the way a shared mailbox is reached; see DESIGN.md 2.2.
+// SharedAccess is the way a shared mailbox is reached; see docs/shared-mailboxes.md.
 type SharedAccess string
 
 // The words of `shared_mailbox_access`.

@@ -1,6 +1,6 @@
 package prober
 
-// The ways of Exchange with a shared mailbox, as faults.md tells them: both
+// The ways of Exchange with a shared mailbox, as they behave: both
 // names in the protocol's own login command work, AUTHENTICATE PLAIN refuses
 // them, and online it is a token of one user with the name of the other.
 

@@ -35,7 +35,7 @@ func (run *faultRun) judgeVerdict(t *testing.T) {
 	}
 	run.judgeLogin(t)
 	run.judgeSecrecy(t)
-	if limit := 257 << 10; run.read > limit { // DESIGN.md section 3: 256 KiB of a session
+	if limit := 257 << 10; run.read > limit { // 256 KiB of a session
 		t.Errorf("the probe read %d bytes, more than %d", run.read, limit)
 	}
 	if run.dials > 1 {
@@ -105,7 +105,7 @@ var harmless = map[Protocol]string{
 }
 
 // judgeCommands wants no other commands, and before TLS none but those that
-// lead there (faults.md R1). Lines of a SASL exchange are single words of base64.
+// lead there (rule R01). Lines of a SASL exchange are single words of base64.
 func (run *faultRun) judgeCommands(t *testing.T) {
 	t.Helper()
 	c := run.connection

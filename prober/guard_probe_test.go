@@ -61,7 +61,7 @@ func TestProbeWithGuard(t *testing.T) {
 }
 
 // TestProbeWithGuardMakesOneAttempt: two connections with one wrong password
-// start together (faults.md row 118).
+// start together (row 118 of the catalogue).
 func TestProbeWithGuardMakesOneAttempt(t *testing.T) {
 	b := newBed(t)
 	slow := func(o *mailtest.Options) { o.LoginDelay = 100 * time.Millisecond }

@@ -266,7 +266,7 @@ func (d *imapDialect) converse(tag, command string) (reply, error) {
 }
 
 // aside takes the capabilities from an untagged response in clear text and
-// ignores every other: nothing there is authentic (faults.md R9). But a server
+// ignores every other: nothing there is authentic (rule R09). But a server
 // that greets twice is not listened to.
 func (d *imapDialect) aside(line, rest string) error {
 	word, args, _ := strings.Cut(rest, " ")

@@ -98,7 +98,7 @@ func TestOAuthOnRealServers(t *testing.T) {
 }
 
 // TestOAuthTokenExpires: the next probe has the next token, and one probe asks
-// for a new one at most once (faults.md row 116).
+// for a new one at most once (row 116 of the catalogue).
 func TestOAuthTokenExpires(t *testing.T) {
 	t.Parallel()
 	endpoint := tokenServer(t)
@@ -173,7 +173,7 @@ func TestOAuthAccessTokenFile(t *testing.T) {
 }
 
 // TestOAuthFetchesOnceForAll: 50 connections of one tenant begin together
-// (faults.md row 117).
+// (row 117 of the catalogue).
 func TestOAuthFetchesOnceForAll(t *testing.T) {
 	t.Parallel()
 	endpoint := tokenServer(t)
@@ -203,7 +203,7 @@ func TestOAuthFetchesOnceForAll(t *testing.T) {
 
 // TestOAuthEndpointFaults plays endpoints that give no token. The probe ends
 // before a connection is opened, nothing of the answer is told, and the endpoint
-// is not asked again at once (faults.md rows 114 and 115).
+// is not asked again at once (rows 114 and 115 of the catalogue).
 func TestOAuthEndpointFaults(t *testing.T) {
 	t.Parallel()
 	const unavailable, rejected = prober.TokenUnavailable, prober.TokenRejected
@@ -291,7 +291,7 @@ func wantNoToken(t *testing.T, c *prober.Connection, server *mailtest.Server, wa
 }
 
 // TestOAuthEndpointIsDown: nobody listens, or nobody answers within the probe's
-// time (faults.md row 114).
+// time (row 114 of the catalogue).
 func TestOAuthEndpointIsDown(t *testing.T) {
 	t.Parallel()
 	for _, p := range []prober.Protocol{prober.IMAP, prober.POP3, prober.SMTP} {

@@ -21,7 +21,7 @@ const (
 	PhaseQuit     Phase = "quit"
 )
 
-// Phases lists every phase once, in the order of DESIGN.md section 3.
+// Phases lists every phase once, in the order of a probe.
 func Phases() []Phase {
 	return []Phase{PhaseResolve, PhaseConnect, PhaseTLS, PhaseGreeting, PhaseHello,
 		PhaseStartTLS, PhaseAuth, PhaseMailbox, PhaseQuit}

@@ -78,13 +78,13 @@ var (
 )
 
 // notOffered ends a probe before any credential: there is no way back to clear
-// text (faults.md R1, R2).
+// text (rules R01 and R02).
 func notOffered(what string) *fault {
 	return &fault{reason: StartTLSNotOffered, err: errors.New("starttls: " + what)}
 }
 
 // startTLSAnswer judges the answer to STARTTLS. There is exactly one positive
-// form; another positive one is malformed (faults.md R5).
+// form; another positive one is malformed (rule R05).
 func startTLSAnswer(err error, positive bool) error {
 	var no *refusal
 	switch {

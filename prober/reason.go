@@ -12,7 +12,7 @@ import (
 // empty Reason means that nothing failed.
 type Reason string
 
-// The reasons of DESIGN.md section 3.1. Adding one is a minor release, renaming
+// The reasons; docs/reasons.md explains them. Adding one is a minor release, renaming
 // one a major release.
 const (
 	DNSNotFound Reason = "dns_not_found"
@@ -78,7 +78,7 @@ const (
 // Class says what a reason means for the next login.
 type Class byte
 
-// The classes; faults.md section 3.
+// The classes.
 const (
 	// Transient says nothing about the credential. It is the class of the empty
 	// and of an unknown Reason.

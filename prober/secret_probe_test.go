@@ -19,7 +19,7 @@ import (
 )
 
 // TestProbeWithAPasswordFileThatCannotBeUsed opens no connection, and blocks at
-// nothing (faults.md rows 145 and 146).
+// nothing (rows 145 and 146 of the catalogue).
 func TestProbeWithAPasswordFileThatCannotBeUsed(t *testing.T) {
 	b := newBed(t)
 	noDial := func(context.Context, []netip.Addr, int) (net.Conn, error) {
@@ -90,7 +90,7 @@ func TestProbeWithAPasswordFileThatCannotBeUsed(t *testing.T) {
 	}
 }
 
-// TestProbeCutsOneNewlineOfThePasswordFile (faults.md row 146).
+// TestProbeCutsOneNewlineOfThePasswordFile (row 146 of the catalogue).
 func TestProbeCutsOneNewlineOfThePasswordFile(t *testing.T) {
 	b := newBed(t)
 	server := b.server(t, IMAP, NoEncryption)
@@ -147,7 +147,7 @@ func (m mounted) swap(t *testing.T, password string) {
 }
 
 // TestProbeDuringSecretSwaps logs in with the old password or the new one, never
-// with a mixture, whenever the swap comes (faults.md row 148).
+// with a mixture, whenever the swap comes (row 148 of the catalogue).
 func TestProbeDuringSecretSwaps(t *testing.T) {
 	b := newBed(t)
 	server := b.server(t, POP3, NoEncryption)
@@ -189,7 +189,7 @@ func TestProbeDuringSecretSwaps(t *testing.T) {
 }
 
 // TestSecretSwapEndsAHold: what counts is the content, not the file's time
-// (faults.md row 148).
+// (row 148 of the catalogue).
 func TestSecretSwapEndsAHold(t *testing.T) {
 	b := newBed(t)
 	for _, p := range []Protocol{IMAP, POP3, SMTP} {

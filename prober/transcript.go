@@ -31,7 +31,7 @@ type transcript struct {
 	lines  []Line
 	secret bool // a login is under way: no client line is kept
 	told   bool // a secret byte went out: no server text is kept any more
-	clear  bool // before STARTTLS: nothing is authentic (faults.md R9)
+	clear  bool // before STARTTLS: nothing is authentic (rule R09)
 }
 
 // client keeps what we said, line by line.

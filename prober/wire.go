@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// The bounds of DESIGN.md section 3. A bound that is passed is the reason
+// The bounds of one session. A bound that is passed is the reason
 // protocol_oversize.
 const (
 	maxLine       = 8 << 10   // bytes of one line, without its line end
@@ -88,7 +88,7 @@ func (w *wire) interrupt() {
 }
 
 // startTLS does the handshake in place, for implicit TLS and for STARTTLS alike.
-// Bytes that came before it are an injection (CVE-2021-22947, faults.md R4): no
+// Bytes that came before it are an injection (CVE-2021-22947, rule R04): no
 // library may see them, before or after. It must not run beside a read.
 func (w *wire) startTLS(ctx context.Context, config *tls.Config) (tls.ConnectionState, error) {
 	w.readMu.Lock()
