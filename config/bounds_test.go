@@ -145,8 +145,12 @@ func TestConnectionsWithOneCredentialShareItsToken(t *testing.T) {
 		asked = append(asked, s)
 		return new(oauth.Sources).Source(s)
 	}
-	if _, _, err := Load("config.yml", tokens); err != nil {
+	loaded, _, err := Load("config.yml", tokens)
+	if err != nil {
 		t.Fatal(err)
+	}
+	if path := loaded.Connections[0].TokenCredential.Path(); path != "secrets/good" {
+		t.Errorf("the guard looks for another secret at %q", path)
 	}
 	want := oauth.Settings{TokenURL: "https://login.example.org/t", ClientID: "a", Scopes: []string{"b", "c"},
 		ClientSecret: prober.FileSecret("secrets/good")}

@@ -114,7 +114,7 @@ func (b *builder) build(e *entry, at place) *prober.Connection {
 	}
 	if e.usesToken() {
 		c.Token = b.token(e, at)
-		c.StaticToken = e.oauth2.accessTokenFile != ""
+		c.TokenCredential = b.tokenCredential(e)
 	}
 	return c
 }
@@ -138,6 +138,17 @@ func (b *builder) secret(inline prober.Secret, file string, where place) prober.
 		b.checkMode(file, where)
 	}
 	return source
+}
+
+// tokenCredential is the secret that stands behind a connection's tokens.
+func (b *builder) tokenCredential(e *entry) prober.SecretSource {
+	o := e.oauth2
+	for _, file := range []string{o.accessTokenFile, o.refreshTokenFile, o.clientSecretFile} {
+		if file != "" {
+			return prober.FileSecret(file)
+		}
+	}
+	return prober.InlineSecret(o.clientSecret)
 }
 
 // token makes the source of a connection's tokens, after its files were tried.

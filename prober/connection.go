@@ -109,9 +109,9 @@ type Connection struct {
 
 	Auth  AuthMethod  // never empty; AuthAuto by default
 	Token TokenSource // not nil exactly with xoauth2 and oauthbearer
-	// StaticToken: the token is kept in a file by somebody else. Another one is
-	// another secret then, and ends a hold; fetched ones change all the time.
-	StaticToken bool
+	// TokenCredential is what Token gets its tokens with: the refresh token, the
+	// client secret, or the file with the token itself. Another one ends a hold.
+	TokenCredential SecretSource
 
 	SharedMailbox       string       // empty: the user's own mailbox
 	SharedMailboxAccess SharedAccess // never auto where SharedMailbox is set

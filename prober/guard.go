@@ -176,12 +176,13 @@ func (g *Guard) accountHash(c *Connection) keyedHash {
 }
 
 // secretTag is all that is kept of a secret: a stolen file cannot confirm a
-// guess by it, and a change goes unnoticed once in 65,536 times. Fetched access
-// tokens change all the time; what matters is that it is a token.
+// guess by it, and a change goes unnoticed once in 65,536 times. Access tokens
+// change all the time; what matters is what they are got with.
 func (g *Guard) secretTag(c *Connection, secret Secret) uint16 {
 	kind, value := "password", secret.Reveal()
-	if c.Token != nil && !c.StaticToken {
-		kind, value = "token", ""
+	if c.Token != nil {
+		credential, _ := c.TokenCredential.Read() // unreadable: as good as none
+		kind, value = "token", credential.Reveal()
 	}
 	account := g.accountHash(c)
 	full := g.hash("secret", string(account[:]), string(c.Auth), kind, value)

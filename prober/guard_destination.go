@@ -40,7 +40,8 @@ type destination struct {
 	accepts int       // logins accepted since the last refusal
 	looked  time.Time // last look without a login
 
-	inside    map[*Pass]struct{} // let through and not done
+	coming    map[*Pass]struct{} // let go to the server and not done
+	inside    map[*Pass]struct{} // of them, let through to the login
 	candidate *Pass              // the one that may be the next canary
 	changed   chan struct{}      // closed when one of them is; nil: nobody waits
 }
@@ -109,6 +110,9 @@ func (g *Guard) meet(host, address keyedHash) *destination {
 		d.CanaryAt, d.canary = other.CanaryAt, other.canary
 	}
 	d.trial = max(d.trial, other.trial)
+	for p := range other.coming {
+		d.approach(p)
+	}
 	for p := range other.inside {
 		d.enter(p)
 	}
@@ -195,6 +199,32 @@ func (d *destination) accepted(began time.Time) (ends bool) {
 	return false
 }
 
+// freshFor is how long a session may take to its login before it is slow.
+const freshFor = time.Second
+
+// busy gives what to wait for while enough are on their way to a login here; nil:
+// there is room for p. Each could be one more line in the server's log.
+func (d *destination) busy(p *Pass, limit int, now time.Time) (changed <-chan struct{}) {
+	lines := 0
+	for q := range d.coming {
+		if q.reached || now.Sub(q.entered) < freshFor {
+			lines += linesOf(q.connection.Protocol)
+		}
+	}
+	if lines == 0 || lines+linesOf(p.connection.Protocol) <= limit-linesIn(d.Refusals) {
+		return nil
+	}
+	return d.change()
+}
+
+// change is closed at the next change.
+func (d *destination) change() <-chan struct{} {
+	if d.changed == nil {
+		d.changed = make(chan struct{})
+	}
+	return d.changed
+}
+
 // crowded gives what to wait for while too many logins are under way; nil: there
 // is room for p. After a refusal all go one at a time; those with a secret that
 // is not known to work do until the server has accepted some.
@@ -213,10 +243,7 @@ func (d *destination) crowded(p *Pass, limit int) (changed <-chan struct{}) {
 	if inside == 0 || inside+linesOf(p.connection.Protocol) <= room && (!p.unproven || unproven == 0 || d.trusts(p)) {
 		return nil
 	}
-	if d.changed == nil {
-		d.changed = make(chan struct{})
-	}
-	return d.changed
+	return d.change()
 }
 
 // trusts reports whether nothing speaks against p: nobody was refused lately,
@@ -224,6 +251,13 @@ func (d *destination) crowded(p *Pass, limit int) (changed <-chan struct{}) {
 func (d *destination) trusts(p *Pass) bool {
 	suspect := len(d.Refusals) > 0 || d.Mass || d.trial > 0
 	return !suspect && (!p.unproven || d.accepts >= trialAfterRefusal)
+}
+
+func (d *destination) approach(p *Pass) {
+	if d.coming == nil {
+		d.coming = make(map[*Pass]struct{})
+	}
+	d.coming[p] = struct{}{}
 }
 
 func (d *destination) enter(p *Pass) {
@@ -235,8 +269,9 @@ func (d *destination) enter(p *Pass) {
 
 // leave makes room for the next.
 func (d *destination) leave(p *Pass) {
-	if _, inside := d.inside[p]; inside {
-		delete(d.inside, p)
+	delete(d.inside, p)
+	if _, coming := d.coming[p]; coming {
+		delete(d.coming, p)
 		d.wake()
 	}
 }
@@ -251,7 +286,7 @@ func (d *destination) wake() {
 // quiet reports whether nothing would be lost by forgetting the destination.
 func (d *destination) quiet(now time.Time) bool {
 	d.expire(now)
-	return len(d.Refusals) == 0 && !d.Mass && len(d.inside) == 0
+	return len(d.Refusals) == 0 && !d.Mass && len(d.coming) == 0
 }
 
 // pruneLocked forgets, once an hour, what no longer matters. Quiet destinations

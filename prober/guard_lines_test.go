@@ -1,6 +1,7 @@
 package prober
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -63,7 +64,7 @@ func TestGuardLetsTwoSMTPLoginsOverlap(t *testing.T) {
 			h.probe(c, "p", right)
 			conns = append(conns, c)
 		}
-		first, second := h.Enter(conns[0], NewSecret("p")), h.Enter(conns[1], NewSecret("p"))
+		first, second := h.Enter(context.Background(), conns[0], NewSecret("p")), h.Enter(context.Background(), conns[1], NewSecret("p"))
 		first.Login(t.Context())
 		second.Login(t.Context())
 		start := time.Now()
@@ -71,7 +72,7 @@ func TestGuardLetsTwoSMTPLoginsOverlap(t *testing.T) {
 			time.Sleep(time.Second)
 			first.Done(right)
 		}()
-		third := h.Enter(conns[2], NewSecret("p"))
+		third := h.Enter(context.Background(), conns[2], NewSecret("p"))
 		third.Login(t.Context())
 		if waited := time.Since(start); waited != time.Second || !third.Allowed || !second.Allowed {
 			t.Errorf("the third waited %v, want 1s, for the first", waited)

@@ -41,6 +41,9 @@ type Pass struct {
 
 	unproven bool      // it logs in with a secret that is not known to work
 	canary   bool      // it is the one that tries while a destination is held
+	entered  time.Time // when it was let go to the server
+	hurried  bool      // its patience has ended already
+	reached  bool      // it is at its login, or past it
 	since    time.Time // when it got its turn
 	done     bool
 }
@@ -56,12 +59,39 @@ type AuthVerdict struct {
 }
 
 // Enter asks whether a login with a secret that was just read has a prospect. It
-// is called before the dial, and never waits.
-func (g *Guard) Enter(c *Connection, secret Secret) *Pass {
+// is called before the dial. Few go to one server at once, for a ban list counts
+// those that leave without a login too: the others wait here, until ctx ends or
+// patience does. A session that is not at its login after a second is at a slow
+// or dead server, and keeps nobody waiting.
+func (g *Guard) Enter(ctx context.Context, c *Connection, secret Secret) *Pass {
 	if g == nil || c.Lockout == LockoutOff {
 		return &Pass{Allowed: true, Connect: true}
 	}
 	p := g.newPass(c, secret)
+	giveUp := time.NewTimer(patienceWithin(ctx))
+	defer giveUp.Stop()
+	for patient := true; ; {
+		changed := p.approach(!patient)
+		if changed == nil {
+			return p
+		}
+		lapsed := time.NewTimer(freshFor)
+		select {
+		case <-changed:
+		case <-lapsed.C:
+		case <-ctx.Done():
+			patient = false
+		case <-giveUp.C:
+			patient = false
+		}
+		lapsed.Stop()
+	}
+}
+
+// approach answers a pass before the dial, or gives what to wait for. The last
+// time there is always an answer.
+func (p *Pass) approach(last bool) (changed <-chan struct{}) {
+	g := p.guard
 	g.mu.Lock()
 	defer g.unlock()
 	now := g.now()
@@ -69,16 +99,26 @@ func (g *Guard) Enter(c *Connection, secret Secret) *Pass {
 		g.store.poll(g, now)
 	}
 	_, s, d := g.find(p, now)
-	if hold := s.hold(c.Lockout, now); hold.Reason != "" {
+	if hold := s.hold(p.connection.Lockout, now); hold.Reason != "" {
 		p.deny(hold, d, now)
-		return p
+		return nil
 	}
 	if until := p.heldAt(d, s, now); !until.IsZero() {
 		p.deny(Hold{AuthHeld, until}, d, now)
-		return p
+		return nil
 	}
-	p.Allowed, p.Connect = true, true
-	return p
+	p.unproven = !s.proven(now)
+	if changed = d.busy(p, g.maxLogins, now); changed != nil && !last {
+		return changed
+	}
+	if changed != nil && !d.trusts(p) {
+		p.Hold = p.nextInterval(now)
+		return nil
+	}
+	p.hurried = changed != nil
+	p.Allowed, p.Connect, p.entered = true, true, now
+	d.approach(p)
+	return nil
 }
 
 // Login asks for leave to send the credential now. A login that is not known to
@@ -91,7 +131,7 @@ func (p *Pass) Login(ctx context.Context) bool {
 	}
 	giveUp := time.NewTimer(patienceWithin(ctx))
 	defer giveUp.Stop()
-	for patient := true; ; {
+	for patient := !p.hurried; ; {
 		changed := p.ask(!patient)
 		if changed == nil {
 			return p.Allowed
@@ -160,6 +200,7 @@ func (p *Pass) ask(last bool) (changed <-chan struct{}) {
 	defer g.unlock()
 	now := g.now()
 	a, s, d := g.find(p, now)
+	p.reached = true
 	p.Allowed, p.Hold = false, s.hold(p.connection.Lockout, now)
 	if p.Hold.Reason != "" {
 		return nil

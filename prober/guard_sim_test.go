@@ -105,7 +105,7 @@ type backend struct {
 func (b *backend) probe(ctx context.Context, g *Guard, c *Connection) Outcome {
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
-	p := g.Enter(c, NewSecret("password of "+c.Name))
+	p := g.Enter(context.Background(), c, NewSecret("password of "+c.Name))
 	verdict := AuthVerdict{Address: "192.0.2.7:993"}
 	defer func() { p.Done(verdict) }()
 	time.Sleep(40 * time.Millisecond) // until the login
@@ -266,7 +266,7 @@ func BenchmarkGuard(b *testing.B) {
 	secret, i := NewSecret("p"), 0
 	b.ReportAllocs()
 	for b.Loop() {
-		p := g.Enter(conns[i%len(conns)], secret)
+		p := g.Enter(context.Background(), conns[i%len(conns)], secret)
 		p.Login(context.Background())
 		p.Done(AuthVerdict{Tried: true, Accepted: true})
 		i++

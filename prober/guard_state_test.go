@@ -2,6 +2,7 @@ package prober
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -307,7 +308,7 @@ func TestGuardStateConcurrentVerdicts(t *testing.T) {
 	var done sync.WaitGroup
 	for i := range 100 {
 		done.Go(func() {
-			p := g.Enter(user("u", fmt.Sprintf("host-%d.example", i), "user"), NewSecret("p"))
+			p := g.Enter(context.Background(), user("u", fmt.Sprintf("host-%d.example", i), "user"), NewSecret("p"))
 			p.Login(t.Context())
 			p.Done(AuthVerdict{Tried: true, Class: Definitive, Reason: AuthRejected})
 		})
@@ -329,12 +330,12 @@ func TestOpenGuard(t *testing.T) {
 		story func(t *testing.T, path string, h *gatehouse, hand *Guard)
 	}{
 		{"obeys the holds of the serving process", func(t *testing.T, _ string, _ *gatehouse, hand *Guard) {
-			if p := hand.Enter(ann, NewSecret("bad")); p.Allowed || p.Hold.Reason != AuthRejected {
+			if p := hand.Enter(context.Background(), ann, NewSecret("bad")); p.Allowed || p.Hold.Reason != AuthRejected {
 				t.Errorf("allowed %v with %+v, want held", p.Allowed, p.Hold)
 			}
 		}},
 		{"its refusal holds the serving process", func(t *testing.T, _ string, h *gatehouse, hand *Guard) {
-			p := hand.Enter(bob, NewSecret("bad"))
+			p := hand.Enter(context.Background(), bob, NewSecret("bad"))
 			p.Done(wrong)
 			h.sleep(journalPoll)
 			h.probe(bob, "bad", dead)
@@ -344,19 +345,19 @@ func TestOpenGuard(t *testing.T) {
 			}
 		}},
 		{"its refusal holds the next run by hand", func(t *testing.T, path string, h *gatehouse, hand *Guard) {
-			p := hand.Enter(bob, NewSecret("bad"))
+			p := hand.Enter(context.Background(), bob, NewSecret("bad"))
 			p.Done(wrong)
 			again, err := OpenGuard(GuardOptions{StatePath: path, Now: h.now})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if p := again.Enter(bob, NewSecret("bad")); p.Allowed {
+			if p := again.Enter(context.Background(), bob, NewSecret("bad")); p.Allowed {
 				t.Error("tried again at once")
 			}
 		}},
 		{"its success ends a hold", func(t *testing.T, _ string, h *gatehouse, hand *Guard) {
 			h.sleep(40 * time.Minute)
-			p := hand.Enter(ann, NewSecret("bad"))
+			p := hand.Enter(context.Background(), ann, NewSecret("bad"))
 			if !p.Allowed {
 				t.Fatalf("held: %+v", p.Hold)
 			}
@@ -373,7 +374,7 @@ func TestOpenGuard(t *testing.T) {
 				t.Fatal(err)
 			}
 			for i := range 20 {
-				p := hand.Enter(user("u", fmt.Sprint("h", i), "u"), NewSecret("p"))
+				p := hand.Enter(context.Background(), user("u", fmt.Sprint("h", i), "u"), NewSecret("p"))
 				p.Done(AuthVerdict{Tried: true, Accepted: true})
 			}
 			if err := hand.Close(); err != nil {
@@ -392,7 +393,7 @@ func TestOpenGuard(t *testing.T) {
 			if err := os.Symlink(victim, journalPath(path)); err != nil {
 				t.Fatal(err)
 			}
-			p := hand.Enter(bob, NewSecret("bad"))
+			p := hand.Enter(context.Background(), bob, NewSecret("bad"))
 			p.Done(wrong)
 			if _, err := os.Lstat(victim); err == nil || !hand.StateDamaged() {
 				t.Errorf("the link's target: %v, holds not kept: %v; want none written, and that said", err, hand.StateDamaged())
@@ -423,7 +424,7 @@ func TestOpenGuardWithoutState(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := g.Enter(user("a", "a.example", "a"), NewSecret("p"))
+		p := g.Enter(context.Background(), user("a", "a.example", "a"), NewSecret("p"))
 		p.Done(wrong)
 	}
 	damaged := filepath.Join(dir, "damaged")
@@ -479,7 +480,7 @@ func FuzzReadState(f *testing.F) {
 				}
 			}
 		}
-		p := g.Enter(user("a", "a.example", "a"), NewSecret("p"))
+		p := g.Enter(context.Background(), user("a", "a.example", "a"), NewSecret("p"))
 		p.Done(wrong)
 		again, err := json.Marshal(g.snapshot(now))
 		if err != nil {

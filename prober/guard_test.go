@@ -47,7 +47,7 @@ func (h *gatehouse) open(statePath string) {
 
 // probe lets one probe come to the gate; a login gets the verdict.
 func (h *gatehouse) probe(c *Connection, secret string, v AuthVerdict) *Pass {
-	p := h.Enter(c, NewSecret(secret))
+	p := h.Enter(context.Background(), c, NewSecret(secret))
 	if !p.Allowed || !p.Login(context.Background()) {
 		v = AuthVerdict{}
 	}
@@ -58,7 +58,7 @@ func (h *gatehouse) probe(c *Connection, secret string, v AuthVerdict) *Pass {
 // wantHeld checks that a login is withheld for a time, with the table's jitter.
 func (h *gatehouse) wantHeld(c *Connection, secret string, reason Reason, wait time.Duration) {
 	h.t.Helper()
-	p := h.Enter(c, NewSecret(secret))
+	p := h.Enter(context.Background(), c, NewSecret(secret))
 	defer p.Done(dead)
 	if p.Allowed || p.Hold.Reason != reason {
 		h.t.Fatalf("allowed %v with hold %+v, want held for %s", p.Allowed, p.Hold, reason)
@@ -191,14 +191,16 @@ func TestGuard(t *testing.T) {
 			h.probe(c, "token-1", AuthVerdict{Tried: true, Class: Definitive, Reason: TokenRejected})
 			h.wantHeld(c, "token-2", TokenRejected, 35*time.Minute)
 		}},
-		{"another token in a file is another secret", func(_ *testing.T, h *gatehouse) {
-			c := change(func(c *Connection) {
-				c.Auth, c.StaticToken = AuthXOAuth2, true
-				c.Token = func(context.Context, bool) (Secret, error) { return Secret{}, nil }
-			})
-			h.probe(c, "token-1", AuthVerdict{Tried: true, Class: Definitive, Reason: TokenRejected})
-			h.wantHeld(c, "token-1", TokenRejected, 35*time.Minute)
-			h.wantAllowed(c, "token-2")
+		{"another refresh token is another secret", func(_ *testing.T, h *gatehouse) {
+			behind := func(refresh string) *Connection {
+				return change(func(c *Connection) {
+					c.Auth, c.TokenCredential = AuthXOAuth2, InlineSecret(NewSecret(refresh))
+					c.Token = func(context.Context, bool) (Secret, error) { return Secret{}, nil }
+				})
+			}
+			h.probe(behind("old"), "token-1", AuthVerdict{Tried: true, Class: Definitive, Reason: TokenRejected})
+			h.wantHeld(behind("old"), "token-2", TokenRejected, 35*time.Minute)
+			h.wantAllowed(behind("new"), "token-2")
 		}},
 		{"a server that hangs up after the password counts at the second time", func(_ *testing.T, h *gatehouse) {
 			h.probe(ann, "bad", hungUp)
@@ -384,7 +386,7 @@ func TestGuardDestination(t *testing.T) {
 			h.probe(users[0], "p", wrong)
 			h.probe(users[1], "p", wrong)
 			for range 5 {
-				if p := h.Enter(users[2], NewSecret("p")); !p.Allowed {
+				if p := h.Enter(context.Background(), users[2], NewSecret("p")); !p.Allowed {
 					t.Fatalf("held: %+v", p.Hold)
 				} else {
 					p.Done(dead)
@@ -413,7 +415,7 @@ func TestGuardDestination(t *testing.T) {
 		}},
 		{"a login refused by the guard at the last moment", func(t *testing.T, h *gatehouse) {
 			proven(h)
-			late := h.Enter(users[5], NewSecret("p"))
+			late := h.Enter(context.Background(), users[5], NewSecret("p"))
 			h.sleep(time.Second) // still dialling: the others do not wait for it
 			for _, c := range users[:3] {
 				h.probe(c, "p", wrong)
@@ -440,7 +442,7 @@ func TestGuardTurns(t *testing.T) {
 		go func() {
 			ctx, cancel := context.WithTimeout(context.Background(), c.Timeout)
 			defer cancel()
-			p := g.Enter(c, NewSecret("p"))
+			p := g.Enter(context.Background(), c, NewSecret("p"))
 			if p.Allowed {
 				p.Login(ctx)
 			}
@@ -496,7 +498,7 @@ func TestGuardTurns(t *testing.T) {
 			}
 		}},
 		{"a dead server keeps no turn", func(t *testing.T, g *Guard) {
-			first := g.Enter(imap, NewSecret("p"))
+			first := g.Enter(context.Background(), imap, NewSecret("p"))
 			time.Sleep(time.Second) // it dials and dials
 			if two := <-enter(g, pop); !two.pass.Allowed || two.at != 0 {
 				t.Errorf("the second: allowed %v after %v, want it at once", two.pass.Allowed, two.at)
@@ -582,7 +584,7 @@ func TestGuardTurns(t *testing.T) {
 
 func TestNilGuardLetsEverybodyThrough(t *testing.T) {
 	var g *Guard
-	p := g.Enter(user("a", "a.example", "a"), NewSecret("p"))
+	p := g.Enter(context.Background(), user("a", "a.example", "a"), NewSecret("p"))
 	if !p.Allowed || !p.Connect || !p.Login(context.Background()) {
 		t.Errorf("pass %+v, want allowed", p)
 	}

@@ -22,7 +22,7 @@ func (s *session) admit(ctx context.Context) bool {
 		return false
 	}
 	s.secret = secret
-	s.pass = s.p.Guard.Enter(s.c, secret)
+	s.pass = s.p.Guard.Enter(ctx, s.c, secret)
 	s.begin()
 	if s.pass.Allowed {
 		return true
