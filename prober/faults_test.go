@@ -63,6 +63,8 @@ type faultRow struct {
 	reason Reason // empty: it is up
 	// goodbye is why the goodbye went wrong; empty: it did not, or was not said.
 	goodbye Reason
+	// anyGoodbye: which it is depends on who is quicker.
+	anyGoodbye bool
 	// unsaid: the login is not tried although the probe comes to its phase.
 	unsaid bool
 

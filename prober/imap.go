@@ -295,7 +295,9 @@ func (d *imapDialect) verdict(command string, err error) error {
 	case heard.bye != nil:
 		return d.refused(command, *heard.bye)
 	case transport != nil:
-		return transport
+		// The library's reader may still hear the alert that explains it.
+		_ = d.drain(partingTime)
+		return d.w.failed()
 	default:
 		return malformedf("%s: the library could not read the answer", command)
 	}

@@ -14,6 +14,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -269,16 +270,35 @@ func (w *wire) send(p []byte) error {
 	w.mu.Unlock()
 	w.log.client(p)
 	if _, err := w.conn().Write(p); err != nil {
-		return w.fail(err)
+		_ = w.fail(err)
+		w.hearAlert()
+		return w.failed()
 	}
 	return nil
 }
 
-// fail keeps the first error and gives back the one to return.
+// hearAlert looks for the alert of a peer that has hung up. A TLS 1.3 server
+// refuses our certificate when the handshake is over for us, so that we may
+// speak before we hear of it. Where a library reads by itself, it will hear.
+func (w *wire) hearAlert() {
+	if w.tls == nil || !w.lockstep || isDeadline(w.failed()) {
+		return
+	}
+	_ = w.raw.SetReadDeadline(time.Now().Add(partingTime))
+	w.readMu.Lock()
+	defer w.readMu.Unlock()
+	if _, err := w.in.Peek(1); err != nil {
+		_ = w.fail(err)
+	}
+}
+
+// fail keeps the first error and gives back the one to return. An alert tells
+// more than a write that found nobody.
 func (w *wire) fail(err error) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.err == nil {
+	_, isAlert := alertWords(err)
+	if w.err == nil || isAlert && (errors.Is(w.err, syscall.EPIPE) || errors.Is(w.err, syscall.ECONNRESET)) {
 		w.err = err
 	}
 	return err
