@@ -7,6 +7,7 @@ package prober
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net"
 	"net/netip"
 	"os"
@@ -156,13 +157,18 @@ func TestFaultPortsExhausted(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer listener.Close()
+		// The kernel does not find the last free port at each try.
 		var held []net.Conn
-		for range 11 {
+		for refused := 0; refused < 20; {
 			conn, err := net.Dial("tcp", listener.Addr().String())
-			if err != nil {
+			switch {
+			case errors.Is(err, syscall.EADDRNOTAVAIL):
+				refused++
+			case err != nil:
 				t.Fatal(err)
+			default:
+				held = append(held, conn)
 			}
-			held = append(held, conn)
 		}
 		c := b.connection(IMAP, NoEncryption, listener.Addr().String(), func(c *Connection) { c.Timeout = time.Second })
 		wantFailure(t, new(Prober).Probe(t.Context(), c), PhaseConnect, LocalResources)
