@@ -299,8 +299,8 @@ func TestSlowReader(t *testing.T) {
 	fmt.Fprint(conn, "GET /metrics?probe=false HTTP/1.1\r\nHost: x\r\n\r\n")
 	// A scrape of the stalled kind holds one of the forty places; it is given
 	// back when the write timeout of 20 s has passed.
-	promtest.Eventually(t, 5*time.Second, "the answer waits for its reader", func() bool { return value(t, url, "go_goroutines") > before })
-	promtest.Eventually(t, 28*time.Second, "the answer is given up", func() bool { return value(t, url, "go_goroutines") <= before })
+	promtest.Eventually(t, 15*time.Second, "the answer waits for its reader", func() bool { return value(t, url, "go_goroutines") > before })
+	promtest.Eventually(t, 60*time.Second, "the answer is given up", func() bool { return value(t, url, "go_goroutines") <= before })
 }
 
 func TestHostileRequests(t *testing.T) {
