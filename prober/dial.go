@@ -78,13 +78,14 @@ func families(addrs []netip.Addr) (first, second []netip.Addr) {
 // attempt is what came of dialling one family.
 type attempt struct {
 	conn net.Conn
+	late time.Duration // see connectLateness
 	err  error
 }
 
 // connect dials the addresses as RFC 8305 has it: one family first, the other
 // 300 ms later or when the first is used up, and the first connection wins. Its
 // error joins all that went wrong, the last attempt's last.
-func connect(ctx context.Context, addrs []netip.Addr, port int) (net.Conn, error) {
+func (l *lateness) connect(ctx context.Context, addrs []netip.Addr, port int) (net.Conn, error) {
 	first, second := families(addrs)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -111,6 +112,7 @@ func connect(ctx context.Context, addrs []netip.Addr, port int) (net.Conn, error
 			if r.err == nil {
 				cancel()
 				closeLate(results, running)
+				l.add(r.late)
 				return r.conn, nil
 			}
 			errs = append(errs, r.err)
@@ -139,11 +141,12 @@ func dialEach(ctx context.Context, addrs []netip.Addr, port int, results chan<- 
 	dialer := net.Dialer{KeepAlive: -1}
 	var errs []error
 	for i, addr := range addrs {
+		began := time.Now()
 		one, cancel := context.WithTimeout(ctx, share(ctx, len(addrs)-i))
 		conn, err := dialer.DialContext(one, "tcp", net.JoinHostPort(addr.String(), strconv.Itoa(port)))
 		cancel()
 		if err == nil {
-			results <- attempt{conn: conn}
+			results <- attempt{conn: conn, late: connectLateness(conn, time.Since(began))}
 			return
 		}
 		errs = append(errs, err)

@@ -160,7 +160,7 @@ func (b *bed) playName(t *testing.T, row nameFault, p Protocol, e Encryption) {
 			if row.dialed != nil {
 				row.dialed(t, addrs)
 			}
-			return connect(ctx, addrs, port)
+			return new(lateness).connect(ctx, addrs, port)
 		}
 	})
 	if f := run.outcome.Failure; f != nil && f.Reason == row.also {

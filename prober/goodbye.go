@@ -23,7 +23,7 @@ func (s *session) goodbye(ctx context.Context) {
 	if s.w == nil {
 		return
 	}
-	start := time.Now()
+	start, clock := time.Now(), s.late.clock()
 	inStep := s.w.failed() == nil && ctx.Err() == nil
 	switch {
 	case !s.canSpeak():
@@ -34,13 +34,15 @@ func (s *session) goodbye(ctx context.Context) {
 		if err := s.d.quit(); err != nil {
 			s.outcome.Goodbye, _ = classify(PhaseQuit, s.c, err)
 			s.abrupt = s.outcome.Goodbye == Timeout
+		} else {
+			s.late.answered(start)
 		}
 	default:
 		s.w.extend(partingTime)
 		err := s.w.send([]byte(protocols[s.c.Protocol].goodbye))
 		s.abrupt = err != nil || !errors.Is(s.d.drain(partingTime), io.EOF)
 	}
-	s.spend(PhaseQuit, time.Since(start))
+	s.spend(PhaseQuit, clock())
 }
 
 // grace is the time for a polite goodbye: within the probe's own timeout, which
@@ -89,7 +91,7 @@ var silent = map[Reason]bool{
 // close hangs up. After a good end the server is waited for a little, so that
 // TIME_WAIT is on its side; that is no part of the probe any more.
 func (s *session) close() {
-	s.outcome.End = time.Now()
+	s.outcome.End, s.outcome.Late = time.Now(), s.late.sum()
 	if s.w == nil {
 		return
 	}

@@ -98,7 +98,7 @@ func TestFaultIPv6BlackHole(t *testing.T) {
 		var tried []netip.Addr
 		prober := &Prober{Resolver: dns.Resolver(), dial: func(ctx context.Context, addrs []netip.Addr, port int) (net.Conn, error) {
 			tried = addrs
-			return connect(ctx, addrs, port)
+			return new(lateness).connect(ctx, addrs, port)
 		}}
 		c := b.connection(IMAP, NoEncryption, server.Addr, func(c *Connection) { c.Host, c.Timeout = mailHost, 20*time.Second })
 		o := prober.Probe(t.Context(), c)

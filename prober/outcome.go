@@ -31,7 +31,12 @@ func Phases() []Phase {
 // no secret and no server text but the redacted Transcript and Failure.Text.
 type Outcome struct {
 	Connection *Connection
-	Start, End time.Time // wall clock of the probe; End-Start is its duration, monotonic
+	Start, End time.Time // wall clock of the probe, monotonic too
+
+	// Late is by how much, in sum, this program saw answers later than its kernel
+	// had them, because the machine was busy. No phase holds any of it; 0 where
+	// the system does not tell.
+	Late time.Duration
 
 	// Phases holds the phases that were entered, in order of first entry; a
 	// phase entered twice (hello with STARTTLS) has the sum.
@@ -142,8 +147,8 @@ const (
 // Up reports whether every phase before quit went well.
 func (o *Outcome) Up() bool { return o.Failure == nil }
 
-// Duration is the time of the whole probe.
-func (o *Outcome) Duration() time.Duration { return o.End.Sub(o.Start) }
+// Duration is the time of the whole probe, without what was ours alone.
+func (o *Outcome) Duration() time.Duration { return o.End.Sub(o.Start) - o.Late }
 
 // PhaseDuration is the time spent in a phase, and whether it was entered.
 func (o *Outcome) PhaseDuration(phase Phase) (time.Duration, bool) {

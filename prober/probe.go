@@ -25,7 +25,7 @@ type Prober struct {
 	// Log gets the lines of each dialogue at debug level, redacted; nil: nobody.
 	Log *slog.Logger
 
-	dial func(ctx context.Context, addrs []netip.Addr, port int) (net.Conn, error) // nil: connect
+	dial func(ctx context.Context, addrs []netip.Addr, port int) (net.Conn, error) // nil: lateness.connect
 }
 
 // Probe goes through the whole conversation a mail client would have, within
@@ -59,6 +59,8 @@ type session struct {
 	secret Secret
 	pass   *Pass // the guard's leave; nil: no login is planned
 	held   bool  // the login is withheld; the phases before it run
+
+	late lateness // what no figure holds
 
 	clientCertAsked bool // in a handshake that went well
 
@@ -144,15 +146,18 @@ func (s *session) walk(ctx context.Context) {
 
 // enter runs one step and adds its time to its phase.
 func (s *session) enter(ctx context.Context, step planStep) error {
-	start := time.Now()
+	start, clock := time.Now(), s.late.clock()
 	if step.phase == waiting {
 		err := step.run(s, ctx)
-		s.outcome.Start = s.outcome.Start.Add(time.Since(start))
+		s.outcome.Start = s.outcome.Start.Add(clock())
 		return err
 	}
 	s.phase = step.phase
 	err := step.run(s, ctx)
-	s.spend(step.phase, time.Since(start))
+	if err == nil && step.phase != PhaseTLS { // which goes on with what it has read
+		s.late.answered(start)
+	}
+	s.spend(step.phase, clock())
 	if cause := context.Cause(ctx); err != nil && cause != nil && !errors.Is(cause, os.ErrDeadlineExceeded) {
 		// A past deadline is how a cancelled context stops a call; say what it was.
 		err = errors.Join(err, cause)

@@ -57,7 +57,7 @@ func (s *session) connect(ctx context.Context) error {
 	s.outcome.Port = s.c.EffectivePort()
 	dial := s.p.dial
 	if dial == nil {
-		dial = connect
+		dial = s.late.connect
 	}
 	conn, err := dial(ctx, s.addrs, s.outcome.Port)
 	if err != nil {
@@ -70,7 +70,7 @@ func (s *session) connect(ctx context.Context) error {
 // attach puts the wire and the dialect on a connection.
 func (s *session) attach(ctx context.Context, conn net.Conn) {
 	s.outcome.Address = conn.RemoteAddr().String()
-	s.w = newWire(ctx, conn, s.log)
+	s.w = newWire(ctx, conn, s.log, &s.late)
 	s.d = protocols[s.c.Protocol].dialect(s.c, s.w, s.hostname())
 	s.log.inClear(clearText(s.c, s.w))
 }
@@ -90,7 +90,7 @@ func (s *session) hostname() string {
 // handshake starts TLS, and keeps what it told also when it failed.
 func (s *session) handshake(ctx context.Context) error {
 	config, asked := watchClientCertificate(s.c.TLS)
-	start := time.Now()
+	clock := s.late.clock()
 	state, err := s.w.startTLS(ctx, config)
 	facts := &TLSFacts{}
 	if err != nil {
@@ -100,7 +100,7 @@ func (s *session) handshake(ctx context.Context) error {
 		}
 		return &handshakeError{err: err, clientCertAsked: *asked}
 	}
-	facts.Handshake = time.Since(start)
+	facts.Handshake = clock()
 	facts.Version, facts.Cipher = tls.VersionName(state.Version), tls.CipherSuiteName(state.CipherSuite)
 	facts.addCertificates(state.PeerCertificates)
 	s.outcome.TLS = facts

@@ -65,9 +65,10 @@ type wire struct {
 }
 
 // newWire takes over a TCP connection. The context is the probe's: its deadline
-// is the only one, and its end stops every call at once.
-func newWire(ctx context.Context, conn net.Conn, log *transcript) *wire {
-	w := &wire{raw: &meteredConn{Conn: conn, left: maxSession}, log: log}
+// is the only one, and its end stops every call at once. late gets to know how
+// much later than the kernel it read.
+func newWire(ctx context.Context, conn net.Conn, log *transcript, late *lateness) *wire {
+	w := &wire{raw: &meteredConn{Conn: conn, read: late.reader(conn), left: maxSession}, log: log}
 	w.in = bufio.NewReaderSize(w.raw, maxLine+2)
 	if deadline, ok := ctx.Deadline(); ok {
 		_ = conn.SetDeadline(deadline)
@@ -371,6 +372,7 @@ var _ net.Conn = (*wire)(nil)
 // fill us with handshake records either.
 type meteredConn struct {
 	net.Conn
+	read func(p []byte) (int, error)
 	left int
 }
 
@@ -378,7 +380,7 @@ func (m *meteredConn) Read(p []byte) (int, error) {
 	if m.left <= 0 {
 		return 0, oversizef("the session is larger than %d bytes", maxSession)
 	}
-	n, err := m.Conn.Read(p[:min(len(p), m.left)])
+	n, err := m.read(p[:min(len(p), m.left)])
 	m.left -= n
 	return n, err
 }

@@ -1,0 +1,89 @@
+package prober
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// stoppedTarget, set in the environment, makes the test binary probe that address.
+const stoppedTarget = "MAILPROBE_STOPPED_TARGET"
+
+// TestStoppedProbe is no test: it is the process that gets stopped.
+func TestStoppedProbe(t *testing.T) {
+	address := os.Getenv(stoppedTarget)
+	if address == "" {
+		t.Skip("only the process that TestStopIsInNoFigure stops runs this")
+	}
+	host, port, _ := net.SplitHostPort(address)
+	c := &Connection{Name: "stopped", Protocol: POP3, Encryption: NoEncryption, Host: host, Timeout: time.Minute}
+	_, _ = fmt.Sscan(port, &c.Port)
+	o := (&Prober{}).Probe(context.Background(), c)
+	greeting, _ := o.PhaseDuration(PhaseGreeting)
+	fmt.Printf("\nreport: %v %v %v\n", greeting.Milliseconds(), o.Duration().Milliseconds(), o.End.Sub(o.Start).Milliseconds())
+}
+
+// A process that is stopped while the greeting comes sees it late. That is the
+// machine's doing and in no figure.
+func TestStopIsInNoFigure(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	child := exec.Command(os.Args[0], "-test.run=^TestStoppedProbe$")
+	child.Env = append(os.Environ(), stoppedTarget+"="+listener.Addr().String())
+	stdout, _ := child.StdoutPipe()
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _, _ = io.Copy(io.Discard, stdout); _ = child.Wait() }()
+
+	const stopped = 800 * time.Millisecond
+	conn, err := listener.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	time.Sleep(100 * time.Millisecond) // it waits for the greeting by now
+	_ = child.Process.Signal(syscall.SIGSTOP)
+	fmt.Fprint(conn, "+OK ready\r\n")
+	time.Sleep(stopped)
+	_ = child.Process.Signal(syscall.SIGCONT)
+	go func() {
+		lines := bufio.NewScanner(conn)
+		for lines.Scan() {
+			if lines.Text() == "QUIT" {
+				fmt.Fprint(conn, "+OK\r\n")
+				_ = conn.Close()
+				return
+			}
+			fmt.Fprint(conn, "+OK\r\n.\r\n")
+		}
+	}()
+
+	var greeting, whole, wall time.Duration
+	lines := bufio.NewScanner(stdout)
+	for lines.Scan() {
+		if report, ok := strings.CutPrefix(lines.Text(), "report: "); ok {
+			_, _ = fmt.Sscan(report, &greeting, &whole, &wall)
+			break
+		}
+	}
+	greeting, whole, wall = greeting*time.Millisecond, whole*time.Millisecond, wall*time.Millisecond
+	t.Logf("greeting %v, whole %v, by the wall clock %v", greeting, whole, wall)
+	if wall < stopped {
+		t.Fatalf("the probe took %v: it was not stopped in its midst", wall)
+	}
+	if limit := wall - stopped*9/10; greeting > limit || whole > limit {
+		t.Errorf("greeting %v, whole %v of %v, of which the process was stopped %v", greeting, whole, wall, stopped)
+	}
+}
