@@ -189,7 +189,7 @@ func One(o prober.Outcome) prometheus.Gatherer {
 			return nil, nil
 		}
 		words := newDictionary()
-		rows := outcomeRows(configRows(nil, o.Connection, words), &o, words)
+		rows := outcomeRows(configRows(nil, o.Connection, o.Spacing(), words), &o, words)
 		if o.Up() {
 			rows = append(rows, row{family: lastSuccess, value: seconds(o.End)})
 		}

@@ -42,6 +42,12 @@ func TestCollectorTellsStories(t *testing.T) {
 				Phases:  []prober.PhaseTime{{Phase: prober.PhaseResolve, Duration: time.Second}},
 				Failure: &prober.Failure{Phase: prober.PhaseResolve, Reason: prober.DNSNotFound}})
 		}},
+		{name: "server_wants_fewer_probes", tell: func(m *Collector, c *prober.Connection) {
+			o := refused(c)
+			o.Failure.Reason = prober.ServerLimit
+			o.Interval = 4 * time.Minute
+			m.Observe(o)
+		}},
 		{name: "no_tls_no_login_bad_goodbye",
 			setup: func(c *prober.Connection) {
 				c.Protocol, c.Encryption, c.Username = prober.SMTP, prober.NoEncryption, ""

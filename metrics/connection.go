@@ -4,6 +4,7 @@ package metrics
 
 import (
 	"sync"
+	"time"
 
 	dto "github.com/prometheus/client_model/go"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -18,7 +19,8 @@ type connection struct {
 	mu         sync.Mutex
 	configured *prober.Connection
 	own        []*dto.LabelPair // its labels, sorted
-	config     *sheet           // what the configuration says
+	config     *sheet           // what the configuration says, and the spacing
+	spacing    time.Duration    // of probes, see prober.Outcome.Spacing
 	last       *sheet           // what the last outcome and the counters say; nil before the first
 	created    *timestamppb.Timestamp
 
@@ -77,7 +79,8 @@ func (s *connection) configure(c *prober.Connection, words *dictionary) {
 		}
 		s.own = own
 	}
-	s.config = newSheet(s.own, configRows(nil, c, words))
+	s.spacing = c.Interval
+	s.config = newSheet(s.own, configRows(nil, c, s.spacing, words))
 }
 
 // sameTarget reports whether two definitions of one name ask the same question
@@ -103,6 +106,10 @@ func (s *connection) observe(o *prober.Outcome, words *dictionary, kind Histogra
 		return // asked before a reload changed the target
 	}
 	s.count(o, words)
+	if spacing := o.Spacing(); spacing != s.spacing {
+		s.spacing = spacing
+		s.config = newSheet(s.own, configRows(nil, s.configured, spacing, words))
+	}
 	// A probe held back entirely took no time; many such would drown the others.
 	if len(o.Phases) > 0 {
 		s.probeTimes.observe(o.Duration(), kind, probeBounds)

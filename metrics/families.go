@@ -119,7 +119,7 @@ var families = [familyCount]family{
 	authRejections: {name: "mailprobe_auth_rejections_total", kind: counter,
 		help: "Logins definitively refused by the server."},
 	interval: {name: "mailprobe_interval_seconds", kind: gauge,
-		help: "Configured time from the start of one probe to the start of the next, in seconds."},
+		help: "Configured time from the start of one probe to the start of the next, in seconds; longer while the server wants fewer probes."},
 	timeout: {name: "mailprobe_timeout_seconds", kind: gauge,
 		help: "Configured time a whole probe may take, in seconds."},
 	connectionInfo: {name: "mailprobe_connection_info", kind: gauge,

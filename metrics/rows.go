@@ -15,14 +15,15 @@ const maxRows = 48
 // noSharedMailbox is the shared_mailbox_access of a connection without one.
 const noSharedMailbox = "none"
 
-// configRows is what is known before the first probe.
-func configRows(rows []row, c *prober.Connection, words *dictionary) []row {
+// configRows is what is known before the first probe. spacing is the interval, or
+// longer where the server asked for that.
+func configRows(rows []row, c *prober.Connection, spacing time.Duration, words *dictionary) []row {
 	access := noSharedMailbox
 	if c.SharedMailbox != "" {
 		access = string(c.SharedMailboxAccess)
 	}
 	return append(rows,
-		row{family: interval, value: c.Interval.Seconds()},
+		row{family: interval, value: spacing.Seconds()},
 		row{family: timeout, value: c.Timeout.Seconds()},
 		info(connectionInfo,
 			newPair("host", c.Host),

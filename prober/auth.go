@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/emersion/go-sasl"
 )
@@ -32,6 +33,7 @@ type offer struct {
 	native   bool            // IMAP LOGIN or POP3 USER/PASS are allowed; SMTP has no such command
 	needsTLS bool            // the server said that it wants TLS first, such as IMAP's LOGINDISABLED
 	apop     string          // POP3 greeting's timestamp with its brackets; empty if none
+	delay    time.Duration   // between two logins (POP3 LOGIN-DELAY); 0: none
 }
 
 // authenticator is what a dialect can put on its wire. Each method is one

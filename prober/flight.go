@@ -211,7 +211,15 @@ func (p *Pool) land(f *flight, outcome Outcome) {
 	f.cancel(nil)
 	p.mu.Lock()
 	wanted := !f.settled
+	var line *note
+	if wanted {
+		line = p.paceLocked(f.slot, &outcome)
+		outcome.Interval = f.slot.paced
+	}
 	p.mu.Unlock()
+	if line != nil {
+		p.opts.Log.Log(context.Background(), line.level, line.message, line.args...)
+	}
 	if wanted {
 		p.opts.Report(outcome)
 	}

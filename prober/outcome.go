@@ -1,6 +1,7 @@
 package prober
 
 import (
+	"cmp"
 	"crypto/x509"
 	"time"
 )
@@ -37,6 +38,10 @@ type Outcome struct {
 	// had them, because the machine was busy. No phase holds any of it; 0 where
 	// the system does not tell.
 	Late time.Duration
+
+	// Interval is the time to the next probe, which is longer than the configured
+	// one where the server asked for that; 0: as configured.
+	Interval time.Duration
 
 	// Phases holds the phases that were entered, in order of first entry; a
 	// phase entered twice (hello with STARTTLS) has the sum.
@@ -111,6 +116,8 @@ type AuthFacts struct {
 	Accepted  bool       // the server accepted it
 	Rejected  bool       // the server definitively refused it (class D)
 
+	Delay time.Duration // between two logins, as the server announced; 0: none
+
 	Held        bool      // the guard withheld the login
 	NextAttempt time.Time // when the guard allows the next one; zero if not held
 }
@@ -149,6 +156,9 @@ func (o *Outcome) Up() bool { return o.Failure == nil }
 
 // Duration is the time of the whole probe, without what was ours alone.
 func (o *Outcome) Duration() time.Duration { return o.End.Sub(o.Start) - o.Late }
+
+// Spacing is the time from the start of this probe to the start of the next.
+func (o *Outcome) Spacing() time.Duration { return cmp.Or(o.Interval, o.Connection.Interval) }
 
 // PhaseDuration is the time spent in a phase, and whether it was entered.
 func (o *Outcome) PhaseDuration(phase Phase) (time.Duration, bool) {

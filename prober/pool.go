@@ -68,6 +68,8 @@ type Pool struct {
 	all   *gate            // every probe
 	hosts map[string]*gate // those to one host
 	locks map[string]*gate // those that exclude each other, see exclusiveKey
+
+	doublings map[string]int // of the intervals of a host's connections, see pace.go; 0: absent
 }
 
 // PoolStats tells how well the schedule is kept.
@@ -105,6 +107,8 @@ func NewPool(opts PoolOptions) *Pool {
 		all:    &gate{capacity: opts.MaxInFlight},
 		hosts:  make(map[string]*gate),
 		locks:  make(map[string]*gate),
+
+		doublings: make(map[string]int),
 	}
 }
 
@@ -132,6 +136,7 @@ func (p *Pool) Set(conns []*Connection) {
 	for _, s := range known {
 		p.removeLocked(s)
 	}
+	p.forgetPacesLocked()
 	if !p.running {
 		p.fresh = append(keptSlots(p.fresh, p.slots), fresh...)
 		return

@@ -108,8 +108,22 @@ func (d *pop3Dialect) offer() offer {
 	_, user := d.caps["USER"]
 	native := d.caps == nil || user || len(mechanisms) == 0 && d.w.encrypted()
 	_, stls := d.caps["STLS"]
-	return offer{sasl: mechanisms, native: native, apop: d.stamp,
+	return offer{sasl: mechanisms, native: native, apop: d.stamp, delay: loginDelay(d.caps["LOGIN-DELAY"]),
 		needsTLS: !native && stls && !d.w.encrypted()}
+}
+
+// loginDelay reads the arguments of LOGIN-DELAY: seconds, and perhaps USER, which
+// says that it may be less for some (RFC 2449 section 6.5). What makes no sense
+// is none.
+func loginDelay(args []string) time.Duration {
+	if len(args) == 0 {
+		return 0
+	}
+	seconds, err := strconv.ParseUint(args[0], 10, 31)
+	if err != nil {
+		return 0
+	}
+	return time.Duration(seconds) * time.Second
 }
 
 // native logs in with USER and PASS.

@@ -30,11 +30,14 @@ const (
 // slot is the place of one connection in the schedule.
 type slot struct {
 	connection *Connection
-	exclusive  string    // see exclusiveKey
-	host       string    // in lower case
-	next       time.Time // the next start; later ones follow at whole intervals
-	index      int       // in the agenda; -1: not there
-	flight     *flight   // waiting or running; nil if neither
+	exclusive  string        // see exclusiveKey
+	host       string        // in lower case
+	next       time.Time     // the next start; later ones follow at whole intervals
+	last       time.Time     // when the last one was due; zero: none yet
+	loginDelay time.Duration // that the server announced; see pace.go
+	paced      time.Duration // between two starts as last said; 0: the interval
+	index      int           // in the agenda; -1: not there
+	flight     *flight       // waiting or running; nil if neither
 }
 
 func newSlot(c *Connection) *slot {
@@ -117,11 +120,12 @@ func (p *Pool) startDue(now time.Time) time.Duration {
 	for len(p.agenda) > 0 && !p.agenda[0].next.After(now) {
 		s := p.agenda[0]
 		due, late := s.next, now.Sub(s.next)
-		ticks := 1 + late/s.connection.Interval // due by now, of which one can start
-		s.next = due.Add(ticks * s.connection.Interval)
+		interval := p.pacedLocked(s)
+		ticks := 1 + late/interval // due by now, of which one can start
+		s.last, s.next = due, due.Add(ticks*interval)
 		heap.Fix(&p.agenda, 0)
 		switch {
-		case late >= min(lateStart, s.connection.Interval):
+		case late >= min(lateStart, interval):
 			p.skipped += uint64(ticks)
 			dropped++
 		case p.startLocked(s, due):
@@ -161,6 +165,15 @@ func (p *Pool) startLocked(s *slot, due time.Time) (overrun bool) {
 		return !f.started()
 	}
 	return false
+}
+
+// postponeLocked moves the next start of a slot that is on the agenda to a later
+// time.
+func (p *Pool) postponeLocked(s *slot, next time.Time) {
+	if next.After(s.next) {
+		s.next = next
+		heap.Fix(&p.agenda, s.index)
+	}
 }
 
 // agenda is a heap of slots, the next start on top.

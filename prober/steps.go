@@ -162,6 +162,7 @@ func (s *session) auth(context.Context) error {
 	s.outcome.Auth.Mechanism = method
 	s.outcome.Auth.Sent = s.log.secretTold()
 	s.outcome.Auth.Accepted = err == nil
+	s.outcome.Auth.Delay = s.d.offer().delay
 	return err
 }
 

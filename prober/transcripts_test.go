@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 // transcriptRow is one server as it was met, or as its documents show it: a file
@@ -15,8 +16,9 @@ type transcriptRow struct {
 	encryption Encryption
 	token      AuthMethod // log in with a token in this way; empty: with a password
 	phase      Phase
-	reason     Reason // empty: it is healthy, odd as it may be
-	goodbye    Reason // why the goodbye went wrong; empty: it did not
+	reason     Reason        // empty: it is healthy, odd as it may be
+	goodbye    Reason        // why the goodbye went wrong; empty: it did not
+	delay      time.Duration // between two logins, as the server announces; 0: none
 }
 
 // transcripts are all files; the protocol is the first word of their names.
@@ -39,14 +41,14 @@ func transcripts() []transcriptRow {
 		{file: "imap-zimbra-proxy", encryption: StartTLS},
 		{file: "imap-closes-at-logout", encryption: NoEncryption},
 		{file: "imap-lower-case", encryption: ImplicitTLS},
-		{file: "pop3-gmail", encryption: ImplicitTLS},
+		{file: "pop3-gmail", encryption: ImplicitTLS, delay: 5 * time.Minute},
 		{file: "pop3-gmail-too-soon", encryption: ImplicitTLS, phase: PhaseAuth, reason: AuthTooSoon},
 		{file: "pop3-exchange-online", encryption: ImplicitTLS, token: AuthXOAuth2},
 		{file: "pop3-exchange-online-refused", encryption: ImplicitTLS, token: AuthXOAuth2, phase: PhaseAuth, reason: TokenRejected},
 		{file: "pop3-qmail", encryption: ImplicitTLS},
 		{file: "pop3-bare-words", encryption: NoEncryption, goodbye: Closed},
 		{file: "pop3-sasl-only", encryption: StartTLS},
-		{file: "pop3-courier", encryption: StartTLS},
+		{file: "pop3-courier", encryption: StartTLS, delay: 10 * time.Second},
 		{file: "smtp-gmail", encryption: StartTLS},
 		{file: "smtp-gmail-app-password", encryption: ImplicitTLS, phase: PhaseAuth, reason: AuthMethodForbidden},
 		{file: "smtp-exchange-online", encryption: StartTLS, token: AuthXOAuth2},
@@ -80,6 +82,9 @@ func TestTranscripts(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				run := b.playInMemory(t, &fault, protocol, row.encryption)
 				run.judge(t)
+				if got := run.outcome.Auth.Delay; got != row.delay {
+					t.Errorf("delay between logins %v, want %v", got, row.delay)
+				}
 			})
 		})
 	}

@@ -43,6 +43,7 @@ type connectionJSON struct {
 	Port          int               `json:"port"`
 	Labels        map[string]string `json:"labels,omitempty"`
 	Interval      float64           `json:"interval_seconds"`
+	Spacing       float64           `json:"spacing_seconds,omitempty"` // only where it is not the interval
 	Timeout       float64           `json:"timeout_seconds"`
 	ProbeOnScrape bool              `json:"probe_on_scrape"`
 	Last          *Result           `json:"last,omitempty"`
@@ -72,6 +73,9 @@ func newConnectionJSON(m *Memory) connectionJSON {
 		Protocol: c.Protocol, Encryption: c.Encryption, Host: c.Host, Port: c.EffectivePort(),
 		Interval: c.Interval.Seconds(), Timeout: c.Timeout.Seconds(), ProbeOnScrape: c.ProbeOnScrape,
 		Last: NewResult(m.Last, false),
+	}
+	if m.Last != nil && m.Last.Spacing() > c.Interval {
+		j.Spacing = m.Last.Spacing().Seconds()
 	}
 	for _, l := range c.Labels {
 		if j.Labels == nil {

@@ -83,6 +83,9 @@ func (s *site) newDetail(m *Memory) detail {
 	d := detail{Root: "../", Icon: string(m.State()), Metrics: s.TelemetryPath[1:], Now: now, row: newRow(m, now),
 		Interval: "every " + promDuration(m.Connection.Interval), Timeout: promDuration(m.Connection.Timeout),
 		Good: newProbeView("Last good probe", m.Good, now), Bad: newProbeView("Last failed probe", m.Bad, now)}
+	if m.Last != nil && m.Last.Spacing() > m.Connection.Interval {
+		d.Interval = "every " + promDuration(m.Last.Spacing()) + " because the server wants fewer probes"
+	}
 	if m.Connection.ProbeOnScrape {
 		d.Interval = "on each scrape"
 	}

@@ -54,7 +54,7 @@ func newRow(m *Memory, now time.Time) row {
 		return r
 	}
 	r.For, r.Age, r.At = span(now.Sub(m.Since)), span(now.Sub(m.Last.End)), m.Last.End
-	r.Overdue = !c.ProbeOnScrape && now.Sub(m.Last.End) > 3*c.Interval
+	r.Overdue = !c.ProbeOnScrape && now.Sub(m.Last.End) > 3*m.Last.Spacing()
 	r.Failure = m.Last.Failure
 	if m.Last.Auth.Held {
 		r.HeldUntil = moment(m.Last.Auth.NextAttempt)

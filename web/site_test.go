@@ -308,6 +308,31 @@ func TestOverviewPutsTroubleFirstAndFinds(t *testing.T) {
 	}
 }
 
+// A result is as old as the server wants it: that is said, and no cause for alarm.
+func TestServerThatWantsFewerProbes(t *testing.T) {
+	c := inbox("gmail-pop")
+	s := newStage(t, c)
+	o := good(c, noon.Add(-4*time.Minute))
+	s.observe(o)
+	if body := s.get("/").Body.String(); !strings.Contains(body, `class="age overdue"`) {
+		t.Error("four minutes without a probe are not shown as overdue")
+	}
+	o.Interval = 5 * time.Minute
+	s.observe(o)
+	for path, want := range map[string]string{
+		"/connections/gmail-pop":        "every 5m because the server wants fewer probes",
+		"/api/v1/connections/gmail-pop": `"interval_seconds":60,"spacing_seconds":300,`,
+		"/metrics":                      `mailprobe_interval_seconds{connection="gmail-pop",protocol="imap"} 300`,
+	} {
+		if body := s.get(path).Body.String(); !strings.Contains(body, want) {
+			t.Errorf("%s lacks %q", path, want)
+		}
+	}
+	if body := s.get("/").Body.String(); strings.Contains(body, `class="age overdue"`) {
+		t.Error("it is shown as overdue")
+	}
+}
+
 func TestOverviewOfTenThousand(t *testing.T) {
 	connections := make([]*prober.Connection, 10_000)
 	for i := range connections {
