@@ -66,7 +66,7 @@ func (s *connection) configure(c *prober.Connection, words *dictionary) {
 	switch {
 	case old == nil:
 		s.own = own
-	case !sameTarget(old, c):
+	case !old.SameTarget(c):
 		s.own, s.lastSuccess = own, 0
 		if s.last != nil {
 			s.last = newSheet(own, s.counterRows(nil))
@@ -83,26 +83,12 @@ func (s *connection) configure(c *prober.Connection, words *dictionary) {
 	s.config = newSheet(s.own, configRows(nil, c, s.spacing, words))
 }
 
-// sameTarget reports whether two definitions of one name ask the same question
-// of the same server: an answer to one is an answer to the other. How often and
-// how patiently it is asked, labels, and the secret make no difference.
-func sameTarget(a, b *prober.Connection) bool {
-	return a == b || a.Name == b.Name && a.Protocol == b.Protocol &&
-		a.Encryption == b.Encryption && a.Host == b.Host &&
-		a.EffectivePort() == b.EffectivePort() && a.IPProtocol == b.IPProtocol &&
-		a.Username == b.Username && a.Auth == b.Auth &&
-		a.SharedMailbox == b.SharedMailbox && a.SharedMailboxAccess == b.SharedMailboxAccess &&
-		a.LoginNameFormat == b.LoginNameFormat &&
-		a.CheckMailbox == b.CheckMailbox && a.Mailbox == b.Mailbox &&
-		a.Sender == b.Sender && a.Recipient == b.Recipient
-}
-
 // observe takes in one outcome. It does all the work that a scrape would
 // otherwise do again and again.
 func (s *connection) observe(o *prober.Outcome, words *dictionary, kind Histograms) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !sameTarget(o.Connection, s.configured) {
+	if !o.Connection.SameTarget(s.configured) {
 		return // asked before a reload changed the target
 	}
 	s.count(o, words)

@@ -25,7 +25,7 @@ func TestAPIDocumentation(t *testing.T) {
 	s := newStage(t, c)
 	up, down := good(c, noon), refused(c, noon)
 	up.Goodbye = prober.Closed
-	down.Auth.NextAttempt = noon.Add(time.Hour)
+	down.Auth.NextAttempt, down.Interval = noon.Add(time.Hour), 2*time.Minute
 	s.observe(up)
 	s.observe(down)
 	fields := map[string]bool{}

@@ -92,8 +92,9 @@ func NewHistory() *History {
 	return h
 }
 
-// SetConnections replaces the connections, at load and at reload. Those whose
-// name stays keep what is remembered of them; those left out are forgotten.
+// SetConnections replaces the connections, at load and at reload. Those that ask
+// the same of the same server keep what is remembered of them; the others begin
+// anew or are forgotten.
 func (h *History) SetConnections(connections []*prober.Connection) {
 	h.reload.Lock()
 	defer h.reload.Unlock()
@@ -107,12 +108,9 @@ func (h *History) SetConnections(connections []*prober.Connection) {
 			continue // config refuses this
 		}
 		r := old.byName[c.Name]
-		if r == nil {
-			r = &record{}
+		if r == nil || !r.become(c) {
+			r = &record{connection: c}
 		}
-		r.mu.Lock()
-		r.connection = c
-		r.mu.Unlock()
 		next.byName[c.Name] = r
 		next.sorted = append(next.sorted, r)
 	}
@@ -171,6 +169,17 @@ func (h *History) All() []Memory {
 	return all
 }
 
+// become takes over a new definition, or is false where it has another target.
+func (r *record) become(c *prober.Connection) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.connection.SameTarget(c) {
+		return false
+	}
+	r.connection = c
+	return true
+}
+
 func (r *record) current() *prober.Connection {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -181,6 +190,9 @@ func (r *record) observe(o *prober.Outcome) {
 	beat := packBeat(o)
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if !o.Connection.SameTarget(r.connection) {
+		return // asked before a reload changed the target
+	}
 	first := len(r.beats) == 0
 	if first || beat.reason != r.beats[len(r.beats)-1].reason || beat.phase != r.beats[len(r.beats)-1].phase {
 		r.changes = push(r.changes, beat, maxChanges)

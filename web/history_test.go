@@ -119,6 +119,28 @@ func TestHistoryOverReload(t *testing.T) {
 	}
 }
 
+// What another server said is no answer of the new one.
+func TestHistoryBeginsAnewWithAnotherTarget(t *testing.T) {
+	h := NewHistory()
+	before := inbox("inbox")
+	h.SetConnections([]*prober.Connection{before})
+	h.Observe(good(before, noon))
+	after := inbox("inbox")
+	after.Host = "new.example.org"
+	h.SetConnections([]*prober.Connection{after})
+	h.Observe(good(before, noon)) // its probe was still under way
+	if m, _ := h.Recall("inbox"); m.State() != StateUnknown || m.Connection != after {
+		t.Errorf("a connection to another host is %q before its first probe", m.State())
+	}
+	slower := inbox("inbox")
+	slower.Host, slower.Interval = after.Host, time.Hour
+	h.Observe(good(after, noon))
+	h.SetConnections([]*prober.Connection{slower})
+	if m, _ := h.Recall("inbox"); m.State() != StateUp {
+		t.Errorf("another interval made it %q", m.State())
+	}
+}
+
 func TestHistoryUnknownReasonIsNoSuccess(t *testing.T) {
 	c := inbox("inbox")
 	h := NewHistory()
