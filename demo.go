@@ -13,6 +13,7 @@ import (
 
 	"mailprobe/config"
 	"mailprobe/internal/demo"
+	"mailprobe/internal/exporter"
 )
 
 // toggled is the connection whose server a SIGUSR1 stops and starts again, to
@@ -32,7 +33,7 @@ func (p *program) demo(ctx context.Context) error {
 	p.welcome(fleet)
 	return p.run(ctx, func() (*config.Config, []config.Finding, error) {
 		return &config.Config{Connections: fleet.Connections()}, nil, nil
-	})
+	}, exporter.Watch{})
 }
 
 // welcome says what to open.

@@ -51,6 +51,8 @@ type program struct {
 
 	configFile    string
 	check         bool
+	autoReload    bool
+	reloadEvery   time.Duration
 	stateFile     string
 	telemetryPath string
 	externalURL   *url.URL
@@ -71,6 +73,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	app.UsageWriter(stderr).ErrorWriter(stderr)
 	app.Flag("config.file", "The configuration.").Default("mailprobe.yml").StringVar(&p.configFile)
 	app.Flag("config.check", "Check the configuration, print what would be probed, and exit.").BoolVar(&p.check)
+	app.Flag("config.enable-auto-reload", "Reload the configuration when the file has changed.").BoolVar(&p.autoReload)
+	app.Flag("config.auto-reload-interval", "How often to look whether it has.").Default("30s").DurationVar(&p.reloadEvery)
 	app.Flag("state.file", "Where account holds are kept over a restart; empty: nowhere.").StringVar(&p.stateFile)
 	app.Flag("web.telemetry-path", "Path of the metrics.").Default("/metrics").StringVar(&p.telemetryPath)
 	app.Flag("web.external-url", "How Prometheus reaches mailprobe, for /sd behind a proxy; empty: as it was asked.").URLVar(&p.externalURL)
@@ -144,7 +148,14 @@ func (p *program) checkConfig(context.Context) error {
 // serve is the default command.
 func (p *program) serve(ctx context.Context) error {
 	p.log.Info("starting mailprobe", "version", version.Info(), "build", version.BuildContext())
-	return p.run(ctx, fileLoader(p.configFile))
+	watch := exporter.Watch{}
+	if p.autoReload {
+		if p.reloadEvery <= 0 {
+			return errors.New("--config.auto-reload-interval: must be longer than 0s")
+		}
+		watch = exporter.Watch{Path: p.configFile, Interval: p.reloadEvery}
+	}
+	return p.run(ctx, fileLoader(p.configFile), watch)
 }
 
 // fileLoader loads a file, again and again. Token sources outlive a reload, with
@@ -162,13 +173,13 @@ func fileLoader(path string) exporter.Loader {
 }
 
 // run is the service.
-func (p *program) run(ctx context.Context, load exporter.Loader) error {
+func (p *program) run(ctx context.Context, load exporter.Loader, watch exporter.Watch) error {
 	if n := len(*p.web.WebListenAddresses); n != 1 {
 		// The toolkit serves one listener well; with several and a web.config.file it races.
 		return fmt.Errorf("--web.listen-address: exactly one is served, not %d", n)
 	}
 	service, err := exporter.New(exporter.Options{Load: load, Web: p.web, TelemetryPath: p.telemetryPath,
-		ExternalURL: p.externalURL, Retry: p.retry, PprofAddress: p.pprofAddress, StateFile: p.stateFile, Log: p.log})
+		ExternalURL: p.externalURL, Retry: p.retry, PprofAddress: p.pprofAddress, StateFile: p.stateFile, Watch: watch, Log: p.log})
 	if err != nil {
 		return err
 	}

@@ -38,6 +38,7 @@ type Options struct {
 	Retry         bool     // POST requests may end holds
 	PprofAddress  string   // where profiles are served, on loopback only; empty: nowhere
 	StateFile     string   // where account holds survive a restart; empty: nowhere
+	Watch         Watch    // reloads by itself; zero: never
 	Log           *slog.Logger
 }
 
@@ -45,6 +46,7 @@ type Options struct {
 type Exporter struct {
 	options   Options
 	first     *config.Config // whose pool and metrics count until the end
+	seen      fingerprint    // of the watched file before first was read from it
 	log       *slog.Logger
 	guard     *prober.Guard
 	pool      *prober.Pool
@@ -62,6 +64,7 @@ func New(o Options) (*Exporter, error) {
 	if err := checkPprofAddress(o.PprofAddress); err != nil {
 		return nil, err
 	}
+	seen := fingerprintOf(o.Watch.Path)
 	first, err := load(o)
 	if err != nil {
 		return nil, err
@@ -70,7 +73,7 @@ func New(o Options) (*Exporter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("state file: %w", err)
 	}
-	e := &Exporter{options: o, first: first, log: o.Log, guard: guard, history: web.NewHistory(), changes: newChanges(o.Log)}
+	e := &Exporter{options: o, first: first, seen: seen, log: o.Log, guard: guard, history: web.NewHistory(), changes: newChanges(o.Log)}
 	limit, lowered := prober.DescriptorLimit(first.Pool.MaxInFlight)
 	if lowered {
 		o.Log.Warn("max_in_flight is lowered to what the descriptor limit allows",
@@ -162,11 +165,14 @@ func (e *Exporter) Run(ctx context.Context) error {
 
 	pooled := make(chan error, 1)
 	go func() { pooled <- e.pool.Run(ctx) }()
+	watched := make(chan struct{})
+	go func() { defer close(watched); e.watch(ctx) }()
 	served := make(chan error, 2)
 	stop := e.serve(served)
 	err := e.wait(ctx, hangups, served)
 	cancel()
 	stop()
+	<-watched
 	return errors.Join(err, <-pooled, e.guard.Close())
 }
 
