@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -34,6 +35,9 @@ import (
 
 // defaultAddress is where to listen; the port is not registered anywhere.
 const defaultAddress = ":10925"
+
+// defaultConfig is the file that is read where none is named.
+const defaultConfig = "mailprobe.yml"
 
 // logPatience is how long the end waits for a log that nobody reads.
 const logPatience = time.Second
@@ -71,7 +75,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	app.HelpFlag.Short('h')
 	app.Version(version.Print("mailprobe"))
 	app.UsageWriter(stderr).ErrorWriter(stderr)
-	app.Flag("config.file", "The configuration.").Default("mailprobe.yml").StringVar(&p.configFile)
+	app.Flag("config.file", "The configuration.").Default(defaultConfig).StringVar(&p.configFile)
 	app.Flag("config.check", "Check the configuration, print what would be probed, and exit.").BoolVar(&p.check)
 	app.Flag("config.enable-auto-reload", "Reload the configuration when the file has changed.").BoolVar(&p.autoReload)
 	app.Flag("config.auto-reload-interval", "How often to look whether it has.").Default("30s").DurationVar(&p.reloadEvery)
@@ -84,7 +88,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	promslogflag.AddFlags(app, logs)
 
 	once := app.Command("probe", "Probe once, now, and print what was learnt.")
-	once.Arg("NAME", "Connections; all if none is named. A URL like imaps://user@host needs no configuration.").StringsVar(&p.once.Names)
+	once.Arg("NAME", "Connections; all if none is named. A URL like imaps://user@host needs no configuration.").
+		HintAction(func() []string { return connectionNames(args) }).StringsVar(&p.once.Names)
 	once.Flag("output", "table, json or nagios.").Short('o').Default("table").StringVar(&p.once.Output)
 	once.Flag("verbose", "Show the dialogues, without what is secret.").Short('v').BoolVar(&p.once.Transcript)
 	once.Flag("password-file", "Password for the user of a URL.").StringVar(&p.once.PasswordFile)
@@ -195,6 +200,27 @@ func (p *program) probe(ctx context.Context) error {
 	o.Live = o.Output == "table" && isTerminal(p.stderr)
 	o.Color = isTerminal(p.stdout) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 	return cli.Probe(ctx, o)
+}
+
+// connectionNames is what a shell offers behind `probe`: the names in the
+// configuration of an unfinished command line, none if it cannot be loaded.
+func connectionNames(args []string) (names []string) {
+	path := defaultConfig
+	for i, arg := range args {
+		if arg == "--config.file" && i+1 < len(args) {
+			path = args[i+1]
+		} else if value, ok := strings.CutPrefix(arg, "--config.file="); ok {
+			path = value
+		}
+	}
+	loaded, _, err := fileLoader(path)()
+	if err != nil {
+		return nil
+	}
+	for _, c := range loaded.Connections {
+		names = append(names, c.Name)
+	}
+	return names
 }
 
 // isTerminal reports whether somebody watches.

@@ -555,3 +555,34 @@ func TestSeriesWithEveryFault(t *testing.T) {
 		t.Errorf("OpenMetrics: %s, %d bytes", response.Header.Get("Content-Type"), len(body))
 	}
 }
+
+// What a shell and man(1) are told of the program.
+func TestCompletionAndManual(t *testing.T) {
+	config := configure(t, connection(t, "support-inbox", "127.0.0.1:1"), connection(t, "billing-inbox", "127.0.0.1:1"))
+	tests := []struct {
+		name  string
+		args  []string
+		wants []string
+	}{
+		{"bash", []string{"--completion-script-bash"}, []string{"complete -F", "--completion-bash"}},
+		{"zsh", []string{"--completion-script-zsh"}, []string{"#compdef mailprobe"}},
+		{"the manual", []string{"--help-man"}, []string{".TH mailprobe 1", "--config.file"}},
+		{"commands", []string{"--completion-bash"}, []string{"serve", "probe", "demo"}},
+		{"flags", []string{"--completion-bash", "--config.fi"}, []string{"--config.file"}},
+		{"connections", []string{"--completion-bash", "--config.file=" + config, "probe", "su"}, []string{"support-inbox", "billing-inbox"}},
+		{"connections of a file in two words", []string{"--completion-bash", "--config.file", config, "probe", ""}, []string{"support-inbox"}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			out, err := exec.Command(binary(t), test.args...).CombinedOutput()
+			for _, want := range test.wants {
+				if err != nil || !strings.Contains(string(out), want) {
+					t.Errorf("%v: lacks %q:\n%s", err, want, out)
+				}
+			}
+			if strings.Contains(string(out), password) {
+				t.Error("it holds a password")
+			}
+		})
+	}
+}
