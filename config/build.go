@@ -27,7 +27,9 @@ func newBuilder(r *reader, tokens Tokens) *builder {
 func (b *builder) connections(list *node, defaults *entry) []*prober.Connection {
 	switch {
 	case list == nil:
-		if _, given := b.top["connections"]; !given {
+		if blank, given := b.top["connections"]; given {
+			b.warnf(place{line: blank.line, field: "connections"}, "is empty: nothing will be probed")
+		} else {
 			b.fault(place{field: "connections"}, "is missing")
 		}
 		return nil

@@ -65,11 +65,14 @@ type tlsEntry struct {
 	allowObsolete             bool
 }
 
+// exchangeLoginName is the default of login_name_format.
+const exchangeLoginName = `{username}\{shared_mailbox}`
+
 // freshEntry holds the built-in defaults.
 func freshEntry() *entry {
 	return &entry{
 		encryption: prober.ImplicitTLS, auth: prober.AuthAuto, sharedAccess: prober.SharedAuto,
-		loginNameFormat: `{username}\{shared_mailbox}`, checkMailbox: true, mailbox: "INBOX",
+		loginNameFormat: exchangeLoginName, checkMailbox: true, mailbox: "INBOX",
 		interval: time.Minute, timeout: 30 * time.Second, ipProtocol: prober.AnyIP,
 		lockout: prober.LockoutNormal, heldProbe: true, tls: *freshTLS(),
 		set: map[string]mark{},

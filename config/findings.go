@@ -110,7 +110,9 @@ func looksLikeWord(key string) bool {
 	return key != "" && len(key) <= 40
 }
 
-// didYouMean names the nearest valid word, or nothing if none is near.
+// didYouMean names the nearest valid word, or nothing if none is near: the one
+// with the fewest letters to change, else one that is longer or shorter, as
+// username is for user.
 func didYouMean(word string, valid []string) string {
 	word = strings.ToLower(word)
 	best, distance := "", max(2, len(word)/3)+1
@@ -120,9 +122,23 @@ func didYouMean(word string, valid []string) string {
 		}
 	}
 	if best == "" {
+		best = longerOrShorter(word, valid)
+	}
+	if best == "" {
 		return ""
 	}
 	return ", did you mean " + strconv.Quote(best) + "?"
+}
+
+// longerOrShorter is the first valid word that begins with word, or that word
+// begins with. A single letter says nothing.
+func longerOrShorter(word string, valid []string) string {
+	for _, candidate := range valid {
+		if len(word) > 1 && strings.HasPrefix(candidate, word) || len(candidate) > 2 && strings.HasPrefix(word, candidate) {
+			return candidate
+		}
+	}
+	return ""
 }
 
 // editDistance counts the letters to insert, drop, change or swap with their

@@ -169,7 +169,9 @@ var sharedRules = []rule{
 		"must be true: naming it as the sender is how the shared mailbox is reached"},
 	{"recipient", func(e *entry) bool { return e.recipient != "" && e.sender == "" && e.access() != prober.SharedSender },
 		"needs a sender before it"},
-	{"login_name_format", func(e *entry) bool { return e.own("login_name_format") && e.access() != prober.SharedLoginName },
+	{"login_name_format", func(e *entry) bool {
+		return e.own("login_name_format") && e.access() != prober.SharedLoginName && e.loginNameFormat != exchangeLoginName
+	},
 		"is only for shared_mailbox_access login_name"},
 }
 

@@ -62,7 +62,7 @@ func defaultsSchema() map[string]any {
 }
 
 func connectionsSchema() map[string]any {
-	return map[string]any{"type": "array", "items": map[string]any{"$ref": "#/$defs/connection"}}
+	return map[string]any{"type": []string{"array", "null"}, "items": map[string]any{"$ref": "#/$defs/connection"}}
 }
 
 func types(names ...string) map[string]any {
