@@ -74,8 +74,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	app := kingpin.New("mailprobe", "Tells Prometheus whether mail connections work, and why not.")
 	app.HelpFlag.Short('h')
 	app.Version(version.Print("mailprobe"))
-	app.UsageWriter(stderr).ErrorWriter(stderr)
 	app.Flag("config.file", "The configuration.").Default(defaultConfig).StringVar(&p.configFile)
+	app.UsageWriter(stdout).ErrorWriter(stderr) // who asks for --help or --version wants to read or pipe it
 	app.Flag("config.check", "Check the configuration, print what would be probed, and exit.").BoolVar(&p.check)
 	app.Flag("config.enable-auto-reload", "Reload the configuration when the file has changed.").BoolVar(&p.autoReload)
 	app.Flag("config.auto-reload-interval", "How often to look whether it has.").Default("30s").DurationVar(&p.reloadEvery)
@@ -85,6 +85,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	app.Flag("web.enable-retry", "Let POST requests to /-/retry end the hold of a refused login.").BoolVar(&p.retry)
 	app.Flag("web.pprof-address", "Loopback address and port to serve profiles at; empty: nowhere.").StringVar(&p.pprofAddress)
 	p.web = kingpinflag.AddFlags(app, defaultAddress)
+	app.GetFlag("web.listen-address").Help("Address to serve at, exactly one: :10925 is every address of this host, 127.0.0.1:10925 or [::1]:10925 only loopback.")
 	promslogflag.AddFlags(app, logs)
 
 	once := app.Command("probe", "Probe once, now, and print what was learnt.")

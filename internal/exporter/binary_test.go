@@ -476,6 +476,24 @@ func TestTLSAndBasicAuth(t *testing.T) {
 	}
 }
 
+// What somebody asked for is output, to be read by a pager or a script.
+func TestHelpAndVersionAreOutput(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		flags []string
+		want  string
+	}{
+		{[]string{"--version"}, "mailprobe, version"},
+		{[]string{"--help"}, "--config.file"},
+		{[]string{"probe", "--help"}, "--password-file"},
+	} {
+		out, err := exec.Command(binary(t), test.flags...).Output()
+		if err != nil || !strings.Contains(string(out), test.want) {
+			t.Errorf("%v: %v, want %q on the standard output, which is\n%s", test.flags, err, test.want, out)
+		}
+	}
+}
+
 // What cannot be served is refused before anything starts.
 func TestStartRefusals(t *testing.T) {
 	t.Parallel()
