@@ -65,7 +65,7 @@ func refused(c *prober.Connection) prober.Outcome {
 	o := good(c)
 	o.Phases = slices.Concat(o.Phases[:6], o.Phases[7:])
 	o.Failure = &prober.Failure{Phase: prober.PhaseAuth, Reason: prober.AuthRejected, Text: "NO [AUTHENTICATIONFAILED] wrong"}
-	o.Auth = prober.AuthFacts{Mechanism: prober.AuthPlain, Sent: true, Rejected: true}
+	o.Auth = prober.AuthFacts{Mechanism: prober.AuthPlain, Sent: true, Rejected: true, HeldNext: true, NextAttempt: o.End.Add(35 * time.Minute)}
 	o.Mailbox = prober.MailboxFacts{}
 	return o
 }

@@ -66,9 +66,9 @@ func loginRows(rows []row, o *prober.Outcome) []row {
 		rows = append(rows, truth(authSuccess, o.Auth.Accepted))
 	}
 	if logsIn(o.Connection) || o.Auth.Known() {
-		rows = append(rows, truth(authHeld, o.Auth.Held))
+		rows = append(rows, truth(authHeld, o.Auth.Withheld()))
 	}
-	if o.Auth.Held && !o.Auth.NextAttempt.IsZero() {
+	if o.Auth.Withheld() && !o.Auth.NextAttempt.IsZero() {
 		rows = append(rows, row{family: authNextAttempt, value: seconds(o.Auth.NextAttempt)})
 	}
 	if o.Mailbox.Tried {

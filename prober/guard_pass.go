@@ -30,7 +30,7 @@ type Hold struct {
 // exactly once, whatever happened. A nil *Pass is allowed everything.
 type Pass struct {
 	Allowed bool
-	Hold    Hold // zero if allowed
+	Hold    Hold // zero if allowed; after Done, of the next login, if this one was refused
 	Connect bool // the phases before the login may run
 
 	guard      *Guard // nil: nothing to learn
@@ -155,8 +155,11 @@ func (p *Pass) Done(v AuthVerdict) {
 	e := p.event(v, g.now())
 	g.mu.Lock()
 	p.done = true
-	a, _, d := g.find(p, e.At)
+	a, s, d := g.find(p, e.At)
 	urgent := g.apply(e, p.connection.Name)
+	if v.Tried {
+		p.Hold = s.hold(p.connection.Lockout, e.At)
+	}
 	if p.canary && !v.Tried {
 		d.CanaryAt, d.canary = e.At, keyedHash{} // the next one is the canary
 	}

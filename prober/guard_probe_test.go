@@ -42,9 +42,12 @@ func TestProbeWithGuard(t *testing.T) {
 				return o
 			}
 			write("not the password")
-			probe("a wrong password", AuthRejected, false, true, 1)
+			o := probe("a wrong password", AuthRejected, false, true, 1)
+			if !o.Auth.Withheld() || o.Auth.NextAttempt.Sub(h.at) < 35*time.Minute {
+				t.Errorf("%+v; want it said at once that the next login waits, and until when", o.Auth)
+			}
 			h.sleep(time.Minute)
-			o := probe("a minute later: a look without a login", AuthRejected, true, true, 1)
+			o = probe("a minute later: a look without a login", AuthRejected, true, true, 1)
 			if o.TLS == nil || !o.TLS.Verified || o.Auth.NextAttempt.Sub(h.at) < 34*time.Minute {
 				t.Errorf("TLS %+v, next attempt %v; want the certificate seen, and a time", o.TLS, o.Auth.NextAttempt)
 			}
@@ -53,7 +56,9 @@ func TestProbeWithGuard(t *testing.T) {
 			h.sleep(5 * time.Minute)
 			probe("five minutes later: a look", AuthRejected, true, true, 1)
 			write("wonder land")
-			probe("the file is corrected", "", false, true, 2)
+			if o := probe("the file is corrected", "", false, true, 2); o.Auth.Withheld() || !o.Auth.NextAttempt.IsZero() {
+				t.Errorf("%+v; want nothing withheld any more", o.Auth)
+			}
 			h.sleep(time.Minute)
 			probe("and stays right", "", false, true, 3)
 		})

@@ -119,12 +119,16 @@ type AuthFacts struct {
 	Delay time.Duration // between two logins, as the server announced; 0: none
 
 	Held        bool      // the guard withheld the login
-	NextAttempt time.Time // when the guard allows the next one; zero if not held
+	HeldNext    bool      // this login was refused, so the guard withholds the next
+	NextAttempt time.Time // when the guard allows the next one; zero if not held, or held until a change
 }
 
 // Known reports whether the login has a verdict: accepted, refused, or withheld
 // because it was refused before.
 func (a AuthFacts) Known() bool { return a.Sent || a.Held }
+
+// Withheld reports whether logins are withheld now that the probe is over.
+func (a AuthFacts) Withheld() bool { return a.Held || a.HeldNext }
 
 // MailboxFacts is what opening the mailbox, or naming the sender, told.
 type MailboxFacts struct {

@@ -221,6 +221,9 @@ func (s *session) finish() Outcome {
 	}
 	if s.pass != nil {
 		s.pass.Done(s.verdict())
+		if o.Auth.Sent && s.pass.Hold.Reason != "" {
+			o.Auth.HeldNext, o.Auth.NextAttempt = true, s.pass.Hold.Until
+		}
 	}
 	return *o
 }

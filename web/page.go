@@ -134,7 +134,7 @@ func (o *overview) count(all []Memory, now time.Time) {
 		if m.Last == nil {
 			continue
 		}
-		if m.Last.Auth.Held {
+		if m.Last.Auth.Withheld() {
 			o.Held++
 		}
 		if c := newCertificateDays(m, now); c != nil && (o.Nearest == nil || c.NotAfter.Before(o.Nearest.NotAfter)) {

@@ -56,7 +56,7 @@ func newRow(m *Memory, now time.Time) row {
 	r.For, r.Age, r.At = span(now.Sub(m.Since)), span(now.Sub(m.Last.End)), m.Last.End
 	r.Overdue = !c.ProbeOnScrape && now.Sub(m.Last.End) > 3*m.Last.Spacing()
 	r.Failure = m.Last.Failure
-	if m.Last.Auth.Held {
+	if m.Last.Auth.Withheld() {
 		r.HeldUntil = moment(m.Last.Auth.NextAttempt)
 	}
 	r.Duration, r.Phases = brief(m.Last.Duration()), newPhaseBar(m.Last)
