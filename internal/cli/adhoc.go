@@ -76,7 +76,11 @@ func adHoc(text, passwordFile string) (*prober.Connection, error) {
 	if err != nil {
 		return nil, err
 	}
-	loaded, _, err := config.Parse("command line", raw, nil)
+	loaded, _, err := config.Parse("URL", raw, nil)
+	var faults config.Faults
+	if errors.As(err, &faults) {
+		return nil, fmt.Errorf("%s: %s: %s", entry["name"], faults[0].Field, faults[0].Text)
+	}
 	if err != nil {
 		return nil, err
 	}

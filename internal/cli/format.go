@@ -96,11 +96,26 @@ func (o *ProbeOptions) below(page *strings.Builder, outcome *prober.Outcome) {
 	if f := outcome.Failure; f != nil {
 		fmt.Fprintf(page, "    %s: %s\n    %s\n    %s\n", f.Phase, f.Reason.Meaning(), f.Advice(), printable(f.Text))
 	}
+	if a := outcome.Auth; a.HeldNext {
+		fmt.Fprintf(page, "    %s\n", o.nextLogin(a.NextAttempt))
+	}
 	if o.Transcript {
 		for _, line := range outcome.Transcript {
 			fmt.Fprintf(page, "    %10s %c %s\n", duration(line.At), line.From, printable(line.Text))
 		}
 	}
+}
+
+// nextLogin says when a login that was just refused is tried again. A probe by
+// hand that shares no state file forgets the refusal, and must say so.
+func (o *ProbeOptions) nextLogin(at time.Time) string {
+	switch {
+	case o.StateFile == "":
+		return "without --state.file no hold is kept: the next probe by hand tries this login again, and may lock the account"
+	case at.IsZero():
+		return "the login is withheld until the password changes"
+	}
+	return "the login is withheld until " + at.UTC().Format(time.RFC3339)
 }
 
 // json prints what the API gives of each connection's last probe.

@@ -60,8 +60,9 @@ func Probe(ctx context.Context, o ProbeOptions) error {
 	err := o.probe(ctx)
 	var exit *ExitError
 	if o.Output == "nagios" && errors.As(err, &exit) && exit.Err != nil {
-		// Nagios reads nothing but the output.
-		fmt.Fprintf(o.Stdout, "MAILPROBE UNKNOWN - %s\n", unpiped(strings.ReplaceAll(exit.Err.Error(), "\n", "; ")))
+		// Nagios reads nothing but the output, and of that the first line above all.
+		line := strings.NewReplacer(":\n", ": ", "\n", "; ").Replace(exit.Err.Error())
+		fmt.Fprintf(o.Stdout, "MAILPROBE UNKNOWN - %s\n", unpiped(line))
 	}
 	return err
 }

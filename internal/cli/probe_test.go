@@ -77,7 +77,8 @@ func TestProbeTable(t *testing.T) {
 	if code != 2 {
 		t.Errorf("exit code %d, want 2", code)
 	}
-	for _, want := range []string{"CONNECTION", "good", "up", "connect ", "auth_rejected", prober.AuthRejected.Advice(), "S * OK", "<redacted>"} {
+	for _, want := range []string{"CONNECTION", "good", "up", "connect ", "auth_rejected", prober.AuthRejected.Advice(), "S * OK", "<redacted>",
+		"without --state.file no hold is kept"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("the table lacks %q:\n%s", want, out)
 		}
@@ -134,7 +135,7 @@ func TestProbeNagios(t *testing.T) {
 	code, out, _, _ := probe(t, ProbeOptions{Output: "nagios", Load: func() (*config.Config, []config.Finding, error) {
 		return nil, nil, errors.New("x.yml:1: port: is too large\nx.yml:2: host: is missing")
 	}})
-	if code != 3 || out != "MAILPROBE UNKNOWN - the configuration is not usable:; x.yml:1: port: is too large; x.yml:2: host: is missing\n" {
+	if code != 3 || out != "MAILPROBE UNKNOWN - the configuration is not usable: x.yml:1: port: is too large; x.yml:2: host: is missing\n" {
 		t.Errorf("a broken configuration: exit code %d, %q", code, out)
 	}
 }
@@ -200,6 +201,10 @@ func TestProbeCannotRun(t *testing.T) {
 func TestProbeObeysTheStateFile(t *testing.T) {
 	s := imap(t)
 	wrong := inbox("wrong", s, "nonsense")
+	until := regexp.MustCompile(`\n    the login is withheld until 20\S+Z\n`)
+	if _, out, _, _ := probe(t, ProbeOptions{Load: loading(wrong), Output: "table", StateFile: filepath.Join(t.TempDir(), "by-hand")}); !until.MatchString(out) {
+		t.Errorf("refused by hand: want to read when the next login is allowed in\n%s", out)
+	}
 	state := filepath.Join(t.TempDir(), "state")
 	guard, err := prober.NewGuard(prober.GuardOptions{StatePath: state})
 	if err != nil {
@@ -264,7 +269,7 @@ func TestAdHoc(t *testing.T) {
 	}
 	for url, want := range map[string]string{
 		"http://h": "not one of", "imaps://": "host", "imaps://u@h": "needs --password-file", "imaps://h/INBOX": "only scheme",
-		"imaps://h?x=1": "only scheme", "imaps://h#x": "only scheme", "imaps://h:99999": "port", "imaps://u:@h": "--password-file", "://": "cannot be read",
+		"imaps://h?x=1": "only scheme", "imaps://h#x": "only scheme", "imaps://h:99999": `imaps://h:99999: port: "99999" is not between 0 and 65535`, "imaps://u:@h": "--password-file", "://": "cannot be read",
 	} {
 		if _, err := adHoc(url, ""); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", url, err, want)
