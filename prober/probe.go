@@ -187,8 +187,11 @@ func (s *session) fail(err error) {
 		err = &handshakeError{err: err, clientCertAsked: true}
 	}
 	reason, hint := classify(s.phase, s.c, err)
-	s.outcome.Failure = &Failure{Phase: s.phase, Reason: reason, Hint: hint,
-		Text: cleanText(s.text(reason, err), maxFailureText)}
+	text := s.text(reason, err)
+	if all := certificateReasons(s.c, err); len(all) > 1 {
+		text = joinReasons(all) + ": " + text // x509 names one of them, and not always that of the reason
+	}
+	s.outcome.Failure = &Failure{Phase: s.phase, Reason: reason, Hint: hint, Text: cleanText(text, maxFailureText)}
 }
 
 // text is what a failure may say. After a secret byte went out, and before
@@ -202,6 +205,8 @@ func (s *session) text(reason Reason, err error) string {
 	switch {
 	case errors.As(err, &no):
 		return strings.TrimSpace(no.command + ": rejected by server: " + no.reply.status + " " + knownCode(no.reply.code))
+	case errors.As(err, &known) && known.reason == StartTLSNotOffered:
+		return known.err.Error() // our own words alone
 	case errors.As(err, &known):
 		return string(s.phase) + ": " + reason.Meaning()
 	}

@@ -3,6 +3,7 @@ package prober
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"net"
 	"slices"
 	"strconv"
@@ -166,6 +167,31 @@ func TestProbeWithoutUserStopsBeforeTheLogin(t *testing.T) {
 			t.Errorf("up %v, login %+v, mailbox %+v\n%s", o.Up(), o.Auth, o.Mailbox, explain(o))
 		}
 	})
+}
+
+// Before STARTTLS no word of the server is repeated, but ours are: they say what
+// was missing where.
+func TestProbeSaysWhereSTARTTLSIsMissing(t *testing.T) {
+	b := newBed(t)
+	for protocol, want := range map[Protocol]string{
+		IMAP: "starttls: CAPABILITY lists no STARTTLS", POP3: "starttls: CAPA lists no STLS", SMTP: "starttls: EHLO lists no STARTTLS",
+	} {
+		o := new(Prober).Probe(t.Context(), b.connection(protocol, StartTLS, b.server(t, protocol, NoEncryption).Addr))
+		if o.Failure == nil || o.Failure.Text != want {
+			t.Errorf("%s: want %q\n%s", protocol, want, explain(o))
+		}
+	}
+}
+
+// What is wrong with a certificate is told completely, for x509 names only one.
+func TestProbeNamesEveryFaultOfACertificate(t *testing.T) {
+	b := newBed(t)
+	c := b.connection(IMAP, ImplicitTLS, b.server(t, IMAP, ImplicitTLS).Addr)
+	c.TLS = &tls.Config{RootCAs: x509.NewCertPool(), ServerName: "other.example"}
+	o := new(Prober).Probe(t.Context(), c)
+	if f := o.Failure; f == nil || f.Reason != CertUntrusted || !strings.HasPrefix(f.Text, "cert_untrusted, cert_name: tls: ") {
+		t.Errorf("want both faults, the reason first\n%s", explain(o))
+	}
 }
 
 func TestProbeWithAWrongPassword(t *testing.T) {

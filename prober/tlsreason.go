@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"net"
+	"slices"
 	"strings"
 	"time"
 )
@@ -147,6 +148,53 @@ func certificateReason(c *Connection, chain []*x509.Certificate, err error) Reas
 		}
 	}
 	return CertName
+}
+
+// certificateReasons lists everything that is wrong with a certificate that
+// failed verification, in the order of certificateReason; nil for another error.
+func certificateReasons(c *Connection, err error) []Reason {
+	var verification *tls.CertificateVerificationError
+	if !errors.As(err, &verification) || len(verification.UnverifiedCertificates) == 0 {
+		return nil
+	}
+	chain := verification.UnverifiedCertificates
+	faults := []Reason{certificateReason(c, chain, verification.Err)}
+	note := func(reason Reason) {
+		if !slices.Contains(faults, reason) {
+			faults = append(faults, reason)
+		}
+	}
+	if unknownAuthority(c, chain) {
+		note(CertUntrusted)
+	}
+	if c != nil && c.TLS != nil && chain[0].VerifyHostname(c.TLS.ServerName) != nil {
+		note(CertName)
+	}
+	return faults
+}
+
+// unknownAuthority reports whether nobody trusted has signed a chain. It is asked
+// for a time at which the leaf was good: an authority is not unknown because a
+// certificate has expired.
+func unknownAuthority(c *Connection, chain []*x509.Certificate) bool {
+	then := tlsNow(c)
+	switch dateReason(chain[0], then) {
+	case CertExpired:
+		then = chain[0].NotAfter
+	case CertNotYetValid:
+		then = chain[0].NotBefore
+	}
+	err := verifyChain(c, chain, then)
+	var unknown x509.UnknownAuthorityError
+	return errors.As(err, &unknown) && issuerDateReason(chain, err, then) == ""
+}
+
+func joinReasons(reasons []Reason) string {
+	words := make([]string, len(reasons))
+	for i, reason := range reasons {
+		words[i] = string(reason)
+	}
+	return strings.Join(words, ", ")
 }
 
 // chainReason is the reason of a verdict on dates or authority, empty for any

@@ -13,6 +13,7 @@ import (
 	"io"
 	"math/big"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -28,6 +29,7 @@ type handshakeRow struct {
 	client func(*tls.Config)                        // changes the client's good set-up
 	phase  Phase                                    // where it must show; PhaseTLS by default
 	want   Reason
+	others []Reason // what else is wrong with the certificate
 }
 
 // presenting is a TLS server with the certificate that o describes.
@@ -82,7 +84,9 @@ func handshakeRows() []handshakeRow {
 
 		{name: "41 expired", serve: presenting(mailtest.CertOptions{NotBefore: now.Add(-9 * day), NotAfter: now.Add(-day)}), want: CertExpired},
 		{name: "41 expired, unknown and misnamed", serve: presenting(mailtest.CertOptions{
-			Names: []string{"other.example"}, SelfSigned: true, NotBefore: now.Add(-9 * day), NotAfter: now.Add(-day)}), want: CertExpired},
+			Names: []string{"other.example"}, SelfSigned: true, NotBefore: now.Add(-9 * day), NotAfter: now.Add(-day)}), want: CertExpired, others: []Reason{CertUntrusted, CertName}},
+		{name: "41 expired and misnamed", serve: presenting(mailtest.CertOptions{
+			Names: []string{"other.example"}, NotBefore: now.Add(-9 * day), NotAfter: now.Add(-day)}), want: CertExpired, others: []Reason{CertName}},
 		{name: "42 not yet valid", serve: presenting(mailtest.CertOptions{NotBefore: now.Add(day), NotAfter: now.Add(9 * day)}), want: CertNotYetValid},
 		{name: "43 wrong name", serve: presenting(mailtest.CertOptions{Names: []string{"other.example"}}), want: CertName},
 		{name: "44 IP literal without its SAN", serve: presenting(mailtest.CertOptions{Names: []string{"localhost"}}),
@@ -91,7 +95,7 @@ func handshakeRows() []handshakeRow {
 		{name: "45 unknown authority", serve: presenting(mailtest.CertOptions{}),
 			client: func(c *tls.Config) { c.RootCAs = mailtest.MustCA(mailtest.CAOptions{Name: "another"}).Pool() }, want: CertUntrusted},
 		{name: "45 unknown authority and wrong name", serve: presenting(mailtest.CertOptions{Names: []string{"other.example"}}),
-			client: func(c *tls.Config) { c.RootCAs = mailtest.MustCA(mailtest.CAOptions{Name: "another"}).Pool() }, want: CertUntrusted},
+			client: func(c *tls.Config) { c.RootCAs = mailtest.MustCA(mailtest.CAOptions{Name: "another"}).Pool() }, want: CertUntrusted, others: []Reason{CertName}},
 		{name: "45 missing intermediate", serve: presenting(mailtest.CertOptions{Intermediates: 1, HideIntermediates: true}), want: CertUntrusted},
 		{name: "46 certificate of a client", serve: presenting(mailtest.CertOptions{EKU: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}), want: CertInvalid},
 		{name: "46 no SAN", serve: presenting(mailtest.CertOptions{CommonName: "localhost"}), want: CertName},
@@ -132,9 +136,14 @@ func TestClassifyHandshake(t *testing.T) {
 			}
 			address := serveOnce(t, func(conn net.Conn) { row.serve(t, ca, conn) })
 			phase, err := handshake(t, address, config)
-			got, _ := classify(phase, &Connection{Protocol: IMAP, Encryption: ImplicitTLS, TLS: config}, err)
+			c := &Connection{Protocol: IMAP, Encryption: ImplicitTLS, TLS: config}
+			got, _ := classify(phase, c, err)
 			if got != row.want || phase != row.phase {
 				t.Errorf("%q at %q for %v; want %q at %q", got, phase, err, row.want, row.phase)
+			}
+			all := certificateReasons(c, err)
+			if wants := append([]Reason{row.want}, row.others...); all != nil && !slices.Equal(all, wants) {
+				t.Errorf("everything that is wrong: %q for %v; want %q", all, err, wants)
 			}
 		})
 	}
