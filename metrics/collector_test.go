@@ -23,11 +23,16 @@ func TestCollectorTellsStories(t *testing.T) {
 		{name: "login_held", tell: func(m *Collector, c *prober.Connection) {
 			m.Observe(refused(c))
 			o := refused(c)
-			o.Failure.Reason = prober.AuthHeld
 			o.Auth = prober.AuthFacts{Held: true, NextAttempt: noon.Add(time.Hour)}
 			m.Observe(later(o, time.Minute))
 			o.Phases, o.TLS, o.Port = nil, nil, 0 // not even the network was asked
 			m.Observe(later(o, 2*time.Minute))
+		}},
+		{name: "login_held_for_others", tell: func(m *Collector, c *prober.Connection) {
+			o := refused(c)
+			o.Failure.Reason = prober.AuthHeld
+			o.Auth = prober.AuthFacts{Held: true, HeldForOthers: true, NextAttempt: noon.Add(time.Hour)}
+			m.Observe(o)
 		}},
 		{name: "certificate_expired", tell: func(m *Collector, c *prober.Connection) {
 			o := good(c)

@@ -75,7 +75,7 @@ var families = [familyCount]family{
 	up: {name: "mailprobe_up", kind: gauge,
 		help: "Whether the last probe reached the end of its plan (1) or not (0)."},
 	authSuccess: {name: "mailprobe_auth_success", kind: gauge,
-		help: "Whether the last probe's login was accepted (1) or not (0: refused, broken off before a verdict, or withheld); absent if none was tried."},
+		help: "Whether the last probe's login was accepted (1) or not (0: refused, broken off before a verdict, or withheld because it was refused before); absent if none was tried."},
 	mailboxSuccess: {name: "mailprobe_mailbox_success", kind: gauge,
 		help: "Whether the last probe opened the mailbox or had its sender accepted (1) or not (0); absent if it did not try."},
 	effectivePort: {name: "mailprobe_effective_port", kind: gauge,

@@ -65,7 +65,7 @@ func loginRows(rows []row, o *prober.Outcome) []row {
 	if o.Auth.Known() {
 		rows = append(rows, truth(authSuccess, o.Auth.Accepted))
 	}
-	if logsIn(o.Connection) || o.Auth.Known() {
+	if logsIn(o.Connection) || o.Auth.Known() || o.Auth.Held {
 		rows = append(rows, truth(authHeld, o.Auth.Withheld()))
 	}
 	if o.Auth.Withheld() && !o.Auth.NextAttempt.IsZero() {

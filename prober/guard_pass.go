@@ -26,6 +26,11 @@ type Hold struct {
 	Until time.Time
 }
 
+// facts is what an outcome says of a login that is withheld.
+func (h Hold) facts() AuthFacts {
+	return AuthFacts{Held: true, HeldForOthers: h.Reason == AuthHeld, NextAttempt: h.Until}
+}
+
 // Pass is the answer to one probe that wants to log in. Done must be called
 // exactly once, whatever happened. A nil *Pass is allowed everything.
 type Pass struct {

@@ -95,6 +95,22 @@ func TestProbeWithGuardMakesOneAttempt(t *testing.T) {
 	}
 }
 
+// TestProbeWithGuardSaysNothingOfAnInnocent: two other logins were refused by the
+// server, so a third one waits, and is neither accepted nor refused.
+func TestProbeWithGuardSaysNothingOfAnInnocent(t *testing.T) {
+	b := newBed(t)
+	server := b.server(t, IMAP, ImplicitTLS)
+	h := newGatehouse(t, "")
+	prober := &Prober{Guard: h.Guard}
+	for _, user := range []string{"bob@example.org", "carol@example.com"} {
+		prober.Probe(t.Context(), b.connection(IMAP, ImplicitTLS, server.Addr, func(c *Connection) { c.Username = user }))
+	}
+	o := prober.Probe(t.Context(), b.connection(IMAP, ImplicitTLS, server.Addr))
+	if o.Failure == nil || o.Failure.Reason != AuthHeld || !o.Auth.Held || o.Auth.Known() {
+		t.Errorf("%+v, want it held, without a verdict\n%s", o.Auth, explain(o))
+	}
+}
+
 // TestProbeWithGuardAsksAgainBeforeTheLogin: the account is refused elsewhere
 // while this probe waits for a slow greeting.
 func TestProbeWithGuardAsksAgainBeforeTheLogin(t *testing.T) {

@@ -118,14 +118,17 @@ type AuthFacts struct {
 
 	Delay time.Duration // between two logins, as the server announced; 0: none
 
-	Held        bool      // the guard withheld the login
-	HeldNext    bool      // this login was refused, so the guard withholds the next
-	NextAttempt time.Time // when the guard allows the next one; zero if not held, or held until a change
+	Held bool // the guard withheld the login
+	// HeldForOthers: it was withheld because other logins to the server were
+	// refused, which says nothing of this one.
+	HeldForOthers bool
+	HeldNext      bool      // this login was refused, so the guard withholds the next
+	NextAttempt   time.Time // when the guard allows the next one; zero if not held, or held until a change
 }
 
 // Known reports whether the login has a verdict: accepted, refused, or withheld
 // because it was refused before.
-func (a AuthFacts) Known() bool { return a.Sent || a.Held }
+func (a AuthFacts) Known() bool { return a.Sent || a.Held && !a.HeldForOthers }
 
 // Withheld reports whether logins are withheld now that the probe is over.
 func (a AuthFacts) Withheld() bool { return a.Held || a.HeldNext }

@@ -28,7 +28,7 @@ func (s *session) admit(ctx context.Context) bool {
 		return true
 	}
 	s.held = true
-	s.outcome.Auth = AuthFacts{Held: true, NextAttempt: s.pass.Hold.Until}
+	s.outcome.Auth = s.pass.Hold.facts()
 	if !s.pass.Connect {
 		s.fail(s.withheld())
 	}
@@ -150,7 +150,7 @@ func (s *session) awaitTurn(ctx context.Context) error {
 		return nil
 	}
 	s.phase = PhaseAuth
-	s.outcome.Auth = AuthFacts{Held: true, NextAttempt: s.pass.Hold.Until}
+	s.outcome.Auth = s.pass.Hold.facts()
 	return s.withheld()
 }
 

@@ -109,7 +109,7 @@ func NewResult(o *prober.Outcome, transcript bool) *Result {
 	if f := o.Failure; f != nil {
 		r.Failure = &FailureResult{f.Phase, f.Reason, f.Text, f.Reason.Meaning(), f.Advice()}
 	}
-	if a := o.Auth; a.Known() {
+	if a := o.Auth; a.Known() || a.Held {
 		r.Auth = &AuthResult{a.Mechanism, a.Sent, a.Accepted, a.Rejected, a.Held, moment(a.NextAttempt)}
 	}
 	if o.Mailbox.Tried {
