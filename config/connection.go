@@ -184,7 +184,7 @@ var probeFields = []field[entry]{
 
 var settingFields = []field[entry]{
 	{name: "interval", is: duration(time.Second, 7*24*time.Hour, func(e *entry) *time.Duration { return &e.interval }), def: "`1m`",
-		meaning: "From the start of one probe to the start of the next.", example: "5m"},
+		meaning: "From the start of one probe to the start of the next. With probe_on_scrape there is no timer; it is then what /sd tells Prometheus.", example: "5m"},
 	{name: "timeout", is: duration(100*time.Millisecond, 10*time.Minute, func(e *entry) *time.Duration { return &e.timeout }), def: "`30s`",
 		meaning: "Longest time of a whole probe.", example: "10s"},
 	{name: "probe_on_scrape", is: boolean(func(e *entry) *bool { return &e.probeOnScrape }), def: "`false`",

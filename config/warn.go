@@ -44,8 +44,6 @@ var advices = []advice{
 		"is not used: encryption is none"},
 	{"timeout", func(e *entry) bool { return e.timeout > e.interval && !e.probeOnScrape },
 		"is longer than the interval: a slow server's probes will be skipped"},
-	{"interval", func(e *entry) bool { return e.probeOnScrape && e.own("interval") },
-		"is not used: probe_on_scrape is true"},
 	{"interval", func(e *entry) bool {
 		return e.protocol == prober.POP3 && e.username != "" && e.interval < time.Minute && !e.probeOnScrape
 	}, "a POP3 login locks the mailbox: below 1m its user may be kept out"},
