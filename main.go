@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/url"
 	"os"
@@ -119,7 +120,21 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	err = do(ctx)
 	lines.Close(logPatience)
-	return exitCode(err, stderr)
+	code := exitCode(err, stderr)
+	if p.lacksConfiguration(err) {
+		fmt.Fprintln(stderr, "mailprobe: name the configuration with --config.file; mailprobe demo needs none")
+	}
+	return code
+}
+
+// lacksConfiguration reports whether err is that of the very first start.
+func (p *program) lacksConfiguration(err error) bool {
+	var faults config.Faults
+	if !errors.As(err, &faults) {
+		return false
+	}
+	_, err = os.Stat(p.configFile)
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 // droppedLines is the line that stands for lines that nobody read in time.

@@ -115,7 +115,8 @@ func TestRunRefusesACommandLine(t *testing.T) {
 func TestRunWithoutAConfigurationSaysSo(t *testing.T) {
 	var out output
 	missing := filepath.Join(t.TempDir(), "none.yml")
-	if code := run(t.Context(), []string{"--config.file=" + missing}, &out, &out); code != 1 || !strings.Contains(out.String(), missing) {
+	if code := run(t.Context(), []string{"--config.file=" + missing}, &out, &out); code != 1 || !strings.Contains(out.String(), missing) ||
+		!strings.Contains(out.String(), "mailprobe demo needs none") {
 		t.Errorf("exit code %d: %s", code, out.String())
 	}
 }
