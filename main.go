@@ -214,6 +214,7 @@ func (p *program) probe(ctx context.Context) error {
 	o.Load, o.StateFile, o.Log = fileLoader(p.configFile), p.stateFile, p.log
 	o.Stdout, o.Stderr = p.stdout, p.stderr
 	o.Live = o.Output == "table" && isTerminal(p.stderr)
+	o.Width = widthOf(p.stdout)
 	o.Color = isTerminal(p.stdout) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 	return cli.Probe(ctx, o)
 }
@@ -243,6 +244,19 @@ func connectionNames(args []string) (names []string) {
 func isTerminal(w io.Writer) bool {
 	file, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(file.Fd()))
+}
+
+// widthOf is how wide a terminal is; 0: w is none.
+func widthOf(w io.Writer) int {
+	file, ok := w.(*os.File)
+	if !ok {
+		return 0
+	}
+	width, _, err := term.GetSize(int(file.Fd()))
+	if err != nil {
+		return 0
+	}
+	return width
 }
 
 // healthcheck is for containers without a shell.

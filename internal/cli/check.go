@@ -6,6 +6,8 @@ import (
 	"io"
 	"text/tabwriter"
 
+	"github.com/prometheus/common/model"
+
 	"mailprobe/internal/exporter"
 	"mailprobe/prober"
 )
@@ -21,7 +23,7 @@ func Check(w io.Writer, path string, load exporter.Loader) error {
 	fmt.Fprintln(table, "CONNECTION\tPROTOCOL\tADDRESS\tENCRYPTION\tLOGIN\tSECRET\tINTERVAL\tTIMEOUT")
 	for _, c := range loaded.Connections {
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", c.Name, c.Protocol, c.Address(), c.Encryption,
-			login(c), secret(c), interval(c), c.Timeout)
+			login(c), secret(c), interval(c), model.Duration(c.Timeout))
 	}
 	if err := table.Flush(); err != nil {
 		return err
@@ -68,5 +70,5 @@ func interval(c *prober.Connection) string {
 	if c.ProbeOnScrape {
 		return "on scrape"
 	}
-	return c.Interval.String()
+	return model.Duration(c.Interval).String() // as it is written in the file
 }

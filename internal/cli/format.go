@@ -44,25 +44,80 @@ func (o *ProbeOptions) table(outcomes []prober.Outcome) (int, error) {
 			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
 		}
 	}
+	total := gap * (len(widths) - 1)
+	for _, width := range widths {
+		total += width
+	}
 	var page strings.Builder
 	for i, row := range rows {
-		for j, cell := range row {
-			pad := strings.Repeat(" ", widths[j]-utf8.RuneCountInString(cell)+2)
-			if j == len(row)-1 {
-				pad = ""
-			}
-			if header[j] == "UP" {
-				cell = o.paint(cell)
-			}
-			page.WriteString(cell + pad)
+		switch {
+		case o.Width == 0 || total <= o.Width:
+			o.row(&page, row, widths)
+		case i > 0:
+			o.block(&page, row)
 		}
-		page.WriteString("\n")
 		if i > 0 {
 			o.below(&page, &outcomes[i-1])
 		}
 	}
 	_, err := fmt.Fprint(o.Stdout, page.String())
 	return code, err
+}
+
+// The columns of the table, and the blanks between them.
+const (
+	columnUp = 4
+	gap      = 2
+)
+
+// row prints a line of the table.
+func (o *ProbeOptions) row(page *strings.Builder, row []string, widths []int) {
+	for j, cell := range row {
+		pad := strings.Repeat(" ", widths[j]-utf8.RuneCountInString(cell)+gap)
+		if j == len(row)-1 {
+			pad = ""
+		}
+		if j == columnUp {
+			cell = o.paint(cell)
+		}
+		page.WriteString(cell + pad)
+	}
+	page.WriteString("\n")
+}
+
+// block prints a row of the table where the terminal is too narrow for one.
+func (o *ProbeOptions) block(page *strings.Builder, row []string) {
+	fmt.Fprintf(page, "%s %s\n", o.paint(row[columnUp]), row[0])
+	words := []string{row[1] + " " + row[2], row[3]}
+	for _, cell := range row[columnUp+1:] {
+		if cell != "-" {
+			words = append(words, cell)
+		}
+	}
+	o.indented(page, strings.Join(words, ", "))
+}
+
+// indented prints a text below a row, as wide as the terminal is.
+func (o *ProbeOptions) indented(page *strings.Builder, text string) {
+	const indent = "    "
+	column := 0
+	for _, word := range strings.Fields(text) {
+		width := utf8.RuneCountInString(word)
+		switch {
+		case column == 0:
+			page.WriteString(indent)
+			column = len(indent)
+		case o.Width > 0 && column+1+width > o.Width:
+			page.WriteString("\n" + indent)
+			column = len(indent)
+		default:
+			page.WriteString(" ")
+			column++
+		}
+		page.WriteString(word)
+		column += width
+	}
+	page.WriteString("\n")
 }
 
 // cells is a row of the table.
@@ -74,7 +129,7 @@ func cells(outcome *prober.Outcome) []string {
 			version = t.Version
 		}
 		if !t.NotAfter.IsZero() {
-			certificate = fmt.Sprintf("%d d left", daysLeft(outcome))
+			certificate = certificateDays(outcome)
 		}
 	}
 	if outcome.Failure != nil {
@@ -91,13 +146,15 @@ func (o *ProbeOptions) below(page *strings.Builder, outcome *prober.Outcome) {
 		phases = append(phases, fmt.Sprintf("%s %s", p.Phase, duration(p.Duration)))
 	}
 	if len(phases) > 0 {
-		fmt.Fprintf(page, "    %s\n", strings.Join(phases, ", "))
+		o.indented(page, strings.Join(phases, ", "))
 	}
 	if f := outcome.Failure; f != nil {
-		fmt.Fprintf(page, "    %s: %s\n    %s\n    %s\n", f.Phase, f.Reason.Meaning(), f.Advice(), printable(f.Text))
+		o.indented(page, string(f.Phase)+": "+f.Reason.Meaning())
+		o.indented(page, f.Advice())
+		o.indented(page, printable(f.Text))
 	}
 	if a := outcome.Auth; a.HeldNext {
-		fmt.Fprintf(page, "    %s\n", o.nextLogin(a.NextAttempt))
+		o.indented(page, o.nextLogin(a.NextAttempt))
 	}
 	if o.Transcript {
 		for _, line := range outcome.Transcript {
@@ -179,7 +236,7 @@ func judge(outcome *prober.Outcome) (int, string) {
 		return code, fmt.Sprintf("%s in phase %s: %s %s", f.Reason, f.Phase, f.Reason.Meaning(), f.Advice())
 	}
 	if t := outcome.TLS; t != nil && !t.NotAfter.IsZero() && daysLeft(outcome) < soon {
-		return 1, fmt.Sprintf("the certificate ends in %d days", daysLeft(outcome))
+		return 1, "certificate: " + certificateDays(outcome)
 	}
 	return 0, ""
 }
@@ -220,6 +277,17 @@ func verdict(outcome *prober.Outcome) string {
 // daysLeft is how many whole days the chain still holds; negative: it ended.
 func daysLeft(outcome *prober.Outcome) int {
 	return int(outcome.TLS.NotAfter.Sub(outcome.End).Hours() / 24)
+}
+
+// certificateDays says in words how long the chain still holds.
+func certificateDays(outcome *prober.Outcome) string {
+	switch left := outcome.TLS.NotAfter.Sub(outcome.End); {
+	case left > 0:
+		return fmt.Sprintf("%d d left", daysLeft(outcome))
+	case left > -24*time.Hour:
+		return "expired today"
+	}
+	return fmt.Sprintf("expired %d d ago", -daysLeft(outcome))
 }
 
 // duration keeps about three digits.

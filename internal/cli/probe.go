@@ -51,6 +51,7 @@ type ProbeOptions struct {
 	Stdout, Stderr io.Writer
 	Live           bool // a line on Stderr as each probe ends
 	Color          bool // on Stdout and Stderr
+	Width          int  // of the terminal on Stdout; 0: it is none, and no line is too long
 	Log            *slog.Logger
 }
 

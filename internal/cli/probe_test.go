@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"go.uber.org/goleak"
 
@@ -89,6 +90,38 @@ func TestProbeTable(t *testing.T) {
 	if code, out, _, _ := probe(t, ProbeOptions{Load: load, Output: "table", Names: []string{"good"}, Color: true}); code != 0 ||
 		strings.Contains(out, "wrong") || !strings.Contains(out, "\x1b[32mup\x1b[0m") {
 		t.Errorf("one that is up: exit code %d\n%s", code, out)
+	}
+}
+
+// On a narrow terminal no line is broken by the terminal, in the midst of a word.
+func TestProbeOnANarrowTerminal(t *testing.T) {
+	s := imap(t)
+	load := loading(inbox("good", s, password), inbox("wrong", s, "nonsense"))
+	for _, width := range []int{40, 80} {
+		_, out, _, _ := probe(t, ProbeOptions{Load: load, Output: "table", Width: width})
+		for line := range strings.Lines(out) {
+			if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > width {
+				t.Errorf("%d letters in a line of %d: %q", n, width, line)
+			}
+		}
+		words := strings.Join(strings.Fields(out), " ")
+		for _, want := range []string{"up good imap " + s.Addr + ", none, ", "down wrong imap ", "auth_rejected", prober.AuthRejected.Advice()} {
+			if !strings.Contains(words, want) {
+				t.Errorf("%d letters wide: want %q in\n%s", width, want, out)
+			}
+		}
+	}
+	if _, out, _, _ := probe(t, ProbeOptions{Load: load, Output: "table", Width: 200}); !strings.HasPrefix(out, "CONNECTION") {
+		t.Errorf("there is room for a table:\n%s", out)
+	}
+}
+
+func TestCertificateDays(t *testing.T) {
+	now := time.Now()
+	for left, want := range map[time.Duration]string{50 * time.Hour: "2 d left", time.Hour: "0 d left", -time.Hour: "expired today", -50 * time.Hour: "expired 2 d ago"} {
+		if got := certificateDays(&prober.Outcome{End: now, TLS: &prober.TLSFacts{NotAfter: now.Add(left)}}); got != want {
+			t.Errorf("%v: %q, want %q", left, got, want)
+		}
 	}
 }
 
