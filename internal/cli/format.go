@@ -153,8 +153,8 @@ func (o *ProbeOptions) below(page *strings.Builder, outcome *prober.Outcome) {
 		o.indented(page, f.Advice())
 		o.indented(page, printable(f.Text))
 	}
-	if a := outcome.Auth; a.HeldNext {
-		o.indented(page, o.nextLogin(a.NextAttempt))
+	if outcome.Auth.HeldNext {
+		o.indented(page, o.nextLogin(outcome))
 	}
 	if o.Transcript {
 		for _, line := range outcome.Transcript {
@@ -163,11 +163,12 @@ func (o *ProbeOptions) below(page *strings.Builder, outcome *prober.Outcome) {
 	}
 }
 
-// nextLogin says when a login that was just refused is tried again. A probe by
-// hand that shares no state file forgets the refusal, and must say so.
-func (o *ProbeOptions) nextLogin(at time.Time) string {
+// nextLogin says when a login that was refused is tried again. A probe by hand
+// that shares no state file forgets the refusal, and must say so.
+func (o *ProbeOptions) nextLogin(outcome *prober.Outcome) string {
+	at := outcome.Auth.NextAttempt
 	switch {
-	case o.StateFile == "":
+	case o.StateFile == "" && !outcome.Auth.Held:
 		return "without --state.file no hold is kept: the next probe by hand tries this login again, and may lock the account"
 	case at.IsZero():
 		return "the login is withheld until the password changes"
@@ -207,6 +208,9 @@ func (o *ProbeOptions) nagios(outcomes []prober.Outcome) (int, error) {
 		}
 		if severity(code) > severity(worst) {
 			worst = code
+		}
+		if outcome.Auth.Withheld() {
+			text += " (" + o.nextLogin(outcome) + ")"
 		}
 		if code > 0 {
 			details = append(details, fmt.Sprintf("%s: %s: %s", words[code], printable(outcome.Connection.Name), text))

@@ -157,7 +157,7 @@ func TestProbeNagios(t *testing.T) {
 		want        string // regular expression
 	}{
 		{"all is well", []*prober.Connection{good}, 0, `^MAILPROBE OK - 1 of 1 connections up \| 'go''od_1'=0\.\d+s;;;0;10\n$`},
-		{"one is down", []*prober.Connection{good, wrong}, 2, `^MAILPROBE CRITICAL - wrong: auth_rejected in phase auth: [^|\n]*\. \| 'go''od_1'=\S+ 'wrong'=\S+\n$`},
+		{"one is down", []*prober.Connection{good, wrong}, 2, `^MAILPROBE CRITICAL - wrong: auth_rejected in phase auth: [^|\n]*\. \(without --state.file [^|\n]*\) \| 'go''od_1'=\S+ 'wrong'=\S+\n$`},
 		{"two are down", []*prober.Connection{wrong, gone}, 2, `^MAILPROBE CRITICAL - 0 of 2 connections up \| [^|\n]*\nCRITICAL: wrong: [^|\n]*\nCRITICAL: gone/: connect_refused [^|\n]*\n$`},
 	} {
 		code, out, _, _ := probe(t, ProbeOptions{Load: loading(test.connections...), Output: "nagios"})
