@@ -31,6 +31,8 @@ type event struct {
 	Reason   Reason        `json:"reason,omitempty"`
 	Interval time.Duration `json:"interval,omitempty"`
 	Lines    int           `json:"lines,omitempty"` // of a refusal in the server's log
+
+	strict bool // for the log: whoever logged in does not try again before a change
 }
 
 func resultOf(v AuthVerdict) result {
@@ -86,8 +88,13 @@ func (g *Guard) apply(e event, name string) (urgent bool) {
 func (g *Guard) refuse(a *account, s *secretState, d *destination, e event, name string) {
 	proven := s.proven(e.At)
 	a.refuse(s, e.Reason, e.Interval, e.At)
-	g.note(slog.LevelWarn, "login refused: not tried again before the given time", "connection", name,
-		"reason", e.Reason, "refusals", s.Refusals, "until", s.Next.UTC().Format(time.RFC3339))
+	if e.strict {
+		g.note(slog.LevelWarn, "login refused: not tried again until something changes", "connection", name,
+			"reason", e.Reason, "refusals", s.Refusals)
+	} else {
+		g.note(slog.LevelWarn, "login refused: not tried again before the given time", "connection", name,
+			"reason", e.Reason, "refusals", s.Refusals, "until", s.Next.UTC().Format(time.RFC3339))
+	}
 	before := !unprovenHold(d.Refusals).IsZero()
 	if d.refused(proven, e.Lines, e.At) {
 		g.note(slog.LevelWarn, "mass failure: several proven logins refused; only one at a time tries this server, every 10 minutes",

@@ -286,6 +286,7 @@ func (p *Pass) event(v AuthVerdict, at time.Time) event {
 	e := event{
 		At: at, Began: p.since, Account: p.account, Tag: p.tag, Host: p.host,
 		Reason: v.Reason, Interval: p.connection.Interval, Result: resultOf(v), Lines: linesOf(p.connection.Protocol),
+		strict: p.connection.Lockout == LockoutStrict,
 	}
 	if e.Result == doubtful && p.connection.Lockout == LockoutStrict {
 		e.Result = refused

@@ -232,6 +232,9 @@ func TestGuard(t *testing.T) {
 		{"strict: one try, then only a change", func(t *testing.T, h *gatehouse) {
 			strict := change(func(c *Connection) { c.Lockout = LockoutStrict })
 			h.probe(strict, "bad", hungUp)
+			if h.said("until something changes") != 1 || h.said("given time") != 0 {
+				t.Errorf("log %q, want no time at which it would be tried again", h.lines)
+			}
 			h.sleep(30 * 24 * time.Hour)
 			if p := h.probe(strict, "bad", dead); p.Allowed || p.Hold.Reason != Closed || !p.Hold.Until.IsZero() {
 				t.Fatalf("allowed %v with hold %+v, want held without an end", p.Allowed, p.Hold)
