@@ -116,6 +116,7 @@ var situations = []situation{
 	{Closed, PhaseGreeting, "", onTLSPort, silentTLSPort},
 	{Reset, PhaseGreeting, "", onTLSPort, silentTLSPort},
 	{Timeout, PhaseTLS, ImplicitTLS, onClearPort, silentClearPort},
+	{Timeout, PhaseGreeting, "", onOwnPort, silentOwnPort},
 	{ConnectTimeout, PhaseConnect, "", onPort25, blockedPort25},
 	{StartTLSNotOffered, "", "", onPort25, fixed("The server offers no STARTTLS on port 25: " +
 		"submission with STARTTLS is on port 587, and with ssl/tls on 465.")},
@@ -157,6 +158,14 @@ func onTLSPort(c *Connection) bool {
 	return c.Encryption != ImplicitTLS && isDefaultPort(c.EffectivePort(), ImplicitTLS)
 }
 
+// onOwnPort reports whether a connection that starts in clear dials a port that
+// is nobody's default: what is spoken there can only be guessed.
+func onOwnPort(c *Connection) bool {
+	port := c.EffectivePort()
+	return c.Encryption != ImplicitTLS && !isDefaultPort(port, ImplicitTLS) &&
+		!isDefaultPort(port, NoEncryption) && !isDefaultPort(port, StartTLS)
+}
+
 // onClearPort is the counterpart of onTLSPort.
 func onClearPort(c *Connection) bool {
 	return c.Encryption == ImplicitTLS &&
@@ -175,6 +184,11 @@ func isDefaultPort(port int, e Encryption) bool {
 
 func silentTLSPort(c *Connection) string {
 	return fmt.Sprintf("Port %d usually speaks TLS from the first byte: use encryption ssl/tls.", c.EffectivePort())
+}
+
+func silentOwnPort(c *Connection) string {
+	return fmt.Sprintf("If port %d speaks TLS from the first byte, use encryption ssl/tls; else look at the server's load and log for this time.",
+		c.EffectivePort())
 }
 
 func silentClearPort(c *Connection) string {
