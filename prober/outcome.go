@@ -85,6 +85,18 @@ func (f *Failure) Advice() string {
 	return f.Reason.Advice()
 }
 
+// Detail is Text where it says more than the meaning of the reason does; people
+// who read both do not need it twice.
+func (f *Failure) Detail() string {
+	if f.Text == plainText(f.Phase, f.Reason) {
+		return ""
+	}
+	return f.Text
+}
+
+// plainText is the text of a failure of which nothing else may be said.
+func plainText(phase Phase, reason Reason) string { return string(phase) + ": " + reason.Meaning() }
+
 // TLSFacts is what a handshake told, also one that failed at verification.
 type TLSFacts struct {
 	Version  string // "TLS 1.3"; empty when the handshake failed

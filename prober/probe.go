@@ -208,7 +208,7 @@ func (s *session) text(reason Reason, err error) string {
 	case errors.As(err, &known) && known.reason == StartTLSNotOffered:
 		return known.err.Error() // our own words alone
 	case errors.As(err, &known):
-		return string(s.phase) + ": " + reason.Meaning()
+		return plainText(s.phase, reason)
 	}
 	return err.Error()
 }

@@ -151,7 +151,9 @@ func (o *ProbeOptions) below(page *strings.Builder, outcome *prober.Outcome) {
 	if f := outcome.Failure; f != nil {
 		o.indented(page, string(f.Phase)+": "+f.Reason.Meaning())
 		o.indented(page, f.Advice())
-		o.indented(page, printable(f.Text))
+		if detail := f.Detail(); detail != "" {
+			o.indented(page, printable(detail))
+		}
 	}
 	if outcome.Auth.HeldNext {
 		o.indented(page, o.nextLogin(outcome))

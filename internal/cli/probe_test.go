@@ -116,6 +116,17 @@ func TestProbeOnANarrowTerminal(t *testing.T) {
 	}
 }
 
+// A failure of which the server's words must not be told is told once.
+func TestProbeRepeatsNoMeaning(t *testing.T) {
+	var page strings.Builder
+	o := prober.Outcome{Connection: inbox("inbox", imap(t), password), Failure: &prober.Failure{Phase: prober.PhaseMailbox,
+		Reason: prober.ProtocolMalformed, Text: "mailbox: " + prober.ProtocolMalformed.Meaning()}}
+	(&ProbeOptions{}).below(&page, &o)
+	if n := strings.Count(page.String(), prober.ProtocolMalformed.Meaning()); n != 1 {
+		t.Errorf("the meaning is there %d times:\n%s", n, page.String())
+	}
+}
+
 func TestCertificateDays(t *testing.T) {
 	now := time.Now()
 	for left, want := range map[time.Duration]string{50 * time.Hour: "2 d left", time.Hour: "0 d left", -time.Hour: "expired today", -50 * time.Hour: "expired 2 d ago"} {
