@@ -78,14 +78,14 @@ A password that begins with ` + "`*`, `&`, `!`, `@`, `%`, `[`, `{`" + ` or holds
 - ` + "`external`" + ` needs encryption and ` + "`tls_config.cert_file`" + `; ` + "`xoauth2` and `oauthbearer`" + ` need ` + "`oauth2`" + ` and take no password;
   ` + "`apop`" + ` is for POP3.
 - ` + "`shared_mailbox_access`" + `: ` + "`login_name`" + ` (imap, pop3) is for passwords; ` + "`authzid`" + ` takes ` + "`auto`, `plain`, `scram-sha-1`,\n  `scram-sha-256`, `oauthbearer` or `external`" + `;
-  ` + "`folder`" + ` is for imap; ` + "`token_user`" + ` needs a token; ` + "`sender`" + ` is for smtp, and the shared mailbox is then a mail address.
+  ` + "`folder`" + ` is for imap; ` + "`token_user`" + ` needs a token; ` + "`sender`" + ` is for smtp, and the shared mailbox is then a mail address; an alias is warned about.
 - Label names are those of Prometheus, except ` + "`connection`, `protocol`, `phase`, `reason`, `version`, `cipher`, `host`,\n`encryption`, `auth`, `shared_mailbox_access`, `ip_protocol`, `fingerprint_sha256`, `instance`, `job`, `le`, `quantile`" + ` and
   those that begin with ` + "`__`" + `.
 
 ## Warnings
 
 These are allowed, and said at load: a password or token with encryption ` + "`none`" + `; ` + "`starttls` or `none`" + ` on ports 993, 995 and 465;
-` + "`ssl/tls`" + ` on 143, 110, 25 and 587; a port that is usual for another protocol; ` + "`insecure_skip_verify`" + `; a secret that every
+` + "`ssl/tls`" + ` on 143, 110, 25 and 587; a port that is usual for another protocol; an alias as SMTP's shared mailbox; ` + "`insecure_skip_verify`" + `; a secret that every
 user of the machine can read; a timeout above the interval; POP3 logins more often than once a minute; ` + "`lockout: off`" + `; and
 connections that cannot all be probed within their intervals once their servers stop answering.
 

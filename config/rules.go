@@ -161,7 +161,8 @@ var sharedRules = []rule{
 	{"shared_mailbox_access", func(e *entry) bool { return e.access() == prober.SharedSender && e.protocol != prober.SMTP },
 		"sender is for smtp only"},
 	{"shared_mailbox", func(e *entry) bool {
-		return e.access() == prober.SharedSender && e.protocol == prober.SMTP && (mailAddress(e.sharedMailbox) != "" || e.sharedMailbox == "<>")
+		return e.access() == prober.SharedSender && e.protocol == prober.SMTP &&
+			(mailAddress(e.sharedMailbox) != "" && !isAlias(e.sharedMailbox) || e.sharedMailbox == "<>")
 	}, "must be a mail address: it is tried as the sender"},
 	{"sender", func(e *entry) bool { return e.access() == prober.SharedSender && e.sender != "" },
 		"is given, but the sender is the shared mailbox"},

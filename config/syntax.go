@@ -92,6 +92,9 @@ func mailAddress(v string) string {
 	return ""
 }
 
+// isAlias reports whether a mail address lacks nothing but its domain.
+func isAlias(v string) bool { return !strings.Contains(v, "@") && mailAddress(v+"@example.org") == "" }
+
 func cutLast(v, sep string) (before, after string, found bool) {
 	if i := strings.LastIndex(v, sep); i >= 0 {
 		return v[:i], v[i+len(sep):], true

@@ -51,6 +51,10 @@ var advices = []advice{
 		return e.access() == prober.SharedLoginName && !e.uses(prober.AuthAuto, prober.AuthLogin)
 	},
 		"Exchange takes the names of login_name with auth login only"},
+	{"shared_mailbox", func(e *entry) bool {
+		return e.access() == prober.SharedSender && e.protocol == prober.SMTP && isAlias(e.sharedMailbox)
+	},
+		"is tried as the sender, and many servers want a whole mail address there"},
 	{"lockout", func(e *entry) bool { return e.lockout == prober.LockoutOff && e.username != "" },
 		"a wrong password is repeated at every interval, which can lock the account"},
 	{"check_mailbox", func(e *entry) bool { return !e.checkMailbox && e.sender != "" },
