@@ -83,6 +83,22 @@ func stateAttacks() []faultRow {
 			},
 		},
 		{
+			numbers: []int{28}, story: "the_go_ahead_is_foretold_behind_the_list", after: greeted, encryptions: onlyStartTLS,
+			script: map[Protocol]string{
+				IMAP: "C: {tag} CAPABILITY\n" + `SEND "* CAPABILITY IMAP4rev1 STARTTLS\r\n{tag} OK done\r\nP2 OK begin\r\n"` + "\nEOF",
+				POP3: "C: CAPA\n" + `SEND "+OK\r\nSTLS\r\n.\r\n+OK begin\r\n"` + "\nEOF",
+				SMTP: "C: EHLO *\n" + `SEND "250-mx\r\n250 STARTTLS\r\n220 begin\r\n"` + "\nEOF"},
+			phase: PhaseStartTLS, reason: ProtocolMalformed,
+		},
+		{
+			numbers: []int{28}, story: "the_list_is_foretold_behind_the_greeting", after: connected, encryptions: onlyStartTLS,
+			script: map[Protocol]string{
+				IMAP: sendAtOnce("* OK hi", "* CAPABILITY IMAP4rev1 STARTTLS", "P1 OK done", "P2 OK begin"),
+				POP3: sendAtOnce("+OK hi", "+OK", "STLS", ".", "+OK begin"),
+				SMTP: sendAtOnce("220 hi", "250-mx", "250 STARTTLS", "220 begin")},
+			phase: PhaseHello, reason: ProtocolMalformed,
+		},
+		{
 			numbers: []int{72}, story: "a_session_that_is_said_to_be_open_already", after: greeted, encryptions: onlyStartTLS,
 			script: map[Protocol]string{IMAP: offered[IMAP] + "S: * PREAUTH EVIL is logged in\nEOF"},
 			phase:  PhaseStartTLS, reason: ProtocolMalformed, check: noEvil,

@@ -257,6 +257,14 @@ func echoFaults() []faultRow {
 			phase: PhaseMailbox, reason: MailboxDenied,
 		},
 		{
+			numbers: []int{109}, story: "the_server_repeats_the_password_in_the_name_of_a_folder", after: loggedIn,
+			script: map[Protocol]string{IMAP: "C: {tag} NAMESPACE\n" +
+				"S: * NAMESPACE NIL ((\"{hex}/\" \"/\")) ((\"{base64}\" \"{half}\"))\nS: {tag} OK done\n" +
+				strings.Repeat("C: {tag} EXAMINE *\nS: {tag} NO [NOPERM] no\n", 4) + "{after opened}"},
+			change: func(c *Connection) { c.SharedMailbox, c.SharedMailboxAccess = "helpdesk", SharedFolder },
+			phase:  PhaseMailbox, reason: MailboxDenied,
+		},
+		{
 			numbers: []int{109}, story: "the_server_says_the_password_for_goodbye", after: loggedIn,
 			script: map[Protocol]string{POP3: "C: STAT\nS: -ERR " + words + "\nC: QUIT\nS: +OK " + words},
 			phase:  PhaseMailbox, reason: MailboxFailed,

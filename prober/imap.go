@@ -4,6 +4,7 @@ package prober
 // before STARTTLS is a dialogue of our own: no library can be trusted there.
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -61,8 +62,11 @@ func (d *imapDialect) hello() error {
 		}
 		return d.check("CAPABILITY", r)
 	}
+	if foretold(d.w.unread()) {
+		return errForetold()
+	}
 	d.caps, d.gate = nil, imapGate{}
-	d.w.filter, d.w.outgoing = d.gate.pass, d.outgoing
+	d.w.filter, d.w.outgoing = d.pass, d.outgoing
 	// The capability code keeps the library from asking beside our command.
 	d.w.replay("* OK [CAPABILITY IMAP4rev1] replayed\r\n")
 	d.client = imapclient.New(d.w, nil)
@@ -139,6 +143,8 @@ func (d *imapDialect) mailbox() (MailboxFacts, error) {
 		if names, err = d.sharedNames(); err != nil {
 			return MailboxFacts{Tried: true}, err
 		}
+		d.w.log.repeat("EXAMINE")
+		defer d.w.log.repeat("")
 	}
 	var err error
 	for _, name := range names {
@@ -229,6 +235,32 @@ func (d *imapDialect) release() {
 	}
 }
 
+// pass is the lineFilter: the gate, and a look at what lies behind the answer to
+// a command before the library can send the next.
+func (d *imapDialect) pass(line []byte) ([]byte, error) {
+	passed, err := d.gate.pass(line)
+	if tag, _, _ := bytes.Cut(passed, []byte(" ")); err == nil && libraryTag(tag) && foretold(d.w.unread()) {
+		return nil, errForetold()
+	}
+	return passed, err
+}
+
+// foretold reports whether lines hold the answer to a command of ours. It is
+// asked while there is none: our tags can be guessed, and a server that answers
+// what it was not asked is another than the one meant, or none.
+func foretold(lines []byte) bool {
+	for line := range bytes.Lines(lines) {
+		tag, _, _ := bytes.Cut(bytes.ToUpper(line), []byte(" "))
+		number, ours := bytes.CutPrefix(tag, []byte("P"))
+		if libraryTag(tag) || ours && isDigits(string(number)) {
+			return true
+		}
+	}
+	return false
+}
+
+func errForetold() error { return malformedf("the server answered before it was asked") }
+
 // outgoing mends what the library sends: it writes an empty SASL response as
 // "=", which is right for an initial response alone (RFC 4959 section 3).
 func (d *imapDialect) outgoing(p []byte) ([]byte, error) {
@@ -241,6 +273,9 @@ func (d *imapDialect) outgoing(p []byte) ([]byte, error) {
 
 // converse is one command of our own in clear text.
 func (d *imapDialect) converse(tag, command string) (reply, error) {
+	if foretold(d.w.unread()) {
+		return reply{}, errForetold()
+	}
 	if err := d.w.send([]byte(tag + " " + command + "\r\n")); err != nil {
 		return reply{}, err
 	}

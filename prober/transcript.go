@@ -2,7 +2,8 @@ package prober
 
 // This file decides what of a dialogue may be kept. No client line is kept while
 // a login runs, and no server text after the first secret byte was sent: a server
-// may echo what it was told, in any coding.
+// may echo what it was told, in any coding, and also in a name that we are then
+// to say.
 
 import (
 	"bytes"
@@ -32,6 +33,10 @@ type transcript struct {
 	secret bool // a login is under way: no client line is kept
 	told   bool // a secret byte went out: no server text is kept any more
 	clear  bool // before STARTTLS: nothing is authentic (rule R09)
+
+	// repeating is the command with which we say a word of the server; empty: our
+	// lines are our own.
+	repeating string
 }
 
 // client keeps what we said, line by line.
@@ -41,6 +46,10 @@ func (t *transcript) client(p []byte) {
 	if t.secret {
 		t.told = true
 		t.addLocked(Client, redacted)
+		return
+	}
+	if t.repeating != "" {
+		t.addLocked(Client, t.repeating+withheld)
 		return
 	}
 	for line := range bytes.Lines(p) {
@@ -71,6 +80,14 @@ func (t *transcript) guardSecret(on bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.secret = on
+}
+
+// repeat begins the time in which our lines hold a word of the server: nothing is
+// kept of them but the command. An empty one ends it.
+func (t *transcript) repeat(command string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.repeating = command
 }
 
 // inClear says whether what comes is before a STARTTLS handshake.

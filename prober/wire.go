@@ -264,6 +264,13 @@ func (w *wire) early() bool {
 	return w.in.Buffered()+len(w.pending) > 0
 }
 
+// unread is what lies here, good until the next read. It is for a filter, and for
+// a dialect while no library reads.
+func (w *wire) unread() []byte {
+	lying, _ := w.in.Peek(w.in.Buffered())
+	return lying
+}
+
 // send writes bytes as they are and begins a new reply.
 func (w *wire) send(p []byte) error {
 	w.mu.Lock()
