@@ -265,6 +265,17 @@ func echoFaults() []faultRow {
 			phase:  PhaseMailbox, reason: MailboxDenied,
 		},
 		{
+			numbers: []int{109}, story: "the_server_greets_with_the_password_of_the_last_time", after: connected,
+			script: map[Protocol]string{IMAP: "S: * OK " + words + "\n{after greeted}", POP3: "S: +OK " + words + "\n{after greeted}",
+				SMTP: "S: 220-{base64}\nS: 220-{secret}\nS: 220 {half}\n{after greeted}"},
+		},
+		{
+			numbers: []int{109}, story: "the_server_turns_away_with_the_password_of_the_last_time", after: connected,
+			script: map[Protocol]string{IMAP: "S: * BYE [{hex}] " + words + "\nCLOSE", POP3: "S: -ERR [{hex}] " + words + "\nCLOSE",
+				SMTP: "S: 554-{half}\nS: 554 5.7.1 {secret}\nC: QUIT\nS: 221 2.0.0 {hex}"},
+			phase: PhaseGreeting, reason: ServerRefused,
+		},
+		{
 			numbers: []int{109}, story: "the_server_says_the_password_for_goodbye", after: loggedIn,
 			script: map[Protocol]string{POP3: "C: STAT\nS: -ERR " + words + "\nC: QUIT\nS: +OK " + words},
 			phase:  PhaseMailbox, reason: MailboxFailed,

@@ -220,6 +220,7 @@ func (s *session) finish() Outcome {
 		o.End = time.Now()
 	}
 	o.Transcript = s.log.kept()
+	newVeil(s.secret).over(o)
 	s.trace()
 	if f := o.Failure; f != nil && o.Auth.Sent && !o.Auth.Accepted {
 		o.Auth.Rejected = f.Class() == Definitive

@@ -1,0 +1,105 @@
+package prober
+
+// This file takes a secret out of what a server said before it was told one. It
+// may know the secret from the session before, and a name or a greeting that
+// holds it would stand on a page. What is said after the first secret byte needs
+// no veil: nothing of it is kept (transcript.go).
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// The bytes of a secret, or of a half of it, that are looked for: fewer are in
+// every other word, and more would tell nothing new of a token.
+const (
+	minVeiled = 6
+	maxVeiled = 64
+)
+
+// veil lists the forms in which a text can hold a secret, in lower case.
+type veil []string
+
+// newVeil looks for either half, where the halves are long enough to be none by
+// chance, and so finds the whole too.
+func newVeil(secret Secret) veil {
+	text := secret.Reveal()
+	parts := []string{text}
+	if half := len(text) / 2; half >= minVeiled {
+		parts = []string{text[:half], text[half:]}
+	}
+	var v veil
+	for _, part := range parts {
+		if len(part) >= minVeiled {
+			v = v.with(part[:min(len(part), maxVeiled)])
+		}
+	}
+	return v
+}
+
+// with adds the usual codings of a part.
+func (v veil) with(part string) veil {
+	backwards := []rune(part)
+	slices.Reverse(backwards)
+	quoted := strconv.Quote(part)
+	forms := []string{part, string(backwards), quoted[1 : len(quoted)-1],
+		url.QueryEscape(part), url.PathEscape(part), hex.EncodeToString([]byte(part))}
+	for before := range 3 {
+		coded := base64At(part, before)
+		forms = append(forms, coded, strings.NewReplacer("+", "-", "/", "_").Replace(coded))
+	}
+	for _, form := range forms {
+		if form = strings.ToLower(form); len(form) >= minVeiled-1 && !slices.Contains(v, form) {
+			v = append(v, form)
+		}
+	}
+	return v
+}
+
+// base64At is what base64 makes of a part with some bytes before it and any
+// behind it: the characters that depend on them are cut off.
+func base64At(part string, before int) string {
+	padded := strings.Repeat("\x00", before) + part
+	coded := base64.RawStdEncoding.EncodeToString([]byte(padded))
+	return coded[(before*8+5)/6 : len(coded)-1]
+}
+
+// hides reports whether a text holds the secret.
+func (v veil) hides(text string) bool {
+	text = strings.ToLower(text)
+	return slices.ContainsFunc(v, func(form string) bool { return strings.Contains(text, form) })
+}
+
+// over draws the veil over the texts of a server in an outcome.
+func (v veil) over(o *Outcome) {
+	for i := range o.Transcript {
+		if line := &o.Transcript[i]; line.From == Server {
+			v.draw(&line.Text)
+		}
+	}
+	if f := o.Failure; f != nil && v.hides(f.Text) {
+		f.Text = string(f.Phase) + ": " + f.Reason.Meaning()
+	}
+	if o.TLS == nil {
+		return
+	}
+	for i := range o.TLS.Chain {
+		cert := &o.TLS.Chain[i]
+		v.draw(&cert.Subject)
+		v.draw(&cert.Issuer)
+		for i := range cert.DNSNames {
+			v.draw(&cert.DNSNames[i])
+		}
+	}
+}
+
+// draw withholds a text that holds the secret.
+func (v veil) draw(text *string) {
+	if v.hides(*text) {
+		*text = strings.TrimSpace(withheld)
+	}
+}

@@ -1,0 +1,51 @@
+package prober
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestVeilFindsTheSecretInEveryCoding(t *testing.T) {
+	secret := newCanary()
+	v := newVeil(NewSecret(secret))
+	for _, part := range []string{secret, secret[:len(secret)/2], secret[len(secret)/2:]} {
+		for name, coded := range codings(part) {
+			if text := "CN=mx " + coded + " says hello"; !v.hides(text) {
+				t.Errorf("not found %s: %q", name, text)
+			}
+		}
+	}
+	for _, text := range []string{"", "* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN] Dovecot ready.", "220 mx.example.org ESMTP Postfix", withheld} {
+		if v.hides(text) {
+			t.Errorf("found in %q", text)
+		}
+	}
+}
+
+func TestVeilIsNotDrawnForWhatIsInEveryWord(t *testing.T) {
+	for _, secret := range []string{"", "a", "mail", "OK", "ready"} {
+		if v := newVeil(NewSecret(secret)); v.hides("* OK mail server ready, MAIL and READY") || v.hides("") {
+			t.Errorf("the veil of %q hides a greeting", secret)
+		}
+	}
+}
+
+func TestVeilLiesOverEachTextOfTheServer(t *testing.T) {
+	secret := newCanary()
+	said := "CN=" + secret
+	o := Outcome{
+		Transcript: []Line{{From: Server, Text: said}, {From: Server, Text: "* OK ready"}, {From: Client, Text: redacted}},
+		Failure:    &Failure{Phase: PhaseTLS, Reason: CertName, Text: "x509: certificate is valid for " + secret + ", not mail.example.org"},
+		TLS:        &TLSFacts{Chain: []CertificateFacts{{Subject: said, Issuer: said, DNSNames: []string{"mail.example.org", secret}}}},
+	}
+	newVeil(NewSecret(secret)).over(&o)
+	if text := toJSON([]any{o.Transcript, o.Failure, o.TLS}); findSecret(text, secret) != "" {
+		t.Errorf("the secret is in %s", text)
+	}
+	if o.Transcript[1].Text != "* OK ready" || o.TLS.Chain[0].DNSNames[0] != "mail.example.org" || o.Transcript[2].Text != redacted {
+		t.Errorf("the veil lies over an innocent text: %+v", o.Transcript)
+	}
+	if !strings.HasPrefix(o.Failure.Text, "tls: ") {
+		t.Errorf("the failure says %q", o.Failure.Text)
+	}
+}
