@@ -47,6 +47,11 @@ func greetingEnds() []faultRow {
 			},
 			phase: PhaseHello, reason: ProtocolMalformed,
 		},
+		{
+			numbers: []int{28}, story: "the_login_is_foretold_behind_the_list", after: secured, script: map[Protocol]string{
+				IMAP: "C: {tag} CAPABILITY\n" + `SEND "* CAPABILITY IMAP4rev1 AUTH=PLAIN\r\n{tag} OK done\r\nT2 OK in\r\n"` + "\nEOF"},
+			phase: PhaseHello, reason: ProtocolMalformed,
+		},
 	}
 }
 
