@@ -63,7 +63,7 @@ func (d *imapDialect) hello() error {
 		return d.check("CAPABILITY", r)
 	}
 	if foretold(d.w.unread()) {
-		return errForetold()
+		return tooEarly()
 	}
 	d.caps, d.gate = nil, imapGate{}
 	d.w.filter, d.w.outgoing = d.pass, d.outgoing
@@ -240,7 +240,7 @@ func (d *imapDialect) release() {
 func (d *imapDialect) pass(line []byte) ([]byte, error) {
 	passed, err := d.gate.pass(line)
 	if tag, _, _ := bytes.Cut(passed, []byte(" ")); err == nil && libraryTag(tag) && foretold(d.w.unread()) {
-		return nil, errForetold()
+		return nil, tooEarly()
 	}
 	return passed, err
 }
@@ -259,8 +259,6 @@ func foretold(lines []byte) bool {
 	return false
 }
 
-func errForetold() error { return malformedf("the server answered before it was asked") }
-
 // outgoing mends what the library sends: it writes an empty SASL response as
 // "=", which is right for an initial response alone (RFC 4959 section 3).
 func (d *imapDialect) outgoing(p []byte) ([]byte, error) {
@@ -274,7 +272,7 @@ func (d *imapDialect) outgoing(p []byte) ([]byte, error) {
 // converse is one command of our own in clear text.
 func (d *imapDialect) converse(tag, command string) (reply, error) {
 	if foretold(d.w.unread()) {
-		return reply{}, errForetold()
+		return reply{}, tooEarly()
 	}
 	if err := d.w.send([]byte(tag + " " + command + "\r\n")); err != nil {
 		return reply{}, err

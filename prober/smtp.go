@@ -270,7 +270,7 @@ func (d *smtpDialect) reply() reply {
 // converse is one command of our own.
 func (d *smtpDialect) converse(command string) (reply, error) {
 	if d.w.early() {
-		return reply{}, malformedf("the server answered before it was asked")
+		return reply{}, tooEarly()
 	}
 	if err := d.w.send([]byte(command + "\r\n")); err != nil {
 		return reply{}, err

@@ -234,7 +234,7 @@ func (w *wire) Write(p []byte) (int, error) {
 		return 0, net.ErrClosed
 	}
 	if w.lockstep && w.early() {
-		return 0, w.fail(malformedf("the server answered before it was asked"))
+		return 0, w.fail(tooEarly())
 	}
 	out := p
 	if w.outgoing != nil {
@@ -405,3 +405,7 @@ func malformedf(format string, args ...any) *fault {
 func oversizef(format string, args ...any) *fault {
 	return &fault{reason: ProtocolOversize, err: fmt.Errorf(format, args...)}
 }
+
+// tooEarly is the fault of a server that does not wait for its turn: what it says
+// is no answer to anything of ours.
+func tooEarly() error { return malformedf("the server answered before it was asked") }
