@@ -28,7 +28,7 @@ func (p *program) demo(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer fleet.Close()
+	defer func() { _ = fleet.Close() }()
 	go p.obeyToggle(ctx, fleet)
 	p.welcome(fleet)
 	return p.run(ctx, func() (*config.Config, []config.Finding, error) {

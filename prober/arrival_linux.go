@@ -2,6 +2,7 @@ package prober
 
 import (
 	"encoding/binary"
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -72,8 +73,8 @@ func (r *stampedRead) read(p []byte) (int, error) {
 func (r *stampedRead) receive(fd uintptr) bool {
 	for {
 		r.n, r.size, _, _, r.err = unix.Recvmsg(int(fd), r.into, r.control[:], 0)
-		if r.err != unix.EINTR {
-			return r.err != unix.EAGAIN
+		if !errors.Is(r.err, unix.EINTR) {
+			return !errors.Is(r.err, unix.EAGAIN)
 		}
 	}
 }

@@ -48,7 +48,7 @@ var pages = template.Must(template.New("").Funcs(template.FuncMap{
 func mustRead(name string) string {
 	content, err := pageFiles.ReadFile(name)
 	if err != nil {
-		panic(err) // it is compiled in
+		panic(err) //nolint:forbidigo // the page is compiled in: a broken one never leaves the build
 	}
 	return string(content)
 }

@@ -149,7 +149,7 @@ func (s *site) protected(next http.Handler) http.Handler {
 			switch value := recover(); value {
 			case nil:
 			case http.ErrAbortHandler:
-				panic(value)
+				panic(value) //nolint:forbidigo // as net/http wants it
 			default:
 				// The value may hold anything; its type and the stack are enough.
 				s.Log.Error("request panicked", "type", fmt.Sprintf("%T", value), "stack", string(debug.Stack()))

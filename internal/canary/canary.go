@@ -106,7 +106,7 @@ var codings = []coding{
 	{"in HTML", window, html.EscapeString},
 	{"in hex", 2 * window, func(s string) string { return hex.EncodeToString([]byte(s)) }},
 	{"in HEX", 2 * window, func(s string) string { return strings.ToUpper(hex.EncodeToString([]byte(s))) }},
-	{"as numbers", 3 * window, func(s string) string { return strings.Trim(fmt.Sprint([]byte(s)), "[]") }},
+	{"as numbers", 3 * window, func(s string) string { return strings.Trim(fmt.Sprintf("%d", []byte(s)), "[]") }},
 	{"in base32", 13, func(s string) string { return base32.StdEncoding.EncodeToString([]byte(s)) }},
 }
 

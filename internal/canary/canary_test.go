@@ -30,7 +30,7 @@ func TestFind(t *testing.T) {
 		"URL":                "?p=" + url.QueryEscape(secret),
 		"JSON":               inJSON(secret),
 		"Go":                 fmt.Sprintf("%+v %#v", struct{ p string }{secret}, struct{ p string }{secret}),
-		"bytes":              fmt.Sprint([]byte(secret)),
+		"bytes":              fmt.Sprintf("%d", []byte(secret)),
 		"small letters":      strings.ToLower(secret),
 		"between two things": strings.Repeat("x", 10_000) + secret + strings.Repeat("y", 10_000),
 	} {

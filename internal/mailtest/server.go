@@ -180,7 +180,7 @@ func (s *Server) Verbs() []string {
 func (s *Server) Pipe() *PipeConn {
 	client, served := Pipe(0)
 	go func() {
-		defer served.Close()
+		defer func() { _ = served.Close() }()
 		s.session(served)
 	}()
 	return client
