@@ -191,7 +191,22 @@ Prometheus gets native ones when it scrapes with protobuf and ` + "`scrape_nativ
 This page is written by ` + "`go test ./metrics -update`" + `.
 
 `
-	want := head + Markdown(Table())
+	const phases = `
+## Phases
+
+| ` + "`phase`" + ` | what its time covers |
+|---|---|
+`
+	const clocks = `
+Waiting is in none of them: neither for a place in the pool nor for the turn of a login. A phase ends when the kernel had the last
+byte of the answer. On Linux the kernel says when that was, so that the time in which this machine was too busy to look is left
+out, of the phases and of the whole; elsewhere it is in.
+`
+	want := head + Markdown(Table()) + phases
+	for _, phase := range prober.Phases() {
+		want += fmt.Sprintf("| `%s` | %s |\n", phase, phase.Meaning())
+	}
+	want += clocks
 	if *update {
 		if err := os.MkdirAll("../docs", 0o755); err != nil {
 			t.Fatal(err)

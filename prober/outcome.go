@@ -22,10 +22,41 @@ const (
 	PhaseQuit     Phase = "quit"
 )
 
+// phaseMeanings has one line per phase, in the order of a probe: what its time
+// covers.
+var phaseMeanings = []struct {
+	phase   Phase
+	meaning string
+}{
+	{PhaseResolve, "The name lookup; not entered where `host` is an address."},
+	{PhaseConnect, "From the first SYN to the connection, with all addresses that were tried before."},
+	{PhaseTLS, "The handshake, verification included, for ssl/tls and starttls alike."},
+	{PhaseGreeting, "From the connection, or the handshake of ssl/tls, to the end of the server's greeting."},
+	{PhaseHello, "CAPABILITY, CAPA or EHLO and its answer; both of them where it is asked again after STARTTLS."},
+	{PhaseStartTLS, "STARTTLS or STLS and its answer."},
+	{PhaseAuth, "The login, from its first command to the server's verdict."},
+	{PhaseMailbox, "EXAMINE, STAT, or MAIL FROM, RCPT TO and RSET, with the answers; for a shared folder its search too."},
+	{PhaseQuit, "LOGOUT or QUIT and its answer."},
+}
+
 // Phases lists every phase once, in the order of a probe.
 func Phases() []Phase {
-	return []Phase{PhaseResolve, PhaseConnect, PhaseTLS, PhaseGreeting, PhaseHello,
-		PhaseStartTLS, PhaseAuth, PhaseMailbox, PhaseQuit}
+	list := make([]Phase, len(phaseMeanings))
+	for i, p := range phaseMeanings {
+		list[i] = p.phase
+	}
+	return list
+}
+
+// Meaning is a sentence that says what the phase's time covers; empty for a word
+// that is no phase.
+func (p Phase) Meaning() string {
+	for _, m := range phaseMeanings {
+		if m.phase == p {
+			return m.meaning
+		}
+	}
+	return ""
 }
 
 // Outcome is what one probe learned. It is immutable once returned, and holds
