@@ -159,6 +159,7 @@ var imapRules = []refusalRule{
 	{at: anywhere, texts: limitTexts, reason: ServerLimit},
 	{at: atLogin, status: "BYE", texts: brokenTexts, reason: MailboxFailed},
 	{at: atMailbox, texts: unnamedTexts, reason: MailboxDenied},
+	{at: atMailbox, status: "NO", texts: deniedTexts, reason: MailboxDenied},
 	{at: atLogin, texts: methodTexts, reason: AuthMethodForbidden},
 	{at: atLogin, texts: disabledTexts, reason: AuthDisabled},
 	{at: atLogin, texts: needsTLSTexts, reason: AuthNeedsTLS},
@@ -184,13 +185,16 @@ var pop3Rules = []refusalRule{
 	{at: anywhere, status: "+", reason: ProtocolMalformed}, // not a no at all
 	{at: atStartTLS, reason: StartTLSRefused},
 
-	// Codes. Dovecot says IN-USE for its limit of connections, too.
+	// Codes. Dovecot says IN-USE for its limit of connections, too, and Cyrus
+	// SYS/TEMP for an account that has a password and no mailbox.
 	{at: anywhere, code: "IN-USE", texts: limitTexts, reason: ServerLimit},
 	{at: anywhere, code: "IN-USE", reason: MailboxInUse},
 	{at: anywhere, code: "LOGIN-DELAY", reason: AuthTooSoon},
 	{at: atLogin, code: "SYS/PERM", texts: methodTexts, reason: AuthMethodForbidden},
 	{at: atLogin, code: "SYS/PERM", reason: AuthDisabled},
 	{at: anywhere, code: "SYS/TEMP", texts: limitTexts, reason: ServerLimit},
+	{at: atLogin, code: "SYS/TEMP", texts: maildropTexts, reason: MailboxMissing},
+	{at: atLogin, code: "SYS/TEMP", texts: brokenTexts, reason: MailboxFailed},
 	{at: atLogin, code: "SYS/TEMP", reason: AuthTemporary},
 	{at: atLogin, code: "SYS", reason: AuthTemporary},
 	{at: outsideLogin, code: "SYS/TEMP", reason: ServerUnavailable},

@@ -53,11 +53,16 @@ var (
 		{"try again later", "Exim, Cyrus"},
 		{"temporarily unavailable", "Courier, Zimbra"},
 		{"server unavailable", "Exchange"},
+		{"auth process broken", "Dovecot whose auth process does not start"},
 	}
 	// temporaryTexts: the user database could not be asked.
 	temporaryTexts = textGroup{
 		{"temporary authentication failure", "Dovecot before response codes, Exim"},
 		{"server unavailable", "Exchange"},
+		{"temporary problem", "Courier, where the home directory is missing"},
+		{"temporary server problem", "nginx mail proxy, the example in its documentation"},
+		{"internal server error", "nginx mail proxy, whose server behind it is down"},
+		{"could not connect to server", "perdition, whose server behind it is down"},
 	}
 	// methodTexts: the password may be right, but not this way.
 	methodTexts = textGroup{
@@ -89,6 +94,7 @@ var (
 		{"cleartext authentication disallowed", "Dovecot 2.4"},
 		{"only available under a layer", "Cyrus"},
 		{"must issue a starttls command first", "Postfix, Exchange"},
+		{"failed: login disabled", "perdition POP3"},
 	}
 	// tlsTexts are believed in clear only: under TLS they prove nothing.
 	tlsTexts = textGroup{
@@ -118,6 +124,16 @@ var (
 	brokenTexts = textGroup{
 		{"fatal error: ", "Courier IMAP"},
 		{"maildir invalid", "Courier POP3"},
+		{"unable to open maildrop", "Cyrus POP3"},
+	}
+	// maildropTexts: the login was right, and there is no mailbox for it.
+	maildropTexts = textGroup{
+		{"maildrop: mailbox does not exist", "Cyrus POP3"},
+	}
+	// deniedTexts: the mailbox is there, and not for this user.
+	deniedTexts = textGroup{
+		{"permission denied", "Cyrus"},
+		{"access denied for", "Courier"},
 	}
 	// unnamedTexts: no mailbox is opened for a client that has not said its name.
 	unnamedTexts = textGroup{
