@@ -303,6 +303,16 @@ func endedLogins() []faultRow {
 			phase:  PhaseAuth, reason: Closed, check: wantClass(Possible),
 		},
 		{
+			numbers: []int{104}, story: "an_untagged_bad_of_unknown_words_and_the_end", after: asked,
+			script: map[Protocol]string{IMAP: plainLogin[IMAP] + "S: * BAD Too bad\nCLOSE"},
+			phase:  PhaseAuth, reason: Closed, check: wantClass(Possible),
+		},
+		{
+			numbers: []int{104}, story: "an_untagged_bad_before_the_answer", after: asked,
+			script: map[Protocol]string{IMAP: plainLogin[IMAP] + "S: * BAD internal server error\nS: {tag} NO LOGIN failed.\n{after opened}"},
+			phase:  PhaseAuth, reason: AuthRejected, check: wantClass(Definitive),
+		},
+		{
 			numbers: []int{105}, story: "the_server_says_bye_after_the_login", after: loggedIn,
 			script: map[Protocol]string{IMAP: "C: {tag} EXAMINE INBOX\nS: * BYE Shutting down this session\nCLOSE"},
 			phase:  PhaseMailbox, reason: Closed,

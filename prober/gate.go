@@ -34,6 +34,7 @@ type imapGate struct {
 type heard struct {
 	tagged  reply           // last tagged reply
 	bye     *reply          // nil: no goodbye
+	bad     *reply          // untagged BAD since the last tagged reply; nil: none
 	exists  uint64          // messages of the examined mailbox
 	counted bool            // exists was learnt
 	caps    map[string]bool // in upper case
@@ -102,7 +103,7 @@ func (g *imapGate) pass(line []byte) ([]byte, error) {
 		// Also a second answer: it must not take the place of the first.
 		return nil, malformedf("not an IMAP response to this command")
 	}
-	g.heard.tagged, g.answered, g.waiting = r, true, ""
+	g.heard.tagged, g.heard.bad, g.answered, g.waiting = r, nil, true, ""
 	return g.taggedLine(tag, r.status), nil
 }
 
@@ -193,6 +194,8 @@ func (g *imapGate) status(name, text string) error {
 		return malformedf("a malformed untagged %s", name)
 	case name == "BYE":
 		g.heard.bye = &r
+	case name == "BAD":
+		g.heard.bad = &r
 	case name == "PREAUTH" || name == "OK" && r.code == "" && !g.answered:
 		return malformedf("a second greeting")
 	case numericCodes[r.code]:

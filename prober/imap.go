@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"time"
@@ -146,17 +147,28 @@ func (d *imapDialect) mailbox() (MailboxFacts, error) {
 		d.w.log.repeat("EXAMINE")
 		defer d.w.log.repeat("")
 	}
-	var err error
+	var verdict error
 	for _, name := range names {
-		if err = d.examine(name); err == nil {
+		err := d.examine(name)
+		if err == nil {
 			heard := d.gate.now()
 			return MailboxFacts{Tried: true, OK: true, Counted: heard.counted, Messages: heard.exists}, nil
 		}
 		if d.w.failed() != nil {
-			break
+			return MailboxFacts{Tried: true}, err
+		}
+		if verdict == nil || isMissing(verdict) {
+			verdict = err
 		}
 	}
-	return MailboxFacts{Tried: true}, err
+	return MailboxFacts{Tried: true}, verdict
+}
+
+// isMissing reports whether err says that there is no mailbox of a name. Of the
+// names a shared mailbox can have, one that is there and closed tells more.
+func isMissing(err error) bool {
+	var no *refusal
+	return errors.As(err, &no) && refusalReason(PhaseMailbox, no) == MailboxMissing
 }
 
 // examine opens one mailbox, read-only. A server that opens none for a client
@@ -330,10 +342,21 @@ func (d *imapDialect) verdict(command string, err error) error {
 	case transport != nil:
 		// The library's reader may still hear the alert that explains it.
 		_ = d.drain(partingTime)
-		return d.w.failed()
+		return d.parting(command, heard.bad)
 	default:
 		return malformedf("%s: the library could not read the answer", command)
 	}
+}
+
+// parting is the end of the stream. An untagged BAD right before it may be an
+// internal failure of the server (RFC 9051 section 7.1.3); it is taken for the
+// goodbye that it stands in for.
+func (d *imapDialect) parting(command string, bad *reply) error {
+	end := d.w.failed()
+	if bad == nil || !errors.Is(end, io.EOF) {
+		return end
+	}
+	return d.refused(command, reply{status: "BYE", code: bad.code, text: bad.text})
 }
 
 // check makes an error of a reply that is not OK.

@@ -15,6 +15,7 @@ type transcriptRow struct {
 	file       string
 	encryption Encryption
 	token      AuthMethod // log in with a token in this way; empty: with a password
+	folder     string     // a shared mailbox, opened as a folder; empty: the user's own
 	phase      Phase
 	reason     Reason        // empty: it is healthy, odd as it may be
 	goodbye    Reason        // why the goodbye went wrong; empty: it did not
@@ -35,10 +36,15 @@ func transcripts() []transcriptRow {
 		{file: "imap-netease-still-unsafe", encryption: ImplicitTLS, phase: PhaseMailbox, reason: MailboxDenied},
 		{file: "imap-courier", encryption: ImplicitTLS},
 		{file: "imap-courier-broken-maildir", encryption: NoEncryption, phase: PhaseAuth, reason: MailboxFailed},
+		{file: "imap-courier-folder", encryption: StartTLS, folder: "helpdesk"},
+		{file: "imap-cyrus", encryption: ImplicitTLS},
+		{file: "imap-cyrus-folder-denied", encryption: ImplicitTLS, folder: "helpdesk", phase: PhaseMailbox, reason: MailboxDenied},
+		{file: "imap-perdition", encryption: StartTLS},
 		{file: "imap-uw", encryption: StartTLS},
 		{file: "imap-domino", encryption: ImplicitTLS},
 		{file: "imap-hmailserver", encryption: ImplicitTLS},
 		{file: "imap-zimbra-proxy", encryption: StartTLS},
+		{file: "imap-nginx-backend-down", encryption: ImplicitTLS, phase: PhaseAuth, reason: AuthTemporary},
 		{file: "imap-closes-at-logout", encryption: NoEncryption},
 		{file: "imap-lower-case", encryption: ImplicitTLS},
 		{file: "pop3-gmail", encryption: ImplicitTLS, delay: 5 * time.Minute},
@@ -49,6 +55,9 @@ func transcripts() []transcriptRow {
 		{file: "pop3-bare-words", encryption: NoEncryption, goodbye: Closed},
 		{file: "pop3-sasl-only", encryption: StartTLS},
 		{file: "pop3-courier", encryption: StartTLS, delay: 10 * time.Second},
+		{file: "pop3-cyrus-no-mailbox", encryption: StartTLS, phase: PhaseAuth, reason: MailboxMissing, delay: time.Minute},
+		{file: "pop3-perdition-backend-down", encryption: StartTLS, phase: PhaseAuth, reason: AuthTemporary},
+		{file: "pop3-nginx-backend-down", encryption: StartTLS, phase: PhaseAuth, reason: AuthTemporary, goodbye: Closed},
 		{file: "smtp-gmail", encryption: StartTLS},
 		{file: "smtp-gmail-app-password", encryption: ImplicitTLS, phase: PhaseAuth, reason: AuthMethodForbidden},
 		{file: "smtp-exchange-online", encryption: StartTLS, token: AuthXOAuth2},
@@ -56,6 +65,11 @@ func transcripts() []transcriptRow {
 		{file: "smtp-exchange-online-token-refused", encryption: ImplicitTLS, token: AuthXOAuth2, phase: PhaseAuth, reason: TokenRejected},
 		{file: "smtp-gmx", encryption: ImplicitTLS},
 		{file: "smtp-qmail-auth", encryption: StartTLS},
+		{file: "smtp-exim", encryption: StartTLS},
+		{file: "smtp-sendmail", encryption: StartTLS},
+		{file: "smtp-courier", encryption: ImplicitTLS},
+		{file: "smtp-opensmtpd", encryption: StartTLS},
+		{file: "smtp-dovecot-relay-down", encryption: ImplicitTLS, phase: PhaseMailbox, reason: ServerUnavailable},
 		{file: "smtp-junk-in-ehlo", encryption: NoEncryption, goodbye: Closed},
 		{file: "smtp-plain-asks-again", encryption: ImplicitTLS},
 	}
@@ -76,9 +90,7 @@ func TestTranscripts(t *testing.T) {
 			protocol := Protocol(word)
 			fault := faultRow{story: row.file, script: map[Protocol]string{protocol: string(text)},
 				token: row.token, phase: row.phase, reason: row.reason, goodbye: row.goodbye}
-			if row.token == "" {
-				fault.change = quotable
-			}
+			fault.change = row.change
 			synctest.Test(t, func(t *testing.T) {
 				run := b.playInMemory(t, &fault, protocol, row.encryption)
 				run.judge(t)
@@ -90,9 +102,16 @@ func TestTranscripts(t *testing.T) {
 	}
 }
 
-// quotable takes a password that LOGIN can say in quotes: the files are the
+// change takes a password that LOGIN can say in quotes: the files are the
 // plain dialogue, without a literal for the letters of a canary.
-func quotable(c *Connection) { c.Password = InlineSecret(NewSecret("correct horse")) }
+func (row transcriptRow) change(c *Connection) {
+	if row.token == "" {
+		c.Password = InlineSecret(NewSecret("correct horse"))
+	}
+	if row.folder != "" {
+		c.SharedMailbox, c.SharedMailboxAccess = row.folder, SharedFolder
+	}
+}
 
 // TestTranscriptsAreAllPlayed wants a row for every file, and the line at its
 // top that says which server it is.
