@@ -115,6 +115,8 @@ var situations = []situation{
 	{Timeout, PhaseGreeting, "", onTLSPort, silentTLSPort},
 	{Closed, PhaseGreeting, "", onTLSPort, silentTLSPort},
 	{Reset, PhaseGreeting, "", onTLSPort, silentTLSPort},
+	{Closed, PhaseGreeting, ImplicitTLS, nil, nothingBehind},
+	{Reset, PhaseGreeting, ImplicitTLS, nil, nothingBehind},
 	{Timeout, PhaseTLS, ImplicitTLS, onClearPort, silentClearPort},
 	{Timeout, PhaseGreeting, "", onOwnPort, silentOwnPort},
 	{ConnectTimeout, PhaseConnect, "", onPort25, blockedPort25},
@@ -122,6 +124,10 @@ var situations = []situation{
 		"submission with STARTTLS is on port 587, and with ssl/tls on 465.")},
 	{StartTLSNotOffered, "", "", isSMTP, fixed("The server offers no STARTTLS: " +
 		"switch it on for submission at the server, or use ssl/tls on port 465.")},
+	{AuthRejected, PhaseAuth, "", byAuthzID, fixed("Correct username or password, or let the server allow this user to act for the shared mailbox: " +
+		"many servers refuse both in the same words. The login is not repeated before the time shown.")},
+	{AuthRejected, PhaseAuth, "", byLoginName, fixed("Correct username or password; if they are right, the server may not know two names in one login: " +
+		"compare shared_mailbox_access and login_name_format. The login is not repeated before the time shown.")},
 	{AuthNeedsTLS, "", NoEncryption, nil, tlsWanted},
 	{AuthMechanism, "", NoEncryption, nil, tlsPerhaps},
 	{AuthNeedsTLS, "", "", nil, fixed("The server asks for TLS although TLS is up: " +
@@ -152,6 +158,14 @@ func fixed(text string) func(*Connection) string {
 func isSMTP(c *Connection) bool   { return c.Protocol == SMTP }
 func onPort25(c *Connection) bool { return c.Protocol == SMTP && c.EffectivePort() == 25 }
 
+// byAuthzID and byLoginName report how a login names a shared mailbox.
+func byAuthzID(c *Connection) bool   { return sharedBy(c, SharedAuthzID) }
+func byLoginName(c *Connection) bool { return sharedBy(c, SharedLoginName) }
+
+func sharedBy(c *Connection, access SharedAccess) bool {
+	return c.SharedMailbox != "" && c.SharedMailboxAccess == access
+}
+
 // onTLSPort reports whether a connection that starts in clear dials a port that
 // is known for TLS from the first byte.
 func onTLSPort(c *Connection) bool {
@@ -180,6 +194,12 @@ func isDefaultPort(port int, e Encryption) bool {
 		}
 	}
 	return false
+}
+
+// nothingBehind is for an end between handshake and greeting: haproxy and stunnel
+// close there, or reset, when they cannot reach the mail server.
+func nothingBehind(*Connection) string {
+	return "TLS came up, and then no greeting came: a TLS proxy such as haproxy or stunnel does this when the mail server behind it is down; ban lists do it too."
 }
 
 func silentTLSPort(c *Connection) string {
