@@ -128,6 +128,9 @@ var situations = []situation{
 		"many servers refuse both in the same words. The login is not repeated before the time shown.")},
 	{AuthRejected, PhaseAuth, "", byLoginName, fixed("Correct username or password; if they are right, the server may not know two names in one login: " +
 		"compare shared_mailbox_access and login_name_format. The login is not repeated before the time shown.")},
+	{MailboxDenied, PhaseMailbox, "", isSMTP, fixed("The server refused the sender or the recipient: let the user send as this address, " +
+		"and check that the server takes mail for the recipient from this user.")},
+	{MailboxMissing, PhaseMailbox, "", isSMTP, fixed("The server knows no such recipient, or takes no mail for it: check recipient.")},
 	{AuthNeedsTLS, "", NoEncryption, nil, tlsWanted},
 	{AuthMechanism, "", NoEncryption, nil, tlsPerhaps},
 	{AuthNeedsTLS, "", "", nil, fixed("The server asks for TLS although TLS is up: " +

@@ -21,6 +21,8 @@ func TestHints(t *testing.T) {
 	needsTLS := &refusal{protocol: IMAP, command: "LOGIN", reply: reply{status: "NO", code: "PRIVACYREQUIRED"}}
 	wrong := &refusal{protocol: IMAP, command: "AUTHENTICATE", reply: reply{status: "NO", code: "AUTHENTICATIONFAILED"}}
 	hashed := &refusal{protocol: IMAP, command: "AUTHENTICATE", reply: wrong.reply, hashed: true}
+	denied := &refusal{protocol: SMTP, command: "MAIL", reply: reply{status: "550"}}
+	unknown := &refusal{protocol: SMTP, command: "RCPT", reply: reply{status: "550"}}
 	noMechanism := &fault{reason: AuthMechanism, err: errors.New("not offered")}
 	tests := []struct {
 		name       string
@@ -75,6 +77,10 @@ func TestHints(t *testing.T) {
 			AuthRejected, "compare shared_mailbox_access"},
 		{"a folder has no part in the login",
 			Connection{Protocol: IMAP, SharedMailbox: "helpdesk", SharedMailboxAccess: SharedFolder}, PhaseAuth, wrong, AuthRejected, ""},
+		{"a sender is refused", Connection{Protocol: SMTP, Encryption: StartTLS}, PhaseMailbox, denied,
+			MailboxDenied, "let the user send as this address"},
+		{"a recipient is unknown", Connection{Protocol: SMTP, Encryption: StartTLS}, PhaseMailbox, unknown,
+			MailboxMissing, "check recipient"},
 		{"STARTTLS missing on port 25", Connection{Protocol: SMTP, Encryption: StartTLS, Port: 25}, PhaseStartTLS, missing,
 			StartTLSNotOffered, "submission with STARTTLS is on port 587"},
 		{"STARTTLS missing for submission", Connection{Protocol: SMTP, Encryption: StartTLS}, PhaseStartTLS, missing,
