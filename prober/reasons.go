@@ -140,7 +140,7 @@ var reasons = []reasonFacts{
 	{AuthTemporary, Transient,
 		"The server could not check the login for now.",
 		"Look at the server's log, its user database, and the server behind it if it is a proxy; the password was not judged.",
-		"IMAP `[UNAVAILABLE]`, `[SERVERBUG]` · POP3 `[SYS/TEMP]`, other `[SYS/…]` · SMTP `454 4.7.0`, other 4xx to AUTH; texts such as \"internal server error\""},
+		"IMAP `[UNAVAILABLE]`, `[SERVERBUG]` · POP3 `[SYS/TEMP]`, other `[SYS/…]` · SMTP `454 4.7.0`, other 4xx to AUTH; texts such as \"internal server error\", Cyrus SASL's \"generic failure\""},
 	{AuthTooSoon, Transient,
 		"The server wants longer pauses between logins.",
 		"Raise interval, or let fewer programs log in to this account.",

@@ -84,8 +84,9 @@ func (l *refusalRule) fitsCode(code string) bool {
 // refusalRules are the tables. Their order is the order of evidence: bracket or
 // enhanced code, then reply code, then text, then the default of the command. A
 // text stands before a code only where the code is known to mean several
-// things, and never makes a definite no sound softer. A code that no rule
-// names, such as [ALERT], says nothing.
+// things, and never makes a definite no sound softer, but for the words of Cyrus
+// SASL for its own failures. A code that no rule names, such as [ALERT], says
+// nothing.
 var refusalRules = map[Protocol][]refusalRule{IMAP: imapRules, POP3: pop3Rules, SMTP: smtpRules}
 
 // refusalReason is the reason for a server's no.
@@ -166,6 +167,7 @@ var imapRules = []refusalRule{
 	{at: atLogin, texts: mechanismTexts, reason: AuthMechanism},
 	{at: atLogin, status: "NO", texts: expiredTexts, reason: AuthExpired},
 	{at: atLogin, texts: temporaryTexts, reason: AuthTemporary},
+	{at: atLogin, texts: saslTexts, reason: AuthTemporary},
 	{at: atLogin, texts: tooSoonTexts, reason: AuthTooSoon},
 	{at: atGreeting, status: "BYE", texts: laterTexts, reason: ServerUnavailable},
 
@@ -199,6 +201,7 @@ var pop3Rules = []refusalRule{
 	{at: atLogin, code: "SYS", reason: AuthTemporary},
 	{at: outsideLogin, code: "SYS/TEMP", reason: ServerUnavailable},
 	{at: outsideLogin, code: "SYS", reason: ServerUnavailable},
+	{at: atLogin, code: "AUTH", texts: saslTexts, reason: AuthTemporary},
 	{at: atLogin, code: "AUTH", texts: needsTLSTexts, reason: AuthNeedsTLS},
 	{at: atLogin, code: "AUTH", texts: tlsTexts, only: refusedInClear, reason: AuthNeedsTLS},
 	{at: atLogin, code: "AUTH", texts: methodTexts, reason: AuthMethodForbidden},
@@ -252,6 +255,7 @@ var smtpRules = []refusalRule{
 	{at: atLogin, code: "5.7.12", reason: AuthExpired},
 	{at: atLogin, code: "5.7.13", reason: AuthDisabled},
 	{at: atLogin, code: "5.7.4", reason: AuthMechanism},
+	{at: atLogin, status: "535", texts: saslTexts, reason: AuthTemporary},
 	{at: atLogin, status: "535", texts: methodTexts, reason: AuthMethodForbidden},
 	{at: atLogin, status: "535", texts: expiredTexts, reason: AuthExpired},
 	{at: atLogin, status: "535", texts: disabledTexts, reason: AuthDisabled},

@@ -81,6 +81,8 @@ var goldenRefusals = []golden{
 	{from: "nginx", protocol: IMAP, command: "LOGIN", line: "A1 NO Temporary server problem, try again later", want: AuthTemporary},
 	{from: "nginx", protocol: IMAP, command: "LOGIN", line: "* BAD internal server error", want: AuthTemporary},
 	{from: "perdition", protocol: IMAP, command: "LOGIN", line: "A1 NO failed: Could not connect to server", want: AuthTemporary},
+	{from: "Cyrus without its saslauthd", protocol: IMAP, command: "LOGIN", line: "A1 NO Login failed: generic failure", want: AuthTemporary},
+	{from: "Cyrus", protocol: IMAP, command: "LOGIN", line: "A1 NO Login failed: authentication failure", want: AuthRejected},
 	{from: "perdition", protocol: IMAP, command: "LOGIN", line: "A1 NO failed: Re-Authentication Failure", want: AuthRejected},
 	{from: "Gmail", protocol: IMAP, command: "LOGIN", line: "A1 NO Too many login failures, try again later", want: AuthTooSoon},
 	{from: "Dovecot", protocol: IMAP, command: "AUTHENTICATE", line: "A1 NO Unsupported authentication mechanism.", want: AuthMechanism},
@@ -157,6 +159,8 @@ var goldenRefusals = []golden{
 	{from: "Courier", protocol: POP3, command: "PASS", line: "-ERR Temporary problem, please try again later", want: AuthTemporary},
 	{from: "nginx", protocol: POP3, command: "PASS", line: "-ERR internal server error", want: AuthTemporary},
 	{from: "perdition", protocol: POP3, command: "PASS", line: "-ERR failed: Could not connect to server", want: AuthTemporary},
+	{from: "Cyrus without its saslauthd", protocol: POP3, command: "AUTH", line: "-ERR [AUTH] authenticating: generic failure", want: AuthTemporary},
+	{from: "Cyrus", protocol: POP3, command: "AUTH", line: "-ERR [AUTH] authenticating: authentication failure", want: AuthRejected},
 	{from: "RFC 2449", protocol: POP3, command: "PASS", line: "-ERR [LOGIN-DELAY] minimum time between mail checks violation", want: AuthTooSoon},
 	{from: "bare", protocol: POP3, command: "PASS", line: "-ERR try again later", want: AuthTooSoon},
 	{from: "Dovecot", protocol: POP3, command: "AUTH", line: "-ERR Unsupported authentication mechanism.", want: AuthMechanism},
@@ -229,6 +233,7 @@ var goldenRefusals = []golden{
 	{from: "hMailServer", protocol: SMTP, command: "AUTH", line: "550 account is disabled", want: AuthDisabled},
 	{from: "Postfix", protocol: SMTP, command: "AUTH", line: "454 4.7.0 Temporary authentication failure: Connection lost to authentication server", want: AuthTemporary},
 	{from: "Exim", protocol: SMTP, command: "AUTH", line: "435 Unable to authenticate at present", want: AuthTemporary},
+	{from: "Postfix 2 without its saslauthd", protocol: SMTP, command: "AUTH", line: "535 5.7.8 Error: authentication failed: generic failure", want: AuthTemporary},
 	{from: "nginx", protocol: SMTP, command: "AUTH", line: "451 4.3.2 Internal server error", want: AuthTemporary},
 	{from: "Gmail", protocol: SMTP, command: "AUTH", line: "454 4.7.0 Too many login attempts, please try again later.", want: AuthTooSoon},
 	{from: "Gmail", protocol: SMTP, command: "AUTH", line: "421 4.7.0 Try again later, closing connection.", want: AuthTooSoon},
@@ -336,7 +341,7 @@ func TestEachRefusalRuleMatters(t *testing.T) {
 }
 
 func TestEachKnownTextHasGoldenLine(t *testing.T) {
-	groups := []textGroup{limitTexts, tooSoonTexts, laterTexts, temporaryTexts, methodTexts, expiredTexts, disabledTexts,
+	groups := []textGroup{limitTexts, tooSoonTexts, laterTexts, temporaryTexts, saslTexts, methodTexts, expiredTexts, disabledTexts,
 		needsTLSTexts, tlsTexts, mechanismTexts, credentialTexts, notConnectedTexts, brokenTexts, maildropTexts, deniedTexts, unnamedTexts, senderTexts}
 	for _, group := range groups {
 		for _, known := range group {

@@ -64,6 +64,11 @@ var (
 		{"internal server error", "nginx mail proxy, whose server behind it is down"},
 		{"could not connect to server", "perdition, whose server behind it is down"},
 	}
+	// saslTexts: Cyrus SASL could not ask whoever holds the passwords. Servers that
+	// use it give this the code of a wrong password, too.
+	saslTexts = textGroup{
+		{"generic failure", "Cyrus IMAP, Postfix 2, whose saslauthd is down"},
+	}
 	// methodTexts: the password may be right, but not this way.
 	methodTexts = textGroup{
 		{"application-specific password required", "Gmail"},
