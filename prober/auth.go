@@ -248,7 +248,7 @@ func chooseMechanism(c *Connection, o offer, encrypted bool) (AuthMethod, error)
 	}
 	return "", &fault{
 		reason: AuthMechanism,
-		hint:   offeredHint(c.Protocol, o),
+		hint:   missingHint(c, o),
 		err:    fmt.Errorf("%s: not offered by server", joinMethods(candidates)),
 	}
 }
@@ -313,6 +313,15 @@ func mechanismOf(method AuthMethod) mechanism {
 		method = AuthSASLLogin // asked only where isNative says no
 	}
 	return mechanisms[method]
+}
+
+// missingHint is the advice where the configured method is not offered. Exim and
+// others offer EXTERNAL to a certificate alone that they trust.
+func missingHint(c *Connection, o offer) string {
+	if c.Auth == AuthExternal {
+		return "Many servers offer EXTERNAL only to a client certificate they trust: let the server verify that of tls_config. " + offeredHint(c.Protocol, o)
+	}
+	return offeredHint(c.Protocol, o)
 }
 
 // offeredHint names the offered methods in the words of the configuration. It

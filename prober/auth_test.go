@@ -353,5 +353,13 @@ func TestNotOfferedHintNamesOnlyKnownWords(t *testing.T) {
 	}
 }
 
+func TestExternalNotOfferedHintNamesTheCertificate(t *testing.T) {
+	_, err := chooseMechanism(alice(func(c *Connection) { c.Auth = AuthExternal }), offering("PLAIN"), true)
+	var f *fault
+	if !errors.As(err, &f) || !strings.Contains(f.hint, "a client certificate they trust") || !strings.Contains(f.hint, "plain") {
+		t.Errorf("hint %+v, want the certificate, and what is offered", f)
+	}
+}
+
 // encode is what a dialect puts on its line.
 func encode(message string) string { return base64.StdEncoding.EncodeToString([]byte(message)) }

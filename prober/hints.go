@@ -124,6 +124,8 @@ var situations = []situation{
 		"submission with STARTTLS is on port 587, and with ssl/tls on 465.")},
 	{StartTLSNotOffered, "", "", isSMTP, fixed("The server offers no STARTTLS: " +
 		"switch it on for submission at the server, or use ssl/tls on port 465.")},
+	{AuthRejected, PhaseAuth, "", byCertificate, fixed("The server did not take the client certificate for that of username: compare both, and how the server " +
+		"finds the name in a certificate. The login is not repeated before the time shown.")},
 	{AuthRejected, PhaseAuth, "", byAuthzID, fixed("Correct username or password, or let the server allow this user to act for the shared mailbox: " +
 		"many servers refuse both in the same words. The login is not repeated before the time shown.")},
 	{AuthRejected, PhaseAuth, "", byLoginName, fixed("Correct username or password; if they are right, the server may not know two names in one login: " +
@@ -160,6 +162,8 @@ func fixed(text string) func(*Connection) string {
 
 func isSMTP(c *Connection) bool   { return c.Protocol == SMTP }
 func onPort25(c *Connection) bool { return c.Protocol == SMTP && c.EffectivePort() == 25 }
+
+func byCertificate(c *Connection) bool { return c.Auth == AuthExternal }
 
 // byAuthzID and byLoginName report how a login names a shared mailbox.
 func byAuthzID(c *Connection) bool   { return sharedBy(c, SharedAuthzID) }

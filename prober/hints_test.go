@@ -69,6 +69,8 @@ func TestHints(t *testing.T) {
 		{"a method that auto chose is refused", Connection{Protocol: IMAP, Auth: AuthAuto}, PhaseAuth, hashed,
 			AuthRejected, "set `auth` to plain or login"},
 		{"a password that was sent is refused", Connection{Protocol: IMAP, Auth: AuthAuto}, PhaseAuth, wrong, AuthRejected, ""},
+		{"a certificate is refused", Connection{Protocol: SMTP, Auth: AuthExternal, SharedMailbox: "helpdesk", SharedMailboxAccess: SharedAuthzID},
+			PhaseAuth, wrong, AuthRejected, "how the server finds the name in a certificate"},
 		{"acting for a shared mailbox is refused",
 			Connection{Protocol: IMAP, SharedMailbox: "helpdesk", SharedMailboxAccess: SharedAuthzID}, PhaseAuth, wrong,
 			AuthRejected, "allow this user to act for the shared mailbox"},
