@@ -199,8 +199,8 @@ This page is written by ` + "`go test ./metrics -update`" + `.
 `
 	const clocks = `
 Waiting is in none of them: neither for a place in the pool nor for the turn of a login. A phase ends when the kernel had the last
-byte of the answer. On Linux the kernel says when that was, so that the time in which this machine was too busy to look is left
-out, of the phases and of the whole; elsewhere it is in.
+byte of the answer. On Linux the kernel says when that was, for all phases but ` + "`resolve`" + `: the time in which this machine was too busy
+to look is left out of them and of the whole. Elsewhere it is in.
 `
 	want := head + Markdown(Table()) + phases
 	for _, phase := range prober.Phases() {
