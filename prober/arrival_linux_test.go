@@ -53,7 +53,7 @@ func TestStopIsInNoFigure(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	time.Sleep(100 * time.Millisecond) // it waits for the greeting by now
+	time.Sleep(500 * time.Millisecond) // it waits for the greeting by now, on a busy machine too
 	_ = child.Process.Signal(syscall.SIGSTOP)
 	fmt.Fprint(conn, "+OK ready\r\n")
 	time.Sleep(stopped)
