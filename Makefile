@@ -1,5 +1,6 @@
 # make: what a change has to pass before it is sent. `make real` needs Debian's
-# dovecot-imapd, dovecot-pop3d and postfix, and root.
+# dovecot-imapd, dovecot-pop3d, postfix, nginx, libnginx-mod-mail, haproxy and
+# stunnel4, and root.
 
 GO ?= go
 STATICCHECK_VERSION = v0.8.2
@@ -33,7 +34,7 @@ fuzz: ## each fuzz target for FUZZTIME
 	.ci/fuzz $(FUZZTIME)
 
 real: ## the tests against real servers; here it is a failure if they cannot run
-	MAILPROBE_REAL=require $(GO) test -count=1 -run 'Real|Dovecot|Postfix' ./...
+	MAILPROBE_REAL=require $(GO) test -count=1 -run 'Real|Dovecot|Postfix|Nginx|TLSProxies' ./...
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...

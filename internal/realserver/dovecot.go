@@ -120,11 +120,7 @@ func (d *Dovecot) config(t testing.TB, options Options) string {
 	if settings.MaxPerUser == 0 {
 		settings.MaxPerUser = 50
 	}
-	var text strings.Builder
-	if err := dovecotTemplate.Execute(&text, settings); err != nil {
-		t.Fatal(err)
-	}
-	return text.String()
+	return fill(t, dovecotTemplate, settings)
 }
 
 // writeAccounts makes the users, what they may do, and their mail.

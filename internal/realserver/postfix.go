@@ -97,11 +97,7 @@ func (p *Postfix) configure(t testing.TB, options PostfixOptions) {
 		SMTP: p.SMTP, Submission: p.Submission, SMTPS: p.SMTPS,
 	}
 	for _, name := range []string{"main.cf", "master.cf"} {
-		var text strings.Builder
-		if err := postfixTemplates.ExecuteTemplate(&text, name, settings); err != nil {
-			t.Fatal(err)
-		}
-		write(t, p.etc(), name, text.String(), 0o644)
+		write(t, p.etc(), name, fill(t, postfixTemplates.Lookup(name), settings), 0o644)
 	}
 }
 

@@ -1,7 +1,8 @@
 // Package realserver runs private instances of Debian's Dovecot and Postfix for
-// tests: own configuration and state in a short-lived folder, loopback only,
-// free high ports, stopped with the test. It touches no instance that the
-// machine already runs, and it delivers no mail.
+// tests, and of nginx, haproxy and stunnel in front of them: own configuration
+// and state in a short-lived folder, loopback only, free high ports, stopped with
+// the test. It touches no instance that the machine already runs, and it delivers
+// no mail.
 //
 // The servers change their own user id, so they want to be started by root.
 package realserver
@@ -14,7 +15,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
+	"text/template"
 
 	"mailprobe/internal/mailtest"
 )
@@ -29,10 +32,16 @@ const Host = "127.0.0.2"
 var programs = map[string][]string{
 	"dovecot":         {"/usr/sbin/dovecot", "/usr/lib/dovecot/imap-login", "/usr/lib/dovecot/pop3-login"},
 	"postfix":         {"/usr/sbin/postfix", "/usr/sbin/postconf"},
+	"nginx":           {"/usr/sbin/nginx", "/usr/lib/nginx/modules/ngx_mail_module.so"},
+	"haproxy":         {"/usr/sbin/haproxy"},
+	"stunnel":         {"/usr/bin/stunnel4"},
 	"buildah":         {"/usr/bin/buildah"},
 	"fail2ban-regex":  {"/usr/bin/fail2ban-regex"},
 	"fail2ban-server": {"/usr/bin/fail2ban-server"},
 }
+
+// packages are Debian's that hold all of them.
+const packages = "dovecot-imapd dovecot-pop3d postfix nginx libnginx-mod-mail haproxy stunnel4 fail2ban buildah"
 
 // Need skips the test with a clear line where a server is not installed, or
 // where the test is not run by root. With CI=true or MAILPROBE_REAL=require the
@@ -55,7 +64,7 @@ func missing(server string) string {
 	}
 	for _, file := range files {
 		if _, err := os.Stat(file); err != nil {
-			return fmt.Sprintf("%s is not installed (%v): apt-get install dovecot-imapd dovecot-pop3d postfix fail2ban buildah", server, err)
+			return fmt.Sprintf("%s is not installed (%v): apt-get install %s", server, err, packages)
 		}
 	}
 	if os.Geteuid() != 0 {
@@ -124,6 +133,16 @@ func write(t testing.TB, dir, name, content string, mode os.FileMode) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+// fill gives the text of a server's configuration.
+func fill(t testing.TB, form *template.Template, settings any) string {
+	t.Helper()
+	var text strings.Builder
+	if err := form.Execute(&text, settings); err != nil {
+		t.Fatal(err)
+	}
+	return text.String()
 }
 
 // ServerName is the name in a server's certificate, unless a test wants others.

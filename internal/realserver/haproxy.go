@@ -1,0 +1,80 @@
+package realserver
+
+import (
+	_ "embed"
+	"os"
+	"path/filepath"
+	"testing"
+	"text/template"
+
+	"mailprobe/internal/mailtest"
+)
+
+// TLSProxy is a running private proxy that ends TLS and knows nothing of mail.
+type TLSProxy struct {
+	Ports []int // on Host, each of which leads to the backend of its place
+
+	process *process
+}
+
+// Log is everything the proxy logged so far.
+func (p *TLSProxy) Log() string { return p.process.printed() }
+
+// tlsProxySettings is what the templates read.
+type tlsProxySettings struct {
+	Dir, Host string
+	Ways      []way
+}
+
+// way is a port, and the port behind it.
+type way struct{ Port, Backend int }
+
+var (
+	//go:embed config/haproxy.cfg.tmpl
+	haproxyConfig string
+
+	haproxyTemplate = template.Must(template.New("haproxy").Parse(haproxyConfig))
+)
+
+// StartHAProxy runs a private haproxy until the test ends. It takes TLS with a
+// certificate of ca, and speaks in clear to each backend, a port on Host.
+func StartHAProxy(t testing.TB, ca *mailtest.CA, backends ...int) *TLSProxy {
+	t.Helper()
+	Need(t, "haproxy")
+	return startTLSProxy(t, "haproxy", ca, backends, haproxyTemplate, func(config string) (*process, error) {
+		return run("/usr/sbin/haproxy", "-db", "-f", config)
+	})
+}
+
+// startTLSProxy runs a proxy whose template is filled for the ports found.
+func startTLSProxy(t testing.TB, name string, ca *mailtest.CA, backends []int, form *template.Template,
+	launch func(config string) (*process, error)) *TLSProxy {
+	t.Helper()
+	proxy, dir := new(TLSProxy), folder(t, name)
+	issue(t, dir, ca, mailtest.CertOptions{})
+	joinPair(t, dir)
+	proxy.Ports = start(t, name, "", len(backends), func(ports []int) (*process, error) {
+		settings := tlsProxySettings{Dir: dir, Host: Host}
+		for i, port := range ports {
+			settings.Ways = append(settings.Ways, way{port, backends[i]})
+		}
+		var err error
+		proxy.process, err = launch(write(t, dir, "config", fill(t, form, settings), 0o644))
+		return proxy.process, err
+	})
+	return proxy
+}
+
+// joinPair puts certificate and key into one file, as haproxy wants them.
+func joinPair(t testing.TB, dir string) {
+	t.Helper()
+	var both []byte
+	for _, name := range []string{"server.pem", "server.key"} {
+		raw, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		both = append(both, raw...)
+	}
+	write(t, dir, "both.pem", string(both), 0o600)
+}
