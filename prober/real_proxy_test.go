@@ -1,0 +1,213 @@
+package prober_test
+
+// Probes through real proxies: nginx, which speaks the mail protocols itself, and
+// haproxy and stunnel, which end TLS and know nothing of mail.
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"mailprobe/internal/mailtest"
+	"mailprobe/internal/realserver"
+	"mailprobe/prober"
+)
+
+// directory sends nginx to the pair of servers.
+func (r *real) directory(t *testing.T) *realserver.Directory {
+	t.Helper()
+	return realserver.NewDirectory(t, map[string]int{
+		"imap": r.dovecot.IMAP, "pop3": r.dovecot.POP3, "smtp": r.postfix.SMTP})
+}
+
+// nowhere sends nginx to servers that are down.
+func nowhere(t *testing.T) *realserver.Directory {
+	t.Helper()
+	return realserver.NewDirectory(t, map[string]int{
+		"imap": realserver.ClosedPort, "pop3": realserver.ClosedPort, "smtp": realserver.ClosedPort})
+}
+
+// nginx runs an nginx in front of the pair.
+func (r *real) nginx(t *testing.T, options realserver.NginxOptions) *realserver.Nginx {
+	t.Helper()
+	options.CA = r.ca
+	return realserver.StartNginx(t, options)
+}
+
+// through leads a connection to nginx instead of the server behind it.
+func through(n *realserver.Nginx) func(*prober.Connection) {
+	return func(c *prober.Connection) {
+		c.Port = map[prober.Protocol]map[bool]int{
+			prober.IMAP: {false: n.IMAP, true: n.IMAPS},
+			prober.POP3: {false: n.POP3, true: n.POP3S},
+			prober.SMTP: {false: n.SMTP, true: n.SMTPS},
+		}[c.Protocol][c.Encryption == prober.ImplicitTLS]
+	}
+}
+
+func TestRealNginx(t *testing.T) {
+	t.Parallel()
+	servers := startReal(t, realserver.Options{PlaintextAuth: true})
+	t.Run("every_pair_with_login", servers.nginxEveryPair)
+	t.Run("starttls_only", servers.nginxSTARTTLSOnly)
+	wantCleanLogs(t, servers)
+	t.Run("logins_that_fail", servers.nginxLoginsThatFail)
+}
+
+// nginxEveryPair demands good probes, and that nginx finds nothing odd in them.
+func (r *real) nginxEveryPair(t *testing.T) {
+	nginx := r.nginx(t, realserver.NginxOptions{Directory: r.directory(t).URL})
+	pairs := 0
+	for _, p := range []prober.Protocol{prober.IMAP, prober.POP3, prober.SMTP} {
+		for _, e := range []prober.Encryption{prober.NoEncryption, prober.StartTLS, prober.ImplicitTLS} {
+			t.Run(string(p)+"_"+string(e), func(t *testing.T) {
+				pairs++
+				o := probe(t, r.connection(p, e, through(nginx)))
+				wantUp(t, o)
+				if !o.Auth.Accepted || o.Auth.Mechanism != prober.AuthPlain || !o.Mailbox.OK {
+					t.Errorf("login %+v, mailbox %+v", o.Auth, o.Mailbox)
+				}
+				if verified := o.TLS != nil && o.TLS.Verified; verified != (e != prober.NoEncryption) {
+					t.Errorf("TLS facts %+v", o.TLS)
+				}
+			})
+		}
+	}
+	wantNoLine(t, ended(t, nginx.Log, "proxied session done", pairs),
+		`\[(warn|error|crit|alert|emerg)\]|login failed|closed connection|timed out`)
+}
+
+// ended waits until a proxy has written the last line of each session, which it
+// may do when we have gone, and gives its log.
+func ended(t *testing.T, log func() string, last string, sessions int) string {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		text := log()
+		if seen := strings.Count(text, last); seen >= sessions {
+			return text
+		} else if time.Now().After(end) {
+			t.Fatalf("%d sessions of %d ended:\n%s", seen, sessions, text)
+		}
+	}
+}
+
+// wantNoLine demands that nothing in a log fits a pattern.
+func wantNoLine(t *testing.T, log, pattern string) {
+	t.Helper()
+	odd := regexp.MustCompile(pattern)
+	for line := range strings.Lines(log) {
+		if odd.MatchString(line) {
+			t.Errorf("a proxy complains: %s", line)
+		}
+	}
+}
+
+// nginxSTARTTLSOnly is for an nginx that takes no login in clear.
+func (r *real) nginxSTARTTLSOnly(t *testing.T) {
+	nginx := r.nginx(t, realserver.NginxOptions{Directory: r.directory(t).URL, StartTLSOnly: true})
+	for _, p := range []prober.Protocol{prober.IMAP, prober.POP3, prober.SMTP} {
+		t.Run(string(p), func(t *testing.T) {
+			o := probe(t, r.connection(p, prober.NoEncryption, through(nginx)))
+			wantDown(t, o, prober.PhaseAuth, prober.AuthNeedsTLS)
+			wantHint(t, o, "use encryption starttls")
+			if o.Auth.Sent {
+				t.Error("a credential was sent")
+			}
+			wantUp(t, probe(t, r.connection(p, prober.StartTLS, through(nginx))))
+		})
+	}
+}
+
+// nginxLoginsThatFail tells a refused password from what went wrong behind nginx.
+func (r *real) nginxLoginsThatFail(t *testing.T) {
+	directory, trusting := r.directory(t).URL, r.directory(t)
+	trusting.Trust()
+	for _, test := range []struct {
+		name    string
+		options realserver.NginxOptions
+		change  func(*prober.Connection)
+		want    prober.Reason
+	}{
+		{"wrong_password", realserver.NginxOptions{Directory: directory}, wrongPassword, prober.AuthRejected},
+		{"wrong_password_for_the_server_behind", realserver.NginxOptions{Directory: trusting.URL}, wrongPassword, prober.AuthRejected},
+		// nginx's own habit. Nobody can tell it from a server behind that is down.
+		{"wrong_password_in_other_words", realserver.NginxOptions{Directory: trusting.URL, HideRefusals: true}, wrongPassword, prober.AuthTemporary},
+		{"server_behind_is_down", realserver.NginxOptions{Directory: nowhere(t).URL}, nil, prober.AuthTemporary},
+		{"directory_is_down", realserver.NginxOptions{Directory: realserver.NoDirectory}, nil, prober.AuthTemporary},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			nginx := r.nginx(t, test.options)
+			for p, e := range map[prober.Protocol]prober.Encryption{
+				prober.IMAP: prober.ImplicitTLS, prober.POP3: prober.StartTLS, prober.SMTP: prober.NoEncryption} {
+				t.Run(string(p), func(t *testing.T) {
+					c := r.connection(p, e, through(nginx))
+					if test.change != nil {
+						test.change(c)
+					}
+					wantVerdict(t, c, test.want)
+				})
+			}
+		})
+	}
+}
+
+// wantVerdict demands that a login fails for a reason, and that it counts as a
+// refusal, which withholds the next one, for AuthRejected alone.
+func wantVerdict(t *testing.T, c *prober.Connection, want prober.Reason) {
+	t.Helper()
+	guard, err := prober.NewGuard(prober.GuardOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// nginx closes together with its no, so that the goodbye may go wrong.
+	o := (&prober.Prober{Guard: guard}).Probe(t.Context(), c)
+	wantDown(t, o, prober.PhaseAuth, want)
+	if refused := want == prober.AuthRejected; o.Auth.Rejected != refused || o.Auth.Withheld() != refused {
+		t.Errorf("login %+v after %s", o.Auth, story(o))
+	}
+}
+
+// wantHint demands that the advice of a failure says something.
+func wantHint(t *testing.T, o prober.Outcome, part string) {
+	t.Helper()
+	if !strings.Contains(o.Failure.Hint, part) {
+		t.Errorf("hint %q, want %q in it", o.Failure.Hint, part)
+	}
+}
+
+func TestRealTLSProxies(t *testing.T) {
+	t.Parallel()
+	servers := startReal(t, realserver.Options{PlaintextAuth: true})
+	strict := realserver.StartDovecot(t, realserver.Options{Mechanisms: "plain login"})
+	for _, kind := range []struct {
+		name    string
+		start   func(testing.TB, *mailtest.CA, ...int) *realserver.TLSProxy
+		down    prober.Reason // with nothing behind it
+		ended   string        // in the last line of a session
+		strange string        // pattern of a session that broke off
+	}{
+		{"haproxy", realserver.StartHAProxy, prober.Closed, "/mail ", `\d ([^-].|-[^-]) \d`},
+		{"stunnel", realserver.StartStunnel, prober.Reset, "Connection closed: ", `LOG[0-4]\[\d|reset`},
+	} {
+		t.Run(kind.name, func(t *testing.T) {
+			behind := []int{servers.dovecot.IMAP, servers.dovecot.POP3, servers.postfix.SMTP}
+			proxy := kind.start(t, servers.ca, append(behind, realserver.ClosedPort, strict.IMAP)...)
+			onPort := func(i int) func(*prober.Connection) {
+				return func(c *prober.Connection) { c.Port = proxy.Ports[i] }
+			}
+			for i, p := range []prober.Protocol{prober.IMAP, prober.POP3, prober.SMTP} {
+				wantUp(t, probe(t, servers.connection(p, prober.ImplicitTLS, onPort(i))))
+			}
+			wantNoLine(t, ended(t, proxy.Log, kind.ended, len(behind)), kind.strange)
+
+			o := probe(t, servers.connection(prober.IMAP, prober.ImplicitTLS, onPort(3)))
+			wantDown(t, o, prober.PhaseGreeting, kind.down)
+			wantHint(t, o, "when the mail server behind it is down")
+			o = probe(t, servers.connection(prober.IMAP, prober.ImplicitTLS, onPort(4)))
+			wantDown(t, o, prober.PhaseAuth, prober.AuthNeedsTLS)
+			wantHint(t, o, "a proxy in front of it that ends TLS")
+		})
+	}
+	wantCleanLogs(t, servers)
+}
