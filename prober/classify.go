@@ -36,8 +36,11 @@ func reasonOf(phase Phase, c *Connection, err error) (Reason, string) {
 	var refused *refusal
 	if errors.As(err, &refused) {
 		reason := refusalReason(phase, refused)
-		if reason == AuthRejected && refused.hashed {
+		switch {
+		case reason == AuthRejected && refused.hashed:
 			return reason, hashHint
+		case isDoubtful(phase, refused):
+			return reason, doubtHint
 		}
 		return reason, ""
 	}

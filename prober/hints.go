@@ -101,6 +101,11 @@ func plaintextHint(c *Connection, first []byte) string {
 const hashHint = "Correct username or password; the login is not repeated before the time shown. If they are right, the server " +
 	"may not hold the password in a form that fits the method: set `auth` to plain or login, or use TLS."
 
+// doubtHint is the advice where a failure behind the server and a wrong password
+// sound alike.
+const doubtHint = "Look at the server's log: some servers say the same of a wrong password as of a failure behind them, nginx unless its " +
+	"proxy_pass_error_message is on. After the second such answer the login is not repeated before the time shown."
+
 // situation is a reason together with where and how it came about.
 type situation struct {
 	reason     Reason

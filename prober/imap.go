@@ -340,8 +340,12 @@ func (d *imapDialect) verdict(command string, err error) error {
 	case heard.bye != nil:
 		return d.refused(command, *heard.bye)
 	case transport != nil:
-		// The library's reader may still hear the alert that explains it.
-		_ = d.drain(partingTime)
+		// The library's reader may hear the alert that explains it, or have given up
+		// because our write had failed before it looked.
+		if errors.Is(d.drain(partingTime), os.ErrDeadlineExceeded) {
+			return d.w.failed()
+		}
+		d.w.hearAlert()
 		return d.parting(command, heard.bad)
 	default:
 		return malformedf("%s: the library could not read the answer", command)

@@ -241,6 +241,9 @@ func (s *session) verdict() AuthVerdict {
 	// A probe that was called off says nothing of the credential.
 	if v.Tried && !v.Accepted && o.Failure != nil && !errors.Is(s.err, context.Canceled) {
 		v.Class, v.Reason = o.Failure.Class(), o.Failure.Reason
+		if isDoubtful(o.Failure.Phase, s.err) {
+			v.Class = Possible
+		}
 	}
 	return v
 }

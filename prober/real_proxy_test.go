@@ -153,10 +153,12 @@ func (r *real) nginxLoginsThatFail(t *testing.T) {
 }
 
 // wantVerdict demands that a login fails for a reason, and that it counts as a
-// refusal, which withholds the next one, for AuthRejected alone.
+// refusal, which withholds the next one, for AuthRejected. What nginx says in
+// all other cases may be one: it is asked twice, and not again for a while.
 func wantVerdict(t *testing.T, c *prober.Connection, want prober.Reason) {
 	t.Helper()
-	guard, err := prober.NewGuard(prober.GuardOptions{})
+	now := time.Now()
+	guard, err := prober.NewGuard(prober.GuardOptions{Now: func() time.Time { return now }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,6 +167,16 @@ func wantVerdict(t *testing.T, c *prober.Connection, want prober.Reason) {
 	wantDown(t, o, prober.PhaseAuth, want)
 	if refused := want == prober.AuthRejected; o.Auth.Rejected != refused || o.Auth.Withheld() != refused {
 		t.Errorf("login %+v after %s", o.Auth, story(o))
+	}
+	sent := 1
+	for range 10 {
+		now = now.Add(time.Minute)
+		if o := (&prober.Prober{Guard: guard}).Probe(t.Context(), c); o.Auth.Sent {
+			sent++
+		}
+	}
+	if want := map[bool]int{true: 1, false: 2}[want == prober.AuthRejected]; sent != want {
+		t.Errorf("%d logins sent in 10 minutes, want %d", sent, want)
 	}
 }
 

@@ -3,7 +3,10 @@ package prober
 // This file turns a server's no into a reason: tables of rules, one for each
 // protocol, of which the first that fits decides.
 
-import "strings"
+import (
+	"errors"
+	"strings"
+)
 
 // stages are the parts of a conversation that commands belong to; a set of bits,
 // so that a rule can name several.
@@ -58,6 +61,10 @@ type refusalRule struct {
 	texts   textGroup
 	only    func(*refusal) bool
 	reason  Reason
+
+	// doubtful is for words that are not those of a wrong password, and yet may
+	// mean one: two in a row count as a refusal.
+	doubtful bool
 }
 
 // The conditions of rules.
@@ -95,6 +102,17 @@ func refusalReason(phase Phase, r *refusal) Reason {
 		return ofToken(l.reason, r)
 	}
 	return CommandRejected
+}
+
+// isDoubtful reports whether err is a server's no that may mean a wrong password
+// although its reason says otherwise.
+func isDoubtful(phase Phase, err error) bool {
+	var no *refusal
+	if !errors.As(err, &no) {
+		return false
+	}
+	l := decidingRule(refusalRules[no.protocol], phase, no)
+	return l != nil && l.doubtful
 }
 
 // decidingRule is the first rule that fits, nil if none does.
@@ -167,7 +185,8 @@ var imapRules = []refusalRule{
 	{at: atLogin, texts: mechanismTexts, reason: AuthMechanism},
 	{at: atLogin, status: "NO", texts: expiredTexts, reason: AuthExpired},
 	{at: atLogin, texts: temporaryTexts, reason: AuthTemporary},
-	{at: atLogin, texts: saslTexts, reason: AuthTemporary},
+	{at: atLogin, texts: proxyTexts, reason: AuthTemporary, doubtful: true},
+	{at: atLogin, texts: saslTexts, reason: AuthTemporary, doubtful: true},
 	{at: atLogin, texts: tooSoonTexts, reason: AuthTooSoon},
 	{at: atGreeting, status: "BYE", texts: laterTexts, reason: ServerUnavailable},
 
@@ -201,7 +220,7 @@ var pop3Rules = []refusalRule{
 	{at: atLogin, code: "SYS", reason: AuthTemporary},
 	{at: outsideLogin, code: "SYS/TEMP", reason: ServerUnavailable},
 	{at: outsideLogin, code: "SYS", reason: ServerUnavailable},
-	{at: atLogin, code: "AUTH", texts: saslTexts, reason: AuthTemporary},
+	{at: atLogin, code: "AUTH", texts: saslTexts, reason: AuthTemporary, doubtful: true},
 	{at: atLogin, code: "AUTH", texts: needsTLSTexts, reason: AuthNeedsTLS},
 	{at: atLogin, code: "AUTH", texts: tlsTexts, only: refusedInClear, reason: AuthNeedsTLS},
 	{at: atLogin, code: "AUTH", texts: methodTexts, reason: AuthMethodForbidden},
@@ -218,6 +237,7 @@ var pop3Rules = []refusalRule{
 	{at: atLogin, texts: mechanismTexts, reason: AuthMechanism},
 	{at: atLogin, texts: expiredTexts, reason: AuthExpired},
 	{at: atLogin, texts: temporaryTexts, reason: AuthTemporary},
+	{at: atLogin, texts: proxyTexts, reason: AuthTemporary, doubtful: true},
 	{at: atLogin, texts: tooSoonTexts, reason: AuthTooSoon},
 	{at: atGreeting, texts: laterTexts, reason: ServerUnavailable},
 
@@ -246,6 +266,7 @@ var smtpRules = []refusalRule{
 	{at: atLogin, status: "4", texts: limitTexts, reason: ServerLimit},
 	{at: atLogin, code: "4.7.0", texts: tooSoonTexts, reason: AuthTooSoon},
 	{at: atLogin, status: "432", reason: AuthExpired}, // RFC 4954: a password transition is needed
+	{at: atLogin, status: "4", texts: proxyTexts, reason: AuthTemporary, doubtful: true},
 	{at: atLogin, status: "4", reason: AuthTemporary},
 	{at: atLogin, code: "5.7.139", texts: credentialTexts, reason: AuthRejected},
 	{at: atLogin, code: "5.7.139", reason: AuthMethodForbidden},
@@ -255,7 +276,7 @@ var smtpRules = []refusalRule{
 	{at: atLogin, code: "5.7.12", reason: AuthExpired},
 	{at: atLogin, code: "5.7.13", reason: AuthDisabled},
 	{at: atLogin, code: "5.7.4", reason: AuthMechanism},
-	{at: atLogin, status: "535", texts: saslTexts, reason: AuthTemporary},
+	{at: atLogin, status: "535", texts: saslTexts, reason: AuthTemporary, doubtful: true},
 	{at: atLogin, status: "535", texts: methodTexts, reason: AuthMethodForbidden},
 	{at: atLogin, status: "535", texts: expiredTexts, reason: AuthExpired},
 	{at: atLogin, status: "535", texts: disabledTexts, reason: AuthDisabled},

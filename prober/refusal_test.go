@@ -15,6 +15,8 @@ type golden struct {
 	want     Reason
 
 	authzid, token, clear bool
+
+	doubtful bool // it may mean a wrong password although the reason says otherwise
 }
 
 // goldenRefusals has at least one line for each rule and for each known text.
@@ -79,9 +81,9 @@ var goldenRefusals = []golden{
 	{from: "Exchange", protocol: IMAP, command: "LOGIN", line: "A1 NO Server Unavailable. 15", want: AuthTemporary},
 	{from: "Courier", protocol: IMAP, command: "LOGIN", line: "* BYE Temporary problem, please try again later", want: AuthTemporary},
 	{from: "nginx", protocol: IMAP, command: "LOGIN", line: "A1 NO Temporary server problem, try again later", want: AuthTemporary},
-	{from: "nginx", protocol: IMAP, command: "LOGIN", line: "* BAD internal server error", want: AuthTemporary},
+	{from: "nginx", protocol: IMAP, command: "LOGIN", line: "* BAD internal server error", want: AuthTemporary, doubtful: true},
 	{from: "perdition", protocol: IMAP, command: "LOGIN", line: "A1 NO failed: Could not connect to server", want: AuthTemporary},
-	{from: "Cyrus without its saslauthd", protocol: IMAP, command: "LOGIN", line: "A1 NO Login failed: generic failure", want: AuthTemporary},
+	{from: "Cyrus without its saslauthd", protocol: IMAP, command: "LOGIN", line: "A1 NO Login failed: generic failure", want: AuthTemporary, doubtful: true},
 	{from: "Cyrus", protocol: IMAP, command: "LOGIN", line: "A1 NO Login failed: authentication failure", want: AuthRejected},
 	{from: "perdition", protocol: IMAP, command: "LOGIN", line: "A1 NO failed: Re-Authentication Failure", want: AuthRejected},
 	{from: "Gmail", protocol: IMAP, command: "LOGIN", line: "A1 NO Too many login failures, try again later", want: AuthTooSoon},
@@ -157,9 +159,9 @@ var goldenRefusals = []golden{
 	{from: "RFC 3206", protocol: POP3, command: "PASS", line: "-ERR [SYS/TEMP] directory down", want: AuthTemporary},
 	{from: "Dovecot 1", protocol: POP3, command: "PASS", line: "-ERR Temporary authentication failure.", want: AuthTemporary},
 	{from: "Courier", protocol: POP3, command: "PASS", line: "-ERR Temporary problem, please try again later", want: AuthTemporary},
-	{from: "nginx", protocol: POP3, command: "PASS", line: "-ERR internal server error", want: AuthTemporary},
+	{from: "nginx", protocol: POP3, command: "PASS", line: "-ERR internal server error", want: AuthTemporary, doubtful: true},
 	{from: "perdition", protocol: POP3, command: "PASS", line: "-ERR failed: Could not connect to server", want: AuthTemporary},
-	{from: "Cyrus without its saslauthd", protocol: POP3, command: "AUTH", line: "-ERR [AUTH] authenticating: generic failure", want: AuthTemporary},
+	{from: "Cyrus without its saslauthd", protocol: POP3, command: "AUTH", line: "-ERR [AUTH] authenticating: generic failure", want: AuthTemporary, doubtful: true},
 	{from: "Cyrus", protocol: POP3, command: "AUTH", line: "-ERR [AUTH] authenticating: authentication failure", want: AuthRejected},
 	{from: "RFC 2449", protocol: POP3, command: "PASS", line: "-ERR [LOGIN-DELAY] minimum time between mail checks violation", want: AuthTooSoon},
 	{from: "bare", protocol: POP3, command: "PASS", line: "-ERR try again later", want: AuthTooSoon},
@@ -233,8 +235,8 @@ var goldenRefusals = []golden{
 	{from: "hMailServer", protocol: SMTP, command: "AUTH", line: "550 account is disabled", want: AuthDisabled},
 	{from: "Postfix", protocol: SMTP, command: "AUTH", line: "454 4.7.0 Temporary authentication failure: Connection lost to authentication server", want: AuthTemporary},
 	{from: "Exim", protocol: SMTP, command: "AUTH", line: "435 Unable to authenticate at present", want: AuthTemporary},
-	{from: "Postfix 2 without its saslauthd", protocol: SMTP, command: "AUTH", line: "535 5.7.8 Error: authentication failed: generic failure", want: AuthTemporary},
-	{from: "nginx", protocol: SMTP, command: "AUTH", line: "451 4.3.2 Internal server error", want: AuthTemporary},
+	{from: "Postfix 2 without its saslauthd", protocol: SMTP, command: "AUTH", line: "535 5.7.8 Error: authentication failed: generic failure", want: AuthTemporary, doubtful: true},
+	{from: "nginx", protocol: SMTP, command: "AUTH", line: "451 4.3.2 Internal server error", want: AuthTemporary, doubtful: true},
 	{from: "Gmail", protocol: SMTP, command: "AUTH", line: "454 4.7.0 Too many login attempts, please try again later.", want: AuthTooSoon},
 	{from: "Gmail", protocol: SMTP, command: "AUTH", line: "421 4.7.0 Try again later, closing connection.", want: AuthTooSoon},
 	{from: "Exchange Online", protocol: SMTP, command: "AUTH", line: "432 4.3.2 Concurrent connections limit exceeded. Visit https://aka.ms/concurrent_sending", want: ServerLimit},
@@ -313,8 +315,12 @@ func (g golden) refusal(t *testing.T) *refusal {
 
 func TestRefusalReason(t *testing.T) {
 	for _, g := range goldenRefusals {
-		if got, _ := classify("", nil, g.refusal(t)); got != g.want {
+		no := g.refusal(t)
+		if got, _ := classify("", nil, no); got != g.want {
 			t.Errorf("%s %s from %s: %q means %q, want %q", g.protocol, g.command, g.from, g.line, got, g.want)
+		}
+		if got := isDoubtful("", no); got != g.doubtful {
+			t.Errorf("%s %s from %s: %q may mean a wrong password: %t, want %t", g.protocol, g.command, g.from, g.line, got, g.doubtful)
 		}
 	}
 }
@@ -331,7 +337,7 @@ func TestEachRefusalRuleMatters(t *testing.T) {
 				}
 				no := g.refusal(t)
 				l := decidingRule(without, "", no)
-				return l == nil || ofToken(l.reason, no) != g.want
+				return l == nil || ofToken(l.reason, no) != g.want || l.doubtful != g.doubtful
 			})
 			if !matters {
 				t.Errorf("%s: nothing changes without rule %d: %+v", protocol, i, rules[i])
@@ -341,7 +347,7 @@ func TestEachRefusalRuleMatters(t *testing.T) {
 }
 
 func TestEachKnownTextHasGoldenLine(t *testing.T) {
-	groups := []textGroup{limitTexts, tooSoonTexts, laterTexts, temporaryTexts, saslTexts, methodTexts, expiredTexts, disabledTexts,
+	groups := []textGroup{limitTexts, tooSoonTexts, laterTexts, temporaryTexts, proxyTexts, saslTexts, methodTexts, expiredTexts, disabledTexts,
 		needsTLSTexts, tlsTexts, mechanismTexts, credentialTexts, notConnectedTexts, brokenTexts, maildropTexts, deniedTexts, unnamedTexts, senderTexts}
 	for _, group := range groups {
 		for _, known := range group {

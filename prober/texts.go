@@ -61,8 +61,12 @@ var (
 		{"server unavailable", "Exchange"},
 		{"temporary problem", "Courier, where the home directory is missing"},
 		{"temporary server problem", "nginx mail proxy, the example in its documentation"},
-		{"internal server error", "nginx mail proxy, whose server behind it is down"},
 		{"could not connect to server", "perdition, whose server behind it is down"},
+	}
+	// proxyTexts: nginx says the same of a server behind it that is down and, unless
+	// proxy_pass_error_message is on, of a login that this server refused.
+	proxyTexts = textGroup{
+		{"internal server error", "nginx mail proxy"},
 	}
 	// saslTexts: Cyrus SASL could not ask whoever holds the passwords. Servers that
 	// use it give this the code of a wrong password, too.

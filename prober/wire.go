@@ -279,7 +279,9 @@ func (w *wire) send(p []byte) error {
 	w.log.client(p)
 	if _, err := w.conn().Write(p); err != nil {
 		_ = w.fail(err)
-		w.hearAlert()
+		if w.lockstep { // else the library is reading; it will ask when it is done
+			w.hearAlert()
+		}
 		return w.failed()
 	}
 	return nil
@@ -287,9 +289,9 @@ func (w *wire) send(p []byte) error {
 
 // hearAlert looks for the alert of a peer that has hung up. A TLS 1.3 server
 // refuses our certificate when the handshake is over for us, so that we may
-// speak before we hear of it. Where a library reads by itself, it will hear.
+// speak before we hear of it. It must not run beside a library's read.
 func (w *wire) hearAlert() {
-	if w.tls == nil || !w.lockstep || isDeadline(w.failed()) {
+	if w.tls == nil || !foundNobody(w.failed()) {
 		return
 	}
 	_ = w.raw.SetReadDeadline(time.Now().Add(partingTime))
@@ -306,10 +308,16 @@ func (w *wire) fail(err error) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	_, isAlert := alertWords(err)
-	if w.err == nil || isAlert && (errors.Is(w.err, syscall.EPIPE) || errors.Is(w.err, syscall.ECONNRESET)) {
+	if w.err == nil || isAlert && foundNobody(w.err) {
 		w.err = err
 	}
 	return err
+}
+
+// foundNobody reports whether err is what comes of speaking to a peer that has
+// hung up.
+func foundNobody(err error) bool {
+	return errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET)
 }
 
 // failed is the first transport error, nil while the wire is whole.
