@@ -34,7 +34,7 @@ func (b *builder) connections(list *node, defaults *entry) []*prober.Connection 
 		}
 		return nil
 	case !isSequence(list):
-		b.fault(place{line: list.Line, field: "connections"}, "must be a list: begin each connection with \"- \"")
+		b.fault(place{line: list.Line, field: "connections"}, "must be a list: start each connection with \"- \"")
 		return nil
 	case len(list.Content) == 0:
 		b.warnf(place{line: list.Line, field: "connections"}, "is empty: nothing will be probed")
@@ -68,7 +68,7 @@ func (b *builder) connection(item *node, index int, defaults *entry) *prober.Con
 	if e.protocol == "" {
 		return nil // nothing else can be judged
 	}
-	e.letGo()
+	e.dropUseless()
 	e.judge(b.reader, at)
 	e.warn(b.reader, at)
 	return b.build(e, at)
@@ -88,7 +88,7 @@ func (b *builder) claimName(e *entry, at place) {
 	switch line, used := b.names[e.name]; {
 	case e.name == "":
 	case used:
-		b.faultf(where, "is used twice (also in line %d)", line)
+		b.faultf(where, "is used twice (also on line %d)", line)
 	default:
 		b.names[e.name] = where.line
 	}
@@ -122,7 +122,7 @@ func (b *builder) build(e *entry, at place) *prober.Connection {
 }
 
 // secret makes a source and tries it: a secret that cannot be read is a fault
-// now, and not at three in the morning.
+// at load, not at three in the morning.
 func (b *builder) secret(inline prober.Secret, file string, where place) prober.SecretSource {
 	if file == "" {
 		b.inlineSecret = b.inlineSecret || !inline.IsZero()

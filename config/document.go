@@ -82,7 +82,7 @@ func (r *reader) parse(raw []byte) (root *node) {
 	decoder := yaml.NewDecoder(bytes.NewReader(raw))
 	var document, second node
 	if err := decoder.Decode(&document); errors.Is(err, io.EOF) {
-		r.fault(place{}, "holds no configuration: the file is empty or only comments")
+		r.fault(place{}, "contains no configuration: the file is empty or has only comments")
 		return nil
 	} else if err != nil {
 		r.syntaxFault(raw, err)
@@ -90,7 +90,7 @@ func (r *reader) parse(raw []byte) (root *node) {
 	}
 	switch err := decoder.Decode(&second); {
 	case err == nil:
-		r.fault(place{line: second.Line}, "a second document starts here: one file is one configuration")
+		r.fault(place{line: second.Line}, "a second document starts here: a file holds one configuration")
 	case !errors.Is(err, io.EOF):
 		r.syntaxFault(raw, err)
 	}
@@ -108,16 +108,16 @@ func unreadable(raw []byte) (line int, what string) {
 		// Tabs between words are allowed by YAML, and CR ends lines.
 		control := func(c rune) bool { return c < ' ' && c != '\t' && c != '\r' || c == 0x7f }
 		if at := bytes.IndexFunc(text, control); at >= 0 {
-			return n + 1, fmt.Sprintf("holds the control character %#02x", text[at])
+			return n + 1, fmt.Sprintf("contains the control character %#02x", text[at])
 		}
 		indent := text[:len(text)-len(bytes.TrimLeft(text, " \t"))]
 		if bytes.ContainsRune(indent, '\t') && len(indent) < len(bytes.TrimRight(text, "\r")) {
-			return n + 1, "is indented with a tab: YAML wants spaces"
+			return n + 1, "is indented with a tab: YAML needs spaces"
 		}
 		separators += 1 + bytes.Count(text, []byte(",")) + bytes.Count(text, []byte(":")) +
 			bytes.Count(text, []byte("- ")) + bytes.Count(text, []byte("[")) + bytes.Count(text, []byte("{"))
 		if separators > maxNodes {
-			return n + 1, fmt.Sprintf("holds more than %d values: split it over several mailprobes", maxNodes)
+			return n + 1, fmt.Sprintf("contains more than %d values: split it across several mailprobes", maxNodes)
 		}
 	}
 	return 0, ""
@@ -132,7 +132,7 @@ var (
 		`block sequence entries|exceeded max depth) ?[a-zA-Z0-9 '":,.<>{}\[\]%-]*$`)
 )
 
-// problemAdvice says what mostly is behind a problem.
+// problemAdvice says what is usually behind a problem.
 var problemAdvice = map[string]string{
 	"found character that cannot start any token":    "a value that begins with % or @ or ` needs quotes",
 	"mapping values are not allowed in this context": "the indentation is wrong, or a value with a colon and a space in it needs quotes",
@@ -229,7 +229,7 @@ func (r *reader) mergePairs(n *node, at place, seen map[string]int, depth int) [
 			r.fault(at.on(key.Line), "a key must be a plain word")
 			continue
 		case own[name] != 0:
-			r.fault(at.on(key.Line).sub(shownKey(name)), fmt.Sprintf("is given twice (also in line %d)", own[name]))
+			r.fault(at.on(key.Line).sub(shownKey(name)), fmt.Sprintf("is set twice (also on line %d)", own[name]))
 			continue
 		}
 		own[name] = key.Line
@@ -257,7 +257,7 @@ func (r *reader) mergeFrom(n *node, at place, seen map[string]int, depth int) []
 	for _, source := range sources {
 		if r.merged > maxMerged || depth >= maxMergeDepth {
 			if !r.overflown {
-				r.fault(place{line: at.line}, "the merge keys (<<) of this file copy too much, or a mapping into itself")
+				r.fault(place{line: at.line}, "the merge keys (<<) of this file copy too much, or copy a mapping into itself")
 			}
 			r.overflown = true
 			break
@@ -265,7 +265,7 @@ func (r *reader) mergeFrom(n *node, at place, seen map[string]int, depth int) []
 		source = resolve(source)
 		r.merged++
 		if !isMapping(source) {
-			r.fault(at, "a merge key (<<) wants a mapping or a list of mappings")
+			r.fault(at, "a merge key (<<) needs a mapping or a list of mappings")
 			continue
 		}
 		list = append(list, r.mergePairs(source, at, seen, depth+1)...)

@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 )
 
-// Finding is one remark about a configuration: a fault that keeps it from
+// Finding is one remark about a configuration: a fault, which keeps it from
 // being used, or a warning. It never holds the value of a secret.
 type Finding struct {
 	File  string // as given to Load

@@ -76,14 +76,14 @@ func (r *reader) resolvePath(v string, where place) (string, bool) {
 	if rest, found := strings.CutPrefix(v, credentialsDirectory+"/"); found {
 		dir := os.Getenv("CREDENTIALS_DIRECTORY")
 		if dir == "" {
-			r.fault(where, "uses "+credentialsDirectory+", which is not set: systemd sets it for units with LoadCredential=")
+			r.fault(where, "uses "+credentialsDirectory+", which is not set; systemd sets it for units with LoadCredential=")
 			return "", false
 		}
 		v = filepath.Join(dir, rest)
 	}
 	switch {
 	case strings.Contains(v, "${"):
-		r.fault(where, "only "+credentialsDirectory+"/ at the beginning is understood, no other variable")
+		r.fault(where, "only "+credentialsDirectory+"/ at the beginning is supported, no other variable")
 		return "", false
 	case singleLine(v) != "":
 		r.fault(where, singleLine(v))
@@ -94,8 +94,8 @@ func (r *reader) resolvePath(v string, where place) (string, bool) {
 	return filepath.Clean(v), true
 }
 
-// word is a closed set of words. They are case-blind; several may mean the
-// same value, and the first that does is the one to show.
+// word is one word of a closed set. Words are case-insensitive; several may
+// mean the same value, and the first of them is the one to show.
 type word[W any] struct {
 	text string
 	is   W
@@ -244,7 +244,7 @@ func words[T any](at func(*T) *[]string) kind[T] {
 		for _, item := range n.Content {
 			v, ok := r.word(resolve(item), where.on(item.Line))
 			if ok && (v == "" || strings.ContainsFunc(v, unicode.IsSpace) || singleLine(v) != "") {
-				r.fault(where.on(item.Line), "an item of the list is empty or holds a space")
+				r.fault(where.on(item.Line), "an item of the list is empty or contains a space")
 			}
 			list = append(list, v)
 		}
@@ -259,7 +259,7 @@ func words[T any](at func(*T) *[]string) kind[T] {
 	return k
 }
 
-// raw keeps a node for later; the schema is told apart.
+// raw keeps a node for later; its schema is given separately.
 func raw[T any](word string, schema func() map[string]any, at func(*T) **node) kind[T] {
 	k := value(at, func(_ *reader, n *node, _ place) (*node, bool) { return n, true })
 	k.word, k.schema = word, schema
@@ -284,7 +284,7 @@ func singleLine(v string) string {
 	case !utf8.ValidString(v):
 		return "is not valid UTF-8"
 	case strings.ContainsFunc(v, unicode.IsControl):
-		return "holds a line break, NUL or another control character"
+		return "contains a line break, NUL or another control character"
 	}
 	return ""
 }
@@ -292,7 +292,7 @@ func singleLine(v string) string {
 // trimmed refuses the space that copying from a form leaves behind.
 func trimmed(v string) string {
 	if v != strings.TrimSpace(v) {
-		return "begins or ends with a space"
+		return "starts or ends with a space"
 	}
 	return ""
 }

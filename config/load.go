@@ -108,11 +108,11 @@ var fileBlock = block[file]{
 		{name: "pool", is: nested(poolBlock, func(f *file) *Pool { return &f.pool }), def: "as below",
 			meaning: "How many probes may run at once. Read at the start only, not at a reload.", example: "{max_in_flight: 1000}"},
 		{name: "metrics", is: nested(metricsBlock, func(f *file) *Metrics { return &f.metrics }), def: "as below",
-			meaning: "How durations are told. Read at the start only, not at a reload.", example: "{histograms: native}"},
+			meaning: "How durations are exposed. Read at the start only, not at a reload.", example: "{histograms: native}"},
 		{name: "strict_permissions", is: boolean(func(f *file) *bool { return &f.strict }), def: "`false`",
 			meaning: "Refuse secret files that every user of the machine can read, instead of warning about them.", example: "true"},
 		{name: "defaults", is: raw("mapping", defaultsSchema, func(f *file) **node { return &f.defaults }), def: "none",
-			meaning: "Any fields of a connection but name. A connection's own value wins, a blank one too; labels, tls_config and oauth2 are merged field by field. What does not apply to a connection is left out.", example: "{interval: 5m}"},
+			meaning: "Any field of a connection except name. A connection's own value wins, even a blank one; labels, tls_config and oauth2 are merged field by field. A default that does not apply to a connection is ignored there.", example: "{interval: 5m}"},
 		{name: "connections", is: raw("list of mappings", connectionsSchema, func(f *file) **node { return &f.connections }), def: "required",
 			meaning: "The connections to probe.", example: "[{name: mx, protocol: smtp, encryption: starttls, port: 25, host: mx.example.org}]"},
 	},
@@ -123,14 +123,14 @@ var poolBlock = block[Pool]{
 	fresh:   freshPool,
 	fields: []field[Pool]{
 		{name: "max_in_flight", is: number(1, 1_000_000, func(p *Pool) *int { return &p.MaxInFlight }), def: "`4096`",
-			meaning: "Probes at once, all in all; lowered to what the descriptor limit allows.", example: "1000"},
+			meaning: "Probes at once, in total; lowered to what the file descriptor limit allows.", example: "1000"},
 		{name: "max_in_flight_per_host", is: number(1, 1_000_000, func(p *Pool) *int { return &p.MaxInFlightPerHost }), def: "`10`",
 			meaning: "Probes at once to one host, so that a dead one cannot take every slot.", example: "5"},
 	},
 }
 
 var metricsBlock = block[Metrics]{
-	meaning: "How durations are told.",
+	meaning: "How durations are exposed.",
 	fresh:   freshMetrics,
 	fields: []field[Metrics]{
 		{name: "histograms", is: oneOf(same(BothHistograms, NativeHistograms, ClassicHistograms, NoHistograms), func(m *Metrics) *Histograms { return &m.Histograms }), def: "`both`",
@@ -142,7 +142,7 @@ var metricsBlock = block[Metrics]{
 func (r *reader) config(root *node, tokens Tokens) *Config {
 	f := freshFile()
 	if isNull(root) {
-		r.fault(place{}, "holds no configuration: the file is empty or only comments")
+		r.fault(place{}, "contains no configuration: the file is empty or has only comments")
 		return nil
 	}
 	fileBlock.read(r, root, place{}, f)

@@ -16,15 +16,15 @@ var oauthBlock = block[oauthEntry]{
 		{name: "token_url", is: text(func(o *oauthEntry) *string { return &o.tokenURL }, tokenURL), def: "empty",
 			meaning: "Token endpoint, https (http only on this machine).", example: "https://login.example.org/token"},
 		{name: "client_id", is: text(func(o *oauthEntry) *string { return &o.clientID }, trimmed), def: "empty",
-			meaning: "Name of the registered application.", example: "mailprobe"},
+			meaning: "ID of the registered application.", example: "mailprobe"},
 		{name: "client_secret", is: secret(func(o *oauthEntry) *prober.Secret { return &o.clientSecret }), def: "empty",
-			meaning: "Its secret, in the configuration itself. `client_secret_file` is the safer way.", example: "'*********'"},
+			meaning: "Its secret, in the configuration itself. `client_secret_file` is safer.", example: "'*********'"},
 		{name: "client_secret_file", is: path(func(o *oauthEntry) *string { return &o.clientSecretFile }), def: "empty",
 			meaning: "File with its secret, read again before each request.", example: "secrets/oauth-client"},
 		{name: "scopes", is: words(func(o *oauthEntry) *[]string { return &o.scopes }), def: "none",
 			meaning: "Scopes to ask for.", example: "[https://outlook.office365.com/.default]"},
 		{name: "refresh_token_file", is: path(func(o *oauthEntry) *string { return &o.refreshTokenFile }), def: "empty",
-			meaning: "File with a refresh token. A new one that the endpoint gives is kept until mailprobe ends, not written back.", example: "secrets/refresh-token"},
+			meaning: "File with a refresh token. If the endpoint issues a new one, it is kept in memory until mailprobe exits, not written back.", example: "secrets/refresh-token"},
 		{name: "access_token_file", is: path(func(o *oauthEntry) *string { return &o.accessTokenFile }), def: "empty",
 			meaning: "File with an access token that something else keeps fresh, read again before each login.", example: "secrets/access-token"},
 	},
@@ -39,7 +39,7 @@ func tokenURL(v string) string {
 	case err != nil || u.Host == "" || u.User != nil || u.Fragment != "" || u.Scheme != "https" && u.Scheme != "http":
 		return "must be a URL such as https://login.example.org/token"
 	case u.Scheme == "http" && !loopback(u.Hostname()):
-		return "must begin with https: the client's secret is sent there"
+		return "must start with https: the client secret is sent there"
 	}
 	return ""
 }
@@ -73,13 +73,13 @@ var oauthRules = []rule{
 	},
 		"is missing: xoauth2 and oauthbearer need access_token_file or token_url in it"},
 	{"oauth2.access_token_file", func(e *entry) bool { return e.usesToken() && e.oauth2.accessTokenFile != "" && e.oauth2.fromEndpoint() },
-		"stands alone: no token_url, client or refresh token beside it"},
+		"cannot be combined with token_url, a client or a refresh token"},
 	{"oauth2.token_url", func(e *entry) bool { return e.asks() && e.oauth2.tokenURL == "" }, "is missing"},
 	{"oauth2.client_id", func(e *entry) bool { return e.asks() && e.oauth2.clientID == "" }, "is missing"},
 	{"oauth2.client_secret_file", func(e *entry) bool {
 		return e.asks() && !e.oauth2.clientSecret.IsZero() && e.oauth2.clientSecretFile != ""
 	},
-		"is given together with client_secret: one of them"},
+		"is set together with client_secret: use one of them"},
 	{"oauth2.client_secret_file", func(e *entry) bool { return e.asks() && !e.oauth2.hasSecret() && e.oauth2.refreshTokenFile == "" },
 		"is missing: without a refresh token the client needs its secret"},
 }

@@ -1,7 +1,7 @@
 package config
 
-// This file says which settings go together. What a connection wrote itself
-// and cannot be obeyed is a fault; what it only inherited is let go.
+// This file says which settings go together. A connection's own setting that
+// cannot be obeyed is a fault; one that it only inherited is dropped.
 
 import (
 	"net/netip"
@@ -34,7 +34,7 @@ type leave struct {
 	useless func(e *entry) bool
 }
 
-// leaves are asked in this order; a later one sees what the former let go.
+// leaves are asked in this order; a later one sees what the earlier ones dropped.
 var leaves = []leave{
 	{"auth", func(e *entry) bool { return e.username == "" }},
 	{"password", func(e *entry) bool { return !e.usesPassword() || e.own("password_file") && e.passwordFile != "" }},
@@ -64,8 +64,8 @@ func (e *entry) access() prober.SharedAccess {
 	return prober.SharedLoginName
 }
 
-// letGo drops inherited settings that do not apply to this connection.
-func (e *entry) letGo() {
+// dropUseless drops inherited settings that do not apply to this connection.
+func (e *entry) dropUseless() {
 	fresh := freshEntry()
 	drop := func(name string) {
 		i := slices.IndexFunc(connectionBlock.fields, func(f field[entry]) bool { return f.name == name })
@@ -82,12 +82,12 @@ func (e *entry) letGo() {
 			drop(l.field)
 		}
 	}
-	e.letGoOAuth()
+	e.dropUselessOAuth()
 }
 
-// letGoOAuth drops what was inherited inside oauth2 where the connection chose
+// dropUselessOAuth drops what was inherited inside oauth2 where the connection chose
 // another form itself.
-func (e *entry) letGoOAuth() {
+func (e *entry) dropUselessOAuth() {
 	o := &e.oauth2
 	if e.own("oauth2.client_secret_file") && !e.own("oauth2.client_secret") {
 		o.clientSecret = prober.Secret{}
@@ -110,7 +110,7 @@ var rules = slices.Concat(loginRules, sharedRules, tlsRules, oauthRules)
 
 var loginRules = []rule{
 	{"password_file", func(e *entry) bool { return !e.password.IsZero() && e.passwordFile != "" },
-		"is given together with password: one of them"},
+		"is set together with password: use one of them"},
 	{"password", func(e *entry) bool { return e.usesPassword() && !e.hasPassword() && e.own("password") }, "is empty"},
 	{"password_file", func(e *entry) bool {
 		return e.usesPassword() && !e.hasPassword() && e.own("password_file") && !e.own("password")
@@ -118,17 +118,17 @@ var loginRules = []rule{
 	{"password_file", func(e *entry) bool {
 		return e.usesPassword() && !e.hasPassword() && !e.own("password") && !e.own("password_file")
 	}, "is missing: to log in, username needs password_file (or password), or auth: none"},
-	{"username", func(e *entry) bool { return e.username == "" && e.hasPassword() }, "is missing: there is a password, but nobody to log in"},
+	{"username", func(e *entry) bool { return e.username == "" && e.hasPassword() }, "is missing: there is a password, but no user to log in"},
 	{"username", func(e *entry) bool {
 		return e.username == "" && !e.hasPassword() && !e.uses(prober.AuthAuto, prober.AuthNone)
-	}, "is missing: auth is set, but nobody to log in"},
+	}, "is missing: auth is set, but there is no user to log in"},
 	{"auth", func(e *entry) bool {
 		return e.username != "" && e.hasPassword() && (e.usesToken() || e.uses(prober.AuthNone, prober.AuthExternal))
 	}, "takes no password with this method: remove password and password_file"},
 	{"auth", func(e *entry) bool { return e.uses(prober.AuthAPOP) && e.protocol != prober.POP3 }, "apop is for pop3 only"},
-	{"username", func(e *entry) bool { return e.uses(prober.AuthAPOP) && hasSpace(e.username) }, "holds a space, which apop cannot carry"},
+	{"username", func(e *entry) bool { return e.uses(prober.AuthAPOP) && hasSpace(e.username) }, "contains a space, which apop cannot carry"},
 	{"auth", func(e *entry) bool { return e.uses(prober.AuthExternal) && e.encryption == prober.NoEncryption },
-		"external needs encryption: the certificate is shown in the TLS handshake"},
+		"external needs encryption: the certificate is sent in the TLS handshake"},
 	{"auth", func(e *entry) bool {
 		return e.uses(prober.AuthExternal) && e.encryption != prober.NoEncryption && e.tls.certFile == ""
 	}, "external needs tls_config.cert_file and key_file"},
@@ -138,7 +138,7 @@ var loginRules = []rule{
 var withoutAuthzID = []prober.AuthMethod{prober.AuthLogin, prober.AuthCRAMMD5, prober.AuthXOAuth2, prober.AuthSASLLogin, prober.AuthAPOP}
 
 var sharedRules = []rule{
-	{"shared_mailbox", func(e *entry) bool { return e.sharedMailbox != "" && e.username == "" }, "needs a username: somebody must log in"},
+	{"shared_mailbox", func(e *entry) bool { return e.sharedMailbox != "" && e.username == "" }, "needs a username to log in"},
 	{"shared_mailbox", func(e *entry) bool {
 		return e.sharedMailbox != "" && e.username != "" && e.uses(prober.AuthNone)
 	}, "needs a login, and auth is none"},
@@ -165,11 +165,11 @@ var sharedRules = []rule{
 			(mailAddress(e.sharedMailbox) != "" && !isAlias(e.sharedMailbox) || e.sharedMailbox == "<>")
 	}, "must be a mail address: it is tried as the sender"},
 	{"sender", func(e *entry) bool { return e.access() == prober.SharedSender && e.sender != "" },
-		"is given, but the sender is the shared mailbox"},
+		"is set, but the shared mailbox is the sender"},
 	{"check_mailbox", func(e *entry) bool { return e.access() == prober.SharedSender && !e.checkMailbox },
 		"must be true: naming it as the sender is how the shared mailbox is reached"},
 	{"recipient", func(e *entry) bool { return e.recipient != "" && e.sender == "" && e.access() != prober.SharedSender },
-		"needs a sender before it"},
+		"needs a sender"},
 	{"login_name_format", func(e *entry) bool {
 		return e.own("login_name_format") && e.access() != prober.SharedLoginName && e.loginNameFormat != exchangeLoginName
 	},
@@ -182,13 +182,13 @@ var tlsRules = []rule{
 	{"tls_config.max_version", func(e *entry) bool { return e.tls.maxVersion != 0 && e.tls.maxVersion < e.tls.minVersion },
 		"is older than min_version (which is TLS12 by default)"},
 	{"tls_config.min_version", func(e *entry) bool { return obsolete(e) && !e.tls.allowObsolete },
-		"is obsolete (RFC 8997): TLS12 is the oldest, unless allow_obsolete_tls is true and nobody logs in"},
+		"is obsolete (RFC 8997): TLS12 is the oldest, unless allow_obsolete_tls is true and there is no login"},
 	{"tls_config.allow_obsolete_tls", func(e *entry) bool { return obsolete(e) && e.tls.allowObsolete && e.username != "" },
 		"is for connections without a username: no password goes over TLS 1.0 or 1.1"},
 	{"ip_protocol", func(e *entry) bool {
 		addr, err := netip.ParseAddr(e.host)
 		return err == nil && (addr.Is4() && e.ipProtocol == prober.IP6 || addr.Is6() && e.ipProtocol == prober.IP4)
-	}, "does not fit the host, which is an address of the other kind"},
+	}, "does not match the host, which is an address of the other family"},
 }
 
 func obsolete(e *entry) bool { return e.tls.minVersion < freshTLS().minVersion }
@@ -205,15 +205,15 @@ func (e *entry) judge(r *reader, where place) {
 		judged = tlsRules
 	}
 	for _, rule := range judged {
-		// A field that was read with a fault has had its say.
+		// A field that already has a fault gets no second one.
 		if at := e.at(rule.field, where); rule.broken(e) && !r.faults.blames(at) {
 			r.fault(at, rule.text)
 		}
 	}
 }
 
-// doubts reports whether a setting that many others hang on was not
-// understood: to judge those would only mislead.
+// doubts reports whether a setting that many others depend on was not
+// understood: judging those would only mislead.
 func (r *reader) doubts(e *entry, where place) bool {
 	return slices.ContainsFunc([]string{"protocol", "encryption", "username", "auth", "shared_mailbox", "shared_mailbox_access"},
 		func(f string) bool { return r.faults.blames(e.at(f, where)) })

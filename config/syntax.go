@@ -32,18 +32,18 @@ func hostName(v string) string {
 	}
 	switch {
 	case strings.Contains(v, "://"):
-		return "is a URL: write the host name alone"
+		return "is a URL: write only the host name"
 	case hostAndPort.MatchString(v):
-		return "holds a port: write it in the field port"
+		return "contains a port: use the field port for it"
 	case strings.HasPrefix(v, "["):
-		return "is in brackets: write the address alone"
+		return "is in brackets: write only the address"
 	}
 	ascii, err := asciiHost(v)
 	if err != nil || len(ascii) > 253 || !dnsName.MatchString(ascii) {
 		return "is not a host name, IPv4 or IPv6 address"
 	}
 	if labels := strings.Split(ascii, "."); slices.ContainsFunc(labels, func(l string) bool { return len(l) > 63 }) {
-		return "is not a host name: a part of it is longer than 63 letters"
+		return "is not a host name: one of its labels is longer than 63 characters"
 	}
 	if strings.Trim(ascii, "0123456789.") == "" {
 		return "is not an IPv4 address"
@@ -79,15 +79,15 @@ func mailAddress(v string) string {
 	case v == "" || v == "<>":
 		return ""
 	case strings.ContainsAny(v, "<>"):
-		return "is in angle brackets: write the address alone"
+		return "is in angle brackets: write only the address"
 	case strings.ContainsAny(v, " \t"):
-		return "holds a space"
+		return "contains a space"
 	case strings.IndexFunc(v, func(r rune) bool { return r > 0x7f }) >= 0:
-		return "holds letters that are not ASCII (write the domain as xn--…)"
+		return "contains characters that are not ASCII (write the domain as xn--…)"
 	case !found || local == "" || !dnsName.MatchString(domain) && !addressLiteral.MatchString(domain):
 		return "is not a mail address"
 	case len(v) > 254:
-		return "is longer than 254 letters" // RFC 5321 section 4.5.3.1.3, without the brackets
+		return "is longer than 254 characters" // RFC 5321 section 4.5.3.1.3, without the brackets
 	}
 	return ""
 }
@@ -127,11 +127,11 @@ var placeholder = regexp.MustCompile(`\{[^{}]*\}?`)
 func loginFormat(v string) string {
 	for _, p := range placeholder.FindAllString(v, -1) {
 		if p != holdsUser && p != holdsShared {
-			return "holds " + quote(p) + didYouMean(p, []string{holdsUser, holdsShared})
+			return "contains " + quote(p) + didYouMean(p, []string{holdsUser, holdsShared})
 		}
 	}
 	if !strings.Contains(v, holdsUser) || !strings.Contains(v, holdsShared) {
-		return "must hold both " + holdsUser + " and " + holdsShared
+		return "must contain both " + holdsUser + " and " + holdsShared
 	}
 	return ""
 }
@@ -177,7 +177,7 @@ func (r *reader) readLabels(n *node, where place, to *map[string]string) {
 		at := where.sub(shownKey(p.key)).on(p.line)
 		switch {
 		case !labelName.MatchString(p.key):
-			r.fault(at, "is not a label name: letters, digits and _, no digit first")
+			r.fault(at, "is not a label name: use letters, digits and _, and no digit first")
 			continue
 		case strings.HasPrefix(p.key, "__") || slices.Contains(reservedLabels, p.key):
 			r.fault(at, "is a label that mailprobe or Prometheus sets itself")

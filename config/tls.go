@@ -1,7 +1,7 @@
 package config
 
-// This file builds the TLS configurations, once at load: per probe they would
-// be the dearest mistake there is. What is equal is shared.
+// This file builds the TLS configurations, once at load: building them for each
+// probe would be by far the most expensive mistake. Equal ones are shared.
 
 import (
 	"crypto/tls"
@@ -26,19 +26,19 @@ var versions = []word[uint16]{
 }
 
 var tlsBlock = block[tlsEntry]{
-	meaning: "How the server's certificate is judged, and the client's own. The files are read at load.",
+	meaning: "How the server's certificate is verified, and the client's own. The files are read at load.",
 	fresh:   freshTLS,
 	fields: []field[tlsEntry]{
 		{name: "ca_file", is: path(func(t *tlsEntry) *string { return &t.caFile }), def: "the system's",
-			meaning: "PEM file of the authorities to trust instead of the system's; also the way to trust a self-signed certificate.", example: "ca.pem"},
+			meaning: "PEM file of the CA certificates to trust instead of the system's; also the way to trust a self-signed certificate.", example: "ca.pem"},
 		{name: "cert_file", is: path(func(t *tlsEntry) *string { return &t.certFile }), def: "none",
 			meaning: "PEM file of the client certificate, for servers that ask for one and for `auth: external`.", example: "client.pem"},
 		{name: "key_file", is: path(func(t *tlsEntry) *string { return &t.keyFile }), def: "none",
 			meaning: "PEM file of its private key, not encrypted.", example: "client.key"},
 		{name: "server_name", is: text(func(t *tlsEntry) *string { return &t.serverName }, hostName), def: "the host",
-			meaning: "Name that the certificate must be for.", example: "mail.example.org"},
+			meaning: "Name that the certificate must be valid for.", example: "mail.example.org"},
 		{name: "insecure_skip_verify", is: boolean(func(t *tlsEntry) *bool { return &t.insecureSkipVerify }), def: "`false`",
-			meaning: "Accept any certificate. Whoever stands between can then read the password.", example: "true"},
+			meaning: "Accept any certificate. Anyone in the path can then read the password.", example: "true"},
 		{name: "min_version", is: oneOf(versions, func(t *tlsEntry) *uint16 { return &t.minVersion }), def: "`TLS12`",
 			meaning: "Oldest TLS version to accept.", example: "TLS13"},
 		{name: "max_version", is: oneOf(versions, func(t *tlsEntry) *uint16 { return &t.maxVersion }), def: "the newest",

@@ -1,6 +1,6 @@
 package config
 
-// This file says what is allowed and yet unwise.
+// This file says what is allowed but unwise.
 
 import (
 	"fmt"
@@ -21,44 +21,44 @@ type advice struct {
 
 var advices = []advice{
 	{"encryption", func(e *entry) bool { return e.encryption == prober.NoEncryption && e.usesPassword() },
-		"the password may go over the network in clear: use ssl/tls or starttls"},
+		"the password may cross the network in clear text: use ssl/tls or starttls"},
 	{"encryption", func(e *entry) bool { return e.encryption == prober.NoEncryption && e.usesToken() && e.username != "" },
-		"the token goes over the network in clear: use ssl/tls or starttls"},
+		"the token crosses the network in clear text: use ssl/tls or starttls"},
 	{"port", func(e *entry) bool {
 		return e.encryption == prober.StartTLS && slices.Contains([]int{993, 995, 465}, e.port)
 	},
-		"servers speak TLS from the first byte on this port: encryption ssl/tls, not starttls"},
+		"servers usually speak TLS from the first byte on this port: use encryption ssl/tls, not starttls"},
 	{"port", func(e *entry) bool {
 		return e.encryption == prober.NoEncryption && slices.Contains([]int{993, 995, 465}, e.port)
 	},
-		"servers speak TLS from the first byte on this port: encryption ssl/tls, not none"},
+		"servers usually speak TLS from the first byte on this port: use encryption ssl/tls, not none"},
 	{"port", func(e *entry) bool {
 		return e.encryption == prober.ImplicitTLS && slices.Contains([]int{143, 110, 25, 587}, e.port)
 	},
-		"servers begin in clear on this port: encryption starttls, not ssl/tls"},
+		"servers usually start in clear text on this port: use encryption starttls, not ssl/tls"},
 	{"port", func(e *entry) bool { p := usualProtocol[e.port]; return p != "" && p != e.protocol },
 		"is usual for another protocol"},
 	{"tls_config.insecure_skip_verify", func(e *entry) bool { return e.tls.insecureSkipVerify && e.encryption != prober.NoEncryption },
-		"any certificate is accepted: whoever stands between can read the password; ca_file is the way to trust a private authority"},
+		"any certificate is accepted: anyone in the path can read the password; to trust a private CA, use ca_file"},
 	{"tls_config", func(e *entry) bool { return e.encryption == prober.NoEncryption && e.own("tls_config") },
 		"is not used: encryption is none"},
 	{"timeout", func(e *entry) bool { return e.timeout > e.interval && !e.probeOnScrape },
-		"is longer than the interval: a slow server's probes will be skipped"},
+		"is longer than the interval: probes of a slow server will be skipped"},
 	{"interval", func(e *entry) bool {
 		return e.protocol == prober.POP3 && e.username != "" && e.interval < time.Minute && !e.probeOnScrape
-	}, "a POP3 login locks the mailbox: below 1m its user may be kept out"},
+	}, "a POP3 login locks the mailbox: below 1m, its user may be locked out of it"},
 	{"auth", func(e *entry) bool {
 		return e.access() == prober.SharedLoginName && !e.uses(prober.AuthAuto, prober.AuthLogin)
 	},
-		"Exchange takes the names of login_name with auth login only"},
+		"Exchange accepts login_name names with auth login only"},
 	{"shared_mailbox", func(e *entry) bool {
 		return e.access() == prober.SharedSender && e.protocol == prober.SMTP && isAlias(e.sharedMailbox)
 	},
-		"is tried as the sender, and many servers want a whole mail address there"},
+		"is tried as the sender, and many servers require a full mail address there"},
 	{"lockout", func(e *entry) bool { return e.lockout == prober.LockoutOff && e.username != "" },
 		"a wrong password is repeated at every interval, which can lock the account"},
 	{"check_mailbox", func(e *entry) bool { return !e.checkMailbox && e.sender != "" },
-		"is false: sender is not tried"},
+		"is false, so the sender is not tried"},
 }
 
 // usualProtocol is who usually answers on a port.
@@ -78,7 +78,7 @@ func (e *entry) warn(r *reader, where place) {
 // a minute, the time that a closed connection may keep one (TIME_WAIT).
 const portsPerDestination = 28232
 
-// load is what some connections ask for.
+// load is what a group of connections needs.
 type load struct {
 	connections int
 	slots       float64 // probes at once if every probe takes its whole timeout
@@ -109,14 +109,14 @@ func (r *reader) warnLoad(pool Pool, connections []*prober.Connection) {
 		}
 	}
 	if need := int(math.Ceil(all.slots)); need > pool.MaxInFlight {
-		r.warnf(r.atPool("max_in_flight"), "the %d connections need %d probes at once if every server stops answering, and %d are allowed: intervals will not be kept",
+		r.warnf(r.atPool("max_in_flight"), "if every server stops answering, the %d connections need %d probes at once, but %d are allowed: intervals will not be kept",
 			all.connections, need, pool.MaxInFlight)
 	}
 	for _, host := range slices.Sorted(maps.Keys(hosts)) {
 		l := hosts[host]
 		if l.slots > float64(pool.MaxInFlightPerHost) {
 			factor := l.slots / float64(pool.MaxInFlightPerHost)
-			r.warnf(r.atPool("max_in_flight_per_host"), "if %s stops answering, its %d connections need %d probes at once, and %d are allowed: each is probed about every %s intervals",
+			r.warnf(r.atPool("max_in_flight_per_host"), "if %s stops answering, its %d connections need %d probes at once, but %d are allowed: each is probed about every %s intervals",
 				host, l.connections, int(math.Ceil(l.slots)), pool.MaxInFlightPerHost, fmt.Sprintf("%.3g", factor))
 		}
 	}

@@ -50,7 +50,7 @@ func goodRecipes() []recipe {
 			},
 		},
 		recipe{
-			name: "slow-login", story: "a server that thinks about each login",
+			name: "slow-login", story: "a server that is slow at each login",
 			protocol: prober.POP3, encryption: prober.ImplicitTLS,
 			server: honest(mailtest.Options{LoginDelay: 700 * time.Millisecond}),
 		},
@@ -83,7 +83,7 @@ func brokenRecipes() []recipe {
 			server: certified(func(o *mailtest.CertOptions) { o.Names, o.IPs = []string{"mail.elsewhere.example"}, nil }),
 			phase:  prober.PhaseTLS, want: prober.CertName,
 		}, {
-			name: "untrusted-ca", story: "a certificate of an authority nobody knows",
+			name: "untrusted-ca", story: "a certificate from an unknown CA",
 			protocol: prober.POP3, encryption: prober.ImplicitTLS,
 			server: certified(func(o *mailtest.CertOptions) { o.SelfSigned = true }),
 			phase:  prober.PhaseTLS, want: prober.CertUntrusted,
@@ -93,7 +93,7 @@ func brokenRecipes() []recipe {
 			server: honest(mailtest.Options{Encryption: mailtest.NoEncryption}),
 			phase:  prober.PhaseStartTLS, want: prober.StartTLSNotOffered,
 		}, {
-			name: "tls-to-plaintext", story: "TLS asked of a port that speaks plain IMAP",
+			name: "tls-to-plaintext", story: "TLS tried on a port that speaks plain IMAP",
 			protocol: prober.IMAP, encryption: prober.ImplicitTLS,
 			server: honest(mailtest.Options{Encryption: mailtest.NoEncryption}),
 			phase:  prober.PhaseTLS, want: prober.TLSPlaintext,
