@@ -28,15 +28,15 @@ var phaseMeanings = []struct {
 	phase   Phase
 	meaning string
 }{
-	{PhaseResolve, "The name lookup; not entered where `host` is an address."},
-	{PhaseConnect, "From the first SYN to the connection, with all addresses that were tried before."},
-	{PhaseTLS, "The handshake, verification included, for ssl/tls and starttls alike."},
-	{PhaseGreeting, "From the connection, or the handshake of ssl/tls, to the end of the server's greeting."},
-	{PhaseHello, "CAPABILITY, CAPA or EHLO and its answer; both of them where it is asked again after STARTTLS."},
-	{PhaseStartTLS, "STARTTLS or STLS and its answer."},
+	{PhaseResolve, "The name lookup; not entered if `host` is an address."},
+	{PhaseConnect, "From the first SYN to the established connection, including all addresses tried before."},
+	{PhaseTLS, "The handshake, including verification, for both ssl/tls and starttls."},
+	{PhaseGreeting, "From the established connection, or the end of the ssl/tls handshake, to the end of the server's greeting."},
+	{PhaseHello, "CAPABILITY, CAPA or EHLO and its response; after STARTTLS it is sent again, and both count."},
+	{PhaseStartTLS, "STARTTLS or STLS and its response."},
 	{PhaseAuth, "The login, from its first command to the server's verdict."},
-	{PhaseMailbox, "EXAMINE, STAT, or MAIL FROM, RCPT TO and RSET, with the answers; for a shared folder its search too."},
-	{PhaseQuit, "LOGOUT or QUIT and its answer."},
+	{PhaseMailbox, "EXAMINE, STAT, or MAIL FROM, RCPT TO and RSET, with the responses; for a shared folder also the search for it."},
+	{PhaseQuit, "LOGOUT or QUIT and its response."},
 }
 
 // Phases lists every phase once, in the order of a probe.
