@@ -84,8 +84,8 @@ func TestLoadRefusesWhatIsNoFile(t *testing.T) {
 	for file, want := range map[string]string{
 		big:                               "larger than 16384 KiB",
 		filepath.Join(dir, "missing.yml"): "no such file",
-		dir:                               "not a plain file",
-		fifo:                              "not a plain file",
+		dir:                               "not a regular file",
+		fifo:                              "not a regular file",
 	} {
 		if _, _, err := Load(file, nil); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", file, err, want)

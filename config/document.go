@@ -40,7 +40,7 @@ type pair struct {
 	value *node
 }
 
-// readBounded reads a plain file of at most limit bytes. O_NONBLOCK keeps a
+// readBounded reads a regular file of at most limit bytes. O_NONBLOCK keeps a
 // FIFO from blocking the open.
 func readBounded(path string, limit int64) ([]byte, error) {
 	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
@@ -53,7 +53,7 @@ func readBounded(path string, limit int64) ([]byte, error) {
 	case err != nil:
 		return nil, err
 	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s: not a plain file", path)
+		return nil, fmt.Errorf("%s: not a regular file", path)
 	case info.Size() > limit:
 		return nil, fmt.Errorf("%s: larger than %d KiB", path, limit>>10)
 	}

@@ -160,7 +160,7 @@ func fromOnePage(t *testing.T, p *pager, binary, alertmanager string) {
 // to do about it.
 func wantReport(t *testing.T, a alert, connection string) {
 	t.Helper()
-	for _, words := range []string{connection, "phase connect", "connect_refused", "nothing listens on this port", "Check the port"} {
+	for _, words := range []string{connection, "phase connect", "connect_refused", "nothing is listening on this port", "Check the port"} {
 		if !strings.Contains(a.Annotations["description"], words) {
 			t.Errorf("%s: %q is not in: %s", connection, words, a.Annotations["description"])
 		}

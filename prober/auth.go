@@ -128,7 +128,7 @@ func checkToken(token Secret) error {
 	}
 	for _, b := range []byte(token.Reveal()) {
 		if b <= ' ' || b >= 0x7F {
-			return fmt.Errorf("%w: the token holds a character that no token has", ErrTokenSecret)
+			return fmt.Errorf("%w: the token contains a character that is not allowed in a token", ErrTokenSecret)
 		}
 	}
 	return nil
@@ -244,7 +244,7 @@ func chooseMechanism(c *Connection, o offer, encrypted bool) (AuthMethod, error)
 	// RFC 9051 section 6.2.3: LOGINDISABLED. It says nothing about tokens.
 	byPassword := slices.Contains(candidates, AuthLogin) || slices.Contains(candidates, AuthPlain)
 	if o.needsTLS && (!encrypted || byPassword) {
-		return "", &fault{reason: AuthNeedsTLS, err: errors.New("the server allows no login here before TLS")}
+		return "", &fault{reason: AuthNeedsTLS, err: errors.New("the server allows no login before TLS")}
 	}
 	return "", &fault{
 		reason: AuthMechanism,
@@ -298,7 +298,7 @@ func suits(c *Connection, method AuthMethod) error {
 	}
 	if c.SharedMailboxAccess == SharedTokenUser && !m.token {
 		return &fault{reason: AuthMechanism,
-			err: fmt.Errorf("%s: takes no token; token_user needs xoauth2 or oauthbearer", method)}
+			err: fmt.Errorf("%s: does not use a token; token_user needs xoauth2 or oauthbearer", method)}
 	}
 	return nil
 }
@@ -319,7 +319,7 @@ func mechanismOf(method AuthMethod) mechanism {
 // others offer EXTERNAL to a certificate alone that they trust.
 func missingHint(c *Connection, o offer) string {
 	if c.Auth == AuthExternal {
-		return "Many servers offer EXTERNAL only to a client certificate they trust: let the server verify that of tls_config. " + offeredHint(c.Protocol, o)
+		return "Many servers offer EXTERNAL only to a client certificate they trust: make the server verify the one in tls_config. " + offeredHint(c.Protocol, o)
 	}
 	return offeredHint(c.Protocol, o)
 }
@@ -340,10 +340,10 @@ func offeredHint(p Protocol, o offer) string {
 		known = append(known, AuthAPOP)
 	}
 	if len(known) == 0 {
-		return "The server offers no way to log in that mailprobe knows; is this the port for clients, and is TLS on?"
+		return "The server offers no login method that mailprobe supports; is this the port for clients, and is TLS on?"
 	}
 	slices.Sort(known)
-	return "The server offers " + joinMethods(known) + "; set `auth` to one that the account may use."
+	return "The server offers " + joinMethods(known) + "; set `auth` to one that this account may use."
 }
 
 // joinMethods lists methods for people.

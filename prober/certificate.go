@@ -95,9 +95,9 @@ func checkKeys(chain []*x509.Certificate) error {
 		if isRSA && key.N.BitLen() < minRSABits {
 			return &fault{
 				reason: CertInvalid,
-				hint: fmt.Sprintf("Replace the certificate: its RSA key has %d bit, and fewer than %d can be broken.",
+				hint: fmt.Sprintf("Replace the certificate: its RSA key has %d bits, and fewer than %d can be broken.",
 					key.N.BitLen(), minRSABits),
-				err: fmt.Errorf("certificate %q: RSA key of %d bit is below %d",
+				err: fmt.Errorf("certificate %q: RSA key of %d bits is below %d",
 					nameText(cert.Subject), key.N.BitLen(), minRSABits),
 			}
 		}

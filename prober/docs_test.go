@@ -15,9 +15,9 @@ var classWords = []struct {
 	class       Class
 	word, about string
 }{
-	{Transient, "transient", "says nothing about the password; the next probe tries as always."},
-	{Definitive, "definitive", "a verdict on the login; sending it again only brings the account nearer to its lockout, so the next attempt waits."},
-	{Possible, "possible", "may be a verdict: `closed` and `reset` in phase `auth`, because some servers hang up instead of saying no. Two in a row count as definitive."},
+	{Transient, "transient", "says nothing about the password; the next probe logs in as usual."},
+	{Definitive, "definitive", "a verdict on the login; repeating it only brings the account closer to a lockout, so the next attempt waits."},
+	{Possible, "possible", "may be a verdict: `closed` and `reset` in phase `auth`, because some servers hang up instead of refusing. Two in a row count as definitive."},
 	{Local, "local", "a fault on this side; the server was not asked."},
 }
 
@@ -30,7 +30,7 @@ Why a probe failed: the values of the label ` + "`reason`" + `. The set is close
 renamed in a major one. This page is generated from the table in ` + "`prober/reasons.go`" + ` by
 ` + "`go test ./prober -run Docs -update`" + `.
 
-The class says what a reason means for the next login:
+The class says what a reason means for the next login attempt:
 
 `)
 	word := make(map[Class]string)
@@ -39,9 +39,9 @@ The class says what a reason means for the next login:
 		fmt.Fprintf(&b, "- **%s**: %s\n", c.word, c.about)
 	}
 	b.WriteString(`
-A server's no is judged by its bracket or enhanced code first, then by its reply code, then by texts that are known from
-real servers, then by the command it answers. A text never makes a definitive code look transient, and wording that
-nobody knows stays definitive: repeating a refused login is the costlier mistake.
+A server's refusal is classified by its response code (IMAP, POP3) or enhanced status code (SMTP) first, then by its reply code,
+then by texts known from real servers, then by the command it answers. A text never turns a definitive code into a transient one,
+except Cyrus SASL's words for its own failures; and an unknown text stays definitive: repeating a refused login is the costlier mistake.
 
 | reason | class | meaning | what to do | comes from |
 |---|---|---|---|---|

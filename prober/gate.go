@@ -223,7 +223,7 @@ func (g *imapGate) number(word, args string) ([]byte, error) {
 	kind, _, _ := strings.Cut(upperASCII(args), " ")
 	n, err := strconv.ParseUint(word, 10, 32)
 	if err != nil {
-		return nil, malformedf("%s with a number that is not of 32 bits", cleanText(kind, 20))
+		return nil, malformedf("%s with a number that is not a 32-bit number", cleanText(kind, 20))
 	}
 	if kind != "EXISTS" {
 		return nil, g.literal(args)

@@ -27,8 +27,8 @@ const releaseGap = 10 * time.Minute
 
 // Errors of Release.
 var (
-	ErrNotHeld        = errors.New("no login of this account is withheld")
-	ErrReleasedLately = errors.New("released less than 10 minutes ago")
+	ErrNotHeld        = errors.New("the login of this account is not withheld")
+	ErrReleasedLately = errors.New("a hold was ended less than 10 minutes ago")
 )
 
 // GuardOptions says where a Guard keeps what it must not forget.

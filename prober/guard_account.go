@@ -96,7 +96,7 @@ func (a *account) release(now time.Time) error {
 		return ErrNotHeld
 	}
 	if ago := now.Sub(a.Released); ago >= 0 && ago < releaseGap {
-		return fmt.Errorf("%w: again in %s", ErrReleasedLately, (releaseGap - ago).Round(time.Second))
+		return fmt.Errorf("%w: try again in %s", ErrReleasedLately, (releaseGap - ago).Round(time.Second))
 	}
 	a.Released = now
 	for i, s := range a.Secrets {

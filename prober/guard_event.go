@@ -65,7 +65,7 @@ func (g *Guard) apply(e event, name string) (urgent bool) {
 		}
 		if d.accepted(e.Began) {
 			urgent = true
-			g.note(slog.LevelInfo, "mass failure over: logins to this server go on, one at a time", "connection", name)
+			g.note(slog.LevelInfo, "mass failure over: logins to this server resume, one at a time", "connection", name)
 		}
 	case doubtful:
 		urgent = true
@@ -89,17 +89,17 @@ func (g *Guard) refuse(a *account, s *secretState, d *destination, e event, name
 	proven := s.proven(e.At)
 	a.refuse(s, e.Reason, e.Interval, e.At)
 	if e.strict {
-		g.note(slog.LevelWarn, "login refused: not tried again until something changes", "connection", name,
+		g.note(slog.LevelWarn, "login refused: will not be tried again until something changes", "connection", name,
 			"reason", e.Reason, "refusals", s.Refusals)
 	} else {
-		g.note(slog.LevelWarn, "login refused: not tried again before the given time", "connection", name,
+		g.note(slog.LevelWarn, "login refused: will not be tried again before the given time", "connection", name,
 			"reason", e.Reason, "refusals", s.Refusals, "until", s.Next.UTC().Format(time.RFC3339))
 	}
 	before := !unprovenHold(d.Refusals).IsZero()
 	if d.refused(proven, e.Lines, e.At) {
-		g.note(slog.LevelWarn, "mass failure: several proven logins refused; only one at a time tries this server, every 10 minutes",
+		g.note(slog.LevelWarn, "mass failure: several logins that used to work were refused; only one login at a time is tried on this server, every 10 minutes",
 			"connection", name)
 	} else if !before && !d.Mass && !unprovenHold(d.Refusals).IsZero() {
-		g.note(slog.LevelWarn, "several logins refused: unproven ones to this server wait for 10 minutes", "connection", name)
+		g.note(slog.LevelWarn, "several logins were refused: logins to this server that never worked wait for 10 minutes", "connection", name)
 	}
 }

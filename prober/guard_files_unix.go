@@ -20,7 +20,7 @@ func lockFile(path string) (io.Closer, error) {
 	}
 	err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
-		err = fmt.Errorf("%s: another mailprobe uses this state file", path)
+		err = fmt.Errorf("%s: another mailprobe is using this state file", path)
 	}
 	if err != nil {
 		return nil, errors.Join(err, file.Close())
@@ -37,7 +37,7 @@ func openLocked(path string, flag int) (*os.File, error) {
 		return nil, err
 	}
 	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
-		return nil, errors.Join(fmt.Errorf("%s: not a plain file", path), err, file.Close())
+		return nil, errors.Join(fmt.Errorf("%s: not a regular file", path), err, file.Close())
 	}
 	for range 10 {
 		if err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err == nil {

@@ -36,7 +36,7 @@ func OpenGuard(opts GuardOptions) (*Guard, error) {
 	if err := g.load(opts.StatePath); err != nil {
 		g.damaged = true
 		g.key = newInstallKey()
-		g.log.Warn("state file unusable: holds are not known", "err", err)
+		g.log.Warn("state file unusable: no holds are known", "err", err)
 		return g, nil
 	}
 	j := &journal{path: journalPath(opts.StatePath), owner: info}

@@ -63,7 +63,7 @@ func (g *Guard) own(path string) error {
 	if err := g.load(path); err != nil {
 		g.damaged = true
 		g.key = newInstallKey()
-		g.log.Warn("state file unusable: holds are forgotten, it is kept beside", "err", err, "kept", path+".damaged")
+		g.log.Warn("state file unusable: holds are forgotten, a copy is kept", "err", err, "kept", path+".damaged")
 		_ = os.Rename(path, path+".damaged") // at worst it is overwritten
 	}
 	f := &stateFile{path: path, lock: lock}
@@ -119,7 +119,7 @@ func readState(r io.Reader) (*savedState, error) {
 	}
 	switch {
 	case state.Version != stateVersion:
-		return nil, fmt.Errorf("version %d, this mailprobe knows %d", state.Version, stateVersion)
+		return nil, fmt.Errorf("version %d, but this mailprobe reads version %d", state.Version, stateVersion)
 	case len(state.Key) != len(newInstallKey()):
 		return nil, errors.New("no install key")
 	case len(state.Accounts) > maxAccounts:
@@ -137,12 +137,12 @@ func readState(r io.Reader) (*savedState, error) {
 // refusal.
 func (a *account) check() error {
 	if len(a.Secrets) > maxSecrets {
-		return errors.New("an account with too many secrets")
+		return errors.New("an account has too many secrets")
 	}
 	for i := range a.Secrets {
 		s := &a.Secrets[i]
 		if s.Refusals < 0 {
-			return errors.New("a negative number of refusals")
+			return errors.New("an account has a negative number of refusals")
 		}
 		if s.Refusals > 0 && !slices.Contains(Reasons(), s.Reason) {
 			s.Reason = AuthRejected

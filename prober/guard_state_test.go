@@ -156,7 +156,7 @@ func TestGuardStateSecondProcessRefuses(t *testing.T) {
 	}
 	path := filepath.Join(t.TempDir(), "state")
 	first := newGatehouse(t, path)
-	if _, err := NewGuard(GuardOptions{StatePath: path}); err == nil || !strings.Contains(err.Error(), "another mailprobe uses this state file") {
+	if _, err := NewGuard(GuardOptions{StatePath: path}); err == nil || !strings.Contains(err.Error(), "another mailprobe is using this state file") {
 		t.Errorf("second guard: %v, want a refusal that says why", err)
 	}
 	if err := first.Close(); err != nil {

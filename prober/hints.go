@@ -86,20 +86,20 @@ func plaintextHint(c *Connection, first []byte) string {
 	case c == nil || !ok:
 		return ""
 	case c.Encryption == StartTLS:
-		return "The server agreed to STARTTLS and went on in clear text: look at its TLS set-up, and suspect the network in between."
+		return "The server agreed to STARTTLS but went on in clear text: look at its TLS configuration, and check the network path for tampering."
 	case heard.protocol != c.Protocol:
 		return fmt.Sprintf("This port speaks plain %s, not %s: use port %d.",
 			heard.name, protocols[c.Protocol].name, DefaultPort(c.Protocol, c.Encryption))
 	}
-	return fmt.Sprintf("TLS was spoken to port %d, but this port speaks plain %s: use starttls or none, or port %d.",
+	return fmt.Sprintf("The probe spoke TLS to port %d, but this port speaks plain %s: use starttls or none, or port %d.",
 		c.EffectivePort(), heard.name, DefaultPort(c.Protocol, ImplicitTLS))
 }
 
 // hashHint is the advice where `auto` chose a method that hides the password.
-// Servers offer these also for accounts whose password they hold in a form that
-// fits none of them: GNU Mailutils does, for those of the system.
-const hashHint = "Correct username or password; the login is not repeated before the time shown. If they are right, the server " +
-	"may not hold the password in a form that fits the method: set `auth` to plain or login, or use TLS."
+// Servers also offer these for accounts whose password they store in a form that
+// fits none of them: GNU Mailutils does, for system accounts.
+const hashHint = "Correct username or password; the login is not repeated before the time shown. If they are correct, the server " +
+	"may not store the password in a form that this method needs: set `auth` to plain or login, or use TLS."
 
 // doubtHint is the advice where a failure behind the server and a wrong password
 // sound alike.
@@ -128,20 +128,20 @@ var situations = []situation{
 	{StartTLSNotOffered, "", "", onPort25, fixed("The server offers no STARTTLS on port 25: " +
 		"submission with STARTTLS is on port 587, and with ssl/tls on 465.")},
 	{StartTLSNotOffered, "", "", isSMTP, fixed("The server offers no STARTTLS: " +
-		"switch it on for submission at the server, or use ssl/tls on port 465.")},
-	{AuthRejected, PhaseAuth, "", byCertificate, fixed("The server did not take the client certificate for that of username: compare both, and how the server " +
-		"finds the name in a certificate. The login is not repeated before the time shown.")},
-	{AuthRejected, PhaseAuth, "", byAuthzID, fixed("Correct username or password, or let the server allow this user to act for the shared mailbox: " +
-		"many servers refuse both in the same words. The login is not repeated before the time shown.")},
-	{AuthRejected, PhaseAuth, "", byLoginName, fixed("Correct username or password; if they are right, the server may not know two names in one login: " +
+		"enable it for submission on the server, or use ssl/tls on port 465.")},
+	{AuthRejected, PhaseAuth, "", byCertificate, fixed("The server did not accept the client certificate for this username: compare both, and how the server " +
+		"maps certificates to names. The login is not repeated before the time shown.")},
+	{AuthRejected, PhaseAuth, "", byAuthzID, fixed("Correct username or password, or make the server allow this user to act for the shared mailbox: " +
+		"many servers refuse both with the same words. The login is not repeated before the time shown.")},
+	{AuthRejected, PhaseAuth, "", byLoginName, fixed("Correct username or password; if they are correct, the server may not support two names in one login: " +
 		"compare shared_mailbox_access and login_name_format. The login is not repeated before the time shown.")},
-	{MailboxDenied, PhaseMailbox, "", isSMTP, fixed("The server refused the sender or the recipient: let the user send as this address, " +
-		"and check that the server takes mail for the recipient from this user.")},
-	{MailboxMissing, PhaseMailbox, "", isSMTP, fixed("The server knows no such recipient, or takes no mail for it: check recipient.")},
+	{MailboxDenied, PhaseMailbox, "", isSMTP, fixed("The server refused the sender or the recipient: allow the user to send as this address, " +
+		"and check that the server accepts mail for the recipient from this user.")},
+	{MailboxMissing, PhaseMailbox, "", isSMTP, fixed("The server does not know the recipient, or accepts no mail for it: check recipient.")},
 	{AuthNeedsTLS, "", NoEncryption, nil, tlsWanted},
 	{AuthMechanism, "", NoEncryption, nil, tlsPerhaps},
-	{AuthNeedsTLS, "", "", nil, fixed("The server asks for TLS although TLS is up: " +
-		"look for a proxy in front of it that ends TLS and does not say so.")},
+	{AuthNeedsTLS, "", "", nil, fixed("The server requires TLS although TLS is up: " +
+		"look for a proxy in front of it that terminates TLS without telling it.")},
 }
 
 // situationHint is the advice for a reason that the connection's own settings
@@ -211,7 +211,7 @@ func isDefaultPort(port int, e Encryption) bool {
 // nothingBehind is for an end between handshake and greeting: haproxy and stunnel
 // close there, or reset, when they cannot reach the mail server.
 func nothingBehind(*Connection) string {
-	return "TLS came up, and then no greeting came: a TLS proxy such as haproxy or stunnel does this when the mail server behind it is down; ban lists do it too."
+	return "The TLS handshake succeeded, but no greeting followed: likely causes are a TLS proxy such as haproxy or stunnel whose mail server is down, and ban lists."
 }
 
 func silentTLSPort(c *Connection) string {
@@ -219,7 +219,7 @@ func silentTLSPort(c *Connection) string {
 }
 
 func silentOwnPort(c *Connection) string {
-	return fmt.Sprintf("If port %d speaks TLS from the first byte, use encryption ssl/tls; else look at the server's load and log for this time.",
+	return fmt.Sprintf("If port %d speaks TLS from the first byte, use encryption ssl/tls; otherwise look at the server's load and log for this time.",
 		c.EffectivePort())
 }
 
@@ -233,7 +233,7 @@ func blockedPort25(*Connection) string {
 }
 
 func tlsWanted(c *Connection) string {
-	return fmt.Sprintf("The server takes logins under TLS only: use encryption starttls, or ssl/tls with port %d.",
+	return fmt.Sprintf("The server accepts logins only under TLS: use encryption starttls, or ssl/tls with port %d.",
 		DefaultPort(c.Protocol, ImplicitTLS))
 }
 

@@ -106,7 +106,7 @@ func (d *imapDialect) native(user, password string) error {
 	defer d.gate.expectLogin(false)
 	err := d.verdict("LOGIN", d.client.Login(user, password).Wait())
 	if d.gate.isAsking() && err != nil && d.w.failed() == nil {
-		return &fault{reason: CommandRejected, err: fmt.Errorf("the server takes no literal: %w", err)}
+		return &fault{reason: CommandRejected, err: fmt.Errorf("the server accepts no literal: %w", err)}
 	}
 	return err
 }
@@ -204,7 +204,7 @@ func (d *imapDialect) sharedNames() ([]string, error) {
 		names = append(names, name, name+n.delimiter+"INBOX")
 	}
 	if len(names) == 0 {
-		return nil, &fault{reason: MailboxMissing, err: errors.New("NAMESPACE: the server names no namespace of other users")}
+		return nil, &fault{reason: MailboxMissing, err: errors.New("NAMESPACE: the server lists no namespace of other users")}
 	}
 	return names, nil
 }

@@ -142,7 +142,7 @@ func newOAuthBearer(id identity) (sasl.Client, error) {
 // token itself was checked when it was fetched.
 func framed(id identity, method AuthMethod) error {
 	if strings.ContainsAny(id.user+id.authzid, "\x00\x01") {
-		return &fault{reason: AuthMechanism, err: fmt.Errorf("%s: the user name holds a control character", method)}
+		return &fault{reason: AuthMechanism, err: fmt.Errorf("%s: the user name contains a control character", method)}
 	}
 	return nil
 }

@@ -41,12 +41,12 @@ func (p *Pool) paceLocked(s *slot, o *Outcome) (line *note) {
 	}
 	switch after := p.doublings[s.host]; {
 	case before == 0 && after > 0:
-		line = &note{slog.LevelWarn, "server wants fewer probes: those of its host come less often until it accepts them",
+		line = &note{slog.LevelWarn, "server asks for fewer probes: its host is probed less often until it accepts them",
 			[]any{"connection", s.connection.Name, "reason", o.Failure.Reason}}
 	case before > 0 && after == 0:
-		line = &note{slog.LevelInfo, "probes of a host come as often as configured again", []any{"connection", s.connection.Name}}
+		line = &note{slog.LevelInfo, "the host is probed as often as configured again", []any{"connection", s.connection.Name}}
 	case paced != s.paced && s.loginDelay > s.connection.Interval:
-		line = &note{slog.LevelInfo, "server announces a delay between logins: probed that seldom",
+		line = &note{slog.LevelInfo, "server announces a minimum delay between logins: probed no more often than that",
 			[]any{"connection", s.connection.Name, "interval", paced}}
 	}
 	s.paced = paced

@@ -199,7 +199,7 @@ func (p *Pool) begin() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.running {
-		return errors.New("the pool runs already")
+		return errors.New("the pool is already running")
 	}
 	p.running = true
 	p.spreadLocked(p.fresh, time.Now())

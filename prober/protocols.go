@@ -73,8 +73,8 @@ func clearText(c *Connection, w *wire) bool {
 }
 
 var (
-	errNoAPOP   = errors.New("APOP: not a command of this protocol")
-	errNoNative = errors.New("LOGIN: not a command of this protocol")
+	errNoAPOP   = errors.New("APOP: no command of this protocol")
+	errNoNative = errors.New("LOGIN: no command of this protocol")
 )
 
 // notOffered ends a probe before any credential: there is no way back to clear
@@ -95,7 +95,7 @@ func startTLSAnswer(err error, positive bool) error {
 	case no.reply.status != "" && negative[no.reply.status[:1]]:
 		return &fault{reason: StartTLSRefused, err: err}
 	default:
-		return malformedf("starttls: %s is no answer to it", no.reply.status)
+		return malformedf("starttls: %s is not a valid answer", no.reply.status)
 	}
 }
 
@@ -111,7 +111,7 @@ func newRefusal(c *Connection, w *wire, command string, r reply) *refusal {
 // protocol it is of.
 func badGreeting(c *Connection, line string) *fault {
 	return &fault{reason: ProtocolMalformed, hint: greetingHint(c, []byte(line)),
-		err: fmt.Errorf("greeting: not of a server that speaks %s", protocols[c.Protocol].name)}
+		err: fmt.Errorf("greeting: not from a server that speaks %s", protocols[c.Protocol].name)}
 }
 
 // watchedMechanism keeps the error with which a mechanism gives up, which the

@@ -46,7 +46,7 @@ func newSCRAM(method AuthMethod, hash scram.HashGeneratorFcn, id identity) (*scr
 	if err != nil {
 		// The library's error quotes the name; the reader knows it.
 		return nil, &fault{reason: LocalSecret,
-			err: errors.New(string(method) + ": user name or password holds what SASLprep (RFC 4013) forbids")}
+			err: errors.New(string(method) + ": user name or password contains characters that SASLprep (RFC 4013) prohibits")}
 	}
 	client.WithMinIterations(minSCRAMIterations)
 	return &scramClient{method: method, conversation: client.NewConversation()}, nil
@@ -123,6 +123,6 @@ func (s *scramClient) impostor(how string) error {
 		reason: ProtocolMalformed,
 		hint: "The server did not prove that it knows the password: it may be another server than the one meant. " +
 			"Check what answers at this address.",
-		err: errors.New(string(s.method) + ": the server is not proved: " + how),
+		err: errors.New(string(s.method) + ": the server did not prove that it knows the password: " + how),
 	}
 }

@@ -80,7 +80,7 @@ func (s SecretSource) IsZero() bool { return s.inline.IsZero() && s.path == "" }
 func (s SecretSource) Path() string { return s.path }
 
 // Read gives the secret as it is now. One trailing newline of a file is cut.
-// Its errors name the file and never its content: not a plain file, empty,
+// Its errors name the file and never its content: not a regular file, empty,
 // over 64 KiB, or holding CR, LF or NUL, which no mail protocol can carry.
 func (s SecretSource) Read() (Secret, error) {
 	if s.path == "" {
@@ -104,7 +104,7 @@ func CheckSecret(s Secret) error {
 	case s.IsZero():
 		return errors.New("the secret is empty")
 	case strings.ContainsAny(s.value.Value(), "\r\n\x00"):
-		return errors.New("the secret holds a line break or NUL")
+		return errors.New("the secret contains a line break or NUL")
 	}
 	return nil
 }
@@ -132,7 +132,7 @@ func readSecretFile(path string) ([]byte, error) {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, &fs.PathError{Op: "read", Path: path, Err: errors.New("not a plain file")}
+		return nil, &fs.PathError{Op: "read", Path: path, Err: errors.New("not a regular file")}
 	}
 	raw, err := io.ReadAll(io.LimitReader(file, maxSecret+1))
 	if err != nil {

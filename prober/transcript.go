@@ -121,7 +121,7 @@ func (t *transcript) kept() []Line {
 func (t *transcript) addLocked(side Side, text string) {
 	switch n := len(t.lines); {
 	case n == maxTranscriptLines:
-		t.lines = append(t.lines, Line{At: time.Since(t.start), From: Note, Text: "more lines are not kept"})
+		t.lines = append(t.lines, Line{At: time.Since(t.start), From: Note, Text: "further lines are not kept"})
 	case n < maxTranscriptLines:
 		t.lines = append(t.lines, Line{At: time.Since(t.start), From: side, Text: cleanText(text, maxTranscriptText)})
 	}

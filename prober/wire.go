@@ -191,9 +191,9 @@ func (w *wire) rawLine() ([]byte, error) {
 	w.log.server(text)
 	switch {
 	case bytes.IndexByte(text, 0) >= 0:
-		return nil, w.fail(malformedf("a line holds NUL"))
+		return nil, w.fail(malformedf("a line contains NUL"))
 	case bytes.IndexByte(text, '\r') >= 0:
-		return nil, w.fail(malformedf("a line holds a bare CR"))
+		return nil, w.fail(malformedf("a line contains a bare CR"))
 	}
 	return line, w.count(len(line))
 }
@@ -207,7 +207,7 @@ func (w *wire) expectClear() error {
 	w.begun = true
 	first, err := w.in.Peek(1)
 	if err == nil && isTLSRecord(first) {
-		return &fault{reason: ProtocolMalformed, hint: tlsFirstHint, err: errors.New("a TLS record in place of a greeting")}
+		return &fault{reason: ProtocolMalformed, hint: tlsFirstHint, err: errors.New("a TLS record instead of a greeting")}
 	}
 	return err // the system says it once only
 }
