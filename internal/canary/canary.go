@@ -1,5 +1,5 @@
-// Package canary makes secrets for tests and finds them wherever they come to
-// light, in any coding, whole or in part.
+// Package canary makes secrets for tests and finds them wherever they appear, in
+// any coding, whole or in part.
 package canary
 
 import (
@@ -87,6 +87,10 @@ func (s *Set) Find(text string) (coding string, secret int) {
 	return "", 0
 }
 
+// escaped is what eight characters take if one of them becomes \u003c. A shorter
+// window would hold little but the escape, which is in other texts too.
+const escaped = window - 1 + len(`\u003c`)
+
 // coding is a form in which eight bytes take window characters, or a few less.
 type coding struct {
 	name   string
@@ -98,12 +102,12 @@ var codings = []coding{
 	{"as it is", window, func(s string) string { return s }},
 	{"backwards", window, backwards},
 	{"in lower case", window, strings.ToLower},
-	{"in a URL", window, url.QueryEscape},
-	{"in a path", window, url.PathEscape},
-	{"in JSON", window, inJSON},
+	{"in a URL", 10, url.QueryEscape},
+	{"in a path", 10, url.PathEscape},
+	{"in JSON", escaped, inJSON},
 	{"quoted", window, strconv.Quote},
-	{"quoted in ASCII", window, strconv.QuoteToASCII},
-	{"in HTML", window, html.EscapeString},
+	{"quoted in ASCII", escaped, strconv.QuoteToASCII},
+	{"in HTML", 11, html.EscapeString},
 	{"in hex", 2 * window, func(s string) string { return hex.EncodeToString([]byte(s)) }},
 	{"in HEX", 2 * window, func(s string) string { return strings.ToUpper(hex.EncodeToString([]byte(s))) }},
 	{"as numbers", 3 * window, func(s string) string { return strings.Trim(fmt.Sprintf("%d", []byte(s)), "[]") }},

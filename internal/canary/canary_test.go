@@ -29,6 +29,7 @@ func TestFind(t *testing.T) {
 		"HEX":                fmt.Sprintf("%X", secret),
 		"URL":                "?p=" + url.QueryEscape(secret),
 		"JSON":               inJSON(secret),
+		"eight in JSON":      strings.Trim(inJSON(secret[10:18]), `"`), // with the "<" that becomes \u003c
 		"Go":                 fmt.Sprintf("%+v %#v", struct{ p string }{secret}, struct{ p string }{secret}),
 		"bytes":              fmt.Sprintf("%d", []byte(secret)),
 		"small letters":      strings.ToLower(secret),
