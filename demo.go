@@ -1,7 +1,7 @@
 package main
 
-// This file shows mailprobe to a newcomer: mail servers of its own, probed and
-// served.
+// This file is `mailprobe demo`: embedded mail servers, probed and served, to
+// show mailprobe to a newcomer.
 
 import (
 	"context"
@@ -38,7 +38,7 @@ func (p *program) demo(ctx context.Context) error {
 
 // welcome says what to open.
 func (p *program) welcome(fleet *demo.Fleet) {
-	fmt.Fprintf(p.stdout, "mailprobe demo: %d connections to mail servers of its own, some broken on purpose:\n", len(fleet.Targets()))
+	fmt.Fprintf(p.stdout, "mailprobe demo: %d connections to embedded mail servers, some broken on purpose:\n", len(fleet.Targets()))
 	for _, target := range fleet.Targets() {
 		fmt.Fprintf(p.stdout, "  %-28s %s\n", target.Connection.Name, target.Story)
 	}
@@ -48,7 +48,7 @@ func (p *program) welcome(fleet *demo.Fleet) {
 	}
 	url := "http://" + net.JoinHostPort(host, port)
 	fmt.Fprintf(p.stdout, "Open %s/ for the status page, %s%s for the metrics.\n"+
-		"SIGUSR1 stops the server of %s, and starts it again.\n", url, url, p.telemetryPath, toggled)
+		"SIGUSR1 stops the server of %s; another SIGUSR1 starts it again.\n", url, url, p.telemetryPath, toggled)
 }
 
 // obeyToggle stops and starts a server at each SIGUSR1.

@@ -1,7 +1,7 @@
 // mailprobe is a Prometheus exporter that tells whether mail connections work,
 // and why not.
 //
-// This file is the hall: it reads flags and shows everybody to their room.
+// This file reads the flags and wires the packages together.
 package main
 
 import (
@@ -75,33 +75,33 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	app := kingpin.New("mailprobe", "Tells Prometheus whether mail connections work, and why not.")
 	app.HelpFlag.Short('h')
 	app.Version(version.Print("mailprobe"))
-	app.Flag("config.file", "The configuration.").Default(defaultConfig).StringVar(&p.configFile)
+	app.Flag("config.file", "Configuration file.").Default(defaultConfig).StringVar(&p.configFile)
 	app.UsageWriter(stdout).ErrorWriter(stderr) // who asks for --help or --version wants to read or pipe it
 	app.Flag("config.check", "Check the configuration, print what would be probed, and exit.").BoolVar(&p.check)
 	app.Flag("config.enable-auto-reload", "Reload the configuration when the file has changed.").BoolVar(&p.autoReload)
-	app.Flag("config.auto-reload-interval", "How often to look whether it has.").Default("30s").DurationVar(&p.reloadEvery)
-	app.Flag("state.file", "Where account holds are kept over a restart; empty: nowhere.").StringVar(&p.stateFile)
-	app.Flag("web.telemetry-path", "Path of the metrics.").Default("/metrics").StringVar(&p.telemetryPath)
-	app.Flag("web.external-url", "How Prometheus reaches mailprobe, for /sd behind a proxy; empty: as it was asked.").URLVar(&p.externalURL)
-	app.Flag("web.enable-retry", "Let POST requests to /-/retry end the hold of a refused login.").BoolVar(&p.retry)
-	app.Flag("web.pprof-address", "Loopback address and port to serve profiles at; empty: nowhere.").StringVar(&p.pprofAddress)
+	app.Flag("config.auto-reload-interval", "How often to check whether the file has changed.").Default("30s").DurationVar(&p.reloadEvery)
+	app.Flag("state.file", "File that keeps account holds across restarts; empty: they are not kept.").StringVar(&p.stateFile)
+	app.Flag("web.telemetry-path", "Path under which metrics are served.").Default("/metrics").StringVar(&p.telemetryPath)
+	app.Flag("web.external-url", "URL under which Prometheus reaches mailprobe, for /sd behind a proxy; empty: from the request's Host header.").URLVar(&p.externalURL)
+	app.Flag("web.enable-retry", "Allow POST requests to /-/retry to end the hold of a refused login.").BoolVar(&p.retry)
+	app.Flag("web.pprof-address", "Loopback address and port on which to serve profiles (pprof); empty: they are not served.").StringVar(&p.pprofAddress)
 	p.web = kingpinflag.AddFlags(app, defaultAddress)
-	app.GetFlag("web.listen-address").Help("Address to serve at, exactly one: :10925 is every address of this host, 127.0.0.1:10925 or [::1]:10925 only loopback.")
+	app.GetFlag("web.listen-address").Help("Address to listen on, exactly one: :10925 is every address of this host, 127.0.0.1:10925 or [::1]:10925 only loopback.")
 	promslogflag.AddFlags(app, logs)
 
-	once := app.Command("probe", "Probe once, now, and print what was learnt.")
-	once.Arg("NAME", "Connections; all if none is named. A URL like imaps://user@host needs no configuration.").
+	once := app.Command("probe", "Probe once, now, and print the results.")
+	once.Arg("NAME", "Connections to probe; all if none is given. A URL such as imaps://user@host needs no configuration.").
 		HintAction(func() []string { return connectionNames(args) }).StringsVar(&p.once.Names)
-	once.Flag("output", "table, json or nagios.").Short('o').Default("table").StringVar(&p.once.Output)
-	once.Flag("verbose", "Show the dialogues, without what is secret.").Short('v').BoolVar(&p.once.Transcript)
-	once.Flag("password-file", "Password for the user of a URL.").StringVar(&p.once.PasswordFile)
+	once.Flag("output", "Output format: table, json or nagios.").Short('o').Default("table").StringVar(&p.once.Output)
+	once.Flag("verbose", "Show the dialogues, with secrets removed.").Short('v').BoolVar(&p.once.Transcript)
+	once.Flag("password-file", "File with the password for the user in a URL.").StringVar(&p.once.PasswordFile)
 
 	commands := map[string]func(context.Context) error{
 		app.Command("serve", "Probe and serve metrics (the default).").Default().FullCommand(): p.serve,
 		once.FullCommand(): p.probe,
-		app.Command("demo", "Probe mail servers of its own, some broken on purpose, and serve.").FullCommand():  p.demo,
-		app.Command("healthcheck", "Ask a running mailprobe on this host whether it is healthy.").FullCommand(): p.healthcheck,
-		app.Command("schema", "Print the JSON Schema of the configuration.").FullCommand():                      p.schema,
+		app.Command("demo", "Probe embedded mail servers, some broken on purpose, and serve the results.").FullCommand(): p.demo,
+		app.Command("healthcheck", "Ask a running mailprobe on this host whether it is healthy.").FullCommand():          p.healthcheck,
+		app.Command("schema", "Print the JSON Schema of the configuration.").FullCommand():                               p.schema,
 	}
 	command, err := app.Parse(args)
 	if err != nil {
@@ -122,7 +122,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	lines.Close(logPatience)
 	code := exitCode(err, stderr)
 	if p.lacksConfiguration(err) {
-		fmt.Fprintln(stderr, "mailprobe: name the configuration with --config.file; mailprobe demo needs none")
+		fmt.Fprintln(stderr, "mailprobe: set --config.file to the configuration; mailprobe demo needs none")
 	}
 	return code
 }
@@ -141,11 +141,11 @@ func (p *program) lacksConfiguration(err error) bool {
 func droppedLines(logs *promslog.Config, n uint64) []byte {
 	var line bytes.Buffer
 	promslog.New(&promslog.Config{Level: logs.Level, Format: logs.Format, Style: logs.Style, Writer: &line}).
-		Warn("log lines were dropped, the log was not read", "count", n)
+		Warn("log lines were dropped because the log was not read", "count", n)
 	return line.Bytes()
 }
 
-// exitCode says what went wrong, and as which number.
+// exitCode prints what went wrong, and gives the exit code for it.
 func exitCode(err error, stderr io.Writer) int {
 	code := 0
 	if err != nil {
@@ -172,15 +172,15 @@ func (p *program) serve(ctx context.Context) error {
 	watch := exporter.Watch{}
 	if p.autoReload {
 		if p.reloadEvery <= 0 {
-			return errors.New("--config.auto-reload-interval: must be longer than 0s")
+			return errors.New("--config.auto-reload-interval: must be greater than 0s")
 		}
 		watch = exporter.Watch{Path: p.configFile, Interval: p.reloadEvery}
 	}
 	return p.run(ctx, fileLoader(p.configFile), watch)
 }
 
-// fileLoader loads a file, again and again. Token sources outlive a reload, with
-// the tokens they hold.
+// fileLoader loads a file at each call. Token sources survive a reload, with the
+// tokens they hold.
 func fileLoader(path string) exporter.Loader {
 	var sources *oauth.Sources
 	return func() (*config.Config, []config.Finding, error) {
@@ -197,7 +197,7 @@ func fileLoader(path string) exporter.Loader {
 func (p *program) run(ctx context.Context, load exporter.Loader, watch exporter.Watch) error {
 	if n := len(*p.web.WebListenAddresses); n != 1 {
 		// The toolkit serves one listener well; with several and a web.config.file it races.
-		return fmt.Errorf("--web.listen-address: exactly one is served, not %d", n)
+		return fmt.Errorf("--web.listen-address: exactly one address is supported, not %d", n)
 	}
 	service, err := exporter.New(exporter.Options{Load: load, Web: p.web, TelemetryPath: p.telemetryPath,
 		ExternalURL: p.externalURL, Retry: p.retry, PprofAddress: p.pprofAddress, StateFile: p.stateFile, Watch: watch, Log: p.log})
@@ -219,7 +219,7 @@ func (p *program) probe(ctx context.Context) error {
 	return cli.Probe(ctx, o)
 }
 
-// connectionNames is what a shell offers behind `probe`: the names in the
+// connectionNames is what a shell completes after `probe`: the names in the
 // configuration of an unfinished command line, none if it cannot be loaded.
 func connectionNames(args []string) (names []string) {
 	path := defaultConfig
@@ -240,13 +240,13 @@ func connectionNames(args []string) (names []string) {
 	return names
 }
 
-// isTerminal reports whether somebody watches.
+// isTerminal reports whether w is a terminal.
 func isTerminal(w io.Writer) bool {
 	file, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(file.Fd()))
 }
 
-// widthOf is how wide a terminal is; 0: w is none.
+// widthOf is the width of a terminal; 0: w is not one.
 func widthOf(w io.Writer) int {
 	file, ok := w.(*os.File)
 	if !ok {

@@ -59,7 +59,7 @@ func TestRunChecksAConfiguration(t *testing.T) {
 		want     []string // in what is printed
 	}{
 		{"good", "connections: [{name: inbox, protocol: imap, host: mail.example.org, username: a, password: looking-glass, interval: 90s}]", 0,
-			[]string{"inbox", "mail.example.org:993", "tls", "in the file", " 1m30s ", " 30s\n", "1 connection, 0 warnings"}},
+			[]string{"inbox", "mail.example.org:993", "tls", "inline", " 1m30s ", " 30s\n", "1 connection, 0 warnings"}},
 		{"all faults at once, each with its place", "connections: [{name: a, hots: x, protocol: imapp}]", 1,
 			[]string{`mailprobe.yml:1: connection "a": hots: unknown field, did you mean "host"?`, `"imapp"`, "host: is missing"}},
 		{"no connection yet", "connections: []", 0, []string{"0 connections"}},

@@ -149,7 +149,7 @@ func readPool(file string) (*x509.CertPool, error) {
 		pool.AddCert(cert)
 	}
 	if count == 0 {
-		return nil, fmt.Errorf("%s: holds no certificate in PEM form", file)
+		return nil, fmt.Errorf("%s: contains no certificate in PEM format", file)
 	}
 	return pool, nil
 }

@@ -57,7 +57,7 @@ type grant struct {
 }
 
 var (
-	errRedirect = errors.New("it redirects to another place")
+	errRedirect = errors.New("it redirects to another host or scheme")
 	errTooMuch  = errors.New("its answer is larger than 64 KiB")
 )
 
@@ -195,10 +195,10 @@ func (b *boundedBody) Read(p []byte) (int, error) {
 // accept checks that the token can be used on a mail server at all.
 func (e *endpoint) accept(token *oauth2.Token) (grant, error) {
 	if token.Type() != "Bearer" {
-		return grant{}, e.unavailable("its token is not of the type Bearer")
+		return grant{}, e.unavailable("its token is not of type Bearer")
 	}
 	if len(token.AccessToken) > maxTokenBytes || !visible(token.AccessToken) {
-		return grant{}, e.unavailable("its token holds what no token may hold")
+		return grant{}, e.unavailable("its token is too long, or contains characters that are not allowed")
 	}
 	g := grant{access: prober.NewSecret(token.AccessToken), refresh: prober.NewSecret(token.RefreshToken)}
 	if !token.Expiry.IsZero() {
@@ -221,12 +221,12 @@ func visible(text string) bool {
 // RFC 6749 section 5.2, OpenID Connect Core section 3.1.2.6, and section 4.1.2.1
 // as some endpoints use it. The words come from here, never from the endpoint.
 var rejections = map[string]string{
-	"invalid_grant":          "invalid_grant: the refresh token or the consent has ended",
-	"invalid_client":         "invalid_client: client_id or client_secret is wrong or has ended",
+	"invalid_grant":          "invalid_grant: the refresh token or the consent is no longer valid",
+	"invalid_client":         "invalid_client: client_id or client_secret is wrong or has expired",
 	"unauthorized_client":    "unauthorized_client: the client may not use this grant",
-	"unsupported_grant_type": "unsupported_grant_type: the endpoint has no such grant",
+	"unsupported_grant_type": "unsupported_grant_type: the endpoint does not support this grant",
 	"invalid_scope":          "invalid_scope: a scope is wrong or not granted",
-	"invalid_request":        "invalid_request: the endpoint cannot use the request",
+	"invalid_request":        "invalid_request: the endpoint rejects the request as malformed",
 	"access_denied":          "access_denied",
 	"interaction_required":   "interaction_required: a person has to sign in again",
 	"consent_required":       "consent_required: a person has to consent",
@@ -265,11 +265,11 @@ func (e *endpoint) describe(err error) error {
 	case errors.As(err, &untrust):
 		return e.unavailable("its certificate is not trusted")
 	case errors.As(err, &dialling) && dialling.Op == "dial":
-		return e.unavailable("cannot be connected to")
+		return e.unavailable("the connection failed")
 	case errors.As(err, &dialling), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return e.unavailable("the connection broke")
 	}
-	return e.unavailable("its answer is no token")
+	return e.unavailable("its answer contains no token")
 }
 
 // describeAnswer sorts an answer that says no.

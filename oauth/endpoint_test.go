@@ -56,8 +56,8 @@ func TestEndpointMisbehaves(t *testing.T) {
 		{"200 with nothing", reply(200, asJSON, ""), prober.ErrTokenUnavailable, "no token"},
 		{"200 without a token", reply(200, asJSON, `{"MARK":1}`), prober.ErrTokenUnavailable, "no token"},
 		{"a MAC token", reply(200, asJSON, `{"access_token":"MARK","token_type":"mac"}`), prober.ErrTokenUnavailable, "Bearer"},
-		{"a token that breaks the frame", reply(200, asJSON, `{"access_token":"MARK\u0001auth=x"}`), prober.ErrTokenUnavailable, "no token may hold"},
-		{"a token of 40 KiB", reply(200, asJSON, `{"access_token":"`+strings.Repeat("M", 40<<10)+`"}`), prober.ErrTokenUnavailable, "no token may hold"},
+		{"a token that breaks the frame", reply(200, asJSON, `{"access_token":"MARK\u0001auth=x"}`), prober.ErrTokenUnavailable, "too long, or contains characters"},
+		{"a token of 40 KiB", reply(200, asJSON, `{"access_token":"`+strings.Repeat("M", 40<<10)+`"}`), prober.ErrTokenUnavailable, "too long, or contains characters"},
 		{"an endless body", func(w http.ResponseWriter, r *http.Request) {
 			for r.Context().Err() == nil {
 				if _, err := w.Write([]byte(strings.Repeat("MARK", 1024))); err != nil {
@@ -120,7 +120,7 @@ func TestEndpointDown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := source(t.Context(), false); !errors.Is(err, prober.ErrTokenUnavailable) || !strings.Contains(err.Error(), "cannot be connected to") {
+	if _, err := source(t.Context(), false); !errors.Is(err, prober.ErrTokenUnavailable) || !strings.Contains(err.Error(), "the connection failed") {
 		t.Errorf("ended with %v, want it unavailable", err)
 	}
 }

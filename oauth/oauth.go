@@ -34,7 +34,7 @@ type Settings struct {
 func (s Settings) Validate() error {
 	if s.AccessTokenFile != "" {
 		if s.TokenURL != "" || s.ClientID != "" || !s.ClientSecret.IsZero() || len(s.Scopes) > 0 || s.RefreshTokenFile != "" {
-			return errors.New("access_token_file: goes with no other field")
+			return errors.New("access_token_file: cannot be combined with another field")
 		}
 		return nil
 	}
@@ -68,13 +68,13 @@ func checkURL(raw string) error {
 	case err != nil || u.Host == "" || u.Hostname() == "":
 		return errors.New("is not a URL with a host")
 	case u.User != nil:
-		return errors.New("must not hold a user or password; use client_id and client_secret")
+		return errors.New("must not contain a user or password; use client_id and client_secret")
 	case u.Fragment != "":
 		return errors.New("must not have a fragment")
 	case u.Scheme == "https", u.Scheme == "http" && isLoopback(u.Hostname()):
 		return nil
 	case u.Scheme == "http":
-		return errors.New("must be https: the client secret would cross the network in clear")
+		return errors.New("must be https: the client secret would cross the network in clear text")
 	}
 	return errors.New("must be https")
 }

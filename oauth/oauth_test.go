@@ -27,13 +27,13 @@ func TestSettingsValidate(t *testing.T) {
 		{"ftp", func(s *Settings) { s.TokenURL = "ftp://login.example.org/token" }, "token_url: must be https"},
 		{"no host", func(s *Settings) { s.TokenURL = "https:///token" }, "token_url: is not a URL"},
 		{"no URL", func(s *Settings) { s.TokenURL = "login.example.org" }, "token_url: is not a URL"},
-		{"a password in the URL", func(s *Settings) { s.TokenURL = "https://u:hunter2@login.example.org/" }, "token_url: must not hold a user"},
+		{"a password in the URL", func(s *Settings) { s.TokenURL = "https://u:hunter2@login.example.org/" }, "token_url: must not contain a user"},
 		{"a fragment", func(s *Settings) { s.TokenURL = "https://login.example.org/#x" }, "token_url: must not have a fragment"},
 		{"no token_url", func(s *Settings) { s.TokenURL = "" }, "token_url: is missing"},
 		{"no client_id", func(s *Settings) { s.ClientID = "" }, "client_id: is missing"},
 		{"no secret at all", func(s *Settings) { s.ClientSecret = prober.SecretSource{} }, "client_secret: is missing"},
 		{"two scopes in one", func(s *Settings) { s.Scopes = []string{"a b"} }, "scopes: one entry"},
-		{"both worlds", func(s *Settings) { s.AccessTokenFile = "x" }, "access_token_file: goes with no other field"},
+		{"both worlds", func(s *Settings) { s.AccessTokenFile = "x" }, "access_token_file: cannot be combined with another field"},
 		{"nothing", func(s *Settings) { *s = Settings{} }, "client_id: is missing"},
 	}
 	for _, tt := range tests {

@@ -102,7 +102,7 @@ func TestBrowser(t *testing.T) {
 	}{
 		{"/", []string{"4 connections are down", "legacy-pop", prober.ConnectRefused.Meaning(), prober.ConnectRefused.Advice(),
 			"9", "of 14 up", "withheld until 12:25 UTC"}},
-		{"/connections/billing-inbox", []string{"billing-inbox", prober.AuthRejected.Advice(), "Last good probe", "Last failed probe",
+		{"/connections/billing-inbox", []string{"billing-inbox", prober.AuthRejected.Advice(), "Last successful probe", "Last failed probe",
 			"T3 EXAMINE INBOX", "issued by CN=R11", "<redacted>"}},
 		{"/" + detailPath(c.Name), []string{c.Name, "<script>document.title='owned'</script>"}},
 	} {

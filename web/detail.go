@@ -82,9 +82,9 @@ func (s *site) newDetail(m *Memory) detail {
 	now := s.Now()
 	d := detail{Root: "../", Icon: string(m.State()), Metrics: s.TelemetryPath[1:], Now: now, row: newRow(m, now),
 		Interval: "every " + promDuration(m.Connection.Interval), Timeout: promDuration(m.Connection.Timeout),
-		Good: newProbeView("Last good probe", m.Good, now), Bad: newProbeView("Last failed probe", m.Bad, now)}
+		Good: newProbeView("Last successful probe", m.Good, now), Bad: newProbeView("Last failed probe", m.Bad, now)}
 	if m.Last != nil && m.Last.Spacing() > m.Connection.Interval {
-		d.Interval = "every " + promDuration(m.Last.Spacing()) + " because the server wants fewer probes"
+		d.Interval = "every " + promDuration(m.Last.Spacing()) + " because the server asks for fewer probes"
 	}
 	if m.Connection.ProbeOnScrape {
 		d.Interval = "on each scrape"
@@ -155,7 +155,7 @@ func facts(o *prober.Outcome) []fact {
 	add(o.Address != "", "Connected to", o.Address)
 	if t := o.TLS; t != nil {
 		add(t.Version != "", "TLS", t.Version+", "+t.Cipher)
-		verified := "not trusted, or not checked"
+		verified := "not trusted, or not verified"
 		if t.Verified {
 			verified = "trusted"
 		}
@@ -176,6 +176,6 @@ func facts(o *prober.Outcome) []fact {
 		add(true, "Mailbox", state)
 		add(b.Counted, "Messages", fmt.Sprint(b.Messages))
 	}
-	add(o.Goodbye != "", "Goodbye", "went wrong: "+string(o.Goodbye))
+	add(o.Goodbye != "", "Goodbye", "failed: "+string(o.Goodbye))
 	return list
 }

@@ -66,7 +66,7 @@ func newBeatBar(beats []Beat) beatBar {
 	bar.None, bar.Good = none.String(), good.String()
 	bar.Summary = "not probed yet"
 	if len(beats) > 0 {
-		bar.Summary = fmt.Sprintf("%d of the last %d probes went well; the newest is on the right", ups, len(beats))
+		bar.Summary = fmt.Sprintf("%d of the last %d probes succeeded; the newest is on the right", ups, len(beats))
 	}
 	return bar
 }

@@ -320,7 +320,7 @@ func TestServerThatWantsFewerProbes(t *testing.T) {
 	o.Interval = 5 * time.Minute
 	s.observe(o)
 	for path, want := range map[string]string{
-		"/connections/gmail-pop":        "every 5m because the server wants fewer probes",
+		"/connections/gmail-pop":        "every 5m because the server asks for fewer probes",
 		"/api/v1/connections/gmail-pop": `"interval_seconds":60,"spacing_seconds":300,`,
 		"/metrics":                      `mailprobe_interval_seconds{connection="gmail-pop",protocol="imap"} 300`,
 	} {

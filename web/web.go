@@ -24,7 +24,7 @@ import (
 const (
 	unknownConnection = "unknown connection"
 	tooManyScrapes    = "too many scrapes at once"
-	notNow            = "the probe did not come to its end in time"
+	notNow            = "the probe did not finish in time"
 	retryOff          = "not enabled, see --web.enable-retry"
 )
 
@@ -187,8 +187,8 @@ func (s *site) sameSite(next http.HandlerFunc) http.HandlerFunc {
 	return http.NewCrossOriginProtection().Handler(next).ServeHTTP
 }
 
-// retryEnabled guards what could lock an account: whoever may retry often enough
-// can. A reload can do no such thing, for holds survive it.
+// retryEnabled guards what could lock an account if it is used often enough. A
+// reload cannot, because holds survive it.
 func (s *site) retryEnabled(next http.HandlerFunc) http.HandlerFunc {
 	if !s.Retry {
 		return func(w http.ResponseWriter, _ *http.Request) { refuse(w, http.StatusForbidden, retryOff) }
@@ -199,7 +199,7 @@ func (s *site) retryEnabled(next http.HandlerFunc) http.HandlerFunc {
 // serveReload answers with the faults of a broken file; they hold no secret.
 func (s *site) serveReload(w http.ResponseWriter, _ *http.Request) {
 	if err := s.Reload(); err != nil {
-		refuse(w, http.StatusInternalServerError, "the configuration stays as it was:\n"+err.Error())
+		refuse(w, http.StatusInternalServerError, "reload failed, the old configuration stays in effect:\n"+err.Error())
 		return
 	}
 	plain(w, "reloaded\n")
@@ -215,7 +215,7 @@ func (s *site) serveRetry(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, unknownConnection)
 		return
 	case s.Release == nil:
-		refuse(w, http.StatusConflict, "no login is ever withheld here")
+		refuse(w, http.StatusConflict, "logins are never withheld here")
 		return
 	}
 	switch err := s.Release(m.Connection); {
@@ -227,6 +227,6 @@ func (s *site) serveRetry(w http.ResponseWriter, r *http.Request) {
 		// Relative to /-/retry, so that it is right behind any proxy.
 		http.Redirect(w, r, "../"+detailPath(name), http.StatusSeeOther)
 	default:
-		plain(w, "the next probe tries to log in\n")
+		plain(w, "the next probe will try to log in\n")
 	}
 }

@@ -39,7 +39,7 @@ func isURL(word string) bool { return strings.Contains(word, "://") }
 func adHoc(text, passwordFile string) (*prober.Connection, error) {
 	u, err := url.Parse(text)
 	if err != nil {
-		return nil, errors.New("the URL cannot be read; write special letters of the user as %40 and the like")
+		return nil, errors.New("the URL cannot be parsed; percent-encode special characters in the user, such as @ as %40")
 	}
 	s, known := schemes[strings.ToLower(u.Scheme)]
 	_, hasPassword := u.User.Password()
@@ -47,11 +47,11 @@ func adHoc(text, passwordFile string) (*prober.Connection, error) {
 	case !known:
 		return nil, fmt.Errorf("%q: not one of %s", u.Scheme, schemeList)
 	case hasPassword:
-		return nil, errors.New("a password in the URL could be read by everybody on this machine: use --password-file")
+		return nil, errors.New("a password in the URL could be read by every user of this machine: use --password-file")
 	case u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "":
 		return nil, errors.New("only scheme, user, host and port can be given in the URL")
 	case u.User.Username() != "" && passwordFile == "":
-		return nil, errors.New("a user needs --password-file")
+		return nil, errors.New("a user in the URL needs --password-file")
 	case u.User.Username() == "" && passwordFile != "":
 		return nil, errors.New("--password-file needs a user in the URL")
 	}

@@ -62,7 +62,7 @@ func secret(c *prober.Connection) string {
 	case c.Password.IsZero():
 		return "none"
 	}
-	return cmp.Or(c.Password.Path(), "in the file")
+	return cmp.Or(c.Password.Path(), "inline")
 }
 
 // interval says when a connection is probed.

@@ -171,7 +171,7 @@ func (o *ProbeOptions) nextLogin(outcome *prober.Outcome) string {
 	at := outcome.Auth.NextAttempt
 	switch {
 	case o.StateFile == "" && !outcome.Auth.Held:
-		return "without --state.file no hold is kept: the next probe by hand tries this login again, and may lock the account"
+		return "without --state.file no hold is kept: the next manual probe tries this login again, and may lock the account"
 	case at.IsZero():
 		return "the login is withheld until the password changes"
 	}
@@ -316,7 +316,7 @@ func (o *ProbeOptions) paint(word string) string {
 	return "\x1b[" + color + "m" + word + "\x1b[0m"
 }
 
-// printable keeps what could command a terminal from doing so.
+// printable removes what could control a terminal.
 func printable(text string) string {
 	return strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {

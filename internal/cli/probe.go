@@ -122,7 +122,7 @@ func (o *ProbeOptions) connections() ([]*prober.Connection, config.Pool, error) 
 		case err != nil:
 			faults = append(faults, err)
 		case slices.ContainsFunc(chosen, func(other *prober.Connection) bool { return other.Name == c.Name }):
-			faults = append(faults, fmt.Errorf("%s is asked for twice: probe one user at a time", c.Name))
+			faults = append(faults, fmt.Errorf("%s is given twice: probe one user at a time", c.Name))
 		default:
 			chosen = append(chosen, c)
 		}
@@ -147,7 +147,7 @@ func (o *ProbeOptions) find(name string, configured []*prober.Connection) (*prob
 	if len(names) > shown {
 		names, more = names[:shown], fmt.Sprintf(" and %d more", len(names)-shown)
 	}
-	return nil, fmt.Errorf("%q is not configured; there are %s%s", name, strings.Join(names, ", "), more)
+	return nil, fmt.Errorf("%q is not configured; configured are %s%s", name, strings.Join(names, ", "), more)
 }
 
 // run probes all at once, within the pool's bounds.

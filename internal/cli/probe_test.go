@@ -215,11 +215,11 @@ func TestProbeCannotRun(t *testing.T) {
 		options ProbeOptions
 		want    string
 	}{
-		{"an unknown name", ProbeOptions{Names: []string{"goood"}, Output: "table"}, `"goood" is not configured; there are good`},
+		{"an unknown name", ProbeOptions{Names: []string{"goood"}, Output: "table"}, `"goood" is not configured; configured are good`},
 		{"an unknown format", ProbeOptions{Output: "xml"}, "-o xml: not one of table, json, nagios"},
 		{"nothing configured", ProbeOptions{Load: loading(), Output: "table"}, "no connection is configured"},
 		{"a password in the URL", ProbeOptions{Names: []string{"imaps://u:" + password + "@host"}, Output: "table"}, "use --password-file"},
-		{"a URL that is none", ProbeOptions{Names: []string{"imaps://u:" + password + "%zz@ho st"}, Output: "table"}, "the URL cannot be read"},
+		{"a URL that is none", ProbeOptions{Names: []string{"imaps://u:" + password + "%zz@ho st"}, Output: "table"}, "the URL cannot be parsed"},
 	} {
 		if test.options.Load == nil {
 			test.options.Load = load
@@ -313,7 +313,7 @@ func TestAdHoc(t *testing.T) {
 	}
 	for url, want := range map[string]string{
 		"http://h": "not one of", "imaps://": "host", "imaps://u@h": "needs --password-file", "imaps://h/INBOX": "only scheme",
-		"imaps://h?x=1": "only scheme", "imaps://h#x": "only scheme", "imaps://h:99999": `imaps://h:99999: port: "99999" is not between 0 and 65535`, "imaps://u:@h": "--password-file", "://": "cannot be read",
+		"imaps://h?x=1": "only scheme", "imaps://h#x": "only scheme", "imaps://h:99999": `imaps://h:99999: port: "99999" is not between 0 and 65535`, "imaps://u:@h": "--password-file", "://": "cannot be parsed",
 	} {
 		if _, err := adHoc(url, ""); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", url, err, want)
@@ -356,7 +356,7 @@ func TestURLsOfOneHost(t *testing.T) {
 		t.Fatal(err)
 	}
 	code, _, _, err := probe(t, ProbeOptions{Output: "table", Names: []string{"imap://a@" + s.Addr, "imap://b@" + s.Addr}, PasswordFile: file})
-	if code != ExitNotRun || err == nil || !strings.Contains(err.Error(), "asked for twice") {
+	if code != ExitNotRun || err == nil || !strings.Contains(err.Error(), "given twice") {
 		t.Errorf("two users: exit code %d, %v", code, err)
 	}
 }

@@ -75,7 +75,7 @@ func (c *changes) note(o prober.Outcome) {
 		return
 	}
 	if unsaid > 0 {
-		c.log.Warn("changes were not logged, there were too many at once", "count", unsaid)
+		c.log.Warn("changes were not logged because there were too many at once", "count", unsaid)
 	}
 	c.say(o)
 }

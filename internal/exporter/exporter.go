@@ -76,7 +76,7 @@ func New(o Options) (*Exporter, error) {
 	e := &Exporter{options: o, first: first, seen: seen, log: o.Log, guard: guard, history: web.NewHistory(), changes: newChanges(o.Log)}
 	limit, lowered := prober.DescriptorLimit(first.Pool.MaxInFlight)
 	if lowered {
-		o.Log.Warn("max_in_flight is lowered to what the descriptor limit allows",
+		o.Log.Warn("max_in_flight is lowered to what the file descriptor limit allows",
 			"configured", first.Pool.MaxInFlight, "limit", limit)
 	}
 	e.collector = metrics.NewCollector(metrics.Options{
@@ -121,7 +121,7 @@ func (e *Exporter) apply(loaded *config.Config) {
 	e.pool.Set(loaded.Connections)
 	e.collector.ConfigReloaded(true, time.Now())
 	if loaded.Pool != e.first.Pool || loaded.Metrics != e.first.Metrics {
-		e.log.Warn("pool and metrics were changed, which takes effect at the next start")
+		e.log.Warn("pool or metrics changed; this takes effect at the next start")
 	}
 	e.log.Info("configuration loaded", "connections", len(loaded.Connections))
 }
@@ -134,7 +134,7 @@ func (e *Exporter) Reload() error {
 	loaded, err := load(e.options)
 	if err != nil {
 		e.collector.ConfigReloaded(false, time.Now())
-		e.log.Error("the configuration stays as it was", "err", err)
+		e.log.Error("reload failed, the old configuration stays in effect", "err", err)
 		return err
 	}
 	e.apply(loaded)
