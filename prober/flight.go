@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// overtime is what the pool allows a probe beyond its connection's timeout
-// (the goodbye takes up to 2 s of it) before it cancels the probe itself.
+// overtime is what the pool allows a probe beyond its connection's timeout, which
+// the probe keeps by itself, before it cancels the probe.
 const overtime = 5 * time.Second
 
 // flight is one probe from the wish to the outcome. Its fields belong to the

@@ -104,7 +104,7 @@ func (s *scene) add(name string, protocol prober.Protocol, port int, secret stri
 		Interval: time.Hour, Timeout: 20 * time.Second, IPProtocol: prober.AnyIP, Lockout: prober.LockoutOff})
 }
 
-func TestSecretsComeToLightNowhere(t *testing.T) {
+func TestSecretsAppearNowhere(t *testing.T) {
 	s := newScene(t)
 	var log safeBuffer
 	state := filepath.Join(t.TempDir(), "state")

@@ -18,7 +18,7 @@ const discovered = `scrape_configs:
     http_sd_configs: [{url: "%s/sd", refresh_interval: 5s}]
 `
 
-// sharded is the same for one of two Prometheis that share the connections.
+// sharded is the same for one of two Prometheus servers that share the connections.
 const sharded = discovered + `    relabel_configs:
       - {source_labels: [__param_connection], action: hashmod, modulus: 2, target_label: __tmp_shard}
       - {source_labels: [__tmp_shard], action: keep, regex: "%d"}
@@ -89,8 +89,8 @@ func TestPrometheusDiscoversEveryConnection(t *testing.T) {
 	}
 }
 
-// Two Prometheis share the connections by hashmod: each is in exactly one.
-func TestTwoPrometheisShareTheConnections(t *testing.T) {
+// Two Prometheus servers share the connections by hashmod: each is in exactly one.
+func TestTwoPrometheusServersShareTheConnections(t *testing.T) {
 	t.Parallel()
 	promtest.Need(t, "prometheus")
 	server := honest(t)
