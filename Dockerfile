@@ -26,7 +26,7 @@ LABEL org.opencontainers.image.title="mailprobe" \
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /src/LICENSE /LICENSE
 COPY --from=build /out/mailprobe /mailprobe
-# A number, so that Kubernetes' runAsNonRoot can see that it is not root.
+# A number, so that Kubernetes' runAsNonRoot can verify that it is not root.
 USER 65532:65532
 EXPOSE 10925
 HEALTHCHECK --interval=30s --timeout=5s --start-period=10s CMD ["/mailprobe", "healthcheck"]

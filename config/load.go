@@ -56,7 +56,7 @@ func Load(path string, tokens Tokens) (*Config, []Finding, error) {
 	return Parse(path, raw, tokens)
 }
 
-// Parse is Load for a text that is not in a file of its own. name stands for
+// Parse is Load for a text that is not in a file. name stands for
 // the file in findings, and relative paths are beside it.
 func Parse(name string, raw []byte, tokens Tokens) (*Config, []Finding, error) {
 	if tokens == nil {

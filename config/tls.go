@@ -198,7 +198,7 @@ func (r *reader) checkMode(file string, where place) {
 	}
 	text := file + " can be read by every user of this machine: chmod o-r"
 	if where == (place{}) {
-		text = "holds a secret and" + strings.TrimPrefix(text, file)
+		text = "contains a secret and" + strings.TrimPrefix(text, file)
 	}
 	if r.strict {
 		r.fault(where, text)

@@ -27,7 +27,7 @@ func TestStoppedProbe(t *testing.T) {
 	c := &Connection{Name: "stopped", Protocol: POP3, Encryption: NoEncryption, Host: host, Timeout: time.Minute}
 	_, _ = fmt.Sscan(port, &c.Port)
 	o := (&Prober{}).Probe(context.Background(), c)
-	greeting, _ := o.PhaseDuration(PhaseGreeting)
+	greeting, _ := o.phaseDuration(PhaseGreeting)
 	fmt.Printf("\nreport: %v %v %v\n", greeting.Milliseconds(), o.Duration().Milliseconds(), o.End.Sub(o.Start).Milliseconds())
 }
 

@@ -185,8 +185,8 @@ func reveal(c *Connection, secret Secret, encrypted bool) (identity, error) {
 	return id, nil
 }
 
-// exchangeOnce runs one SASL exchange inside its bounds. What a mechanism has
-// against the server's words counts more than what the dialect made of it.
+// exchangeOnce runs one SASL exchange inside its bounds. A fault that the
+// mechanism found in the exchange takes precedence over the dialect's error.
 func exchangeOnce(a authenticator, method AuthMethod, client sasl.Client) error {
 	guarded := &boundedClient{client: client, method: method}
 	err := a.exchange(guarded)

@@ -148,8 +148,8 @@ func streamReason(phase Phase, err error) Reason {
 	return ""
 }
 
-// isDeadline reports whether time ran out. A cancelled probe counts as such:
-// whoever cancelled it did not want to wait longer.
+// isDeadline reports whether time ran out. A cancelled probe counts as such: its
+// caller did not want to wait longer.
 func isDeadline(err error) bool {
 	if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) ||
 		errors.Is(err, context.Canceled) {

@@ -213,7 +213,7 @@ func goodbyeFaults() []faultRow {
 		if !run.reset {
 			t.Error("a peer that is gone got no reset: the socket would be left in FIN_WAIT")
 		}
-		if d, _ := run.outcome.PhaseDuration(PhaseQuit); d != goodbyeTime {
+		if d, _ := run.outcome.phaseDuration(PhaseQuit); d != goodbyeTime {
 			t.Errorf("the goodbye took %v, want %v", d, goodbyeTime)
 		}
 	}

@@ -1,7 +1,7 @@
 package prober
 
-// This file is the way of one probe through the pool: it waits at the gates,
-// flies, and lands with an outcome that everybody who asked for it gets.
+// This file takes one probe (a flight) through the pool: it waits at the gates,
+// flies, and lands with an outcome that every caller gets.
 
 import (
 	"container/list"

@@ -36,7 +36,7 @@ type heard struct {
 	bye     *reply          // nil: no goodbye
 	bad     *reply          // untagged BAD since the last tagged reply; nil: none
 	exists  uint64          // messages of the examined mailbox
-	counted bool            // exists was learnt
+	counted bool            // exists is known
 	caps    map[string]bool // in upper case
 	others  []namespace     // the Other Users' and Shared namespaces
 }
@@ -69,7 +69,7 @@ func (g *imapGate) expectInitial(on bool) {
 	g.initial = on
 }
 
-// isAsking reports whether a literal of ours waits for the server's leave.
+// isAsking reports whether a literal of ours waits for the server's "+".
 func (g *imapGate) isAsking() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -138,7 +138,7 @@ func (g *imapGate) continuation(challenge string) []byte {
 }
 
 // sent follows what the library writes: the tag of a command, and its literals,
-// to know whether a tagged reply comes in place of the leave to write one: then
+// to know whether a tagged reply comes instead of the "+" that allows one: then
 // the password has not been sent, and the library can say nothing more.
 func (g *imapGate) sent(p []byte) {
 	g.mu.Lock()

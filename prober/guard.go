@@ -80,7 +80,7 @@ func (h *keyedHash) UnmarshalText(text []byte) error {
 
 // NewGuard makes the guard of a serving process. It fails if the state file is
 // in use by another one or cannot be kept; a damaged file is no error, see
-// StateDamaged.
+// stateDamaged.
 func NewGuard(opts GuardOptions) (*Guard, error) {
 	g := newGuard(opts)
 	if opts.StatePath == "" {
@@ -139,9 +139,9 @@ func (g *Guard) Release(c *Connection) error {
 	return err
 }
 
-// StateDamaged reports whether the state file could not be read at the start, or
+// stateDamaged reports whether the state file could not be read at the start, or
 // the last change could not be written: holds may be forgotten at a restart.
-func (g *Guard) StateDamaged() bool {
+func (g *Guard) stateDamaged() bool {
 	if g == nil {
 		return false
 	}

@@ -40,7 +40,7 @@ type destination struct {
 	accepts int       // logins accepted since the last refusal
 	looked  time.Time // last look without a login
 
-	coming    map[*Pass]struct{} // let go to the server and not done
+	coming    map[*Pass]struct{} // admitted to the server and not done
 	inside    map[*Pass]struct{} // of them, let through to the login
 	candidate *Pass              // the one that may be the next canary
 	changed   chan struct{}      // closed when one of them is; nil: nobody waits

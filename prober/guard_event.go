@@ -32,7 +32,7 @@ type event struct {
 	Interval time.Duration `json:"interval,omitempty"`
 	Lines    int           `json:"lines,omitempty"` // of a refusal in the server's log
 
-	strict bool // for the log: whoever logged in does not try again before a change
+	strict bool // for the log: this login is not tried again before a change
 }
 
 func resultOf(v AuthVerdict) result {
@@ -49,8 +49,8 @@ func resultOf(v AuthVerdict) result {
 	return undecided
 }
 
-// apply counts an event, whoever logged in; name is the connection's, for the
-// log. It reports whether the change must not be lost; others may wait.
+// apply counts an event, of this process or another; name is the connection's,
+// for the log. It reports whether the change must not be lost; others may wait.
 func (g *Guard) apply(e event, name string) (urgent bool) {
 	a := g.account(e.Account)
 	s := a.secret(e.Tag, e.At)

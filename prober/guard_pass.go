@@ -46,14 +46,14 @@ type Pass struct {
 
 	unproven bool      // it logs in with a secret that is not known to work
 	canary   bool      // it is the one that tries while a destination is held
-	entered  time.Time // when it was let go to the server
+	entered  time.Time // when it was admitted to the server
 	hurried  bool      // its patience has ended already
 	reached  bool      // it is at its login, or past it
 	since    time.Time // when it got its turn
 	done     bool
 }
 
-// AuthVerdict is what became of a login. The zero value is one that was not
+// AuthVerdict is the result of a login. The zero value is a login that was not
 // tried.
 type AuthVerdict struct {
 	Tried    bool // a credential went over the wire
@@ -63,11 +63,11 @@ type AuthVerdict struct {
 	Address  string // remote address and port; empty: never connected
 }
 
-// Enter asks whether a login with a secret that was just read has a prospect. It
-// is called before the dial. Few go to one server at once, for a ban list counts
-// those that leave without a login too: the others wait here, until ctx ends or
-// patience does. A session that is not at its login after a second is at a slow
-// or dead server, and keeps nobody waiting.
+// Enter asks whether a login with a secret that was just read may be tried. It
+// is called before the dial. Only a few sessions may go to one server at once,
+// because ban lists also count those that leave without a login: the others wait
+// here, until ctx ends or patience does. A session that has not reached its login
+// after a second is at a slow or dead server, and keeps no other one waiting.
 func (g *Guard) Enter(ctx context.Context, c *Connection, secret Secret) *Pass {
 	if g == nil || c.Lockout == LockoutOff {
 		return &Pass{Allowed: true, Connect: true}
@@ -126,7 +126,7 @@ func (p *Pass) approach(last bool) (changed <-chan struct{}) {
 	return nil
 }
 
-// Login asks for leave to send the credential now. A login that is not known to
+// Login asks for permission to send the credential now. A login that is not known to
 // work, or at a server that refused one lately, waits here for its turn, until
 // ctx ends or patience does. It is false if the login is withheld after all: Hold
 // then says why. A nil guard's pass, and one of lockout off, is always let through.
@@ -151,7 +151,7 @@ func (p *Pass) Login(ctx context.Context) bool {
 	}
 }
 
-// Done tells what became of the login. Only the first call counts.
+// Done reports the result of the login. Only the first call counts.
 func (p *Pass) Done(v AuthVerdict) {
 	if p == nil || p.guard == nil || p.done {
 		return

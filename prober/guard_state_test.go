@@ -50,7 +50,7 @@ func TestGuardStateSurvivesARestart(t *testing.T) {
 	restart()
 	h.probe(ann, "p", wrong)
 	h.wantHeld(ann, "p", AuthRejected, 5*time.Minute) // proven before the first restart
-	if h.StateDamaged() {
+	if h.stateDamaged() {
 		t.Error("an intact file is called damaged")
 	}
 	if err := h.Close(); err != nil {
@@ -108,7 +108,7 @@ func TestGuardStateHoldsNoNameAndNoSecret(t *testing.T) {
 	}
 }
 
-func TestGuardStateDamaged(t *testing.T) {
+func TestGuardstateDamaged(t *testing.T) {
 	good := validState()
 	tests := []struct{ name, content string }{
 		{"empty", ""},
@@ -126,8 +126,8 @@ func TestGuardStateDamaged(t *testing.T) {
 				t.Fatal(err)
 			}
 			h := newGatehouse(t, path)
-			if !h.StateDamaged() || h.said("unusable") != 1 {
-				t.Errorf("damaged %v, log %q; want it said", h.StateDamaged(), h.lines)
+			if !h.stateDamaged() || h.said("unusable") != 1 {
+				t.Errorf("damaged %v, log %q; want it said", h.stateDamaged(), h.lines)
 			}
 			ann := user("ann", "mail.example", "ann")
 			h.wantAllowed(ann, "p")
@@ -140,7 +140,7 @@ func TestGuardStateDamaged(t *testing.T) {
 			}
 			h.open(path)
 			h.wantHeld(ann, "p", AuthRejected, 35*time.Minute)
-			if h.StateDamaged() {
+			if h.stateDamaged() {
 				t.Error("still damaged after a good write")
 			}
 			if err := h.Close(); err != nil {
@@ -185,8 +185,8 @@ func TestGuardStateThatCannotBeKept(t *testing.T) {
 	h.probe(ann, "p", wrong)
 	h.sleep(time.Hour)
 	h.probe(ann, "p", wrong)
-	if !h.StateDamaged() || h.said("not kept") != 1 {
-		t.Errorf("damaged %v, log %q; want it said once", h.StateDamaged(), h.lines)
+	if !h.stateDamaged() || h.said("not kept") != 1 {
+		t.Errorf("damaged %v, log %q; want it said once", h.stateDamaged(), h.lines)
 	}
 	h.wantHeld(ann, "p", AuthRejected, 6*time.Hour) // it goes on in memory
 	if err := os.Remove(path + ".new"); err != nil {
@@ -194,8 +194,8 @@ func TestGuardStateThatCannotBeKept(t *testing.T) {
 	}
 	h.sleep(7 * time.Hour)
 	h.probe(ann, "p", wrong)
-	if h.StateDamaged() || h.said("kept again") != 1 {
-		t.Errorf("damaged %v, log %q; want the recovery said", h.StateDamaged(), h.lines)
+	if h.stateDamaged() || h.said("kept again") != 1 {
+		t.Errorf("damaged %v, log %q; want the recovery said", h.stateDamaged(), h.lines)
 	}
 	if err := h.Close(); err != nil {
 		t.Error(err)
@@ -395,8 +395,8 @@ func TestOpenGuard(t *testing.T) {
 			}
 			p := hand.Enter(context.Background(), bob, NewSecret("bad"))
 			p.Done(wrong)
-			if _, err := os.Lstat(victim); err == nil || !hand.StateDamaged() {
-				t.Errorf("the link's target: %v, holds not kept: %v; want none written, and that said", err, hand.StateDamaged())
+			if _, err := os.Lstat(victim); err == nil || !hand.stateDamaged() {
+				t.Errorf("the link's target: %v, holds not kept: %v; want none written, and that said", err, hand.stateDamaged())
 			}
 		}},
 	}
@@ -431,7 +431,7 @@ func TestOpenGuardWithoutState(t *testing.T) {
 	if err := os.WriteFile(damaged, []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if g, err := OpenGuard(GuardOptions{StatePath: damaged}); err != nil || !g.StateDamaged() {
+	if g, err := OpenGuard(GuardOptions{StatePath: damaged}); err != nil || !g.stateDamaged() {
 		t.Errorf("a damaged file: %v, want a guard that says so", err)
 	}
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {

@@ -595,7 +595,7 @@ func TestNilGuardLetsEverybodyThrough(t *testing.T) {
 	if err := g.Release(user("a", "a.example", "a")); !errors.Is(err, ErrNotHeld) {
 		t.Errorf("release: %v, want %v", err, ErrNotHeld)
 	}
-	if g.StateDamaged() || g.Close() != nil {
+	if g.stateDamaged() || g.Close() != nil {
 		t.Error("a nil guard is damaged or cannot be closed")
 	}
 }

@@ -23,7 +23,7 @@ type imapDialect struct {
 	w      *wire
 	gate   imapGate
 	client *imapclient.Client // nil before the first command over a safe wire
-	caps   map[string]bool    // as last learnt
+	caps   map[string]bool    // as last announced
 }
 
 func newIMAP(c *Connection, w *wire, _ string) dialect {
@@ -54,7 +54,7 @@ func (d *imapDialect) greeting() error {
 }
 
 // hello asks for the capabilities: by ourselves before STARTTLS, through the
-// library afterwards. What was learnt in clear is forgotten (RFC 3501 6.2.1).
+// library afterwards. What was announced in clear text is forgotten (RFC 3501 6.2.1).
 func (d *imapDialect) hello() error {
 	if clearText(d.c, d.w) {
 		r, err := d.converse("P1", "CAPABILITY")
@@ -67,7 +67,7 @@ func (d *imapDialect) hello() error {
 		return tooEarly()
 	}
 	d.caps, d.gate = nil, imapGate{}
-	d.w.filter, d.w.outgoing = d.pass, d.outgoing
+	d.w.filter, d.w.outgoing = d.inspect, d.outgoing
 	// The capability code keeps the library from asking beside our command.
 	d.w.replay("* OK [CAPABILITY IMAP4rev1] replayed\r\n")
 	d.client = imapclient.New(d.w, nil)
@@ -171,9 +171,9 @@ func isMissing(err error) bool {
 	return errors.As(err, &no) && refusalReason(PhaseMailbox, no) == MailboxMissing
 }
 
-// examine opens one mailbox, read-only. A server that opens none for a client
-// without a name is told ours (RFC 2971), and asked again; the others are not,
-// because that would be a round trip more for each probe.
+// examine opens one mailbox, read-only. Only a server that opens none for a
+// client without a name is sent ours (RFC 2971) and asked again: otherwise that
+// would be one more round trip for each probe.
 func (d *imapDialect) examine(name string) error {
 	ask := func() error {
 		d.gate.forgetCount()
@@ -247,9 +247,9 @@ func (d *imapDialect) release() {
 	}
 }
 
-// pass is the lineFilter: the gate, and a look at what lies behind the answer to
+// inspect is the lineFilter: the gate, and a look at what lies behind the answer to
 // a command before the library can send the next.
-func (d *imapDialect) pass(line []byte) ([]byte, error) {
+func (d *imapDialect) inspect(line []byte) ([]byte, error) {
 	passed, err := d.gate.pass(line)
 	if tag, _, _ := bytes.Cut(passed, []byte(" ")); err == nil && libraryTag(tag) && foretold(d.w.unread()) {
 		return nil, tooEarly()

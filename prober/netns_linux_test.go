@@ -102,7 +102,7 @@ func TestFaultIPv6BlackHole(t *testing.T) {
 		}}
 		c := b.connection(IMAP, NoEncryption, server.Addr, func(c *Connection) { c.Host, c.Timeout = mailHost, 20*time.Second })
 		o := prober.Probe(t.Context(), c)
-		took, _ := o.PhaseDuration(PhaseConnect)
+		took, _ := o.phaseDuration(PhaseConnect)
 		if !o.Up() || o.Address != server.Addr || len(tried) != 2 || !tried[0].Is6() {
 			t.Fatalf("tried %v\n%s", tried, explain(o))
 		}

@@ -209,13 +209,3 @@ func (o *Outcome) Duration() time.Duration { return o.End.Sub(o.Start) - o.Late 
 
 // Spacing is the time from the start of this probe to the start of the next.
 func (o *Outcome) Spacing() time.Duration { return cmp.Or(o.Interval, o.Connection.Interval) }
-
-// PhaseDuration is the time spent in a phase, and whether it was entered.
-func (o *Outcome) PhaseDuration(phase Phase) (time.Duration, bool) {
-	for _, p := range o.Phases {
-		if p.Phase == phase {
-			return p.Duration, true
-		}
-	}
-	return 0, false
-}

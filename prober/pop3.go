@@ -23,7 +23,7 @@ type pop3Dialect struct {
 	stamp  string              // APOP timestamp of the greeting, empty if none
 	last   string              // last line that begins a reply
 	first  bool                // the next line begins a reply
-	caps   map[string][]string // as last learnt; nil: the server knows no CAPA
+	caps   map[string][]string // as last announced; nil: the server knows no CAPA
 }
 
 func newPOP3(c *Connection, w *wire, _ string) dialect {
@@ -43,7 +43,7 @@ func (d *pop3Dialect) greeting() error {
 	case err != nil || r.status == "+":
 		return badGreeting(d.c, line)
 	case r.status != "+OK":
-		return newRefusal(d.c, d.w, "GREETING", r)
+		return d.refused("GREETING", r)
 	}
 	d.stamp = apopTimestamp(line)
 	return d.attach()
@@ -51,7 +51,7 @@ func (d *pop3Dialect) greeting() error {
 
 // attach gives the wire to the library, which wants to dial and to greet.
 func (d *pop3Dialect) attach() error {
-	d.w.filter, d.w.outgoing = d.inspect, d.begin
+	d.w.filter, d.w.outgoing = d.inspect, d.outgoing
 	d.first = true
 	d.w.replay("+OK replayed\r\n")
 	client, err := pop3.New(pop3.Opt{Host: d.c.Host, Port: d.c.EffectivePort(), Dialer: wireDialer{d.w}}).NewConn()
@@ -216,8 +216,8 @@ func (d *pop3Dialect) quit() error {
 func (d *pop3Dialect) drain(time.Duration) error { return d.w.drain() }
 func (d *pop3Dialect) release()                  {}
 
-// begin notes that a command goes out, so that the next line is its reply.
-func (d *pop3Dialect) begin(p []byte) ([]byte, error) {
+// outgoing notes that a command is sent, so that the next line is its reply.
+func (d *pop3Dialect) outgoing(p []byte) ([]byte, error) {
 	d.first = true
 	return p, nil
 }
@@ -247,5 +247,9 @@ func (d *pop3Dialect) verdict(command string, err error) error {
 	if parseErr != nil || r.status != "-ERR" {
 		return malformedf("%s: the answer cannot be read", command)
 	}
+	return d.refused(command, r)
+}
+
+func (d *pop3Dialect) refused(command string, r reply) *refusal {
 	return newRefusal(d.c, d.w, command, r)
 }

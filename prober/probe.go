@@ -256,7 +256,7 @@ func (s *session) renew(ctx context.Context) {
 	}
 }
 
-// trace writes the dialogue to the log, for whoever asked for that much.
+// trace writes the dialogue to the log, at level Debug.
 func (s *session) trace() {
 	if s.p.Log == nil || !s.p.Log.Enabled(context.Background(), slog.LevelDebug) {
 		return

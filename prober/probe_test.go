@@ -62,6 +62,16 @@ func (b *bed) connection(p Protocol, e Encryption, addr string, more ...func(*Co
 	return c
 }
 
+// phaseDuration is the time spent in a phase, and whether it was entered.
+func (o *Outcome) phaseDuration(phase Phase) (time.Duration, bool) {
+	for _, p := range o.Phases {
+		if p.Phase == phase {
+			return p.Duration, true
+		}
+	}
+	return 0, false
+}
+
 // pairs calls f for each protocol and encryption.
 func pairs(t *testing.T, f func(*testing.T, Protocol, Encryption)) {
 	for _, p := range []Protocol{IMAP, POP3, SMTP} {
@@ -71,7 +81,7 @@ func pairs(t *testing.T, f func(*testing.T, Protocol, Encryption)) {
 	}
 }
 
-// explain shows an outcome to whoever has to mend it.
+// explain shows an outcome in a failure message.
 func explain(o Outcome) string {
 	var b strings.Builder
 	if f := o.Failure; f != nil {

@@ -91,7 +91,7 @@ func (l *refusalRule) fitsCode(code string) bool {
 // refusalRules are the tables. Their order is the order of evidence: bracket or
 // enhanced code, then reply code, then text, then the default of the command. A
 // text stands before a code only where the code is known to mean several
-// things, and never makes a definite no sound softer, but for the words of Cyrus
+// things, and never makes a definitive refusal transient, except the words of Cyrus
 // SASL for its own failures. A code that no rule names, such as [ALERT], says
 // nothing.
 var refusalRules = map[Protocol][]refusalRule{IMAP: imapRules, POP3: pop3Rules, SMTP: smtpRules}

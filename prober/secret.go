@@ -109,16 +109,7 @@ func CheckSecret(s Secret) error {
 	return nil
 }
 
-// WorldReadable reports whether others than owner and group can read the file.
-func (s SecretSource) WorldReadable() bool {
-	if s.path == "" {
-		return false
-	}
-	info, err := os.Stat(s.path)
-	return err == nil && info.Mode().Perm()&0o004 != 0
-}
-
-// readSecretFile reads one plain file. O_NONBLOCK keeps a FIFO from blocking
+// readSecretFile reads one regular file. O_NONBLOCK keeps a FIFO from blocking
 // the open; the file type is asked of the open file, so that a swapped symlink
 // (Kubernetes rotates so) cannot slip in between.
 func readSecretFile(path string) ([]byte, error) {

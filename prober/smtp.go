@@ -56,7 +56,7 @@ func (d *smtpDialect) greeting() error {
 }
 
 // hello greets with EHLO: by ourselves before STARTTLS, through the library
-// afterwards. What was learnt in clear is forgotten (RFC 3207 section 4.2).
+// afterwards. What was announced in clear text is forgotten (RFC 3207 section 4.2).
 func (d *smtpDialect) hello() error {
 	d.caps = nil
 	if clearText(d.c, d.w) {

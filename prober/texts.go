@@ -68,8 +68,8 @@ var (
 	proxyTexts = textGroup{
 		{"internal server error", "nginx mail proxy"},
 	}
-	// saslTexts: Cyrus SASL could not ask whoever holds the passwords. Servers that
-	// use it give this the code of a wrong password, too.
+	// saslTexts: Cyrus SASL could not reach its password database. Servers that use
+	// it answer with the code of a wrong password then, too.
 	saslTexts = textGroup{
 		{"generic failure", "Cyrus IMAP, Postfix 2, whose saslauthd is down"},
 	}

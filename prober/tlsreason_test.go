@@ -216,7 +216,7 @@ func TestAlertsAboutOurCertificate(t *testing.T) {
 	}
 }
 
-// mint signs a certificate of one's own making; a nil parent signs itself.
+// mint signs a custom certificate; with a nil parent it is self-signed.
 func mint(t *testing.T, template, parent *x509.Certificate, signer *ecdsa.PrivateKey) (*x509.Certificate, *ecdsa.PrivateKey) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -104,7 +104,7 @@ func (w *wire) startTLS(ctx context.Context, config *tls.Config) (tls.Connection
 		return conn.ConnectionState(), w.fail(err)
 	}
 	w.tls = conn
-	// A fresh reader: nothing learnt in clear text survives the handshake.
+	// A fresh reader: nothing read in clear text survives the handshake.
 	w.in.Reset(conn)
 	return conn.ConnectionState(), nil
 }
@@ -363,7 +363,7 @@ func (w *wire) hangUp(abrupt bool) {
 
 // Close is for the libraries, which close when they please; only hangUp ends
 // the connection. But their writes must fail from then on: go-imap begins a
-// command after its reader has given up, and would wait for it for ever.
+// command after its reader has given up, and would wait for it forever.
 func (w *wire) Close() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -375,7 +375,7 @@ func (w *wire) Close() error {
 func (w *wire) LocalAddr() net.Addr  { return w.raw.LocalAddr() }
 func (w *wire) RemoteAddr() net.Addr { return w.raw.RemoteAddr() }
 
-// SetDeadline and its brothers do nothing: libraries set their own deadlines
+// SetDeadline and the like do nothing: libraries set their own deadlines
 // and clear them afterwards, and the probe's would be lost.
 func (w *wire) SetDeadline(time.Time) error      { return nil }
 func (w *wire) SetReadDeadline(time.Time) error  { return nil }

@@ -2,7 +2,7 @@ package web
 
 // This file remembers what the last probes of each connection told. With ten
 // thousand connections that is most of the program's memory, so it is kept in
-// packed form (packed.go) and unpacked for whoever reads it.
+// packed form (packed.go) and unpacked for its readers.
 
 import (
 	"slices"

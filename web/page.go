@@ -223,12 +223,12 @@ func byUrgency(a, b Memory) int {
 	return order
 }
 
-// render writes a page at once, so that a fault in the midst of it shows
-// nothing half.
+// render writes a page as a whole, so that a fault in the middle of it shows no
+// half page.
 func (s *site) render(w http.ResponseWriter, name string, data any) {
 	var page bytes.Buffer
 	if err := pages.ExecuteTemplate(&page, name, data); err != nil {
-		s.Log.Error("page", "name", name, "err", err)
+		s.Log.Error("page cannot be rendered", "name", name, "err", err)
 		refuse(w, http.StatusInternalServerError, "internal error")
 		return
 	}

@@ -42,7 +42,7 @@ type Set struct {
 	traces map[int]map[string]trace // by length and text
 }
 
-// trace is what a piece of text gives away.
+// trace is what a piece of text reveals.
 type trace struct {
 	coding string
 	secret int

@@ -93,7 +93,7 @@ func TestProbeTable(t *testing.T) {
 	}
 }
 
-// On a narrow terminal no line is broken by the terminal, in the midst of a word.
+// On a narrow terminal no line is broken by the terminal, in the middle of a word.
 func TestProbeOnANarrowTerminal(t *testing.T) {
 	s := imap(t)
 	load := loading(inbox("good", s, password), inbox("wrong", s, "nonsense"))

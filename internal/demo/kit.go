@@ -111,7 +111,7 @@ func (k *kit) connection(r recipe) *prober.Connection {
 // by the account.
 func (r recipe) user() string { return r.name + "@" + domain }
 
-// honest runs the server that a recipe's connection expects, but for what o says
+// honest runs the server that a recipe's connection expects, except where o says
 // otherwise.
 func honest(o mailtest.Options) func(*kit, recipe) start {
 	return func(k *kit, r recipe) start {
@@ -138,7 +138,7 @@ func honest(o mailtest.Options) func(*kit, recipe) start {
 	}
 }
 
-// certified runs an honest server with a certificate of its own.
+// certified runs an honest server with its own certificate.
 func certified(change func(*mailtest.CertOptions)) func(*kit, recipe) start {
 	return func(k *kit, r recipe) start {
 		options := k.certificate()

@@ -1,7 +1,7 @@
 package exporter_test
 
 // Secrets in the hands of good and hostile servers, and every place where they
-// could come to light.
+// could appear.
 
 import (
 	"bytes"
@@ -154,7 +154,7 @@ func run(t *testing.T, e *exporter.Exporter) {
 	})
 }
 
-// served is everything that HTTP gives away, in all its formats.
+// served is everything that is served over HTTP, in all its formats.
 func served(e *exporter.Exporter, s *scene) []sink {
 	var sinks []sink
 	add := func(path, accept string) {

@@ -1,5 +1,5 @@
 // Package exporter is mailprobe as a service: it loads a configuration, keeps
-// the pool probing, serves what was learnt, reloads and stops. It wires rooms
+// the pool probing, serves the results, reloads and stops. It wires rooms
 // together and holds nothing of its own but who is up.
 package exporter
 
@@ -181,7 +181,7 @@ func (e *Exporter) wait(ctx context.Context, hangups <-chan os.Signal, served <-
 	for {
 		select {
 		case <-hangups:
-			_ = e.Reload() // logged there; the old configuration goes on
+			_ = e.Reload() // logged there; the old configuration stays in effect
 		case err := <-served:
 			return err
 		case <-ctx.Done():

@@ -123,16 +123,6 @@ func (s *Scripted) Received() []byte {
 	return all
 }
 
-// Clear is all that arrived on the wire: what a listener on the line could have
-// read.
-func (s *Scripted) Clear() []byte {
-	var all []byte
-	for _, talk := range s.Talks() {
-		all = append(all, talk.Wire...)
-	}
-	return all
-}
-
 // Logins is the number of login commands on all connections.
 func (s *Scripted) Logins() int {
 	count := 0
