@@ -51,7 +51,7 @@ func openLocked(path string, flag int) (*os.File, error) {
 // giveTo makes the owner of one file that of another, where this process may.
 func giveTo(file *os.File, like os.FileInfo) {
 	if owner, ok := like.Sys().(*syscall.Stat_t); ok && os.Geteuid() == 0 {
-		_ = file.Chown(int(owner.Uid), int(owner.Gid))
+		_ = file.Chown(int(owner.Uid), int(owner.Gid)) // at worst the owner cannot read it
 	}
 }
 

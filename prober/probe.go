@@ -252,7 +252,7 @@ func (s *session) verdict() AuthVerdict {
 // next probe has it; a probe logs in once only.
 func (s *session) renew(ctx context.Context) {
 	if f := s.outcome.Failure; s.c.Token != nil && f != nil && f.Reason == TokenRejected {
-		_, _ = s.c.Token(ctx, true)
+		_, _ = s.c.Token(ctx, true) // the next probe meets the error, and reports it
 	}
 }
 

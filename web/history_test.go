@@ -209,4 +209,11 @@ func TestHistoryUnderConcurrentUse(t *testing.T) {
 		})
 	}
 	users.Wait()
+	for _, c := range list {
+		m, ok := h.Recall(c.Name)
+		if !ok || len(m.Beats) != 50 || len(m.Failures) != 20 || m.Good == nil || m.Bad == nil {
+			t.Errorf("%s: %d beats, %d failures, last good %v, last bad %v after 400 outcomes",
+				c.Name, len(m.Beats), len(m.Failures), m.Good, m.Bad)
+		}
+	}
 }

@@ -39,7 +39,7 @@ func (w *Writer) run() {
 	defer close(w.ended)
 	var told uint64
 	for line := range w.lines {
-		_, _ = w.to.Write(line)
+		_, _ = w.to.Write(line) // there is nowhere to report it
 		if dropped := w.dropped.Load(); dropped > told && w.note != nil {
 			_, _ = w.to.Write(w.note(dropped - told))
 			told = dropped
