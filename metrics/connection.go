@@ -57,8 +57,9 @@ func (s *connection) reconfigure(c *prober.Connection, words *dictionary) bool {
 	return true
 }
 
-// configure takes over a definition. Counters and histograms go on; gauges of the last probe go on while they speak of the same target.
-// Caller holds mu, or nobody else knows s yet.
+// configure takes over a definition. Counters and histograms continue; so do the
+// gauges of the last probe while they are about the same target. The caller holds
+// mu, or has not shared s yet.
 func (s *connection) configure(c *prober.Connection, words *dictionary) {
 	own := ownLabels(c, words)
 	old := s.configured

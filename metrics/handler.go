@@ -34,7 +34,7 @@ func Handler(gatherer prometheus.Gatherer, logger *slog.Logger) http.Handler {
 	return promhttp.HandlerFor(gatherer, opts)
 }
 
-// errorLog is the logger that promhttp wants.
+// errorLog is the logger that promhttp needs.
 type errorLog struct{ logger *slog.Logger }
 
 // Println implements promhttp.Logger.

@@ -1,8 +1,8 @@
 package prober
 
-// This file knows when bytes came, which is not when a goroutine got to see
-// them: on a busy machine that can be a hundred times as long. Waiting for the
-// scheduler is no part of any figure.
+// This file knows when bytes arrived, which is not when a goroutine got to read
+// them: on a busy machine that can take a hundred times as long. Waiting for the
+// scheduler is not part of any duration.
 
 import (
 	"net"
@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// lateness adds up by how much we got to see what the server did later than the
-// kernel did. It belongs to one probe; its zero value is ready.
+// lateness adds up how much later than the kernel we saw what the server did. It
+// belongs to one probe; its zero value is ready to use.
 type lateness struct {
 	mu    sync.Mutex
 	total time.Duration
@@ -32,7 +32,7 @@ func (l *lateness) sum() time.Duration {
 	return l.total
 }
 
-// clock starts a clock that gives the time since then without the lateness in it.
+// clock starts a clock: it gives the time since then, without the lateness.
 func (l *lateness) clock() func() time.Duration {
 	start, before := time.Now(), l.sum()
 	return func() time.Duration {
@@ -53,8 +53,8 @@ func (l *lateness) read(began, arrival time.Time) {
 	}
 }
 
-// answered ends a step that has begun with the server's answer, which was read a
-// while ago if the library's goroutine had to wait for its turn to say so.
+// answered ends a step that began at start and ended with the server's answer,
+// which was read a while ago if the library's goroutine had to wait for its turn.
 func (l *lateness) answered(began time.Time) {
 	now := time.Now()
 	l.mu.Lock()
@@ -80,8 +80,8 @@ func (l *lateness) reader(conn net.Conn) func(p []byte) (int, error) {
 	}
 }
 
-// connectLateness is by how much a connection that took so long was there before
-// we saw it: its first round trip is the kernel's own measure of SYN to SYN-ACK.
+// connectLateness is how long a connection that took so long was established
+// before we saw it: the kernel itself measures the round trip from SYN to SYN-ACK.
 func connectLateness(conn net.Conn, took time.Duration) time.Duration {
 	tcp, ok := conn.(*net.TCPConn)
 	if !ok {

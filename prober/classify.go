@@ -13,8 +13,8 @@ import (
 	"syscall"
 )
 
-// classify says why a phase ended with err, and gives a more precise advice
-// than the reason's own where the evidence allows one. c may be nil. The reason
+// classify says why a phase ended with err, and gives more precise advice than
+// the reason's own where the evidence allows it. c may be nil. The reason
 // is empty exactly when err is nil.
 func classify(phase Phase, c *Connection, err error) (Reason, string) {
 	reason, hint := reasonOf(phase, c, err)

@@ -96,7 +96,7 @@ const (
 type TokenSource func(ctx context.Context, fresh bool) (Secret, error)
 
 // Connection is one entry of the configuration, validated and complete: every
-// default is filled in. It is immutable after load and shared by all rooms.
+// default is filled in. It is immutable after load and shared by all packages.
 type Connection struct {
 	Name       string // unique; the `connection` label
 	Protocol   Protocol

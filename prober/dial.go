@@ -21,9 +21,9 @@ const (
 // networks are the words of net.Resolver for each ip_protocol.
 var networks = map[IPProtocol]string{"": "ip", AnyIP: "ip", IP4: "ip4", IP6: "ip6"}
 
-// resolverBy is Go's resolver over dial; nil: the name servers of the system. A
-// lookup of Go's that nobody waits for any more reads on for up to 5 s; here its
-// sockets end with it.
+// resolverBy is Go's resolver over dial; nil: the name servers of the system. An
+// abandoned lookup of Go's resolver reads on for up to 5 s; here its sockets are
+// closed with it.
 func resolverBy(dial func(ctx context.Context, network, address string) (net.Conn, error)) *net.Resolver {
 	if dial == nil {
 		dial = new(net.Dialer).DialContext
@@ -82,9 +82,9 @@ type attempt struct {
 	err  error
 }
 
-// connect dials the addresses as RFC 8305 has it: one family first, the other
-// 300 ms later or when the first is used up, and the first connection wins. Its
-// error joins all that went wrong, the last attempt's last.
+// connect dials the addresses as in RFC 8305: one family first, the other 300 ms
+// later or when the first has failed, and the first connection wins. Its error
+// joins those of all attempts, the last one last.
 func (l *lateness) connect(ctx context.Context, addrs []netip.Addr, port int) (net.Conn, error) {
 	first, second := families(addrs)
 	ctx, cancel := context.WithCancel(ctx)
@@ -137,7 +137,7 @@ func closeLate(results <-chan attempt, running int) {
 // dialEach tries addresses one after another, each with its share of the time
 // left, and reports once.
 func dialEach(ctx context.Context, addrs []netip.Addr, port int, results chan<- attempt) {
-	// A probe needs no keep-alive: four system calls less.
+	// A probe needs no keep-alive: this saves four system calls.
 	dialer := net.Dialer{KeepAlive: -1}
 	var errs []error
 	for i, addr := range addrs {

@@ -1,8 +1,9 @@
 package prober
 
 // This file and its neighbours (guard_pass.go, guard_account.go,
-// guard_destination.go, guard_event.go, guard_state.go, guard_journal.go) decide who may log in, so that probing
-// with a wrong password neither locks an account nor gets this host banned.
+// guard_destination.go, guard_event.go, guard_state.go, guard_journal.go) decide
+// who may log in, so that probing with a wrong password neither locks an account
+// nor gets this host banned.
 // They see secrets only as input of a keyed hash, and never talk to a server.
 
 import (
@@ -22,7 +23,7 @@ import (
 	"time"
 )
 
-// releaseGap keeps an impatient finger from locking the account by hand.
+// releaseGap keeps impatient retries from locking the account.
 const releaseGap = 10 * time.Minute
 
 // Errors of Release.
@@ -177,7 +178,7 @@ func (g *Guard) accountHash(c *Connection) keyedHash {
 
 // secretTag is all that is kept of a secret: a stolen file cannot confirm a
 // guess by it, and a change goes unnoticed once in 65,536 times. Access tokens
-// change all the time; what matters is what they are got with.
+// change all the time; what matters is the credential that they are obtained with.
 func (g *Guard) secretTag(c *Connection, secret Secret) uint16 {
 	kind, value := "password", secret.Reveal()
 	if c.Token != nil {

@@ -1,9 +1,9 @@
 package prober
 
-// This file is the way of one probe past the guard: Enter before the dial, Login
-// when the credential is about to be sent, Done when the server has answered. Only
-// between Login and Done is a turn held: a dead server never gets that far, so it
-// keeps nobody from logging in.
+// This file takes one probe past the guard: Enter before the dial, Login when the
+// credential is about to be sent, Done when the server has answered. A turn is
+// held only between Login and Done: a probe of a dead server never gets that far,
+// so it keeps no other one from logging in.
 
 import (
 	"context"

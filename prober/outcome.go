@@ -65,9 +65,9 @@ type Outcome struct {
 	Connection *Connection
 	Start, End time.Time // wall clock of the probe, monotonic too
 
-	// Late is by how much, in sum, this program saw answers later than its kernel
-	// had them, because the machine was busy. No phase holds any of it; 0 where
-	// the system does not tell.
+	// Late is how much later, in total, this program read answers than its kernel
+	// had them, because the machine was busy. No phase includes it; 0 where the
+	// system does not tell.
 	Late time.Duration
 
 	// Interval is the time to the next probe, which is longer than the configured
@@ -83,12 +83,12 @@ type Outcome struct {
 	Port    int    // dialled; 0 if the probe never got that far
 	Address string // remote IP and port; empty if never connected
 
-	TLS     *TLSFacts // nil: no handshake came far enough to learn anything
+	TLS     *TLSFacts // nil: no handshake got far enough to learn anything
 	Auth    AuthFacts
 	Mailbox MailboxFacts
 
-	// Goodbye is why the polite end went wrong, empty if it did not. It never
-	// makes a probe fail.
+	// Goodbye is why the goodbye failed, empty if it did not. It never makes a
+	// probe fail.
 	Goodbye Reason
 
 	Transcript []Line // the redacted dialogue, bounded
@@ -105,7 +105,7 @@ type Failure struct {
 	Phase  Phase
 	Reason Reason
 	Text   string // for logs and pages: at most 200 bytes of clean UTF-8, no secret
-	Hint   string // a more precise advice than the reason's own; mostly empty
+	Hint   string // more precise advice than the reason's own; mostly empty
 }
 
 // Advice is the sentence that says what to do.
@@ -204,7 +204,7 @@ const (
 // Up reports whether every phase before quit went well.
 func (o *Outcome) Up() bool { return o.Failure == nil }
 
-// Duration is the time of the whole probe, without what was ours alone.
+// Duration is the time of the whole probe, without our own delays (Late).
 func (o *Outcome) Duration() time.Duration { return o.End.Sub(o.Start) - o.Late }
 
 // Spacing is the time from the start of this probe to the start of the next.

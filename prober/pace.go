@@ -1,7 +1,7 @@
 package prober
 
-// This file slows the schedule down where a server asks for it: where it says
-// that we come too often, and where it announces how seldom we may log in.
+// This file slows the schedule down if a server asks for it: if it says that we
+// come too often, or announces a minimum delay between logins.
 
 import (
 	"log/slog"
@@ -15,13 +15,13 @@ const (
 	maxDoublings  = 10               // of an interval: 1 s becomes more than maxPace
 )
 
-// tooOften are the reasons by which a server says that it wants fewer of us. A
-// server that is merely not available is none: its return is to be seen soon.
+// tooOften are the reasons by which a server asks for fewer probes. Being merely
+// unavailable is not one of them: its return should be seen soon.
 var tooOften = map[Reason]bool{ServerLimit: true, AuthTooSoon: true}
 
-// paceLocked learns from an outcome how often to come. A refusal for coming too
+// paceLocked learns from an outcome how often to probe. A refusal for coming too
 // often doubles the intervals of all connections to that host, a success halves
-// them. It reports the log line that this is worth, if any.
+// them. It returns the log line for this, if any.
 func (p *Pool) paceLocked(s *slot, o *Outcome) (line *note) {
 	before := p.doublings[s.host]
 	switch {

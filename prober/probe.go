@@ -57,12 +57,12 @@ type session struct {
 	log *transcript
 
 	secret Secret
-	pass   *Pass // the guard's leave; nil: no login is planned
+	pass   *Pass // the guard's permission; nil: no login is planned
 	held   bool  // the login is withheld; the phases before it run
 
-	late lateness // what no figure holds
+	late lateness // left out of every duration
 
-	clientCertAsked bool // in a handshake that went well
+	clientCertAsked bool // in a completed handshake
 
 	addrs []netip.Addr
 	w     *wire
@@ -87,8 +87,8 @@ type planStep struct {
 	run   func(*session, context.Context) error
 }
 
-// waiting is the phase of a step that is none: the guard lets logins wait for one
-// another, and that is no part of any figure.
+// waiting marks a step that belongs to no phase: the guard makes logins wait for
+// one another, and that is not part of any duration.
 const waiting Phase = ""
 
 // plan lists the steps of a connection's probe before the goodbye.
@@ -194,8 +194,8 @@ func (s *session) fail(err error) {
 	s.outcome.Failure = &Failure{Phase: s.phase, Reason: reason, Hint: hint, Text: cleanText(text, maxFailureText)}
 }
 
-// text is what a failure may say. After a secret byte went out, and before
-// STARTTLS, no word of the server is in it but those of a closed list.
+// text is what a failure may say. After a secret byte was sent, and before
+// STARTTLS, it contains no word of the server except those of a closed list.
 func (s *session) text(reason Reason, err error) string {
 	if !s.log.mute() {
 		return err.Error()

@@ -38,7 +38,7 @@ func NewSecret(value string) Secret {
 	return Secret{unique.Make(value)}
 }
 
-// Reveal gives the value away. Only the mechanisms (auth.go), the veil over what
+// Reveal returns the value. Only the mechanisms (auth.go), the veil over what
 // servers say, the guard's keyed hash and the token sources may call it.
 func (s Secret) Reveal() string {
 	if s.IsZero() {

@@ -2,8 +2,8 @@ package prober
 
 // This file decides what of a dialogue may be kept. No client line is kept while
 // a login runs, and no server text after the first secret byte was sent: a server
-// may echo what it was told, in any coding, and also in a name that we are then
-// to say.
+// may echo what it was told, in any encoding, even in a name that we then have to
+// send.
 
 import (
 	"bytes"
@@ -34,7 +34,7 @@ type transcript struct {
 	told   bool // a secret byte went out: no server text is kept any more
 	clear  bool // before STARTTLS: nothing is authentic (rule R09)
 
-	// repeating is the command with which we say a word of the server; empty: our
+	// repeating is the command in which we send a word of the server; empty: our
 	// lines are our own.
 	repeating string
 }
@@ -111,7 +111,7 @@ func (t *transcript) mute() bool {
 	return t.told || t.clear
 }
 
-// kept gives the dialogue away.
+// kept returns the dialogue.
 func (t *transcript) kept() []Line {
 	t.mu.Lock()
 	defer t.mu.Unlock()

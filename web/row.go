@@ -98,8 +98,8 @@ func (c *certificateDays) Text() string {
 	}
 }
 
-// detailPath is the page of a connection, relative to the root. No path can
-// hold the names of two: browsers take them for a way up.
+// detailPath is the page of a connection, relative to the root. A path cannot
+// hold the names . and ..: browsers take them for directories.
 func detailPath(name string) string {
 	if name == "." || name == ".." {
 		return "connections/?name=" + name

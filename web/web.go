@@ -119,7 +119,7 @@ func checkTelemetryPath(path string, taken map[string]http.HandlerFunc) error {
 	return nil
 }
 
-// checkExternalURL wants what a target can be made of.
+// checkExternalURL requires a URL that a target can be made of.
 func checkExternalURL(u *url.URL) error {
 	if u == nil {
 		return nil

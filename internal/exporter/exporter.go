@@ -1,6 +1,6 @@
 // Package exporter is mailprobe as a service: it loads a configuration, keeps
-// the pool probing, serves the results, reloads and stops. It wires rooms
-// together and holds nothing of its own but who is up.
+// the pool probing, serves the results, reloads and stops. It wires the
+// packages together and has no state of its own but who is up.
 package exporter
 
 import (
@@ -24,8 +24,8 @@ import (
 	"mailprobe/web"
 )
 
-// Loader gives the configuration, at the start and at each reload, with what is
-// unwise in it. It is called by one goroutine at a time.
+// Loader gives the configuration and its warnings, at the start and at each
+// reload. It is called by one goroutine at a time.
 type Loader func() (*config.Config, []config.Finding, error)
 
 // Options says what to serve. Load and Log must be set.
@@ -148,7 +148,7 @@ func (e *Exporter) report(o prober.Outcome) {
 	e.changes.note(o)
 }
 
-// poolStats translates between two rooms that do not know each other.
+// poolStats translates between two packages that do not know each other.
 func (e *Exporter) poolStats() metrics.PoolStats {
 	s := e.pool.Stats()
 	return metrics.PoolStats{InFlight: s.InFlight, Limit: s.Limit, Skipped: s.Skipped}

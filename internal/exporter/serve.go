@@ -63,7 +63,7 @@ func (e *Exporter) serve(served chan<- error) (stop func()) {
 }
 
 // serveProfiles serves net/http/pprof where it was asked for: on a listener of
-// its own, since a profile knows more of the program than its visitors should.
+// its own, since a profile reveals more of the program than visitors should see.
 func (e *Exporter) serveProfiles(served chan<- error) (stop func()) {
 	address := e.options.PprofAddress
 	if address == "" {
@@ -83,8 +83,8 @@ func (e *Exporter) serveProfiles(served chan<- error) (stop func()) {
 	return func() { _ = server.Close() }
 }
 
-// checkPprofAddress wants a loopback address, written as one: a name could
-// come to mean another host.
+// checkPprofAddress requires a literal loopback address: a name could resolve to
+// another host.
 func checkPprofAddress(address string) error {
 	if address == "" {
 		return nil

@@ -22,8 +22,8 @@ type Watch struct {
 // maxWatched bounds what is read of the file, in bytes; a configuration is smaller.
 const maxWatched = 16 << 20
 
-// watch reloads at each change of the content until ctx ends. A broken file is tried once: its faults
-// are said once, and not again before it changes.
+// watch reloads at each change of the content until ctx ends. A faulty file is
+// tried once: its faults are logged once, and not again before it changes.
 func (e *Exporter) watch(ctx context.Context) {
 	if e.options.Watch.Interval <= 0 {
 		return
