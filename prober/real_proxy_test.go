@@ -215,10 +215,10 @@ func TestRealTLSProxies(t *testing.T) {
 
 			o := probe(t, servers.connection(prober.IMAP, prober.ImplicitTLS, onPort(3)))
 			wantDown(t, o, prober.PhaseGreeting, kind.down)
-			wantHint(t, o, "when the mail server behind it is down")
+			wantHint(t, o, "whose mail server is down")
 			o = probe(t, servers.connection(prober.IMAP, prober.ImplicitTLS, onPort(4)))
 			wantDown(t, o, prober.PhaseAuth, prober.AuthNeedsTLS)
-			wantHint(t, o, "a proxy in front of it that ends TLS")
+			wantHint(t, o, "a proxy in front of it that terminates TLS")
 		})
 	}
 	wantCleanLogs(t, servers)
