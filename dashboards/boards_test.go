@@ -12,10 +12,14 @@ import (
 
 // board is the part of a Grafana board that the tests look at.
 type board struct {
-	file        string
-	UID, Title  string
-	Editable    *bool
-	Links       []struct{ Title, Type, URL string }
+	file       string
+	UID, Title string
+	Editable   *bool
+	Links      []struct {
+		Title, Type, URL string
+		KeepTime         bool
+		IncludeVars      bool
+	}
 	Annotations struct {
 		List []struct {
 			Name, Expr string
@@ -125,6 +129,9 @@ func TestBoardsHaveUniqueNumbersAndFillTheGrid(t *testing.T) {
 	}
 }
 
+// carried are the choices that every link from one board to another takes along.
+var carried = []string{"datasource", "job", "instance", "mailprobe_url"}
+
 // A link that leads nowhere is found here and not by the user.
 func TestBoardLinksLeadSomewhere(t *testing.T) {
 	uids := map[string]bool{}
@@ -137,20 +144,34 @@ func TestBoardLinksLeadSomewhere(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, part := range strings.Split(string(content), `"/d/`)[1:] {
-			uid, _, _ := strings.Cut(part, "?")
+			link, _, _ := strings.Cut(part, `"`)
+			uid, query, _ := strings.Cut(link, "?")
 			if !uids[uid] {
 				t.Errorf("%s: links to the board %q, which does not exist", b.file, uid)
+			}
+			for _, name := range carried {
+				if !strings.Contains(query, "${"+name+":queryparam}") {
+					t.Errorf("%s: the link to %s forgets %s", b.file, uid, name)
+				}
 			}
 		}
 		if !strings.Contains(string(content), "${mailprobe_url}/connections/") {
 			t.Errorf("%s: no link to the page of a connection", b.file)
 		}
-		kinds := map[string]bool{}
+		found := map[string]bool{}
 		for _, l := range b.Links {
-			kinds[l.Type] = true
+			uid, _, _ := strings.Cut(strings.TrimPrefix(l.URL, "/d/"), "?")
+			found[uid] = true
+			// A choice of connections is right on the board it was made on: the other
+			// would show one connection as if it were all, or all as if they were one.
+			if l.IncludeVars || strings.Contains(l.URL, "connection:") || uids[uid] && !l.KeepTime {
+				t.Errorf("%s: the link %s takes the connection along, or not the time", b.file, l.Title)
+			}
 		}
-		if !kinds["dashboards"] || !kinds["link"] {
-			t.Errorf("%s: it must link to the other boards and to the status page", b.file)
+		for uid := range uids {
+			if !found[uid] || !found["${mailprobe_url}/"] {
+				t.Errorf("%s: it must link to every board and to the status page", b.file)
+			}
 		}
 	}
 }

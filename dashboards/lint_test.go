@@ -21,7 +21,7 @@ type lint struct {
 var rateRange = regexp.MustCompile(`rate\([^\[\]]*\[([^\]]*)\]`)
 
 // units are the units of Grafana that the boards may use.
-var units = []string{"none", "short", "percentunit", "s", "cps", "ops", "reqps", "bytes", "dateTimeAsIso"}
+var units = []string{"none", "short", "percentunit", "s", "cps", "cpm", "ops", "reqps", "bytes", "dateTimeAsIso"}
 
 // onTargets checks each target of each panel.
 func onTargets(b board, check func(p panel, refID, expr string)) {

@@ -2,7 +2,7 @@ package main
 
 // This file holds what both boards share: variables, links and annotations.
 
-import "net/url"
+import "slices"
 
 const (
 	overviewUID   = "mailprobe-overview"
@@ -12,21 +12,22 @@ const (
 	schemaVersion = 39
 )
 
-// newBoard is a board without its panels. choose is the variable `connection`.
-func newBoard(uid, title, description string, choose variable, sections []section) dashboard {
+// keepChoice takes what is chosen over to another board. The connection is not
+// among it: an overview of one connection would say that all is well.
+const keepChoice = "${datasource:queryparam}&${job:queryparam}&${instance:queryparam}&${mailprobe_url:queryparam}"
+
+// newBoard is a board without its variable `connection`, its panels and alerts.
+func newBoard(uid, title, description string) dashboard {
 	return dashboard{
 		UID: uid, Title: title, Description: description,
 		Tags: []string{"mailprobe"}, GraphTooltip: 1, SchemaVersion: schemaVersion, Version: 1,
 		Refresh: "1m", Timezone: "browser", Time: timeRange{From: "now-6h", To: "now"},
 		Links: []link{
-			{Title: "mailprobe", Type: "dashboards", Tags: []string{"mailprobe"}, Icon: "external link",
-				KeepTime: true, IncludeVars: true, AsDropdown: false},
+			{Title: "Overview", Type: "link", URL: "/d/" + overviewUID + "?" + keepChoice, Icon: "dashboard", Tags: []string{}, KeepTime: true},
+			{Title: "One connection", Type: "link", URL: "/d/" + connectionUID + "?" + keepChoice, Icon: "dashboard", Tags: []string{}, KeepTime: true},
 			{Title: "Status page", Type: "link", URL: "${mailprobe_url}/", Icon: "bolt", Tags: []string{}, TargetBlank: true},
 		},
 		Annotations: annotations{List: []annotation{
-			{Name: "Alerts", Datasource: source, Enable: true, IconColor: "red", Step: "60s",
-				Expr:        selectors.Replace(`ALERTS{@exporter, alertname=~"Mailprobe.+", alertstate="firing"}`),
-				TitleFormat: "{{alertname}}", TextFormat: "{{connection}}"},
 			{Name: "Configuration loaded", Datasource: source, Enable: true, IconColor: "blue", Step: "60s",
 				Expr:        selectors.Replace(`changes(mailprobe_config_last_reload_success_timestamp_seconds{@exporter}[2m]) > 0`),
 				TitleFormat: "Configuration loaded", TextFormat: "{{instance}}"},
@@ -35,12 +36,22 @@ func newBoard(uid, title, description string, choose variable, sections []sectio
 			{Name: "datasource", Label: "Data source", Type: "datasource", Query: "prometheus", Refresh: 1},
 			labelValues("job", "Job", `label_values(mailprobe_interval_seconds, job)`),
 			labelValues("instance", "Instance", `label_values(mailprobe_interval_seconds{job=~"$job"}, instance)`),
-			choose,
 			{Name: "mailprobe_url", Label: "Status page", Type: "textbox", Query: "http://localhost:10925",
 				Current: &current{Text: "http://localhost:10925", Value: "http://localhost:10925"}},
 		}},
-		Panels: layout(sections),
 	}
+}
+
+// showing adds what a board shows: the connections that can be chosen, the
+// firing alerts as annotations, and its panels.
+func (d dashboard) showing(choose variable, alerts string, sections []section) dashboard {
+	status := len(d.Templating.List) - 1
+	d.Templating.List = slices.Insert(d.Templating.List, status, choose)
+	d.Annotations.List = slices.Insert(d.Annotations.List, 0, annotation{
+		Name: "Alerts", Datasource: source, Enable: true, IconColor: "red", Step: "60s",
+		Expr: selectors.Replace(alerts), TitleFormat: "{{alertname}}", TextFormat: "{{connection}}"})
+	d.Panels = layout(sections)
+	return d
 }
 
 // labelValues is a variable that lists the values of a label, any number of
@@ -62,31 +73,45 @@ func oneConnection() variable {
 		Query: connectionValues, Definition: connectionValues, Refresh: 2, Sort: 1}
 }
 
-// connectionLinks lead from a connection's name in a table to its board and to
-// its page in mailprobe.
-func connectionLinks() object {
-	keep := url.Values{}
-	keep.Set("var-connection", "")
-	return object{"links": []object{
-		{"title": "Board of this connection",
-			"url": "/d/" + connectionUID + "?" + keep.Encode() + "${__value.raw:percentencode}&${datasource:queryparam}&${job:queryparam}&${instance:queryparam}&${__url_time_range}"},
-		{"title": "Status page and transcript", "targetBlank": true,
-			"url": "${mailprobe_url}/connections/${__value.raw:percentencode}"},
-	}}
-}
-
-// Queries that both boards ask.
-const (
-	// withWords falls back to the bare reason where the rules are not loaded.
-	withWords = `connection:mailprobe_failure:info{@connection}
-or on (job, instance, connection)
-mailprobe_failure_info{@connection}`
-
-	certificateLeft = `mailprobe_tls_certificate_not_after_timestamp_seconds{@connection} - time()`
+// Links from a connection's name in a table.
+var (
+	toBoard = object{"title": "Board of this connection",
+		"url": "/d/" + connectionUID + "?var-connection=${__value.raw:percentencode}&" + keepChoice + "&${__url_time_range}"}
+	toStatusPage = object{"title": "Status page and transcript", "targetBlank": true,
+		"url": "${mailprobe_url}/connections/${__value.raw:percentencode}"}
 )
 
+// Queries that both boards ask, of the connections that which selects.
+
+// whyFailing is what fails now, in the words of the recording rules as long as
+// they speak of the same failure, or else, and where there are no rules, as the
+// bare reason.
+func whyFailing(which string) query {
+	return query{expr: perConnection(`connection:mailprobe_failure:info{`+which+`}
+and on (job, instance, connection, phase, reason)
+mailprobe_failure_info{`+which+`}
+or on (job, instance, connection)
+mailprobe_failure_info{`+which+`}`, ", phase, reason, meaning, advice")}
+}
+
+// lastSuccess looks into the whole shown time, because mailprobe forgets its
+// last success when it is restarted.
+func lastSuccess(which string) string {
+	return `max_over_time(mailprobe_last_success_timestamp_seconds{` + which + `}[$__range])`
+}
+
+// ofTimeout is the share of its time-out that a probe used.
+func ofTimeout(which string) string {
+	return `mailprobe_last_probe_duration_seconds{` + which + `} / mailprobe_timeout_seconds{` + which + `}`
+}
+
+func certificateLeft(which string) string {
+	return `mailprobe_tls_certificate_not_after_timestamp_seconds{` + which + `} - time()`
+}
+
 // perConnection drops every label that could differ between two queries about
-// one connection, so that a table can merge their rows.
+// one connection, so that a table can merge their rows; labels that the user
+// gave to a connection are among those, and would be columns too.
 func perConnection(expr string, more string) string {
 	return "max by (job, instance, connection, protocol" + more + ") (" + expr + ")"
 }

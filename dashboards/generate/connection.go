@@ -1,11 +1,17 @@
 package main
 
+import (
+	"fmt"
+
+	"mailprobe/prober"
+)
+
 // oneBoard shows a single connection from its state down to its mailbox.
 func oneBoard() dashboard {
 	return newBoard(connectionUID, "mailprobe / Connection",
-		"One mail connection: its state and why, where its time goes, its certificate, its logins and its mailbox.",
-		oneConnection(), []section{
-			{"State", []line{{4, stateFigures()}, {4, []panel{upTimeline()}}, {5, []panel{whyItFails()}}}},
+		"One mail connection: its state and why, where its time goes, its certificate, its logins and its mailbox.").
+		showing(oneConnection(), `ALERTS{@alerts, connection="$connection"} or ALERTS{@alerts, connection=""}`, []section{
+			{"State", []line{{4, stateFigures()}, {4, []panel{whyItFails()}}, {4, []panel{upTimeline()}}}},
 			{"Time", []line{{9, timeSpent()}, {9, distributions()}}},
 			{"TLS and certificate", []line{{4, certificateFigures()}, {6, certificateOverTime()}}},
 			{"Login", []line{{4, loginFigures()}, {7, loginOverTime()}}},
@@ -16,50 +22,57 @@ func oneBoard() dashboard {
 func stateFigures() []panel {
 	return []panel{
 		stat("State", "Whether the last probe reached the end of its plan.", "none",
-			`mailprobe_up{@connection}`, mapped(stateWords...)),
+			`mailprobe_up{@one}`, mapped(stateWords...)),
 		stat("Available", "Share of the shown time in which the connection worked.", "percentunit",
-			`avg_over_time(mailprobe_up{@connection}[$__range])`, with("decimals", 2), steps("red", 0.99, "orange", 0.995, "green")),
+			`avg_over_time(mailprobe_up{@one}[$__range])`, with("decimals", 2), steps("red", 0.99, "orange", 0.995, "green")),
 		stat("Last probe took", "Duration of the last probe as a whole.", "s",
-			`mailprobe_last_probe_duration_seconds{@connection}`, steps("text")),
+			`mailprobe_last_probe_duration_seconds{@one}`, steps("text")),
 		stat("Of its time-out", "Share of the time-out that the last probe used.", "percentunit",
-			`mailprobe_last_probe_duration_seconds{@connection} / mailprobe_timeout_seconds{@connection}`,
+			ofTimeout("@one"),
 			with("decimals", 1), steps("green", 0.5, "orange", 0.8, "red")),
 		stat("Probed ago", "Time since the last probe ended.", "s",
-			`time() - mailprobe_last_probe_timestamp_seconds{@connection}`, steps("text")),
-		stat("Worked ago", "Time since the last probe that succeeded; no value if none has since mailprobe started.", "s",
-			`time() - mailprobe_last_success_timestamp_seconds{@connection}`, steps("text"), with("noValue", "Never")),
+			`time() - mailprobe_last_probe_timestamp_seconds{@one}`, steps("text")),
+		stat("Worked ago", "Time since the last probe that succeeded; no value if none has in the shown time.", "s",
+			`time() - `+lastSuccess("@one"), steps("text"), absent("Not in this time")),
 	}
 }
 
 func upTimeline() panel {
 	return timeline("State over time", "Up or down over time.", stateWords,
-		[]query{{expr: `mailprobe_up{@connection}`, legend: "{{connection}}"}})
+		[]query{{expr: `mailprobe_up{@one}`, legend: "{{connection}}"}})
 }
 
 func whyItFails() panel {
 	return table("Why it fails", "The phase the last probe failed in, the reason, what that means and what to do about it. The last two come from mailprobe's recording rules.",
-		[]query{{expr: withWords}},
+		[]query{whyFailing("@one")},
 		[]column{
-			{"phase", "Phase", nil},
-			{"reason", "Reason", nil},
-			{"meaning", "Meaning", object{"custom.width": 420}},
-			{"advice", "Advice", object{"custom.width": 640}},
-			{"connection", "Transcript", connectionLinks()},
-			{"protocol", "", nil}, {"instance", "", nil}, {"job", "", nil}, {"__name__", "", nil}, {"Value", "", nil},
+			{"phase", "Phase", wide(90)},
+			{"reason", "Reason", wide(190)},
+			{"meaning", "Meaning", wrapped(480)},
+			{"advice", "What to do", wrapped(680)},
+			{"connection", "Status page", object{"links": []object{toStatusPage}}},
+			{"protocol", "", nil}, {"instance", "", nil}, {"job", "", nil}, {"Value", "", nil},
 		}, with("noValue", "It works"))
 }
 
+// timeSpent asks for each phase by itself: one query would give them in the
+// order of the alphabet.
 func timeSpent() []panel {
+	var phases []query
+	for _, phase := range prober.Phases() {
+		phases = append(phases, query{legend: "{{phase}}",
+			expr: fmt.Sprintf(`mailprobe_phase_duration_seconds{@one, phase="%s"}`, phase)})
+	}
 	return []panel{
 		graph("Phases", "Where the time of each probe goes, phase by phase, in the order of a conversation.", "s",
-			[]query{{expr: `mailprobe_phase_duration_seconds{@connection}`, legend: "{{phase}}"}}, stacked("line"), width(16)),
-		bars("Phases of the last probe", "Time spent in each phase by the last probe.", "s",
-			`sort_desc(mailprobe_phase_duration_seconds{@connection})`, "{{phase}}"),
+			phases, stacked("line"), width(16)),
+		bars("Phases of the last probe", "Time spent in each phase by the last probe, the longest first.", "s",
+			`sort_desc(mailprobe_phase_duration_seconds{@one})`, "{{phase}}", plain()),
 	}
 }
 
 func distributions() []panel {
-	one := `job=~"$job", instance=~"$instance", connection=~"$connection"`
+	one := `job=~"$job", instance=~"$instance", connection="$connection"`
 	return []panel{
 		heatmap("TLS handshakes", "How long completed TLS handshakes took, those at the start of the connection and those after STARTTLS.",
 			anyHistogram("mailprobe_tls_handshake_duration_seconds", one, itself)),
@@ -71,40 +84,40 @@ func distributions() []panel {
 func certificateFigures() []panel {
 	return []panel{
 		stat("Certificate left", "Time until the first certificate of the presented chain expires; negative when it has expired.", "s",
-			certificateLeft, with("decimals", 1), steps("red", 7*86400, "orange", 21*86400, "green"), with("noValue", "No TLS")),
+			certificateLeft("@one"), with("decimals", 1), steps("red", 7*86400, "orange", 21*86400, "green"), absent("None seen")),
 		stat("Certificate", "Whether chain, name, dates and key size of the presented certificate were checked and right.", "none",
-			`mailprobe_tls_certificate_verified{@connection}`, mapped(verifiedWords...), with("noValue", "No TLS")),
+			`mailprobe_tls_certificate_verified{@one}`, mapped(verifiedWords...), absent("None seen")),
 		word("TLS version", "TLS version of the last completed handshake.",
-			`mailprobe_tls_info{@connection}`, "{{version}}", steps("text"), with("noValue", "No TLS")),
+			`mailprobe_tls_info{@one}`, "{{version}}", steps("text"), absent("None")),
 		word("Cipher suite", "Cipher suite of the last completed handshake.",
-			`mailprobe_tls_info{@connection}`, "{{cipher}}", steps("text"), with("noValue", "No TLS"), width(8)),
+			`mailprobe_tls_info{@one}`, "{{cipher}}", steps("text"), absent("None"), width(8)),
 	}
 }
 
 func certificateOverTime() []panel {
 	return []panel{
 		graph("Certificate left over time", "Time until the certificate expires; each renewal is a step up. Two levels in turn are two servers behind one name.", "s",
-			[]query{{expr: certificateLeft, legend: "{{connection}}"}}),
-		table("Certificate and TLS seen", "SHA-256 fingerprint of the server's own certificate, as the last probe saw it.",
-			[]query{{expr: `mailprobe_tls_certificate_info{@connection}`}},
+			[]query{{expr: certificateLeft("@one"), legend: "{{connection}}"}}, belowZero, with("noValue", "None seen in this time")),
+		table("Certificate seen", "SHA-256 fingerprint of the server's own certificate, as the last probe saw it.",
+			[]query{{expr: perConnection(`mailprobe_tls_certificate_info{@one}`, ", fingerprint_sha256")}},
 			[]column{
-				{"fingerprint_sha256", "SHA-256 fingerprint", nil},
+				{"fingerprint_sha256", "SHA-256 fingerprint", wide(580)},
 				{"instance", "Instance", nil},
-				{"connection", "", nil}, {"protocol", "", nil}, {"job", "", nil}, {"__name__", "", nil}, {"Value", "", nil},
-			}, with("noValue", "No TLS")),
+				{"connection", "", nil}, {"protocol", "", nil}, {"job", "", nil}, {"Value", "", nil},
+			}, with("noValue", "None seen by the last probe")),
 	}
 }
 
 func loginFigures() []panel {
 	return []panel{
 		stat("Login accepted", "Whether the server accepted the login of the last probe; no value if none was tried.", "none",
-			`mailprobe_auth_success{@connection}`, mapped(yesWords...), with("noValue", "Not tried")),
+			`mailprobe_auth_success{@one}`, mapped(yesWords...), absent("Not tried")),
 		stat("Login", "Whether mailprobe withholds the login because one was refused, so that the account is not locked.", "none",
-			`mailprobe_auth_held{@connection}`, mapped(heldWords...), with("noValue", "None configured")),
+			`mailprobe_auth_held{@one}`, mapped(heldWords...), absent("None configured")),
 		stat("Next login in", "Time until the next login is allowed; only while logins are withheld. A changed secret is tried at once.", "s",
-			`mailprobe_auth_next_attempt_timestamp_seconds{@connection} - time()`, steps("orange"), with("noValue", "Free")),
+			`mailprobe_auth_next_attempt_timestamp_seconds{@one} - time()`, steps("orange"), absent("Not withheld")),
 		stat("Mailbox opened", "Whether the mailbox was opened, or the sender accepted, by the last probe; no value if it was not tried.", "none",
-			`mailprobe_mailbox_success{@connection}`, mapped(yesWords...), with("noValue", "Not tried")),
+			`mailprobe_mailbox_success{@one}`, mapped(yesWords...), absent("Not tried")),
 	}
 }
 
@@ -112,13 +125,13 @@ func loginOverTime() []panel {
 	return []panel{
 		graph("Logins", "Logins sent to the server, and logins it definitively refused, in each five minutes.", "none",
 			[]query{
-				{expr: `increase(mailprobe_auth_attempts_total{@connection}[5m])`, legend: "sent"},
-				{expr: `increase(mailprobe_auth_rejections_total{@connection}[5m])`, legend: "refused"},
+				{expr: `increase(mailprobe_auth_attempts_total{@one}[5m])`, legend: "sent"},
+				{expr: `increase(mailprobe_auth_rejections_total{@one}[5m])`, legend: "refused"},
 			}),
 		timeline("Login withheld over time", "When mailprobe withheld the login because one was refused.", heldWords,
-			[]query{{expr: `mailprobe_auth_held{@connection}`, legend: "{{connection}}"}}, with("noValue", "None configured")),
-		graph("Failures by reason", "Failed probes a second, by reason.", "cps",
-			[]query{{expr: `sum by (reason) (rate(mailprobe_probe_failures_total{@connection}[$__rate_interval]))`, legend: "{{reason}}"}},
+			[]query{{expr: `mailprobe_auth_held{@one}`, legend: "{{connection}}"}}, with("noValue", "None configured")),
+		graph("Failures by reason", "Failed probes a minute, by reason.", "cpm",
+			[]query{{expr: `60 * sum by (reason) (rate(mailprobe_probe_failures_total{@one}[$__rate_interval]))`, legend: "{{reason}}"}},
 			stacked("bars"), with("noValue", "No failures")),
 	}
 }
@@ -126,24 +139,24 @@ func loginOverTime() []panel {
 func mailboxAndFacts() []panel {
 	return []panel{
 		graph("Messages", "Messages in the mailbox, as the last probe saw it (IMAP EXISTS, POP3 STAT). A mailbox that only grows is one that nobody fetches.", "none",
-			[]query{{expr: `mailprobe_mailbox_messages{@connection}`, legend: "{{connection}}"}}, with("noValue", "Not counted")),
+			[]query{{expr: `mailprobe_mailbox_messages{@one}`, legend: "{{connection}}"}}, with("noValue", "Not counted")),
 		table("Configuration", "What is configured for this connection; never a user name.",
 			[]query{
-				{expr: perConnection(`mailprobe_connection_info{@connection}`, ", host, encryption, auth, shared_mailbox_access, ip_protocol")},
-				{expr: perConnection(`mailprobe_effective_port{@connection}`, "")},
-				{expr: perConnection(`mailprobe_interval_seconds{@connection}`, "")},
-				{expr: perConnection(`mailprobe_timeout_seconds{@connection}`, "")},
+				{expr: perConnection(`mailprobe_connection_info{@one}`, ", host, encryption, auth, shared_mailbox_access, ip_protocol")},
+				{expr: perConnection(`mailprobe_effective_port{@one}`, "")},
+				{expr: perConnection(`mailprobe_interval_seconds{@one}`, "")},
+				{expr: perConnection(`mailprobe_timeout_seconds{@one}`, "")},
 			},
 			[]column{
-				{"protocol", "Protocol", nil},
+				{"protocol", "Protocol", wide(80)},
 				{"host", "Host", nil},
-				{"Value #B", "Port", object{"unit": "none", "decimals": 0}},
-				{"encryption", "Encryption", nil},
-				{"auth", "Login by", nil},
-				{"shared_mailbox_access", "Shared mailbox by", nil},
-				{"ip_protocol", "IP", nil},
-				{"Value #C", "Interval", unit("s")},
-				{"Value #D", "Time-out", unit("s")},
+				{"Value #B", "Port", object{"unit": "none", "decimals": 0, "custom.width": 70}},
+				{"encryption", "Encryption", wide(95)},
+				{"auth", "Login by", wide(110)},
+				{"shared_mailbox_access", "Shared mailbox by", wide(150)},
+				{"ip_protocol", "IP", wide(60)},
+				{"Value #C", "Interval", figure("s", 85)},
+				{"Value #D", "Time-out", figure("s", 85)},
 				{"connection", "", nil}, {"instance", "", nil}, {"job", "", nil}, {"Value #A", "", nil},
 			}),
 	}

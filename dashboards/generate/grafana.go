@@ -104,6 +104,7 @@ type panel struct {
 	Targets         []target         `json:"targets"`
 	Transformations []transformation `json:"transformations,omitempty"`
 	Collapsed       *bool            `json:"collapsed,omitempty"` // rows only
+	Panels          *[]panel         `json:"panels,omitempty"`    // rows only: those of a collapsed one
 }
 
 // object is a part of the model that is written as it is.
@@ -164,7 +165,7 @@ func layout(sections []section) []panel {
 	}
 	for _, s := range sections {
 		open := false
-		place(panel{Type: "row", Title: s.title, Datasource: source, Collapsed: &open,
+		place(panel{Type: "row", Title: s.title, Datasource: source, Collapsed: &open, Panels: &[]panel{},
 			FieldConfig: fieldConfig{Defaults: object{}, Overrides: []override{}}, Targets: []target{}},
 			gridPos{H: 1, W: gridWidth, Y: y})
 		y++
@@ -204,10 +205,15 @@ func widths(panels []panel) []int {
 
 // selectors are the short forms in which the boards write label matchers. Every
 // matcher asks for job and instance, so that a board can show one exporter of
-// many; panels about single connections ask for the connection too.
+// many; panels about connections ask for the connection too. @one is for a board
+// that shows exactly one: Grafana escapes a value for a regular expression only
+// where several can be chosen, and a connection may be called "shop (EU)".
+// @alerts also finds what has none of the labels: all connections, all exporters.
 var selectors = strings.NewReplacer(
 	"{@connection", `{job=~"$job", instance=~"$instance", connection=~"$connection"`,
+	"{@one", `{job=~"$job", instance=~"$instance", connection="$connection"`,
 	"{@exporter", `{job=~"$job", instance=~"$instance"`,
+	"{@alerts", `{job=~"$job|", instance=~"$instance|", alertname=~"Mailprobe.+", alertstate="firing"`,
 )
 
 // query is one target before it has a place in a panel.

@@ -4,9 +4,9 @@ package main
 // them, then how well mailprobe itself keeps up.
 func overview() dashboard {
 	return newBoard(overviewUID, "mailprobe / Overview",
-		"Which mail connections work, which do not and why, and whether mailprobe keeps its schedule.",
-		anyConnection(), []section{
-			{"Now", []line{{4, nowFigures()}, {8, []panel{failingNow()}}}},
+		"Which mail connections work, which do not and why, and whether mailprobe keeps its schedule.").
+		showing(anyConnection(), `ALERTS{@alerts, connection=~"$connection|"}`, []section{
+			{"Now", []line{{4, nowFigures()}, {10, []panel{failingNow()}}}},
 			{"Connections", []line{
 				{9, []panel{failedTimeline()}},
 				{12, []panel{allConnections()}},
@@ -20,7 +20,7 @@ func overview() dashboard {
 func nowFigures() []panel {
 	return []panel{
 		stat("Up", "Connections whose last probe reached the end of its plan.", "none",
-			`sum(mailprobe_up{@connection})`, steps("green")),
+			`sum(mailprobe_up{@connection})`, steps("red", 1, "green")),
 		stat("Configured", "Connections in the configuration, also those that were not probed yet.", "none",
 			`count(mailprobe_interval_seconds{@connection})`, steps("text")),
 		stat("Failing", "Connections whose last probe failed.", "none",
@@ -29,9 +29,9 @@ func nowFigures() []panel {
 			`avg(avg_over_time(mailprobe_up{@connection}[$__range]))`,
 			with("decimals", 2), steps("red", 0.99, "orange", 0.995, "green")),
 		stat("Next certificate to expire", "Time until the first of all presented certificates expires; negative when one has expired.", "s",
-			`min(`+certificateLeft+`)`, with("decimals", 1), steps("red", 7*86400, "orange", 21*86400, "green")),
+			`min(`+certificateLeft("@connection")+`)`, with("decimals", 1), steps("red", 7*86400, "orange", 21*86400, "green"), absent("None seen")),
 		stat("Logins withheld", "Connections whose login was refused. mailprobe does not repeat a refused login at once, so that the account is not locked.", "none",
-			`sum(mailprobe_auth_held{@connection})`, steps("green", 1, "orange")),
+			`sum(mailprobe_auth_held{@connection})`, steps("green", 1, "orange"), absent("No logins")),
 		stat("Configuration", "Whether the last attempt to load the configuration succeeded, on every exporter.", "none",
 			`min(mailprobe_config_last_reload_successful{@exporter})`,
 			mapped(valueWord{"0", "Rejected", "red"}, valueWord{"1", "Loaded", "green"})),
@@ -39,18 +39,25 @@ func nowFigures() []panel {
 }
 
 func failingNow() panel {
-	return table("Failing now", "Every connection whose last probe failed: the phase it failed in, the reason, what that means and what to do about it. The last two come from mailprobe's recording rules.",
-		[]query{{expr: withWords}},
+	worked := object{"unit": "dateTimeFromNow", "noValue": "Not in this time", "custom.align": "left", "custom.width": 140}
+	return table("Failing now", "Every connection whose last probe failed, the newest failure first: when it last worked in the shown time, the phase it failed in, the reason, what that means and what to do about it. The last two come from mailprobe's recording rules.",
+		[]query{
+			whyFailing("@connection"),
+			{expr: perConnection(`1000 * `+lastSuccess("@connection")+`
+and on (job, instance, connection)
+mailprobe_failure_info{@connection}`, "")},
+		},
 		[]column{
-			{"connection", "Connection", connectionLinks()},
-			{"protocol", "Protocol", nil},
-			{"phase", "Phase", nil},
-			{"reason", "Reason", nil},
-			{"meaning", "Meaning", object{"custom.width": 420}},
-			{"advice", "Advice", object{"custom.width": 560}},
+			{"connection", "Connection", object{"custom.width": 190, "links": []object{toBoard, toStatusPage}}},
+			{"Value #B", "Worked last", worked},
+			{"protocol", "Protocol", wide(80)},
+			{"phase", "Phase", wide(90)},
+			{"reason", "Reason", wide(170)},
+			{"meaning", "Meaning", wrapped(420)},
+			{"advice", "What to do", wrapped(560)},
 			{"instance", "Instance", nil},
-			{"job", "", nil}, {"__name__", "", nil}, {"Value", "", nil},
-		}, with("noValue", "Everything works"))
+			{"job", "", nil}, {"Value #A", "", nil},
+		}, with("noValue", "Everything works"), sorted("-Worked last", "Connection"))
 }
 
 func failedTimeline() panel {
@@ -66,52 +73,57 @@ func phaseNow(phase string) query {
 }
 
 func allConnections() panel {
-	gauge := object{"unit": "s", "min": 0, "custom.cellOptions": object{"type": "gauge", "mode": "basic"}}
-	certificate := object{"unit": "s", "decimals": 1, "custom.cellOptions": object{"type": "color-text"},
-		"thresholds": object{"mode": "absolute", "steps": []object{
-			{"color": "red", "value": nil}, {"color": "orange", "value": 7 * 86400}, {"color": "green", "value": 21 * 86400}}}}
-	state := object{"mappings": mappings(stateWords), "custom.cellOptions": object{"type": "color-background", "mode": "basic"}}
-	return table("All connections", "The last probe of every connection: state, duration as a whole and by phase, certificate, TLS version, and how long ago it was.",
+	// A gauge without both ends takes them from all figures of the table, and
+	// next to the seconds until a certificate expires all others are nothing.
+	gauge := object{"unit": "percentunit", "decimals": 0, "min": 0, "max": 1, "custom.width": 140,
+		"custom.cellOptions": object{"type": "gauge", "mode": "basic"}, "thresholds": thresholds("green", 0.5, "orange", 0.8, "red")}
+	certificate := object{"unit": "s", "decimals": 1, "custom.width": 125, "custom.cellOptions": object{"type": "color-text"},
+		"thresholds": thresholds("red", 7*86400, "orange", 21*86400, "green")}
+	state := object{"mappings": mappings(stateWords), "custom.cellOptions": object{"type": "color-background", "mode": "basic"},
+		"custom.align": "center", "custom.width": 70}
+	return table("All connections", "The last probe of every connection, failed ones first: state, duration as a whole and by phase, certificate, TLS version, and how long ago it was.",
 		[]query{
 			{expr: perConnection(`mailprobe_up{@connection}`, "")},
 			{expr: perConnection(`mailprobe_last_probe_duration_seconds{@connection}`, "")},
 			phaseNow("connect"), phaseNow("tls"), phaseNow("auth"), phaseNow("mailbox"),
-			{expr: perConnection(certificateLeft, "")},
+			{expr: perConnection(certificateLeft("@connection"), "")},
 			{expr: perConnection(`mailprobe_tls_info{@connection}`, ", version")},
 			{expr: perConnection(`time() - mailprobe_last_probe_timestamp_seconds{@connection}`, "")},
 			{expr: perConnection(`mailprobe_connection_info{@connection}`, ", host, encryption")},
 			{expr: perConnection(`mailprobe_effective_port{@connection}`, "")},
+			{expr: perConnection(ofTimeout("@connection"), "")},
 		},
 		[]column{
-			{"connection", "Connection", connectionLinks()},
+			{"connection", "Connection", object{"custom.width": 190, "links": []object{toBoard, toStatusPage}}},
 			{"Value #A", "State", state},
-			{"protocol", "Protocol", nil},
+			{"protocol", "Protocol", wide(80)},
 			{"host", "Host", nil},
-			{"Value #K", "Port", object{"unit": "none", "decimals": 0}},
-			{"encryption", "Encryption", nil},
-			{"version", "TLS", nil},
-			{"Value #B", "Duration", gauge},
-			{"Value #C", "Connect", unit("s")},
-			{"Value #D", "TLS handshake", unit("s")},
-			{"Value #E", "Login", unit("s")},
-			{"Value #F", "Mailbox", unit("s")},
+			{"Value #K", "Port", object{"unit": "none", "decimals": 0, "custom.width": 70}},
+			{"encryption", "Encryption", wide(95)},
+			{"version", "TLS", wide(75)},
+			{"Value #B", "Duration", figure("s", 90)},
+			{"Value #L", "Of its time-out", gauge},
+			{"Value #C", "Connect", figure("s", 90)},
+			{"Value #D", "TLS handshake", figure("s", 130)},
+			{"Value #E", "Login", figure("s", 90)},
+			{"Value #F", "Mailbox", figure("s", 90)},
 			{"Value #G", "Certificate left", certificate},
-			{"Value #I", "Probed ago", unit("s")},
+			{"Value #I", "Probed ago", figure("s", 100)},
 			{"instance", "Instance", nil},
 			{"job", "", nil}, {"Value #H", "", nil}, {"Value #J", "", nil},
-		})
+		}, sorted("State", "Connection"))
 }
 
 func speedAndFailures() []panel {
 	return []panel{
 		bars("Slowest connections", "The ten connections whose last probe took longest.", "s",
-			`topk(10, mailprobe_last_probe_duration_seconds{@connection})`, "{{connection}}"),
+			`topk(10, mailprobe_last_probe_duration_seconds{@connection})`, "{{connection}}", plain()),
 		bars("Nearest to their time-out", "The ten connections whose last probe used most of its time-out.", "percentunit",
-			`topk(10, mailprobe_last_probe_duration_seconds{@connection} / mailprobe_timeout_seconds{@connection})`, "{{connection}}",
+			`topk(10, `+ofTimeout("@connection")+`)`, "{{connection}}",
 			with("max", 1), steps("green", 0.5, "orange", 0.8, "red")),
-		graph("Failures by reason", "Failed probes a second, by reason.", "cps",
-			[]query{{expr: `sum by (reason) (rate(mailprobe_probe_failures_total{@connection}[$__rate_interval]))`, legend: "{{reason}}"}},
-			stacked("bars")),
+		graph("Failing by reason", "How many connections fail, by reason.", "none",
+			[]query{{expr: `count by (reason) (mailprobe_failure_info{@connection})`, legend: "{{reason}}"}},
+			stacked("line"), with("noValue", "No connection failed in this time")),
 	}
 }
 
@@ -144,11 +156,8 @@ func scheduleHealth() []panel {
 				{expr: `sum by (instance) (rate(mailprobe_probes_total{@exporter}[$__rate_interval]))`, legend: "{{instance}} made"},
 				{expr: `sum by (instance) (rate(mailprobe_pool_skipped_total{@exporter}[$__rate_interval]))`, legend: "{{instance}} left out"},
 			}),
-		graph("Probes in flight", "Probes running at the same time, and how many may.", "none",
-			[]query{
-				{expr: `mailprobe_pool_in_flight{@exporter}`, legend: "{{instance}} running"},
-				{expr: `mailprobe_pool_limit{@exporter}`, legend: "{{instance}} limit"},
-			}),
+		graph("Probes in flight", "Probes running at the same time, as a share of how many may.", "percentunit",
+			[]query{{expr: `mailprobe_pool_in_flight{@exporter} / mailprobe_pool_limit{@exporter}`, legend: "{{instance}}"}}, with("max", 1)),
 		graph("Start delay", "How much later than scheduled 99 of 100 probes started at most. Timings are to be trusted while this stays small.", "s",
 			[]query{{expr: anyHistogram("mailprobe_pool_start_delay_seconds", exporter, quantile("0.99")), legend: "p99"}}),
 	}
@@ -161,6 +170,6 @@ func configurationState() []panel {
 		stat("Oldest result", "Time since the last probe of the connection that was not probed for longest.", "s",
 			`max(time() - mailprobe_last_probe_timestamp_seconds{@connection})`, steps("text")),
 		word("Version", "Version of mailprobe on the exporters shown, and the Go release that built it.",
-			`count by (version, goversion) (mailprobe_build_info{@exporter})`, "{{version}} ({{goversion}})", steps("text")),
+			`count by (version, goversion) (mailprobe_build_info{@exporter})`, "{{version}} {{goversion}}", steps("text")),
 	}
 }

@@ -3,6 +3,11 @@ package main
 // This file holds the kinds of panel that the boards are made of, each with the
 // looks that all its panels share.
 
+import (
+	"maps"
+	"strings"
+)
+
 // option changes one thing about a panel.
 type option func(*panel)
 
@@ -19,12 +24,38 @@ func mapped(words ...valueWord) option { return with("mappings", mappings(words)
 
 // steps colours values: base below the first step, then each from its value up.
 func steps(base string, colours ...any) option {
+	return with("thresholds", thresholds(base, colours...))
+}
+
+func thresholds(base string, colours ...any) object {
 	list := []object{{"color": base, "value": nil}}
 	for i := 0; i+1 < len(colours); i += 2 {
 		list = append(list, object{"value": colours[i], "color": colours[i+1]})
 	}
-	return with("thresholds", object{"mode": "absolute", "steps": list})
+	return object{"mode": "absolute", "steps": list}
 }
+
+// absent says in words what it means to have no value. The mapping gives it a
+// colour that judges nothing: without one, it has that of the lowest step.
+func absent(text string) option {
+	return func(p *panel) {
+		list, _ := p.FieldConfig.Defaults["mappings"].([]object)
+		p.FieldConfig.Defaults["noValue"] = text
+		p.FieldConfig.Defaults["mappings"] = append(list, object{"type": "special",
+			"options": object{"match": "null+nan", "result": object{"text": text, "color": "text", "index": len(list)}}})
+	}
+}
+
+// belowZero lets a graph show what is less than nothing, such as the time left
+// of an expired certificate. Otherwise its axis still begins at zero.
+func belowZero(p *panel) {
+	delete(p.FieldConfig.Defaults, "min")
+	custom, _ := p.FieldConfig.Defaults["custom"].(object)
+	custom["axisSoftMin"] = 0
+}
+
+// plain is one colour for figures that are neither good nor bad.
+func plain() option { return with("color", object{"mode": "fixed", "fixedColor": "blue"}) }
 
 // valueWord is what is shown for a value, and in which colour.
 type valueWord struct{ value, text, colour string }
@@ -88,7 +119,7 @@ func graph(title, description, unit string, queries []query, options ...option) 
 // stacked lays the lines of a graph on top of one another; as bars where each
 // point stands for a count.
 func stacked(style string) option {
-	return with("custom", object{"drawStyle": style, "lineWidth": 1, "fillOpacity": 60, "showPoints": "never",
+	return with("custom", object{"drawStyle": style, "lineWidth": 1, "fillOpacity": 60, "showPoints": "auto",
 		"spanNulls": false, "stacking": object{"mode": "normal", "group": "A"}})
 }
 
@@ -124,8 +155,8 @@ func heatmap(title, description, expr string, options ...option) panel {
 	p := newPanel("heatmap", title, description, "s", []query{{expr: expr, legend: "{{le}}", format: "heatmap"}}, options)
 	p.Options = object{
 		"calculate": false, "cellGap": 1, "filterValues": object{"le": 1e-9},
-		"color":   object{"mode": "scheme", "scheme": "Oranges", "steps": 64, "exponent": 0.5, "fill": "dark-orange"},
-		"yAxis":   object{"unit": "s", "axisPlacement": "left"},
+		"color": object{"mode": "scheme", "scheme": "Oranges", "steps": 64, "exponent": 0.5, "fill": "dark-orange"},
+		"yAxis": object{"unit": "s", "axisPlacement": "left"}, "cellValues": object{"unit": "cps"},
 		"tooltip": object{"mode": "single", "yHistogram": true},
 		"legend":  object{"show": true}, "rowsFrame": object{"layout": "auto"},
 	}
@@ -140,8 +171,28 @@ type column struct {
 	properties object
 }
 
-// unit is the looks of a plain column.
-func unit(name string) object { return object{"unit": name} }
+// wide is the width of a column, which is 150 at least where it has none.
+func wide(pixels int) object { return object{"custom.width": pixels} }
+
+// figure is the looks of a column of numbers.
+func figure(unit string, pixels int) object { return object{"unit": unit, "custom.width": pixels} }
+
+// wrapped is the looks of a column of sentences.
+func wrapped(pixels int) object {
+	return object{"custom.width": pixels, "custom.cellOptions": object{"type": "auto", "wrapText": true}}
+}
+
+// sorted orders a table by its columns' headings; a minus before one turns it.
+func sorted(titles ...string) option {
+	return func(p *panel) {
+		list := []object{}
+		for _, title := range titles {
+			name, down := strings.CutPrefix(title, "-")
+			list = append(list, object{"displayName": name, "desc": down})
+		}
+		p.Options = object{"sortBy": list}
+	}
+}
 
 // table shows one row for each set of labels that the queries share.
 func table(title, description string, queries []query, columns []column, options ...option) panel {
@@ -150,7 +201,10 @@ func table(title, description string, queries []query, columns []column, options
 	}
 	p := newPanel("table", title, description, "none", queries, options)
 	p.FieldConfig.Defaults["custom"] = object{"align": "auto", "filterable": true}
-	p.Options = object{"showHeader": true, "cellHeight": "sm", "footer": object{"show": false}}
+	if p.Options == nil {
+		p.Options = object{}
+	}
+	maps.Copy(p.Options, object{"showHeader": true, "cellHeight": "sm", "footer": object{"show": false}})
 
 	exclude, rename, index := object{"Time": true}, object{}, object{}
 	for i, c := range columns {
@@ -160,10 +214,15 @@ func table(title, description string, queries []query, columns []column, options
 			continue
 		}
 		rename[c.field] = c.title
-		if len(c.properties) > 0 {
+		looks := object{}
+		if p.FieldConfig.Defaults["noValue"] != nil {
+			looks["noValue"] = "–" // the words for an empty table would stand in each empty cell
+		}
+		maps.Copy(looks, c.properties)
+		if len(looks) > 0 {
 			p.FieldConfig.Overrides = append(p.FieldConfig.Overrides, override{
 				Matcher:    object{"id": "byName", "options": c.title},
-				Properties: properties(c.properties),
+				Properties: properties(looks),
 			})
 		}
 	}
@@ -175,7 +234,7 @@ func table(title, description string, queries []query, columns []column, options
 }
 
 // propertyOrder makes the order of properties, and so the file, stable.
-var propertyOrder = []string{"unit", "decimals", "min", "max", "mappings", "thresholds", "custom.cellOptions", "custom.width", "links"}
+var propertyOrder = []string{"unit", "decimals", "min", "max", "noValue", "mappings", "thresholds", "custom.cellOptions", "custom.align", "custom.width", "links"}
 
 func properties(set object) []object {
 	var list []object

@@ -1,0 +1,293 @@
+package dashboards
+
+// This file holds what the boards look like to the rule of Grafana's panels, as
+// far as that can be said without Grafana: each test stands for a fault that was
+// once seen in a picture of a board.
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"mailprobe/prober"
+)
+
+// drawn is a panel as Grafana reads it.
+type drawn struct {
+	Type, Title string
+	GridPos     struct{ W int }
+	FieldConfig struct {
+		Defaults  map[string]any
+		Overrides []struct {
+			Matcher    struct{ ID, Options string }
+			Properties []struct {
+				ID    string
+				Value any
+			}
+		}
+	}
+	Options map[string]any
+	Targets []struct{ Expr string }
+	// Transformations are those of a table.
+	Transformations []struct {
+		Options struct{ RenameByName map[string]string }
+	}
+}
+
+// draw reads the panels of a board, without the headings of its rows.
+func draw(t *testing.T, b board) []drawn {
+	t.Helper()
+	content, err := os.ReadFile(b.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file struct{ Panels []drawn }
+	if err := json.Unmarshal(content, &file); err != nil {
+		t.Fatal(err)
+	}
+	return slices.DeleteFunc(file.Panels, func(p drawn) bool { return p.Type == "row" })
+}
+
+// eachPanel checks all panels of one type, or of every type where it is empty.
+func eachPanel(t *testing.T, kind string, check func(t *testing.T, p drawn)) {
+	t.Helper()
+	for _, b := range boards(t) {
+		for _, p := range draw(t, b) {
+			if kind == "" || p.Type == kind {
+				t.Run(b.UID+"/"+p.Title, func(t *testing.T) { check(t, p) })
+			}
+		}
+	}
+}
+
+// columns are the headings of a table.
+func (p drawn) columns() []string {
+	return slices.Sorted(maps.Values(p.Transformations[len(p.Transformations)-1].Options.RenameByName))
+}
+
+// looks are the properties that one column has of its own.
+func (p drawn) looks(column string) map[string]any {
+	out := map[string]any{}
+	for _, o := range p.FieldConfig.Overrides {
+		if o.Matcher.ID == "byName" && o.Matcher.Options == column {
+			for _, property := range o.Properties {
+				out[property.ID] = property.Value
+			}
+		}
+	}
+	return out
+}
+
+// Grafana says nothing about an override or an order of a column that is not
+// there.
+func TestTablesNameTheirOwnColumns(t *testing.T) {
+	eachPanel(t, "table", func(t *testing.T, p drawn) {
+		columns := p.columns()
+		for _, o := range p.FieldConfig.Overrides {
+			if !slices.Contains(columns, o.Matcher.Options) {
+				t.Errorf("an override is for the column %q", o.Matcher.Options)
+			}
+		}
+		order, _ := p.Options["sortBy"].([]any)
+		for _, by := range order {
+			if name := by.(map[string]any)["displayName"].(string); !slices.Contains(columns, name) {
+				t.Errorf("it is sorted by %q", name)
+			}
+		}
+	})
+}
+
+// Prometheus gives rows in no order, so a table of many connections needs one.
+func TestTablesOfManyConnectionsAreSorted(t *testing.T) {
+	eachPanel(t, "table", func(t *testing.T, p drawn) {
+		if slices.Contains(p.columns(), "Connection") && p.Options["sortBy"] == nil {
+			t.Error("not sorted")
+		}
+	})
+}
+
+// Without its own ends a gauge is drawn between the least and the largest figure
+// of the whole table.
+func TestGaugesInTablesHaveTwoEnds(t *testing.T) {
+	eachPanel(t, "table", func(t *testing.T, p drawn) {
+		for _, column := range p.columns() {
+			looks := p.looks(column)
+			cell, _ := looks["custom.cellOptions"].(map[string]any)
+			if cell["type"] == "gauge" && (looks["min"] == nil || looks["max"] == nil) {
+				t.Errorf("%s: no min or no max", column)
+			}
+		}
+	})
+}
+
+// A table wider than its panel hides its last columns.
+func TestTablesFitTheirPanels(t *testing.T) {
+	const (
+		screen  = 1800 // of 1920, less margins and a scroll bar
+		atLeast = 150  // Grafana's width of a column that names none
+	)
+	eachPanel(t, "table", func(t *testing.T, p drawn) {
+		sum := 0
+		for _, column := range p.columns() {
+			if width, ok := p.looks(column)["custom.width"].(float64); ok {
+				sum += int(width)
+			} else {
+				sum += atLeast
+			}
+		}
+		if room := screen * p.GridPos.W / 24; sum > room {
+			t.Errorf("its columns want %d pixels of %d", sum, room)
+		}
+	})
+}
+
+// Grafana writes noValue into empty cells too, not only where there is no row.
+func TestEmptyCellsDoNotSayWhatAnEmptyTableSays(t *testing.T) {
+	eachPanel(t, "table", func(t *testing.T, p drawn) {
+		for _, column := range p.columns() {
+			if p.FieldConfig.Defaults["noValue"] != nil && p.looks(column)["noValue"] == nil {
+				t.Errorf("an empty cell of %s says %q", column, p.FieldConfig.Defaults["noValue"])
+			}
+		}
+	})
+}
+
+// A figure without a value has the colour of the lowest step, which may be red.
+func TestFiguresWithoutAValueHaveNoColour(t *testing.T) {
+	eachPanel(t, "stat", func(t *testing.T, p drawn) {
+		words := p.FieldConfig.Defaults["noValue"]
+		if words == nil {
+			return
+		}
+		list, _ := p.FieldConfig.Defaults["mappings"].([]any)
+		for _, m := range list {
+			options, _ := m.(map[string]any)["options"].(map[string]any)
+			result, _ := options["result"].(map[string]any)
+			if options["match"] == "null+nan" && result["text"] == words && result["color"] == "text" {
+				return
+			}
+		}
+		t.Errorf("%q has a colour that judges", words)
+	})
+}
+
+// The cells of a heatmap count; only its axis is in seconds.
+func TestHeatmapCellsAreNoSeconds(t *testing.T) {
+	eachPanel(t, "heatmap", func(t *testing.T, p drawn) {
+		cells, _ := p.Options["cellValues"].(map[string]any)
+		axis, _ := p.Options["yAxis"].(map[string]any)
+		if cells["unit"] != "cps" || axis["unit"] != "s" {
+			t.Errorf("cells in %v, axis in %v", cells["unit"], axis["unit"])
+		}
+	})
+}
+
+// What is left of an expired certificate is less than nothing.
+func TestTimeLeftMayBeNegative(t *testing.T) {
+	eachPanel(t, "timeseries", func(t *testing.T, p drawn) {
+		for _, target := range p.Targets {
+			if strings.HasSuffix(target.Expr, "- time()") && p.FieldConfig.Defaults["min"] != nil {
+				t.Errorf("the axis begins at %v", p.FieldConfig.Defaults["min"])
+			}
+		}
+	})
+}
+
+func TestPhasesStandInTheOrderOfAConversation(t *testing.T) {
+	var want, got []string
+	for _, phase := range prober.Phases() {
+		want = append(want, fmt.Sprintf(`phase="%s"`, phase))
+	}
+	eachPanel(t, "timeseries", func(t *testing.T, p drawn) {
+		for _, target := range p.Targets {
+			if p.Title == "Phases" {
+				_, phase, _ := strings.Cut(target.Expr, "phase=")
+				got = append(got, "phase="+strings.TrimSuffix(phase, "}"))
+			}
+		}
+	})
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// Grafana escapes the value of a variable for a regular expression only where
+// several can be chosen, and a name may be "shop (EU)".
+func TestOneConnectionIsNoRegularExpression(t *testing.T) {
+	for _, b := range boards(t) {
+		want := `="$connection"`
+		if b.variable("connection").Multi {
+			want = `=~"$connection`
+		}
+		exprs := []string{b.Annotations.List[0].Expr}
+		for _, p := range b.graphs() {
+			for _, target := range p.Targets {
+				exprs = append(exprs, target.Expr)
+			}
+		}
+		for _, expr := range exprs {
+			if strings.Count(expr, `"$connection`) != strings.Count(expr, want) {
+				t.Errorf("%s: connection is not asked for by %s: %s", b.file, want, expr)
+			}
+		}
+	}
+}
+
+// panelOptions are the options of each panel type and the legal values of those
+// that are words, in Grafana 11 and 12; nil: anything.
+var panelOptions = map[string]map[string][]string{
+	"stat": {"colorMode": {"none", "value", "background", "background_solid"}, "graphMode": {"none", "area"},
+		"justifyMode": {"auto", "center"}, "textMode": {"auto", "value", "value_and_name", "name", "none"},
+		"orientation": {"auto", "horizontal", "vertical"}, "reduceOptions": nil},
+	"table":      {"showHeader": nil, "cellHeight": {"sm", "md", "lg"}, "footer": nil, "sortBy": nil},
+	"timeseries": {"legend": nil, "tooltip": nil},
+	"state-timeline": {"mergeValues": nil, "showValue": {"auto", "always", "never"}, "alignValue": {"left", "center", "right"},
+		"rowHeight": nil, "legend": nil, "tooltip": nil},
+	"bargauge": {"displayMode": {"basic", "lcd", "gradient"}, "orientation": {"auto", "horizontal", "vertical"},
+		"showUnfilled": nil, "valueMode": {"color", "text", "hidden"}, "reduceOptions": nil},
+	"heatmap": {"calculate": nil, "cellGap": nil, "cellValues": nil, "filterValues": nil, "color": nil, "yAxis": nil,
+		"tooltip": nil, "legend": nil, "rowsFrame": nil},
+}
+
+// fieldOptions are the same of fields, by their id in an override.
+var fieldOptions = map[string][]string{
+	"unit": append(slices.Clone(units), "dateTimeFromNow"), "decimals": nil, "min": nil, "max": nil, "noValue": nil,
+	"mappings": nil, "thresholds": nil, "links": nil, "color": nil,
+	"custom.align": {"auto", "left", "center", "right"}, "custom.filterable": nil, "custom.width": nil, "custom.cellOptions": nil,
+	"custom.drawStyle": {"line", "bars", "points"}, "custom.lineWidth": nil, "custom.fillOpacity": nil,
+	"custom.showPoints": {"auto", "always", "never"}, "custom.spanNulls": nil, "custom.axisSoftMin": nil, "custom.stacking": nil,
+}
+
+// Grafana passes over an option that it does not know, and over a wrong value.
+func TestOptionsExistInGrafana(t *testing.T) {
+	legal := func(t *testing.T, known map[string][]string, id string, value any) {
+		t.Helper()
+		values, ok := known[id]
+		if word, isWord := value.(string); !ok || values != nil && !(isWord && slices.Contains(values, word)) {
+			t.Errorf("%s: %v is no option, or no value of it", id, value)
+		}
+	}
+	eachPanel(t, "", func(t *testing.T, p drawn) {
+		for id, value := range p.Options {
+			legal(t, panelOptions[p.Type], id, value)
+		}
+		for id, value := range p.FieldConfig.Defaults {
+			if custom, ok := value.(map[string]any); ok && id == "custom" {
+				for id, value := range custom {
+					legal(t, fieldOptions, "custom."+id, value)
+				}
+				continue
+			}
+			legal(t, fieldOptions, id, value)
+		}
+		for _, o := range p.FieldConfig.Overrides {
+			for _, property := range o.Properties {
+				legal(t, fieldOptions, property.ID, property.Value)
+			}
+		}
+	})
+}
