@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -31,7 +32,7 @@ type drawn struct {
 		}
 	}
 	Options map[string]any
-	Targets []struct{ Expr string }
+	Targets []struct{ Expr, LegendFormat string }
 	// Transformations are those of a table.
 	Transformations []struct {
 		Options struct{ RenameByName map[string]string }
@@ -173,6 +174,33 @@ func TestFiguresWithoutAValueHaveNoColour(t *testing.T) {
 		}
 		t.Errorf("%q has a colour that judges", words)
 	})
+}
+
+// The first colour of Grafana's palette is green.
+func TestFailuresAreNotGreen(t *testing.T) {
+	eachPanel(t, "timeseries", func(t *testing.T, p drawn) {
+		colour, _ := p.FieldConfig.Defaults["color"].(map[string]any)
+		if p.Title == "Failures by reason" && colour["fixedColor"] != "red" {
+			t.Errorf("coloured by %v", colour)
+		}
+		for _, target := range p.Targets {
+			if name := target.LegendFormat; strings.HasSuffix(name, "refused") || strings.HasSuffix(name, "left out") {
+				if !p.coloured(name) {
+					t.Errorf("%q has no colour of its own", name)
+				}
+			}
+		}
+	})
+}
+
+// coloured reports whether an override gives a line its colour.
+func (p drawn) coloured(name string) bool {
+	for _, o := range p.FieldConfig.Overrides {
+		if o.Matcher.ID == "byRegexp" && regexp.MustCompile(strings.Trim(o.Matcher.Options, "/")).MatchString(name) {
+			return o.Properties[0].ID == "color"
+		}
+	}
+	return false
 }
 
 // The cells of a heatmap count; only its axis is in seconds.

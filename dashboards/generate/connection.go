@@ -75,7 +75,7 @@ func distributions() []panel {
 	one := `job=~"$job", instance=~"$instance", connection="$connection"`
 	return []panel{
 		heatmap("TLS handshakes", "How long completed TLS handshakes took, those at the start of the connection and those after STARTTLS.",
-			anyHistogram("mailprobe_tls_handshake_duration_seconds", one, itself)),
+			anyHistogram("mailprobe_tls_handshake_duration_seconds", one, itself), with("noValue", "None completed in this time")),
 		heatmap("Probes", "How long whole probes took, good and bad ones.",
 			anyHistogram("mailprobe_probe_duration_seconds", one, itself)),
 	}
@@ -127,12 +127,12 @@ func loginOverTime() []panel {
 			[]query{
 				{expr: `increase(mailprobe_auth_attempts_total{@one}[5m])`, legend: "sent"},
 				{expr: `increase(mailprobe_auth_rejections_total{@one}[5m])`, legend: "refused"},
-			}),
+			}, coloured("sent", "blue"), coloured("refused", "red")),
 		timeline("Login withheld over time", "When mailprobe withheld the login because one was refused.", heldWords,
 			[]query{{expr: `mailprobe_auth_held{@one}`, legend: "{{connection}}"}}, with("noValue", "None configured")),
 		graph("Failures by reason", "Failed probes a minute, by reason.", "cpm",
 			[]query{{expr: `60 * sum by (reason) (rate(mailprobe_probe_failures_total{@one}[$__rate_interval]))`, legend: "{{reason}}"}},
-			stacked("bars"), with("noValue", "No failures")),
+			stacked("bars"), shades("red"), with("noValue", "No failures")),
 	}
 }
 

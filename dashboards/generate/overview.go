@@ -155,7 +155,7 @@ func scheduleHealth() []panel {
 			[]query{
 				{expr: `sum by (instance) (rate(mailprobe_probes_total{@exporter}[$__rate_interval]))`, legend: "{{instance}} made"},
 				{expr: `sum by (instance) (rate(mailprobe_pool_skipped_total{@exporter}[$__rate_interval]))`, legend: "{{instance}} left out"},
-			}),
+			}, coloured("made", "blue"), coloured("left out", "orange")),
 		graph("Probes in flight", "Probes running at the same time, as a share of how many may.", "percentunit",
 			[]query{{expr: `mailprobe_pool_in_flight{@exporter} / mailprobe_pool_limit{@exporter}`, legend: "{{instance}}"}}, with("max", 1)),
 		graph("Start delay", "How much later than scheduled 99 of 100 probes started at most. Timings are to be trusted while this stays small.", "s",

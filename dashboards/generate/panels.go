@@ -57,6 +57,21 @@ func belowZero(p *panel) {
 // plain is one colour for figures that are neither good nor bad.
 func plain() option { return with("color", object{"mode": "fixed", "fixedColor": "blue"}) }
 
+// shades colours all lines alike, for what is never good.
+func shades(colour string) option {
+	return with("color", object{"mode": "shades", "fixedColor": colour})
+}
+
+// coloured gives the lines whose name ends so a colour of their own.
+func coloured(ending, colour string) option {
+	return func(p *panel) {
+		p.FieldConfig.Overrides = append(p.FieldConfig.Overrides, override{
+			Matcher:    object{"id": "byRegexp", "options": "/" + ending + "$/"},
+			Properties: []object{{"id": "color", "value": object{"mode": "fixed", "fixedColor": colour}}},
+		})
+	}
+}
+
 // valueWord is what is shown for a value, and in which colour.
 type valueWord struct{ value, text, colour string }
 
