@@ -49,8 +49,7 @@ func (v veil) with(part string) veil {
 	forms := []string{part, string(backwards), quoted[1 : len(quoted)-1],
 		url.QueryEscape(part), url.PathEscape(part), hex.EncodeToString([]byte(part))}
 	for before := range 3 {
-		coded := base64At(part, before)
-		forms = append(forms, coded, strings.NewReplacer("+", "-", "/", "_").Replace(coded))
+		forms = append(forms, base64At(base64.RawStdEncoding, part, before), base64At(base64.RawURLEncoding, part, before))
 	}
 	for _, form := range forms {
 		if form = strings.ToLower(form); len(form) >= minVeiled-1 && !slices.Contains(v, form) {
@@ -62,9 +61,8 @@ func (v veil) with(part string) veil {
 
 // base64At is what base64 makes of a part with some bytes before it and any
 // behind it: the characters that depend on them are cut off.
-func base64At(part string, before int) string {
-	padded := strings.Repeat("\x00", before) + part
-	coded := base64.RawStdEncoding.EncodeToString([]byte(padded))
+func base64At(alphabet *base64.Encoding, part string, before int) string {
+	coded := alphabet.EncodeToString([]byte("\x00\x00"[:before] + part))
 	return coded[(before*8+5)/6 : len(coded)-1]
 }
 

@@ -50,7 +50,18 @@ func (e *ear) line(line string) {
 func (s *Server) note(line string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.journal.commands = append(s.journal.commands, line)
+	s.journal.commands = remember(s.journal.commands, line)
+}
+
+// maxRemembered bounds what a server remembers: the demo's run for days.
+const maxRemembered = 10_000
+
+// remember appends an item; a full list loses its older half.
+func remember[T any](list []T, item T) []T {
+	if len(list) >= maxRemembered {
+		list = slices.Clone(list[len(list)/2:])
+	}
+	return append(list, item)
 }
 
 // serverLine reports whether a line of the mixed stream is the server's.

@@ -58,7 +58,7 @@ func (d *door) verdict(login Login) error {
 		}
 	}
 	s.mu.Lock()
-	s.logins = append(s.logins, login)
+	s.logins = remember(s.logins, login)
 	s.mu.Unlock()
 	if !s.pause(s.options.LoginDelay) {
 		return errors.New("mailtest: server closed")

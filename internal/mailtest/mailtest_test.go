@@ -34,3 +34,13 @@ func start(t *testing.T, ca *CA, o Options) *Server {
 }
 
 func encryptions() []string { return []string{NoEncryption, ImplicitTLS, StartTLS} }
+
+func TestServersRememberTheNewest(t *testing.T) {
+	var list []int
+	for i := range 3 * maxRemembered {
+		list = remember(list, i)
+	}
+	if n := len(list); n > maxRemembered || list[n-1] != 3*maxRemembered-1 || list[0] != list[n-1]-n+1 {
+		t.Errorf("%d items, from %d to %d", n, list[0], list[n-1])
+	}
+}
