@@ -23,6 +23,9 @@ var tooOften = map[Reason]bool{ServerLimit: true, AuthTooSoon: true}
 // often doubles the intervals of all connections to that host, a success halves
 // them. It returns the log line for this, if any.
 func (p *Pool) paceLocked(s *slot, o *Outcome) (line *note) {
+	if !s.timed() {
+		return nil // somebody else sets its pace
+	}
 	before := p.doublings[s.host]
 	switch {
 	case o.Failure != nil && tooOften[o.Failure.Reason]:
@@ -36,7 +39,7 @@ func (p *Pool) paceLocked(s *slot, o *Outcome) (line *note) {
 		s.loginDelay = min(o.Auth.Delay, maxLoginDelay)
 	}
 	paced := p.pacedLocked(s)
-	if s.timed() && s.index >= 0 && !s.last.IsZero() {
+	if s.index >= 0 && !s.last.IsZero() {
 		p.postponeLocked(s, s.last.Add(paced))
 	}
 	switch after := p.doublings[s.host]; {
@@ -57,9 +60,6 @@ func (p *Pool) paceLocked(s *slot, o *Outcome) (line *note) {
 // a whole multiple of it, so that it keeps its place among the others.
 func (p *Pool) pacedLocked(s *slot) time.Duration {
 	interval := s.connection.Interval
-	if interval <= 0 {
-		return interval
-	}
 	paced := max(interval, s.loginDelay, min(interval<<p.doublings[s.host], maxPace))
 	return (paced + interval - 1) / interval * interval
 }

@@ -143,3 +143,29 @@ func TestPaceObeysAnAnnouncedLoginDelay(t *testing.T) {
 		})
 	}
 }
+
+// Who probes on each scrape sets the pace: it is not slowed, and does not say so.
+func TestPaceOfScrapesIsTheirs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var reported []Outcome
+		c := pacedConnection("one", "busy.example.org", time.Minute)
+		c.ProbeOnScrape = true
+		pool := NewPool(PoolOptions{
+			Probe: func(_ context.Context, c *Connection) Outcome {
+				o := failed(ServerLimit)
+				o.Connection = c
+				return o
+			},
+			Report: func(o Outcome) { reported = append(reported, o) },
+		})
+		pool.Set([]*Connection{c})
+		for range 3 {
+			if _, err := pool.ProbeNow(t.Context(), "one", 0); err != nil {
+				t.Error(err)
+			}
+		}
+		if got := reported[2].Spacing(); got != time.Minute {
+			t.Errorf("the third probe's outcome speaks of %v to the next", got)
+		}
+	})
+}
