@@ -175,6 +175,9 @@ func (p *Pool) Run(ctx context.Context) error {
 // running probe cannot change its limit. When ctx ends, only this caller's wait
 // ends; the probe is cancelled, unreported, if nobody else waits for it.
 func (p *Pool) ProbeNow(ctx context.Context, name string, limit time.Duration) (Outcome, error) {
+	if err := ctx.Err(); err != nil {
+		return Outcome{}, fmt.Errorf("%w: %w", ErrNoSlot, err) // who has left starts nothing
+	}
 	f, err := p.join(name, limit)
 	if err != nil {
 		return Outcome{}, err

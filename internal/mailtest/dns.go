@@ -53,6 +53,23 @@ type DNS struct {
 // StartDNS runs a name server until Close. Names are without the dot at their
 // end.
 func StartDNS(names map[string]DNSName) (*DNS, error) {
+	d, err := listenDNS()
+	for tries := 0; err != nil && tries < 20; tries++ {
+		d, err = listenDNS() // somebody else had the UDP port of that number
+	}
+	if err != nil {
+		return nil, err
+	}
+	for name, known := range names {
+		d.Set(name, known)
+	}
+	d.running.Go(d.serveUDP)
+	d.run(d.stream)
+	return d, nil
+}
+
+// listenDNS takes a port number that is free for TCP and for UDP.
+func listenDNS() (*DNS, error) {
 	d := &DNS{names: map[string]DNSName{}}
 	if err := d.listen(""); err != nil {
 		return nil, err
@@ -63,11 +80,6 @@ func StartDNS(names map[string]DNSName) (*DNS, error) {
 		return nil, err
 	}
 	d.udp = udp
-	for name, known := range names {
-		d.Set(name, known)
-	}
-	d.running.Go(d.serveUDP)
-	d.run(d.stream)
 	return d, nil
 }
 
