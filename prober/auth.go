@@ -15,17 +15,6 @@ import (
 	"github.com/emersion/go-sasl"
 )
 
-// The errors a TokenSource wraps. Whatever it adds holds no word of the token
-// endpoint.
-var (
-	// ErrTokenUnavailable: no token could be had, for a reason that may pass.
-	ErrTokenUnavailable = errors.New("token unavailable")
-	// ErrTokenRejected: the endpoint refused the client or the refresh token.
-	ErrTokenRejected = errors.New("token refused")
-	// ErrTokenSecret: a secret file the token depends on cannot be used.
-	ErrTokenSecret = errors.New("token secret unusable")
-)
-
 // offer is what the server lets a client log in with, learned after TLS where
 // there is TLS: what was offered before it counts for nothing.
 type offer struct {

@@ -31,7 +31,7 @@ const (
 // addCertificates fills in what a presented chain tells: the earliest end of
 // all of it, the leaf's fingerprint, and the first maxChain certificates. An
 // empty chain changes nothing.
-func (f *TLSFacts) addCertificates(chain []*x509.Certificate) {
+func addCertificates(f *TLSFacts, chain []*x509.Certificate) {
 	if len(chain) == 0 {
 		return
 	}

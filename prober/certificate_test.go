@@ -37,7 +37,7 @@ func TestCertificateFacts(t *testing.T) {
 	chain := chainOf(t, ca.MustIssue(mailtest.CertOptions{Names: []string{"mail.example.org", "imap.example.org"}, Intermediates: 1, NotAfter: soon}))
 
 	var facts TLSFacts
-	facts.addCertificates(chain)
+	addCertificates(&facts, chain)
 
 	sum := sha256.Sum256(chain[0].Raw)
 	if want := hex.EncodeToString(sum[:]); facts.FingerprintSHA256 != want {
@@ -58,7 +58,7 @@ func TestCertificateFactsTakeTheEarliestEnd(t *testing.T) {
 	ca := mailtest.MustCA(mailtest.CAOptions{NotAfter: sooner})
 	chain := append(chainOf(t, ca.MustIssue(mailtest.Loopback())), ca.Certificate)
 	var facts TLSFacts
-	facts.addCertificates(chain)
+	addCertificates(&facts, chain)
 	if !facts.NotAfter.Equal(sooner) {
 		t.Errorf("earliest end %v, want the issuer's %v", facts.NotAfter, sooner)
 	}
@@ -66,7 +66,7 @@ func TestCertificateFactsTakeTheEarliestEnd(t *testing.T) {
 
 func TestCertificateFactsOfNothing(t *testing.T) {
 	var facts TLSFacts
-	facts.addCertificates(nil)
+	addCertificates(&facts, nil)
 	if !facts.NotAfter.IsZero() || facts.FingerprintSHA256 != "" || facts.Chain != nil {
 		t.Errorf("no chain gives %+v", facts)
 	}
@@ -84,7 +84,7 @@ func TestCertificateFactsOfHostileCertificate(t *testing.T) {
 		Names: names, RawSubject: latin1Subject(t, "<script>\xe9\x1b[2J\x00"), Filler: 30}))
 
 	var facts TLSFacts
-	facts.addCertificates(chain)
+	addCertificates(&facts, chain)
 
 	if len(chain[0].Raw) < 200_000 || len(facts.Chain) != maxChain || facts.FingerprintSHA256 == "" || facts.NotAfter.IsZero() {
 		t.Errorf("%d bytes of leaf: %d certificates kept, fingerprint %q, end %v",
@@ -163,7 +163,7 @@ func FuzzCertificateFacts(f *testing.F) {
 		}
 		chain := []*x509.Certificate{cert}
 		var facts TLSFacts
-		facts.addCertificates(chain)
+		addCertificates(&facts, chain)
 		checkFacts(t, facts)
 		if err := checkKeys(chain); err != nil && !strings.Contains(err.Error(), "RSA") {
 			t.Error(err)

@@ -139,11 +139,16 @@ type Connection struct {
 // Label is one user-defined label of a connection.
 type Label struct{ Name, Value string }
 
+// defaultPorts are the ports of a connection without one.
+var defaultPorts = map[Protocol]map[Encryption]int{
+	IMAP: {NoEncryption: 143, StartTLS: 143, ImplicitTLS: 993},
+	POP3: {NoEncryption: 110, StartTLS: 110, ImplicitTLS: 995},
+	SMTP: {NoEncryption: 25, StartTLS: 587, ImplicitTLS: 465},
+}
+
 // DefaultPort is the port that is dialled where none is configured. It is 0
 // for a pair that does not exist.
-func DefaultPort(p Protocol, e Encryption) int {
-	return protocols[p].ports[e]
-}
+func DefaultPort(p Protocol, e Encryption) int { return defaultPorts[p][e] }
 
 // EffectivePort is the port that is dialled.
 func (c *Connection) EffectivePort() int {

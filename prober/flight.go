@@ -6,8 +6,6 @@ package prober
 import (
 	"container/list"
 	"context"
-	"fmt"
-	"runtime"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -196,22 +194,13 @@ func (p *Pool) probe(ctx context.Context, c *Connection) (outcome Outcome) {
 	return p.opts.Probe(ctx, c)
 }
 
-// panicText names the value of a panic only if the runtime made it: any other
-// may hold a secret.
-func panicText(value any) string {
-	if err, ok := value.(runtime.Error); ok {
-		return "panic: " + err.Error()
-	}
-	return fmt.Sprintf("panic of type %T", value)
-}
-
 // land reports an outcome unless the flight was abandoned, and lets the next
 // ones start. The report comes first: who waited finds it in the metrics.
 func (p *Pool) land(f *flight, outcome Outcome) {
 	f.cancel(nil)
 	p.mu.Lock()
 	wanted := !f.settled
-	var line *note
+	var line *logNote
 	if wanted {
 		line = p.paceLocked(f.slot, &outcome)
 		outcome.Interval = f.slot.paced

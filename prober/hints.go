@@ -200,8 +200,8 @@ func onClearPort(c *Connection) bool {
 
 // isDefaultPort reports whether any protocol has port as its default with e.
 func isDefaultPort(port int, e Encryption) bool {
-	for _, facts := range protocols {
-		if facts.ports[e] == port {
+	for protocol := range protocols {
+		if DefaultPort(protocol, e) == port {
 			return true
 		}
 	}

@@ -19,10 +19,17 @@ const (
 // unavailable is not one of them: its return should be seen soon.
 var tooOften = map[Reason]bool{ServerLimit: true, AuthTooSoon: true}
 
+// logNote is a log line to be written outside the lock.
+type logNote struct {
+	level   slog.Level
+	message string
+	args    []any
+}
+
 // paceLocked learns from an outcome how often to probe. A refusal for coming too
 // often doubles the intervals of all connections to that host, a success halves
 // them. It returns the log line for this, if any.
-func (p *Pool) paceLocked(s *slot, o *Outcome) (line *note) {
+func (p *Pool) paceLocked(s *slot, o *Outcome) (line *logNote) {
 	if !s.timed() {
 		return nil // somebody else sets its pace
 	}
@@ -44,12 +51,12 @@ func (p *Pool) paceLocked(s *slot, o *Outcome) (line *note) {
 	}
 	switch after := p.doublings[s.host]; {
 	case before == 0 && after > 0:
-		line = &note{slog.LevelWarn, "server asks for fewer probes: its host is probed less often until it accepts them",
+		line = &logNote{slog.LevelWarn, "server asks for fewer probes: its host is probed less often until it accepts them",
 			[]any{"connection", s.connection.Name, "reason", o.Failure.Reason}}
 	case before > 0 && after == 0:
-		line = &note{slog.LevelInfo, "the host is probed as often as configured again", []any{"connection", s.connection.Name}}
+		line = &logNote{slog.LevelInfo, "the host is probed as often as configured again", []any{"connection", s.connection.Name}}
 	case paced != s.paced && s.loginDelay > s.connection.Interval:
-		line = &note{slog.LevelInfo, "server announces a minimum delay between logins: probed no more often than that",
+		line = &logNote{slog.LevelInfo, "server announces a minimum delay between logins: probed no more often than that",
 			[]any{"connection", s.connection.Name, "interval", paced}}
 	}
 	s.paced = paced

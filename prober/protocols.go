@@ -14,8 +14,7 @@ import (
 
 // protocolFacts is what is special about a protocol before the first byte.
 type protocolFacts struct {
-	name  string // for people
-	ports portTable
+	name string // for people
 	// goodbye is the line that ends a session which is out of step.
 	goodbye string
 	// dialect makes a session over a wire; name is what SMTP greets with.
@@ -33,17 +32,11 @@ var protocols map[Protocol]protocolFacts
 
 func init() {
 	protocols = map[Protocol]protocolFacts{
-		IMAP: {"IMAP", portTable{NoEncryption: 143, StartTLS: 143, ImplicitTLS: 993},
-			"P9 LOGOUT\r\n", newIMAP, imapStatusOf, imapCapabilityLine},
-		POP3: {"POP3", portTable{NoEncryption: 110, StartTLS: 110, ImplicitTLS: 995},
-			"QUIT\r\n", newPOP3, pop3StatusOf, pop3CapabilityLine},
-		SMTP: {"SMTP", portTable{NoEncryption: 25, StartTLS: 587, ImplicitTLS: 465},
-			"QUIT\r\n", newSMTP, smtpStatusOf, smtpCapabilityLine},
+		IMAP: {"IMAP", "P9 LOGOUT\r\n", newIMAP, imapStatusOf, imapCapabilityLine},
+		POP3: {"POP3", "QUIT\r\n", newPOP3, pop3StatusOf, pop3CapabilityLine},
+		SMTP: {"SMTP", "QUIT\r\n", newSMTP, smtpStatusOf, smtpCapabilityLine},
 	}
 }
-
-// portTable holds a protocol's default ports.
-type portTable map[Encryption]int
 
 // dialect is one protocol's session: a greeting, then five steps. An error of a
 // step is a *refusal if the server said no, a *fault if the reason is known at

@@ -95,14 +95,14 @@ func (s *session) handshake(ctx context.Context) error {
 	facts := &TLSFacts{}
 	if err != nil {
 		if chain := presentedChain(err); chain != nil {
-			facts.addCertificates(chain)
+			addCertificates(facts, chain)
 			s.outcome.TLS = facts
 		}
 		return &handshakeError{err: err, clientCertAsked: *asked}
 	}
 	facts.Handshake = clock()
 	facts.Version, facts.Cipher = tls.VersionName(state.Version), tls.CipherSuiteName(state.CipherSuite)
-	facts.addCertificates(state.PeerCertificates)
+	addCertificates(facts, state.PeerCertificates)
 	s.outcome.TLS = facts
 	s.clientCertAsked = *asked
 	s.log.inClear(false)
