@@ -3,11 +3,6 @@ package prober
 // This file holds the words for why a probe failed. Errors become such words
 // in classify.go alone.
 
-import (
-	"slices"
-	"strings"
-)
-
 // Reason says why a probe failed; a closed set, and the `reason` label. The
 // empty Reason means that nothing failed.
 type Reason string
@@ -155,51 +150,205 @@ func (f *Failure) Class() Class {
 	return class
 }
 
-// fault is an error whose reason is known where it arises.
-type fault struct {
-	reason Reason
-	hint   string // more precise than the reason's advice; may be empty
-	err    error
+// reasons has one line per Reason, in the order of a probe.
+var reasons = []reasonFacts{
+	{DNSNotFound, Transient,
+		"The host name does not exist or has no address.",
+		"Check the spelling of host, and that the name has an A or AAAA record for the chosen ip_protocol.",
+		"NXDOMAIN; an empty answer; no address of the wanted family"},
+	{DNSFailed, Transient,
+		"The name server refused the query or could not answer it.",
+		"Look up the same name with dig on this machine, and check the resolver in /etc/resolv.conf and the zone's own name servers.",
+		"SERVFAIL, REFUSED, a CNAME loop, a garbled answer"},
+	{DNSTimeout, Transient,
+		"No name server answered in time.",
+		"Check that this machine can reach its resolver (UDP and TCP port 53), and that the resolver is up.",
+		"deadline in phase `resolve`"},
+
+	{ConnectRefused, Transient,
+		"The host answered that nothing is listening on this port.",
+		"Check the port, and that the mail service is running and listening on this address.",
+		"ECONNREFUSED"},
+	{ConnectTimeout, Transient,
+		"The host did not answer the connection attempt.",
+		"Check host, port and the firewalls in between; many networks block outgoing port 25.",
+		"deadline or ETIMEDOUT in phase `connect`"},
+	{ConnectUnreachable, Transient,
+		"The network reported that the host cannot be reached, or that access is prohibited.",
+		"Check routes, firewalls and whether this machine has IPv4 or IPv6 at all; ip_protocol chooses one.",
+		"EHOSTUNREACH, ENETUNREACH, EACCES, EPERM"},
+
+	{Reset, Transient,
+		"The server reset the connection; the phase says when.",
+		"Look at the server's log for this time; likely causes are crashes, firewalls and ban lists.",
+		"ECONNRESET, EPIPE"},
+	{Closed, Transient,
+		"The server closed the connection before its answer was complete; the phase says when.",
+		"Look at the server's log for this time; likely causes are overload, ban lists and a wrong port.",
+		"end of stream before a complete reply; `* BYE` in the middle of a session"},
+	{Timeout, Transient,
+		"The server accepted the connection but did not answer in time; the phase says when.",
+		"Look at the server's load and log for this time; raise timeout only if the server is slow by design.",
+		"deadline after phase `connect`"},
+
+	{TLSPlaintext, Transient,
+		"TLS was expected, but the server answered in clear text.",
+		"Check that port and encryption match: ssl/tls is for 993, 995 and 465, starttls for 143, 110 and 587.",
+		"the first record is readable text"},
+	{TLSVersion, Transient,
+		"Client and server have no TLS version in common.",
+		"Enable TLS 1.2 or newer on the server, or set tls_config.min_version to what it supports.",
+		"alert 70 protocol_version; a version below `min_version`"},
+	{TLSClientCert, Transient,
+		"The server requires a client certificate, or refused the one it got.",
+		"Set tls_config.cert_file and key_file to a certificate that the server trusts.",
+		"alert 116 certificate_required; alerts 40, 42-46 and 48 after a CertificateRequest"},
+	{TLSHandshake, Transient,
+		"The TLS handshake failed for a reason other than version or certificate.",
+		"Try openssl s_client against this host and port, and look at the server's TLS log; likely causes are a broken key and no common cipher suite.",
+		"every other TLS error or alert"},
+
+	{CertExpired, Transient,
+		"The server's certificate has expired.",
+		"Renew the certificate and make the mail service load it; if it was renewed already, check this machine's clock.",
+		"dates of the leaf, or of an issuer the chain needs"},
+	{CertNotYetValid, Transient,
+		"The server's certificate is not valid yet.",
+		"Check the clock of this machine and the certificate's start date.",
+		"dates of the leaf, or of an issuer the chain needs"},
+	{CertName, Transient,
+		"The server's certificate is for a name other than the configured host.",
+		"Use a host name that is in the certificate, or get a certificate for this one; tls_config.server_name sets the name to check.",
+		"the host is in no SAN; a certificate without SAN"},
+	{CertUntrusted, Transient,
+		"The server's certificate is not signed by a CA that this machine trusts.",
+		"Make the server send its intermediate certificates, or set tls_config.ca_file to your own CA.",
+		"unknown authority, self-signed, missing intermediate, SHA-1 signature"},
+	{CertInvalid, Transient,
+		"The server's certificate is not valid for a server, or its key is too weak.",
+		"Get a certificate for server authentication with a key of at least RSA 2048 or ECDSA P-256.",
+		"wrong key usage, broken constraints, RSA below 2048 bits"},
+
+	{StartTLSNotOffered, Transient,
+		"The server does not offer STARTTLS, so the probe ended before anything secret was sent.",
+		"Enable STARTTLS on the server, or use ssl/tls with its port; if it was offered before, something in the network path may strip it.",
+		"capability missing; `* PREAUTH` in clear text; EHLO refused"},
+	{StartTLSRefused, Transient,
+		"The server offers STARTTLS but refused to start it.",
+		"Look at the server's TLS configuration and log: a likely cause is a missing key or certificate file.",
+		"IMAP `NO`, `BAD` · POP3 `-ERR` · SMTP `454`, `502`, other 4xx and 5xx to STARTTLS"},
+	{StartTLSInjected, Transient,
+		"Data arrived between the server's answer to STARTTLS and the handshake: somebody may be injecting commands.",
+		"Update the server software (see CVE-2011-0411), and check the network path for tampering.",
+		"bytes after the answer to STARTTLS"},
+
+	{ProtocolMalformed, Transient,
+		"The server's answer violates the syntax of its protocol.",
+		"Check that protocol and port match, then look at the recorded dialogue.",
+		"wrong syntax, tag, state or base64"},
+	{ProtocolOversize, Transient,
+		"The server sent more than any legitimate answer needs, and the probe stopped reading.",
+		"Look in the recorded dialogue for what the server sends; the limits are fixed.",
+		"8 KiB a line, 100 lines and 64 KiB a reply, 256 KiB a session, 4 SASL rounds"},
+
+	{ServerRefused, Transient,
+		"The server turned the connection away in its greeting.",
+		"Check whether the server accepts connections from this machine's address; likely causes are block lists and access rules.",
+		"IMAP greeting `* BYE` · POP3 greeting `-ERR`, `[SYS/PERM]` · SMTP greeting 5xx, `550`, `554` to EHLO"},
+	{ServerUnavailable, Transient,
+		"The server says that it is temporarily unavailable.",
+		"Look at the server's backends and log; if it lasts, this is an outage.",
+		"IMAP `[UNAVAILABLE]`, `[SERVERBUG]` outside the login · POP3 `[SYS/TEMP]` outside the login · SMTP `421`, other 4xx outside the login"},
+	{ServerLimit, Transient,
+		"The server's limit on connections or their rate is reached.",
+		"Probe less often, lower pool.max_in_flight_per_host, or raise the server's limit for this address.",
+		"IMAP `[LIMIT]` · POP3 `[IN-USE]` with such a text · SMTP `421 4.7.0` with such a text, `432 4.3.2`, `450`/`452 4.7.1` with such a text"},
+	{CommandRejected, Transient,
+		"The server rejected a command of the protocol.",
+		"Look at the recorded dialogue; likely causes are old servers and filtering proxies.",
+		"IMAP `BAD`, `[CLIENTBUG]` · POP3 `-ERR` to CAPA · SMTP `500`-`503`"},
+
+	{AuthRejected, Definitive,
+		"The server refused the user name and password.",
+		"Correct username or password; to keep the account from being locked, the login is not repeated before the time shown.",
+		"IMAP `[AUTHENTICATIONFAILED]`, `[AUTHORIZATIONFAILED]` without another's mailbox, bare `NO` · POP3 `[AUTH]`, bare `-ERR` · SMTP `535 5.7.8`, `535 5.7.3`, bare `535`"},
+	{AuthMethodForbidden, Definitive,
+		"The server does not allow this login method for this account.",
+		"Use an app password or OAuth2 (auth: xoauth2), or allow password logins for the account at the provider.",
+		"SMTP `534 5.7.9`, `535 5.7.139`; texts such as \"application-specific password required\""},
+	{AuthExpired, Definitive,
+		"The password has expired or must be changed.",
+		"Set a new password for the account and put it into the configuration.",
+		"IMAP `[EXPIRED]` · POP3 `[AUTH]` with the text \"expired\" · SMTP `432 4.7.12`, `535` with that text"},
+	{AuthDisabled, Definitive,
+		"The account is locked, or not enabled for this protocol.",
+		"Ask the administrator of the account to unlock it or to enable the protocol for it.",
+		"IMAP `[CONTACTADMIN]` · POP3 `[SYS/PERM]` · SMTP `525 5.7.13`; texts such as \"not enabled for IMAP\""},
+	{AuthTemporary, Transient,
+		"The server could not check the login for the moment.",
+		"Look at the server's log, its user database, and the server behind it if it is a proxy; the password was not judged.",
+		"IMAP `[UNAVAILABLE]`, `[SERVERBUG]` · POP3 `[SYS/TEMP]`, other `[SYS/…]` · SMTP `454 4.7.0`, other 4xx to AUTH; texts such as \"internal server error\", Cyrus SASL's \"generic failure\""},
+	{AuthTooSoon, Transient,
+		"The server requires longer pauses between logins.",
+		"Raise interval, or have fewer programs log in to this account.",
+		"IMAP text \"try again later\" · POP3 `[LOGIN-DELAY]` · SMTP `4.7.0` with such a text"},
+	{AuthNeedsTLS, Transient,
+		"The server allows logins only under TLS.",
+		"Use encryption starttls or ssl/tls.",
+		"IMAP `[PRIVACYREQUIRED]`, `LOGINDISABLED` · POP3 `[AUTH]` with a text about TLS, `USER` refused in clear text · SMTP `530 5.7.0`, `523 5.7.10`, `538 5.7.11`"},
+	{AuthMechanism, Transient,
+		"The server does not offer the configured login method.",
+		"Set auth to auto or to a mechanism that the server offers; some offer them under TLS only.",
+		"capability missing; IMAP `NO`/`BAD` \"unsupported\" · POP3 `-ERR` \"unsupported\" · SMTP `504 5.5.4`"},
+	{AuthHeld, Local,
+		"No login was tried, because too many logins failed at this server.",
+		"Look at the other connections to this server first; the time of the next login is shown.",
+		"the guard against lockouts"},
+
+	{TokenRejected, Definitive,
+		"The OAuth2 token, or the grant behind it, was refused.",
+		"Renew the consent or the client secret, and check the scopes and the mailbox's permission for the application.",
+		"error challenge, then IMAP `NO` · POP3 `-ERR` · SMTP `535`; `invalid_grant` of the token endpoint"},
+	{TokenUnavailable, Transient,
+		"No OAuth2 token could be obtained from the token endpoint.",
+		"Check oauth2.token_url, and that this machine can reach it.",
+		"network error, 5xx, 429 or no JSON from the token endpoint"},
+	{NotAuthorized, Definitive,
+		"The login is correct, but the user has no permission for this mailbox or sender.",
+		"Grant the user access to the shared mailbox, or permission to send as this address.",
+		"IMAP `[AUTHORIZATIONFAILED]` with another's mailbox, \"authenticated but not connected\" · SMTP `553 5.7.1`, `550 5.7.60`, `554 5.2.0` to MAIL or RCPT"},
+
+	{MailboxMissing, Transient,
+		"The mailbox does not exist, or the user is not allowed to see it.",
+		"Check mailbox and shared_mailbox, and the user's rights on them.",
+		"IMAP `[NONEXISTENT]`, `[TRYCREATE]`, bare `NO` to EXAMINE · POP3 \"unable to open maildrop: mailbox does not exist\" · SMTP `550 5.1.1` to RCPT"},
+	{MailboxDenied, Transient,
+		"The mailbox exists, but the user is not allowed to open it.",
+		"Grant the user permission to read the mailbox.",
+		"IMAP `[NOPERM]`, \"permission denied\" · SMTP other 5xx to MAIL or RCPT"},
+	{MailboxInUse, Transient,
+		"Another session has locked the mailbox.",
+		"Wait, or have fewer programs open it; POP3 allows one at a time.",
+		"IMAP `[INUSE]` · POP3 `[IN-USE]`"},
+	{MailboxFailed, Transient,
+		"The server could not open the mailbox.",
+		"Look at the server's log and the mailbox's storage; likely causes are corruption and full disks.",
+		"IMAP `[CORRUPTION]`, `[CANNOT]`, `[OVERQUOTA]` · POP3 `-ERR` to STAT · SMTP `552`, `5.2.2` to MAIL or RCPT"},
+
+	{LocalSecret, Local,
+		"The password, token or key of this connection could not be read.",
+		"Check the secret file: it must exist, be readable by mailprobe and contain one line.",
+		"file missing, unreadable, empty, over 64 KiB or with a line break inside"},
+	{LocalResources, Local,
+		"This machine has run out of file descriptors, ports or memory for another connection.",
+		"Raise the limit (LimitNOFILE, ip_local_port_range) or lower pool.max_in_flight.",
+		"EMFILE, ENFILE, ENOBUFS, ENOMEM, EADDRNOTAVAIL"},
+	{LocalOverrun, Local,
+		"The probe could not be run within its interval.",
+		"Raise interval or pool.max_in_flight, or give mailprobe more CPU.",
+		"the pool"},
+	{LocalBug, Local,
+		"mailprobe itself failed in this probe.",
+		"Please report it with the log lines of this time.",
+		"a recovered panic"},
 }
-
-func (f *fault) Error() string { return f.err.Error() }
-func (f *fault) Unwrap() error { return f.err }
-
-// reply is one complete answer of a server.
-type reply struct {
-	// status is the word that decides: OK, NO, BAD, BYE, PREAUTH (IMAP, upper
-	// case), +OK, -ERR, + (POP3), three digits (SMTP).
-	status string
-	// code is the bracket code of IMAP and POP3, without arguments, in upper
-	// case, or SMTP's enhanced code such as 5.7.8; empty if there was none.
-	code string
-	// text is what is left, of all lines of the reply, joined by a space.
-	text string
-}
-
-// refusal is a server's negative answer to a command, to be classified by its
-// reply.
-type refusal struct {
-	protocol Protocol
-	command  string // GREETING, CAPABILITY, LOGIN, AUTHENTICATE, USER, PASS, MAIL ...
-	reply    reply
-	authzid  bool // the login asked to act for somebody else
-	token    bool // the login used an OAuth2 token
-	tls      bool // TLS was up
-	hashed   bool // `auto` chose a method that does not send the password itself
-}
-
-func (r *refusal) Error() string {
-	words := []string{r.command + ": rejected by server:", r.reply.status, r.reply.code, r.reply.text}
-	return strings.Join(slices.DeleteFunc(words, func(w string) bool { return w == "" }), " ")
-}
-
-// handshakeError is an error of a TLS handshake, or of the first reads after
-// it, together with what the error itself does not tell.
-type handshakeError struct {
-	err             error
-	clientCertAsked bool // the server sent a CertificateRequest
-}
-
-func (e *handshakeError) Error() string { return e.err.Error() }
-func (e *handshakeError) Unwrap() error { return e.err }
