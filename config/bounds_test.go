@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"mailprobe/mail"
 	"mailprobe/oauth"
-	"mailprobe/prober"
 )
 
 // write makes a file in a directory of its own.
@@ -141,7 +141,7 @@ func TestConnectionsWithOneCredentialShareItsToken(t *testing.T) {
 		t.Fatal(err)
 	}
 	var asked []oauth.Settings
-	tokens := func(s oauth.Settings) (prober.TokenSource, error) {
+	tokens := func(s oauth.Settings) (mail.TokenSource, error) {
 		asked = append(asked, s)
 		return new(oauth.Sources).Source(s)
 	}
@@ -153,7 +153,7 @@ func TestConnectionsWithOneCredentialShareItsToken(t *testing.T) {
 		t.Errorf("the guard looks for another secret at %q", path)
 	}
 	want := oauth.Settings{TokenURL: "https://login.example.org/t", ClientID: "a", Scopes: []string{"b", "c"},
-		ClientSecret: prober.FileSecret("secrets/good")}
+		ClientSecret: mail.FileSecret("secrets/good")}
 	if len(asked) != 2 || fmt.Sprintf("%+v", asked[0]) != fmt.Sprintf("%+v", want) || fmt.Sprintf("%+v", asked[1]) != fmt.Sprintf("%+v", want) {
 		t.Errorf("asked for %+v, want twice %+v", asked, want)
 	}

@@ -3,8 +3,8 @@ package config
 import (
 	"fmt"
 
+	"mailprobe/mail"
 	"mailprobe/oauth"
-	"mailprobe/prober"
 )
 
 // builder makes connections of entries. What they share is made once: names,
@@ -24,7 +24,7 @@ func newBuilder(r *reader, tokens Tokens) *builder {
 }
 
 // connections reads the list.
-func (b *builder) connections(list *node, defaults *entry) []*prober.Connection {
+func (b *builder) connections(list *node, defaults *entry) []*mail.Connection {
 	switch {
 	case list == nil:
 		if blank, given := b.top["connections"]; given {
@@ -39,7 +39,7 @@ func (b *builder) connections(list *node, defaults *entry) []*prober.Connection 
 	case len(list.Content) == 0:
 		b.warnf(place{line: list.Line, field: "connections"}, "is empty: nothing will be probed")
 	}
-	connections := make([]*prober.Connection, 0, len(list.Content))
+	connections := make([]*mail.Connection, 0, len(list.Content))
 	for i, item := range list.Content {
 		if c := b.connection(item, i, defaults); c != nil {
 			connections = append(connections, c)
@@ -49,7 +49,7 @@ func (b *builder) connections(list *node, defaults *entry) []*prober.Connection 
 }
 
 // connection reads, judges and completes one entry.
-func (b *builder) connection(item *node, index int, defaults *entry) *prober.Connection {
+func (b *builder) connection(item *node, index int, defaults *entry) *mail.Connection {
 	at := place{line: item.Line, where: fmt.Sprintf("connections[%d]", index)}
 	n := resolve(item)
 	if !isMapping(n) {
@@ -94,13 +94,13 @@ func (b *builder) claimName(e *entry, at place) {
 	}
 }
 
-func (b *builder) build(e *entry, at place) *prober.Connection {
+func (b *builder) build(e *entry, at place) *mail.Connection {
 	host, err := asciiHost(e.host)
 	if err != nil {
 		host = e.host // a fault already
 	}
 	e.host = host
-	c := &prober.Connection{
+	c := &mail.Connection{
 		Name: e.name, Protocol: e.protocol, Encryption: e.encryption, Host: host, Port: e.port,
 		Username: e.username, Auth: e.auth,
 		SharedMailbox: e.sharedMailbox, SharedMailboxAccess: e.access(),
@@ -111,7 +111,7 @@ func (b *builder) build(e *entry, at place) *prober.Connection {
 		Source: fmt.Sprintf("%s:%d", b.file, e.line),
 	}
 	c.Password = b.secret(e.password, e.passwordFile, e.at("password_file", at))
-	if c.SharedMailboxAccess == prober.SharedLoginName {
+	if c.SharedMailboxAccess == mail.SharedLoginName {
 		c.LoginNameFormat = e.loginNameFormat
 	}
 	if e.usesToken() {
@@ -123,12 +123,12 @@ func (b *builder) build(e *entry, at place) *prober.Connection {
 
 // secret makes a source and tries it: a secret that cannot be read is a fault
 // at load, not at three in the morning.
-func (b *builder) secret(inline prober.Secret, file string, where place) prober.SecretSource {
+func (b *builder) secret(inline mail.Secret, file string, where place) mail.SecretSource {
 	if file == "" {
 		b.inlineSecret = b.inlineSecret || !inline.IsZero()
-		return prober.InlineSecret(inline)
+		return mail.InlineSecret(inline)
 	}
-	source := prober.FileSecret(file)
+	source := mail.FileSecret(file)
 	err, known := b.secrets[file]
 	if !known {
 		_, err = source.Read()
@@ -143,24 +143,24 @@ func (b *builder) secret(inline prober.Secret, file string, where place) prober.
 }
 
 // tokenCredential is the secret that stands behind a connection's tokens.
-func (b *builder) tokenCredential(e *entry) prober.SecretSource {
+func (b *builder) tokenCredential(e *entry) mail.SecretSource {
 	o := e.oauth2
 	for _, file := range []string{o.accessTokenFile, o.refreshTokenFile, o.clientSecretFile} {
 		if file != "" {
-			return prober.FileSecret(file)
+			return mail.FileSecret(file)
 		}
 	}
-	return prober.InlineSecret(o.clientSecret)
+	return mail.InlineSecret(o.clientSecret)
 }
 
 // token makes the source of a connection's tokens, after its files were tried.
-func (b *builder) token(e *entry, at place) prober.TokenSource {
+func (b *builder) token(e *entry, at place) mail.TokenSource {
 	o := e.oauth2
 	settings := oauth.Settings{TokenURL: o.tokenURL, ClientID: o.clientID, Scopes: o.scopes,
 		RefreshTokenFile: o.refreshTokenFile, AccessTokenFile: o.accessTokenFile}
 	settings.ClientSecret = b.secret(o.clientSecret, o.clientSecretFile, e.at("oauth2.client_secret_file", at))
-	b.secret(prober.Secret{}, o.refreshTokenFile, e.at("oauth2.refresh_token_file", at))
-	b.secret(prober.Secret{}, o.accessTokenFile, e.at("oauth2.access_token_file", at))
+	b.secret(mail.Secret{}, o.refreshTokenFile, e.at("oauth2.refresh_token_file", at))
+	b.secret(mail.Secret{}, o.accessTokenFile, e.at("oauth2.access_token_file", at))
 	if len(b.faults.list) > 0 {
 		return nil // it could not be used, and might be half filled
 	}

@@ -5,25 +5,25 @@ import (
 	"slices"
 	"time"
 
-	"mailprobe/prober"
+	"mailprobe/mail"
 )
 
 // entry is one connection as it was written, after the defaults were merged.
 type entry struct {
 	name       string
-	protocol   prober.Protocol
-	encryption prober.Encryption
+	protocol   mail.Protocol
+	encryption mail.Encryption
 	host       string
 	port       int
 
 	username     string
-	password     prober.Secret
+	password     mail.Secret
 	passwordFile string
 
-	auth            prober.AuthMethod
+	auth            mail.AuthMethod
 	oauth2          oauthEntry
 	sharedMailbox   string
-	sharedAccess    prober.SharedAccess
+	sharedAccess    mail.SharedAccess
 	loginNameFormat string
 
 	checkMailbox bool
@@ -34,10 +34,10 @@ type entry struct {
 	interval      time.Duration
 	timeout       time.Duration
 	probeOnScrape bool
-	ipProtocol    prober.IPProtocol
+	ipProtocol    mail.IPProtocol
 	ehlo          string
 	tls           tlsEntry
-	lockout       prober.Lockout
+	lockout       mail.Lockout
 	heldProbe     bool
 	labels        map[string]string
 
@@ -49,7 +49,7 @@ type entry struct {
 type oauthEntry struct {
 	tokenURL         string
 	clientID         string
-	clientSecret     prober.Secret
+	clientSecret     mail.Secret
 	clientSecretFile string
 	scopes           []string
 	refreshTokenFile string
@@ -71,10 +71,10 @@ const exchangeLoginName = `{username}\{shared_mailbox}`
 // freshEntry holds the built-in defaults.
 func freshEntry() *entry {
 	return &entry{
-		encryption: prober.ImplicitTLS, auth: prober.AuthAuto, sharedAccess: prober.SharedAuto,
+		encryption: mail.ImplicitTLS, auth: mail.AuthAuto, sharedAccess: mail.SharedAuto,
 		loginNameFormat: exchangeLoginName, checkMailbox: true, mailbox: "INBOX",
-		interval: time.Minute, timeout: 30 * time.Second, ipProtocol: prober.AnyIP,
-		lockout: prober.LockoutNormal, heldProbe: true, tls: *freshTLS(),
+		interval: time.Minute, timeout: 30 * time.Second, ipProtocol: mail.AnyIP,
+		lockout: mail.LockoutNormal, heldProbe: true, tls: *freshTLS(),
 		set: map[string]mark{},
 	}
 }
@@ -104,22 +104,22 @@ func (e *entry) at(field string, where place) place {
 }
 
 var (
-	imapOnly = []prober.Protocol{prober.IMAP}
-	smtpOnly = []prober.Protocol{prober.SMTP}
-	readers  = []prober.Protocol{prober.IMAP, prober.POP3}
+	imapOnly = []mail.Protocol{mail.IMAP}
+	smtpOnly = []mail.Protocol{mail.SMTP}
+	readers  = []mail.Protocol{mail.IMAP, mail.POP3}
 )
 
-var encryptions = []word[prober.Encryption]{
-	{"ssl/tls", prober.ImplicitTLS}, {"tls", prober.ImplicitTLS}, {"ssl", prober.ImplicitTLS},
-	{"starttls", prober.StartTLS}, {"none", prober.NoEncryption}, {"no encryption", prober.NoEncryption},
+var encryptions = []word[mail.Encryption]{
+	{"ssl/tls", mail.ImplicitTLS}, {"tls", mail.ImplicitTLS}, {"ssl", mail.ImplicitTLS},
+	{"starttls", mail.StartTLS}, {"none", mail.NoEncryption}, {"no encryption", mail.NoEncryption},
 }
 
-var methods = same(prober.AuthAuto, prober.AuthLogin, prober.AuthPlain, prober.AuthCRAMMD5, prober.AuthSCRAMSHA1,
-	prober.AuthSCRAMSHA256, prober.AuthXOAuth2, prober.AuthOAuthBearer, prober.AuthExternal, prober.AuthSASLLogin,
-	prober.AuthAPOP, prober.AuthNone)
+var methods = same(mail.AuthAuto, mail.AuthLogin, mail.AuthPlain, mail.AuthCRAMMD5, mail.AuthSCRAMSHA1,
+	mail.AuthSCRAMSHA256, mail.AuthXOAuth2, mail.AuthOAuthBearer, mail.AuthExternal, mail.AuthSASLLogin,
+	mail.AuthAPOP, mail.AuthNone)
 
-var accesses = same(prober.SharedAuto, prober.SharedLoginName, prober.SharedAuthzID, prober.SharedFolder,
-	prober.SharedTokenUser, prober.SharedSender)
+var accesses = same(mail.SharedAuto, mail.SharedLoginName, mail.SharedAuthzID, mail.SharedFolder,
+	mail.SharedTokenUser, mail.SharedSender)
 
 // connectionBlock describes a connection, field by field.
 var connectionBlock = block[entry]{
@@ -132,15 +132,15 @@ var connectionBlock = block[entry]{
 var addressFields = []field[entry]{
 	{name: "name", is: text(func(e *entry) *string { return &e.name }, trimmed, atMost(200)), def: "required",
 		meaning: "Unique name; the `connection` label.", example: "support-inbox"},
-	{name: "protocol", is: oneOf(same(prober.IMAP, prober.POP3, prober.SMTP), func(e *entry) *prober.Protocol { return &e.protocol }), def: "required",
+	{name: "protocol", is: oneOf(same(mail.IMAP, mail.POP3, mail.SMTP), func(e *entry) *mail.Protocol { return &e.protocol }), def: "required",
 		meaning: "Mail protocol to speak.", example: "imap"},
-	{name: "encryption", is: oneOf(encryptions, func(e *entry) *prober.Encryption { return &e.encryption }), def: "`ssl/tls`",
+	{name: "encryption", is: oneOf(encryptions, func(e *entry) *mail.Encryption { return &e.encryption }), def: "`ssl/tls`",
 		meaning: "When TLS starts: `ssl/tls`, `tls` and `ssl` from the first byte, `starttls` after the STARTTLS command, which is then mandatory, `none` never. Case does not matter.", example: "starttls"},
 	{name: "host", is: text(func(e *entry) *string { return &e.host }, hostName), def: "required",
 		meaning: "Host name, IPv4 or IPv6 address of the server, without brackets or port.", example: "mail.example.org"},
 	{name: "port", is: number(0, 65535, func(e *entry) *int { return &e.port }), def: "by protocol and encryption",
 		meaning: "Port to dial. Blank or 0: IMAP 143, with ssl/tls 993; POP3 110, with ssl/tls 995; SMTP 25, with starttls 587, with ssl/tls 465.", example: "993"},
-	{name: "ip_protocol", is: oneOf(same(prober.AnyIP, prober.IP4, prober.IP6), func(e *entry) *prober.IPProtocol { return &e.ipProtocol }), def: "`any`",
+	{name: "ip_protocol", is: oneOf(same(mail.AnyIP, mail.IP4, mail.IP6), func(e *entry) *mail.IPProtocol { return &e.ipProtocol }), def: "`any`",
 		meaning: "Address family to dial.", example: "ip4"},
 	{name: "tls_config", is: nested(tlsBlock, func(e *entry) *tlsEntry { return &e.tls }), def: "verify as browsers do",
 		meaning: "How the server's certificate is verified, and the client's own.", example: "{ca_file: ca.pem}"},
@@ -151,15 +151,15 @@ var addressFields = []field[entry]{
 var loginFields = []field[entry]{
 	{name: "username", is: text(func(e *entry) *string { return &e.username }, trimmed, atMost(1024)), def: "empty",
 		meaning: "User who logs in. Empty: the probe says goodbye before the login.", example: "support@example.org"},
-	{name: "password", is: secret(func(e *entry) *prober.Secret { return &e.password }), def: "empty",
+	{name: "password", is: secret(func(e *entry) *mail.Secret { return &e.password }), def: "empty",
 		meaning: "Password, in the configuration itself. `password_file` is safer.", example: "'*********'"},
 	{name: "password_file", is: path(func(e *entry) *string { return &e.passwordFile }), def: "empty",
 		meaning: "File with the password, read again before each login. One trailing line break is removed.", example: "secrets/support"},
-	{name: "auth", is: oneOf(methods, func(e *entry) *prober.AuthMethod { return &e.auth }), def: "`auto`",
+	{name: "auth", is: oneOf(methods, func(e *entry) *mail.AuthMethod { return &e.auth }), def: "`auto`",
 		meaning: "How to log in; exactly one mechanism is tried. `auto`: under TLS PLAIN if offered, else the protocol's own command (`login`); in clear text one that hides the password, if offered.", example: "scram-sha-256"},
 	{name: "oauth2", is: nested(oauthBlock, func(e *entry) *oauthEntry { return &e.oauth2 }), def: "none",
 		meaning: "Where the token of `xoauth2` and `oauthbearer` comes from: a token endpoint or a file.", example: "{access_token_file: token}"},
-	{name: "lockout", is: oneOf(same(prober.LockoutNormal, prober.LockoutStrict, prober.LockoutOff), func(e *entry) *prober.Lockout { return &e.lockout }), def: "`normal`",
+	{name: "lockout", is: oneOf(same(mail.LockoutNormal, mail.LockoutStrict, mail.LockoutOff), func(e *entry) *mail.Lockout { return &e.lockout }), def: "`normal`",
 		meaning: "How carefully a refused login is repeated. `normal`: at most 4 times in 24 hours; `strict`: not until the password changes; `off`: at every interval, which locks accounts.", example: "strict"},
 	{name: "held_probe", is: oneOf([]word[bool]{{"probe", true}, {"none", false}}, func(e *entry) *bool { return &e.heldProbe }), def: "`probe`",
 		meaning: "What to do while logins are withheld: `probe` still goes through the phases before the login, `none` does not contact the server.", example: "none"},
@@ -168,7 +168,7 @@ var loginFields = []field[entry]{
 var probeFields = []field[entry]{
 	{name: "shared_mailbox", is: text(func(e *entry) *string { return &e.sharedMailbox }, trimmed, atMost(1024)), def: "empty",
 		meaning: "Alias of a mailbox that is shared with the user. Empty: the user's own mailbox.", example: "helpdesk"},
-	{name: "shared_mailbox_access", is: oneOf(accesses, func(e *entry) *prober.SharedAccess { return &e.sharedAccess }), def: "`auto`",
+	{name: "shared_mailbox_access", is: oneOf(accesses, func(e *entry) *mail.SharedAccess { return &e.sharedAccess }), def: "`auto`",
 		meaning: "How the shared mailbox is reached. `auto`: `sender` for smtp, `token_user` with a token, else `login_name`.", example: "authzid"},
 	{name: "login_name_format", is: text(func(e *entry) *string { return &e.loginNameFormat }, loginFormat), only: readers, def: "`{username}\\{shared_mailbox}`",
 		meaning: "Login name of `login_name` access. The default is for Exchange; Dovecot's master users need `{shared_mailbox}*{username}`.", example: "'{shared_mailbox}*{username}'"},

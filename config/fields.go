@@ -10,7 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	"mailprobe/prober"
+	"mailprobe/mail"
 )
 
 // block is a mapping of the file: its fields and their starting values.
@@ -26,10 +26,10 @@ type block[T any] struct {
 type field[T any] struct {
 	name    string
 	is      kind[T]
-	only    []prober.Protocol // protocols it is for; nil: all
-	def     string            // default, for people
-	meaning string            // one or two sentences
-	example string            // YAML value
+	only    []mail.Protocol // protocols it is for; nil: all
+	def     string          // default, for people
+	meaning string          // one or two sentences
+	example string          // YAML value
 }
 
 // kind is how the value of a field is written, checked and stored.
@@ -54,7 +54,7 @@ type outline struct {
 // row is a field without its type.
 type row struct {
 	name, word, def, meaning, example string
-	only                              []prober.Protocol
+	only                              []mail.Protocol
 	secret                            bool
 	schema                            func() map[string]any
 	inner                             *outline

@@ -13,7 +13,7 @@ import (
 
 	"github.com/prometheus/common/model"
 
-	"mailprobe/prober"
+	"mailprobe/mail"
 )
 
 // check says what is wrong with a text, or nothing. It never quotes it.
@@ -37,14 +37,14 @@ func text[T any](at func(*T) *string, checks ...check) kind[T] {
 }
 
 // secret is a password. Its value enters no message.
-func secret[T any](at func(*T) *prober.Secret) kind[T] {
-	k := value(at, func(r *reader, n *node, where place) (prober.Secret, bool) {
+func secret[T any](at func(*T) *mail.Secret) kind[T] {
+	k := value(at, func(r *reader, n *node, where place) (mail.Secret, bool) {
 		v, ok := r.word(n, where)
-		s := prober.NewSecret(v)
+		s := mail.NewSecret(v)
 		if !ok || s.IsZero() {
 			return s, ok
 		}
-		if err := prober.CheckSecret(s); err != nil {
+		if err := mail.CheckSecret(s); err != nil {
 			r.fault(where, err.Error())
 			return s, false
 		}

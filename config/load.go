@@ -6,15 +6,15 @@ import (
 	"errors"
 	"path/filepath"
 
+	"mailprobe/mail"
 	"mailprobe/oauth"
-	"mailprobe/prober"
 )
 
 // Config is a whole configuration, validated and complete. It is immutable.
 type Config struct {
 	Pool        Pool
 	Metrics     Metrics
-	Connections []*prober.Connection // in the order of the file; names are unique
+	Connections []*mail.Connection // in the order of the file; names are unique
 }
 
 // Pool bounds the probes at once.
@@ -42,7 +42,7 @@ const (
 // Tokens makes, or finds, the token source of some OAuth2 settings: the method
 // Source of an oauth.Sources. Equal settings shall get the same source, also
 // after a reload, because it holds the one token of all its connections.
-type Tokens func(oauth.Settings) (prober.TokenSource, error)
+type Tokens func(oauth.Settings) (mail.TokenSource, error)
 
 // Load reads and validates a configuration. What is wrong comes as Faults, all
 // of it at once; what is merely unwise comes as warnings, sorted by line, also

@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
-	"mailprobe/prober"
+	"mailprobe/mail"
 )
 
 var update = flag.Bool("update", false, "write the generated files and the wanted messages of testdata anew")
@@ -121,7 +121,7 @@ func TestLoadCompletesConnections(t *testing.T) {
 
 // describe writes what is special about a connection: TLS apart, as it holds
 // pools and functions.
-func describe(b *strings.Builder, c *prober.Connection) {
+func describe(b *strings.Builder, c *mail.Connection) {
 	fmt.Fprintf(b, "%s %s %s %s %s user=%q auth=%s password=%q,%v token=%v\n", c.Source, c.Name, c.Protocol, c.Encryption, c.Address(),
 		c.Username, c.Auth, c.Password.Path(), !c.Password.IsZero(), c.Token != nil)
 	fmt.Fprintf(b, "  shared=%q,%s,%q check=%v mailbox=%q sender=%q recipient=%q ehlo=%q\n", c.SharedMailbox, c.SharedMailboxAccess,

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"unicode"
 
-	"mailprobe/prober"
+	"mailprobe/mail"
 )
 
 var oauthBlock = block[oauthEntry]{
@@ -17,7 +17,7 @@ var oauthBlock = block[oauthEntry]{
 			meaning: "Token endpoint, https (http only on this machine).", example: "https://login.example.org/token"},
 		{name: "client_id", is: text(func(o *oauthEntry) *string { return &o.clientID }, trimmed), def: "empty",
 			meaning: "ID of the registered application.", example: "mailprobe"},
-		{name: "client_secret", is: secret(func(o *oauthEntry) *prober.Secret { return &o.clientSecret }), def: "empty",
+		{name: "client_secret", is: secret(func(o *oauthEntry) *mail.Secret { return &o.clientSecret }), def: "empty",
 			meaning: "Its secret, in the configuration itself. `client_secret_file` is safer.", example: "'*********'"},
 		{name: "client_secret_file", is: path(func(o *oauthEntry) *string { return &o.clientSecretFile }), def: "empty",
 			meaning: "File with its secret, read again before each request.", example: "secrets/oauth-client"},

@@ -7,7 +7,7 @@ import (
 	"net/netip"
 	"slices"
 
-	"mailprobe/prober"
+	"mailprobe/mail"
 )
 
 // rule is a condition that must not hold, the field to blame, and why.
@@ -17,13 +17,13 @@ type rule struct {
 	text   string
 }
 
-func (e *entry) uses(methods ...prober.AuthMethod) bool { return slices.Contains(methods, e.auth) }
+func (e *entry) uses(methods ...mail.AuthMethod) bool { return slices.Contains(methods, e.auth) }
 
-func (e *entry) usesToken() bool { return e.uses(prober.AuthXOAuth2, prober.AuthOAuthBearer) }
+func (e *entry) usesToken() bool { return e.uses(mail.AuthXOAuth2, mail.AuthOAuthBearer) }
 
 // usesPassword reports whether the login needs the password.
 func (e *entry) usesPassword() bool {
-	return e.username != "" && !e.usesToken() && !e.uses(prober.AuthNone, prober.AuthExternal)
+	return e.username != "" && !e.usesToken() && !e.uses(mail.AuthNone, mail.AuthExternal)
 }
 
 func (e *entry) hasPassword() bool { return !e.password.IsZero() || e.passwordFile != "" }
@@ -40,28 +40,28 @@ var leaves = []leave{
 	{"password", func(e *entry) bool { return !e.usesPassword() || e.own("password_file") && e.passwordFile != "" }},
 	{"password_file", func(e *entry) bool { return !e.usesPassword() || e.own("password") && !e.password.IsZero() }},
 	{"oauth2", func(e *entry) bool { return !e.usesToken() }},
-	{"tls_config", func(e *entry) bool { return e.encryption == prober.NoEncryption }},
+	{"tls_config", func(e *entry) bool { return e.encryption == mail.NoEncryption }},
 	{"shared_mailbox", func(e *entry) bool { return e.username == "" }},
 	{"shared_mailbox_access", func(e *entry) bool { return e.sharedMailbox == "" }},
-	{"login_name_format", func(e *entry) bool { return e.access() != prober.SharedLoginName }},
-	{"sender", func(e *entry) bool { return e.access() == prober.SharedSender }},
-	{"recipient", func(e *entry) bool { return e.sender == "" && e.access() != prober.SharedSender }},
-	{"check_mailbox", func(e *entry) bool { return e.access() == prober.SharedSender || e.access() == prober.SharedFolder }},
+	{"login_name_format", func(e *entry) bool { return e.access() != mail.SharedLoginName }},
+	{"sender", func(e *entry) bool { return e.access() == mail.SharedSender }},
+	{"recipient", func(e *entry) bool { return e.sender == "" && e.access() != mail.SharedSender }},
+	{"check_mailbox", func(e *entry) bool { return e.access() == mail.SharedSender || e.access() == mail.SharedFolder }},
 }
 
 // access resolves `auto`; it is empty without a shared mailbox.
-func (e *entry) access() prober.SharedAccess {
+func (e *entry) access() mail.SharedAccess {
 	switch {
 	case e.sharedMailbox == "":
 		return ""
-	case e.sharedAccess != prober.SharedAuto:
+	case e.sharedAccess != mail.SharedAuto:
 		return e.sharedAccess
-	case e.protocol == prober.SMTP:
-		return prober.SharedSender
+	case e.protocol == mail.SMTP:
+		return mail.SharedSender
 	case e.usesToken():
-		return prober.SharedTokenUser
+		return mail.SharedTokenUser
 	}
-	return prober.SharedLoginName
+	return mail.SharedLoginName
 }
 
 // dropUseless drops inherited settings that do not apply to this connection.
@@ -90,7 +90,7 @@ func (e *entry) dropUseless() {
 func (e *entry) dropUselessOAuth() {
 	o := &e.oauth2
 	if e.own("oauth2.client_secret_file") && !e.own("oauth2.client_secret") {
-		o.clientSecret = prober.Secret{}
+		o.clientSecret = mail.Secret{}
 	}
 	if e.own("oauth2.client_secret") && !e.own("oauth2.client_secret_file") {
 		o.clientSecretFile = ""
@@ -120,58 +120,58 @@ var loginRules = []rule{
 	}, "is missing: to log in, username needs password_file (or password), or auth: none"},
 	{"username", func(e *entry) bool { return e.username == "" && e.hasPassword() }, "is missing: there is a password, but no user to log in"},
 	{"username", func(e *entry) bool {
-		return e.username == "" && !e.hasPassword() && !e.uses(prober.AuthAuto, prober.AuthNone)
+		return e.username == "" && !e.hasPassword() && !e.uses(mail.AuthAuto, mail.AuthNone)
 	}, "is missing: auth is set, but there is no user to log in"},
 	{"auth", func(e *entry) bool {
-		return e.username != "" && e.hasPassword() && (e.usesToken() || e.uses(prober.AuthNone, prober.AuthExternal))
+		return e.username != "" && e.hasPassword() && (e.usesToken() || e.uses(mail.AuthNone, mail.AuthExternal))
 	}, "takes no password with this method: remove password and password_file"},
-	{"auth", func(e *entry) bool { return e.uses(prober.AuthAPOP) && e.protocol != prober.POP3 }, "apop is for pop3 only"},
-	{"username", func(e *entry) bool { return e.uses(prober.AuthAPOP) && hasSpace(e.username) }, "contains a space, which apop cannot carry"},
-	{"auth", func(e *entry) bool { return e.uses(prober.AuthExternal) && e.encryption == prober.NoEncryption },
+	{"auth", func(e *entry) bool { return e.uses(mail.AuthAPOP) && e.protocol != mail.POP3 }, "apop is for pop3 only"},
+	{"username", func(e *entry) bool { return e.uses(mail.AuthAPOP) && hasSpace(e.username) }, "contains a space, which apop cannot carry"},
+	{"auth", func(e *entry) bool { return e.uses(mail.AuthExternal) && e.encryption == mail.NoEncryption },
 		"external needs encryption: the certificate is sent in the TLS handshake"},
 	{"auth", func(e *entry) bool {
-		return e.uses(prober.AuthExternal) && e.encryption != prober.NoEncryption && e.tls.certFile == ""
+		return e.uses(mail.AuthExternal) && e.encryption != mail.NoEncryption && e.tls.certFile == ""
 	}, "external needs tls_config.cert_file and key_file"},
 }
 
 // withoutAuthzID are the methods that have no place for a second name.
-var withoutAuthzID = []prober.AuthMethod{prober.AuthLogin, prober.AuthCRAMMD5, prober.AuthXOAuth2, prober.AuthSASLLogin, prober.AuthAPOP}
+var withoutAuthzID = []mail.AuthMethod{mail.AuthLogin, mail.AuthCRAMMD5, mail.AuthXOAuth2, mail.AuthSASLLogin, mail.AuthAPOP}
 
 var sharedRules = []rule{
 	{"shared_mailbox", func(e *entry) bool { return e.sharedMailbox != "" && e.username == "" }, "needs a username to log in"},
 	{"shared_mailbox", func(e *entry) bool {
-		return e.sharedMailbox != "" && e.username != "" && e.uses(prober.AuthNone)
+		return e.sharedMailbox != "" && e.username != "" && e.uses(mail.AuthNone)
 	}, "needs a login, and auth is none"},
-	{"shared_mailbox_access", func(e *entry) bool { return e.sharedMailbox == "" && e.sharedAccess != prober.SharedAuto },
+	{"shared_mailbox_access", func(e *entry) bool { return e.sharedMailbox == "" && e.sharedAccess != mail.SharedAuto },
 		"is set, but shared_mailbox is not"},
-	{"shared_mailbox_access", func(e *entry) bool { return e.access() == prober.SharedLoginName && e.protocol == prober.SMTP },
+	{"shared_mailbox_access", func(e *entry) bool { return e.access() == mail.SharedLoginName && e.protocol == mail.SMTP },
 		"login_name is for imap and pop3: with smtp use sender, authzid or token_user"},
 	{"shared_mailbox_access", func(e *entry) bool {
-		return e.access() == prober.SharedLoginName && e.protocol != prober.SMTP && (e.usesToken() || e.uses(prober.AuthExternal))
+		return e.access() == mail.SharedLoginName && e.protocol != mail.SMTP && (e.usesToken() || e.uses(mail.AuthExternal))
 	}, "login_name is for logins with a password: with a token use token_user, with a certificate authzid"},
 	{"shared_mailbox_access", func(e *entry) bool {
-		return e.access() == prober.SharedAuthzID && e.uses(withoutAuthzID...)
+		return e.access() == mail.SharedAuthzID && e.uses(withoutAuthzID...)
 	}, "authzid needs auth auto, plain, scram-sha-1, scram-sha-256, oauthbearer or external: others cannot carry it"},
-	{"shared_mailbox_access", func(e *entry) bool { return e.access() == prober.SharedFolder && e.protocol != prober.IMAP },
+	{"shared_mailbox_access", func(e *entry) bool { return e.access() == mail.SharedFolder && e.protocol != mail.IMAP },
 		"folder is for imap only"},
-	{"check_mailbox", func(e *entry) bool { return e.access() == prober.SharedFolder && !e.checkMailbox },
+	{"check_mailbox", func(e *entry) bool { return e.access() == mail.SharedFolder && !e.checkMailbox },
 		"must be true: opening the folder is how the shared mailbox is reached"},
-	{"shared_mailbox_access", func(e *entry) bool { return e.access() == prober.SharedTokenUser && !e.usesToken() },
+	{"shared_mailbox_access", func(e *entry) bool { return e.access() == mail.SharedTokenUser && !e.usesToken() },
 		"token_user needs auth xoauth2 or oauthbearer"},
-	{"shared_mailbox_access", func(e *entry) bool { return e.access() == prober.SharedSender && e.protocol != prober.SMTP },
+	{"shared_mailbox_access", func(e *entry) bool { return e.access() == mail.SharedSender && e.protocol != mail.SMTP },
 		"sender is for smtp only"},
 	{"shared_mailbox", func(e *entry) bool {
-		return e.access() == prober.SharedSender && e.protocol == prober.SMTP &&
+		return e.access() == mail.SharedSender && e.protocol == mail.SMTP &&
 			(mailAddress(e.sharedMailbox) != "" && !isAlias(e.sharedMailbox) || e.sharedMailbox == "<>")
 	}, "must be a mail address: it is tried as the sender"},
-	{"sender", func(e *entry) bool { return e.access() == prober.SharedSender && e.sender != "" },
+	{"sender", func(e *entry) bool { return e.access() == mail.SharedSender && e.sender != "" },
 		"is set, but the shared mailbox is the sender"},
-	{"check_mailbox", func(e *entry) bool { return e.access() == prober.SharedSender && !e.checkMailbox },
+	{"check_mailbox", func(e *entry) bool { return e.access() == mail.SharedSender && !e.checkMailbox },
 		"must be true: naming it as the sender is how the shared mailbox is reached"},
-	{"recipient", func(e *entry) bool { return e.recipient != "" && e.sender == "" && e.access() != prober.SharedSender },
+	{"recipient", func(e *entry) bool { return e.recipient != "" && e.sender == "" && e.access() != mail.SharedSender },
 		"needs a sender"},
 	{"login_name_format", func(e *entry) bool {
-		return e.own("login_name_format") && e.access() != prober.SharedLoginName && e.loginNameFormat != exchangeLoginName
+		return e.own("login_name_format") && e.access() != mail.SharedLoginName && e.loginNameFormat != exchangeLoginName
 	},
 		"is only for shared_mailbox_access login_name"},
 }
@@ -187,7 +187,7 @@ var tlsRules = []rule{
 		"is for connections without a username: no password goes over TLS 1.0 or 1.1"},
 	{"ip_protocol", func(e *entry) bool {
 		addr, err := netip.ParseAddr(e.host)
-		return err == nil && (addr.Is4() && e.ipProtocol == prober.IP6 || addr.Is6() && e.ipProtocol == prober.IP4)
+		return err == nil && (addr.Is4() && e.ipProtocol == mail.IP6 || addr.Is6() && e.ipProtocol == mail.IP4)
 	}, "does not match the host, which is an address of the other family"},
 }
 
@@ -219,7 +219,7 @@ func (r *reader) doubts(e *entry, where place) bool {
 		func(f string) bool { return r.faults.blames(e.at(f, where)) })
 }
 
-func protocolNames(list []prober.Protocol) []string {
+func protocolNames(list []mail.Protocol) []string {
 	names := make([]string, len(list))
 	for i, p := range list {
 		names[i] = string(p)

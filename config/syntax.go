@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/net/idna"
 
-	"mailprobe/prober"
+	"mailprobe/mail"
 )
 
 // dnsName is looser than RFC 1123: names with underscores do resolve.
@@ -201,11 +201,11 @@ func (r *reader) readLabels(n *node, where place, to *map[string]string) {
 }
 
 // sortedLabels gives the labels as a Connection has them.
-func sortedLabels(list map[string]string) []prober.Label {
-	var sorted []prober.Label
+func sortedLabels(list map[string]string) []mail.Label {
+	var sorted []mail.Label
 	for name, v := range list {
-		sorted = append(sorted, prober.Label{Name: name, Value: v})
+		sorted = append(sorted, mail.Label{Name: name, Value: v})
 	}
-	slices.SortFunc(sorted, func(a, b prober.Label) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(sorted, func(a, b mail.Label) int { return strings.Compare(a.Name, b.Name) })
 	return sorted
 }

@@ -12,7 +12,7 @@ import (
 	"os"
 	"strings"
 
-	"mailprobe/prober"
+	"mailprobe/mail"
 )
 
 // maxPEM bounds certificate files. Debian's whole CA bundle is 220 KiB.
@@ -77,7 +77,7 @@ func newTLSFiles() *tlsFiles {
 
 // config gives the connection's tls.Config, or faults.
 func (f *tlsFiles) config(r *reader, e *entry, where place) *tls.Config {
-	if e.encryption == prober.NoEncryption {
+	if e.encryption == mail.NoEncryption {
 		return nil
 	}
 	key := tlsKey{entry: e.tls, name: e.tls.serverName}

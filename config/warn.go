@@ -9,7 +9,7 @@ import (
 	"slices"
 	"time"
 
-	"mailprobe/prober"
+	"mailprobe/mail"
 )
 
 // advice is a condition worth a warning, the field it is about, and why.
@@ -20,50 +20,50 @@ type advice struct {
 }
 
 var advices = []advice{
-	{"encryption", func(e *entry) bool { return e.encryption == prober.NoEncryption && e.usesPassword() },
+	{"encryption", func(e *entry) bool { return e.encryption == mail.NoEncryption && e.usesPassword() },
 		"the password may cross the network in clear text: use ssl/tls or starttls"},
-	{"encryption", func(e *entry) bool { return e.encryption == prober.NoEncryption && e.usesToken() && e.username != "" },
+	{"encryption", func(e *entry) bool { return e.encryption == mail.NoEncryption && e.usesToken() && e.username != "" },
 		"the token crosses the network in clear text: use ssl/tls or starttls"},
 	{"port", func(e *entry) bool {
-		return e.encryption == prober.StartTLS && slices.Contains([]int{993, 995, 465}, e.port)
+		return e.encryption == mail.StartTLS && slices.Contains([]int{993, 995, 465}, e.port)
 	},
 		"servers usually speak TLS from the first byte on this port: use encryption ssl/tls, not starttls"},
 	{"port", func(e *entry) bool {
-		return e.encryption == prober.NoEncryption && slices.Contains([]int{993, 995, 465}, e.port)
+		return e.encryption == mail.NoEncryption && slices.Contains([]int{993, 995, 465}, e.port)
 	},
 		"servers usually speak TLS from the first byte on this port: use encryption ssl/tls, not none"},
 	{"port", func(e *entry) bool {
-		return e.encryption == prober.ImplicitTLS && slices.Contains([]int{143, 110, 25, 587}, e.port)
+		return e.encryption == mail.ImplicitTLS && slices.Contains([]int{143, 110, 25, 587}, e.port)
 	},
 		"servers usually start in clear text on this port: use encryption starttls, not ssl/tls"},
 	{"port", func(e *entry) bool { p := usualProtocol[e.port]; return p != "" && p != e.protocol },
 		"is usual for another protocol"},
-	{"tls_config.insecure_skip_verify", func(e *entry) bool { return e.tls.insecureSkipVerify && e.encryption != prober.NoEncryption },
+	{"tls_config.insecure_skip_verify", func(e *entry) bool { return e.tls.insecureSkipVerify && e.encryption != mail.NoEncryption },
 		"any certificate is accepted: anyone in the path can read the password; to trust a private CA, use ca_file"},
-	{"tls_config", func(e *entry) bool { return e.encryption == prober.NoEncryption && e.own("tls_config") },
+	{"tls_config", func(e *entry) bool { return e.encryption == mail.NoEncryption && e.own("tls_config") },
 		"is not used: encryption is none"},
 	{"timeout", func(e *entry) bool { return e.timeout > e.interval && !e.probeOnScrape },
 		"is longer than the interval: probes of a slow server will be skipped"},
 	{"interval", func(e *entry) bool {
-		return e.protocol == prober.POP3 && e.username != "" && e.interval < time.Minute && !e.probeOnScrape
+		return e.protocol == mail.POP3 && e.username != "" && e.interval < time.Minute && !e.probeOnScrape
 	}, "a POP3 login locks the mailbox: below 1m, its user may be locked out of it"},
 	{"auth", func(e *entry) bool {
-		return e.access() == prober.SharedLoginName && !e.uses(prober.AuthAuto, prober.AuthLogin)
+		return e.access() == mail.SharedLoginName && !e.uses(mail.AuthAuto, mail.AuthLogin)
 	},
 		"Exchange accepts login_name names with auth login only"},
 	{"shared_mailbox", func(e *entry) bool {
-		return e.access() == prober.SharedSender && e.protocol == prober.SMTP && isAlias(e.sharedMailbox)
+		return e.access() == mail.SharedSender && e.protocol == mail.SMTP && isAlias(e.sharedMailbox)
 	},
 		"is tried as the sender, and many servers require a full mail address there"},
-	{"lockout", func(e *entry) bool { return e.lockout == prober.LockoutOff && e.username != "" },
+	{"lockout", func(e *entry) bool { return e.lockout == mail.LockoutOff && e.username != "" },
 		"a wrong password is repeated at every interval, which can lock the account"},
 	{"check_mailbox", func(e *entry) bool { return !e.checkMailbox && e.sender != "" },
 		"is false, so the sender is not tried"},
 }
 
 // usualProtocol is who usually answers on a port.
-var usualProtocol = map[int]prober.Protocol{
-	143: prober.IMAP, 993: prober.IMAP, 110: prober.POP3, 995: prober.POP3, 25: prober.SMTP, 465: prober.SMTP, 587: prober.SMTP,
+var usualProtocol = map[int]mail.Protocol{
+	143: mail.IMAP, 993: mail.IMAP, 110: mail.POP3, 995: mail.POP3, 25: mail.SMTP, 465: mail.SMTP, 587: mail.SMTP,
 }
 
 func (e *entry) warn(r *reader, where place) {
@@ -85,7 +85,7 @@ type load struct {
 	perMinute   float64
 }
 
-func (l *load) add(c *prober.Connection) {
+func (l *load) add(c *mail.Connection) {
 	l.connections++
 	l.slots += min(1, float64(c.Timeout)/float64(c.Interval))
 	l.perMinute += float64(time.Minute) / float64(c.Interval)
@@ -93,7 +93,7 @@ func (l *load) add(c *prober.Connection) {
 
 // warnLoad says where the intervals cannot be kept when servers stop
 // answering: the worst case, because that is when the figures matter.
-func (r *reader) warnLoad(pool Pool, connections []*prober.Connection) {
+func (r *reader) warnLoad(pool Pool, connections []*mail.Connection) {
 	var all load
 	hosts, addresses := map[string]*load{}, map[string]*load{}
 	for _, c := range connections {

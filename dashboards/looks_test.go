@@ -14,7 +14,7 @@ import (
 	"strings"
 	"testing"
 
-	"mailprobe/prober"
+	"mailprobe/mail"
 )
 
 // drawn is a panel as Grafana reads it.
@@ -227,7 +227,7 @@ func TestTimeLeftMayBeNegative(t *testing.T) {
 
 func TestPhasesStandInTheOrderOfAConversation(t *testing.T) {
 	var want, got []string
-	for _, phase := range prober.Phases() {
+	for _, phase := range mail.Phases() {
 		want = append(want, fmt.Sprintf(`phase="%s"`, phase))
 	}
 	eachPanel(t, "timeseries", func(t *testing.T, p drawn) {

@@ -12,7 +12,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"mailprobe/internal/promtest"
-	"mailprobe/prober"
+	"mailprobe/mail"
 )
 
 // rule is one recording or alerting rule.
@@ -218,8 +218,8 @@ func TestLoginRefusedKnowsEveryVerdict(t *testing.T) {
 	listed := regexp.MustCompile(`reason=~"([^"]*)"`).FindStringSubmatch(alerts(t)[i].Expr)
 	got := strings.Split(listed[1], "|")
 	var want []string
-	for _, r := range prober.Reasons() {
-		if r.Class() == prober.Definitive {
+	for _, r := range mail.Reasons() {
+		if r.Class() == mail.Definitive {
 			want = append(want, string(r))
 		}
 	}

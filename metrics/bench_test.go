@@ -16,7 +16,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"mailprobe/prober"
+	"mailprobe/mail"
 )
 
 // maxBytes is what the metrics of one connection may take at rest, with both
@@ -27,9 +27,9 @@ const maxBytes = 9 << 10
 func fleet(connections, observations int, kind Histograms) *Collector {
 	random := rand.New(rand.NewPCG(5, 6))
 	m := NewCollector(Options{Histograms: kind})
-	var list []*prober.Connection
+	var list []*mail.Connection
 	for i := range connections {
-		list = append(list, inbox(fmt.Sprintf("connection-%05d", i), prober.Label{Name: "team", Value: "support"}))
+		list = append(list, inbox(fmt.Sprintf("connection-%05d", i), mail.Label{Name: "team", Value: "support"}))
 	}
 	m.SetConnections(list)
 	for _, c := range list {
@@ -132,7 +132,7 @@ func BenchmarkHistogramMemory(b *testing.B) {
 func BenchmarkObserve(b *testing.B) {
 	c := inbox("a")
 	m := collectorOf(HistogramsBoth, c)
-	for name, o := range map[string]prober.Outcome{"up": good(c), "refused": refused(c)} {
+	for name, o := range map[string]mail.Outcome{"up": good(c), "refused": refused(c)} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {

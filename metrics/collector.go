@@ -14,7 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 
-	"mailprobe/prober"
+	"mailprobe/mail"
 )
 
 // Options says what a Collector shows. The zero value is ready to use.
@@ -66,7 +66,7 @@ func NewCollector(options Options) *Collector {
 // outcome too, unless host, port, login or what else decides the outcome
 // changed. All others start anew, and those left out vanish. Of two connections
 // of the same name, which config refuses, the first counts.
-func (c *Collector) SetConnections(connections []*prober.Connection) {
+func (c *Collector) SetConnections(connections []*mail.Connection) {
 	c.reload.Lock()
 	defer c.reload.Unlock()
 	old := c.roster.Load()
@@ -93,7 +93,7 @@ func (c *Collector) SetConnections(connections []*prober.Connection) {
 
 // Observe takes in the outcome of one probe. It is ignored when its connection
 // is no longer configured, or now asks another server or login.
-func (c *Collector) Observe(o prober.Outcome) {
+func (c *Collector) Observe(o mail.Outcome) {
 	if o.Connection == nil {
 		return
 	}
@@ -183,7 +183,7 @@ func mergeFamilies(a, b []*dto.MetricFamily) []*dto.MetricFamily {
 // histograms stay out: their state is the Collector's, and one that starts anew
 // at each scrape would be wrong. last_success_timestamp is there only when this
 // very probe was a success.
-func One(o prober.Outcome) prometheus.Gatherer {
+func One(o mail.Outcome) prometheus.Gatherer {
 	return prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) {
 		if o.Connection == nil {
 			return nil, nil

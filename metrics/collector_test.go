@@ -4,78 +4,78 @@ import (
 	"testing"
 	"time"
 
-	"mailprobe/prober"
+	"mailprobe/mail"
 )
 
 // Each story is told as the text a scrape would show, in testdata.
 func TestCollectorTellsStories(t *testing.T) {
 	stories := []struct {
 		name  string
-		setup func(*prober.Connection)
-		tell  func(*Collector, *prober.Connection)
+		setup func(*mail.Connection)
+		tell  func(*Collector, *mail.Connection)
 	}{
-		{name: "never_probed", tell: func(*Collector, *prober.Connection) {}},
-		{name: "up_over_tls", tell: func(m *Collector, c *prober.Connection) { m.Observe(good(c)) }},
-		{name: "login_refused_after_success", tell: func(m *Collector, c *prober.Connection) {
+		{name: "never_probed", tell: func(*Collector, *mail.Connection) {}},
+		{name: "up_over_tls", tell: func(m *Collector, c *mail.Connection) { m.Observe(good(c)) }},
+		{name: "login_refused_after_success", tell: func(m *Collector, c *mail.Connection) {
 			m.Observe(good(c))
 			m.Observe(later(refused(c), time.Minute))
 		}},
-		{name: "login_held", tell: func(m *Collector, c *prober.Connection) {
+		{name: "login_held", tell: func(m *Collector, c *mail.Connection) {
 			m.Observe(refused(c))
 			o := refused(c)
-			o.Auth = prober.AuthFacts{Held: true, NextAttempt: noon.Add(time.Hour)}
+			o.Auth = mail.AuthFacts{Held: true, NextAttempt: noon.Add(time.Hour)}
 			m.Observe(later(o, time.Minute))
 			o.Phases, o.TLS, o.Port = nil, nil, 0 // not even the network was asked
 			m.Observe(later(o, 2*time.Minute))
 		}},
-		{name: "login_held_for_others", tell: func(m *Collector, c *prober.Connection) {
+		{name: "login_held_for_others", tell: func(m *Collector, c *mail.Connection) {
 			o := refused(c)
-			o.Failure.Reason = prober.AuthHeld
-			o.Auth = prober.AuthFacts{Held: true, HeldForOthers: true, NextAttempt: noon.Add(time.Hour)}
+			o.Failure.Reason = mail.AuthHeld
+			o.Auth = mail.AuthFacts{Held: true, HeldForOthers: true, NextAttempt: noon.Add(time.Hour)}
 			m.Observe(o)
 		}},
-		{name: "certificate_expired", tell: func(m *Collector, c *prober.Connection) {
+		{name: "certificate_expired", tell: func(m *Collector, c *mail.Connection) {
 			o := good(c)
 			o.Phases = o.Phases[:3]
-			o.Failure = &prober.Failure{Phase: prober.PhaseTLS, Reason: prober.CertExpired}
-			o.TLS = &prober.TLSFacts{NotAfter: noon.AddDate(0, 0, -3), FingerprintSHA256: fingerprint}
-			o.Auth, o.Mailbox = prober.AuthFacts{}, prober.MailboxFacts{}
+			o.Failure = &mail.Failure{Phase: mail.PhaseTLS, Reason: mail.CertExpired}
+			o.TLS = &mail.TLSFacts{NotAfter: noon.AddDate(0, 0, -3), FingerprintSHA256: fingerprint}
+			o.Auth, o.Mailbox = mail.AuthFacts{}, mail.MailboxFacts{}
 			m.Observe(o)
 		}},
-		{name: "name_not_found", tell: func(m *Collector, c *prober.Connection) {
-			m.Observe(prober.Outcome{Connection: c, Start: noon, End: noon.Add(time.Second),
-				Phases:  []prober.PhaseTime{{Phase: prober.PhaseResolve, Duration: time.Second}},
-				Failure: &prober.Failure{Phase: prober.PhaseResolve, Reason: prober.DNSNotFound}})
+		{name: "name_not_found", tell: func(m *Collector, c *mail.Connection) {
+			m.Observe(mail.Outcome{Connection: c, Start: noon, End: noon.Add(time.Second),
+				Phases:  []mail.PhaseTime{{Phase: mail.PhaseResolve, Duration: time.Second}},
+				Failure: &mail.Failure{Phase: mail.PhaseResolve, Reason: mail.DNSNotFound}})
 		}},
-		{name: "server_wants_fewer_probes", tell: func(m *Collector, c *prober.Connection) {
+		{name: "server_wants_fewer_probes", tell: func(m *Collector, c *mail.Connection) {
 			o := refused(c)
-			o.Failure.Reason = prober.ServerLimit
+			o.Failure.Reason = mail.ServerLimit
 			o.Interval = 4 * time.Minute
 			m.Observe(o)
 		}},
 		{name: "no_tls_no_login_bad_goodbye",
-			setup: func(c *prober.Connection) {
-				c.Protocol, c.Encryption, c.Username = prober.SMTP, prober.NoEncryption, ""
+			setup: func(c *mail.Connection) {
+				c.Protocol, c.Encryption, c.Username = mail.SMTP, mail.NoEncryption, ""
 			},
-			tell: func(m *Collector, c *prober.Connection) {
+			tell: func(m *Collector, c *mail.Connection) {
 				o := good(c)
 				o.Phases = append(o.Phases[:2:2], o.Phases[3:5]...)
-				o.TLS, o.Auth, o.Mailbox = nil, prober.AuthFacts{}, prober.MailboxFacts{}
-				o.Goodbye = prober.Closed
+				o.TLS, o.Auth, o.Mailbox = nil, mail.AuthFacts{}, mail.MailboxFacts{}
+				o.Goodbye = mail.Closed
 				m.Observe(o)
 			}},
-		{name: "time_up_during_login", tell: func(m *Collector, c *prober.Connection) {
+		{name: "time_up_during_login", tell: func(m *Collector, c *mail.Connection) {
 			o := refused(c)
-			o.Failure.Reason = prober.Timeout
-			o.Auth = prober.AuthFacts{Mechanism: prober.AuthPlain, Sent: true}
+			o.Failure.Reason = mail.Timeout
+			o.Auth = mail.AuthFacts{Mechanism: mail.AuthPlain, Sent: true}
 			m.Observe(o)
 		}},
 		{name: "shared_mailbox_with_labels",
-			setup: func(c *prober.Connection) {
-				c.SharedMailbox, c.SharedMailboxAccess = "helpdesk", prober.SharedLoginName
-				c.Labels = []prober.Label{{Name: "area", Value: `a "quoted" \ place`}, {Name: "team", Value: "support"}}
+			setup: func(c *mail.Connection) {
+				c.SharedMailbox, c.SharedMailboxAccess = "helpdesk", mail.SharedLoginName
+				c.Labels = []mail.Label{{Name: "area", Value: `a "quoted" \ place`}, {Name: "team", Value: "support"}}
 			},
-			tell: func(m *Collector, c *prober.Connection) { m.Observe(good(c)) }},
+			tell: func(m *Collector, c *mail.Connection) { m.Observe(good(c)) }},
 	}
 	for _, story := range stories {
 		t.Run(story.name, func(t *testing.T) {
@@ -93,7 +93,7 @@ func TestCollectorTellsStories(t *testing.T) {
 func TestOneShowsGaugesOfOneOutcome(t *testing.T) {
 	golden(t, One(good(inbox("support-inbox"))), "one_up")
 	golden(t, One(refused(inbox("support-inbox"))), "one_refused")
-	if found := gather(t, One(prober.Outcome{})); len(found) != 0 {
+	if found := gather(t, One(mail.Outcome{})); len(found) != 0 {
 		t.Errorf("an outcome without connection gave %d families, want none", len(found))
 	}
 	for _, family := range gather(t, One(good(inbox("a")))) {
@@ -104,21 +104,21 @@ func TestOneShowsGaugesOfOneOutcome(t *testing.T) {
 }
 
 func TestReload(t *testing.T) {
-	host := func(c *prober.Connection) *prober.Connection { c.Host = "other.example.org"; return c }
-	pop := func(c *prober.Connection) *prober.Connection { c.Protocol = prober.POP3; return c }
-	slow := func(c *prober.Connection) *prober.Connection { c.Interval = time.Hour; return c }
+	host := func(c *mail.Connection) *mail.Connection { c.Host = "other.example.org"; return c }
+	pop := func(c *mail.Connection) *mail.Connection { c.Protocol = mail.POP3; return c }
+	slow := func(c *mail.Connection) *mail.Connection { c.Interval = time.Hour; return c }
 	stories := []struct {
 		name                 string
-		next                 []*prober.Connection
+		next                 []*mail.Connection
 		probes, up, attempts float64 // -1: the series is absent
 		team                 string
 	}{
-		{name: "an unchanged connection keeps everything", next: []*prober.Connection{inbox("a")}, probes: 2, up: 1, attempts: 2},
-		{name: "another interval keeps everything", next: []*prober.Connection{slow(inbox("a"))}, probes: 2, up: 1, attempts: 2},
-		{name: "another label is on every metric", next: []*prober.Connection{inbox("a", prober.Label{Name: "team", Value: "x"})}, probes: 2, up: 1, attempts: 2, team: "x"},
-		{name: "another host keeps counters only", next: []*prober.Connection{host(inbox("a"))}, probes: 2, up: -1, attempts: 2},
-		{name: "another protocol starts anew", next: []*prober.Connection{pop(inbox("a"))}, probes: -1, up: -1, attempts: -1},
-		{name: "a removed connection vanishes", next: []*prober.Connection{inbox("b")}, probes: -1, up: -1, attempts: -1},
+		{name: "an unchanged connection keeps everything", next: []*mail.Connection{inbox("a")}, probes: 2, up: 1, attempts: 2},
+		{name: "another interval keeps everything", next: []*mail.Connection{slow(inbox("a"))}, probes: 2, up: 1, attempts: 2},
+		{name: "another label is on every metric", next: []*mail.Connection{inbox("a", mail.Label{Name: "team", Value: "x"})}, probes: 2, up: 1, attempts: 2, team: "x"},
+		{name: "another host keeps counters only", next: []*mail.Connection{host(inbox("a"))}, probes: 2, up: -1, attempts: 2},
+		{name: "another protocol starts anew", next: []*mail.Connection{pop(inbox("a"))}, probes: -1, up: -1, attempts: -1},
+		{name: "a removed connection vanishes", next: []*mail.Connection{inbox("b")}, probes: -1, up: -1, attempts: -1},
 	}
 	for _, story := range stories {
 		t.Run(story.name, func(t *testing.T) {
@@ -156,11 +156,11 @@ func TestReload(t *testing.T) {
 }
 
 func TestReloadRelabelsEverySeries(t *testing.T) {
-	c := inbox("a", prober.Label{Name: "team", Value: "old"})
+	c := inbox("a", mail.Label{Name: "team", Value: "old"})
 	m := collectorOf(HistogramsBoth, c)
 	m.Observe(refused(c))
 	before := seriesOf(t, m)
-	m.SetConnections([]*prober.Connection{inbox("a", prober.Label{Name: "area", Value: "x"}, prober.Label{Name: "team", Value: "new"})})
+	m.SetConnections([]*mail.Connection{inbox("a", mail.Label{Name: "area", Value: "x"}, mail.Label{Name: "team", Value: "new"})})
 	after := 0
 	for _, name := range connectionFamilies() {
 		for _, family := range gather(t, m) {
@@ -189,7 +189,7 @@ func TestOutcomeOfAnotherTimeIsIgnored(t *testing.T) {
 	m := collectorOf(HistogramsBoth, moved)
 	m.Observe(good(old))        // still in flight when the reload moved the port
 	m.Observe(good(inbox("b"))) // removed
-	m.Observe(prober.Outcome{}) // of nothing at all
+	m.Observe(mail.Outcome{})   // of nothing at all
 	if _, ok := value(t, m, "mailprobe_probes_total"); ok {
 		t.Error("an outcome of a connection that is not configured was taken")
 	}

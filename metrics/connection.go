@@ -9,7 +9,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"mailprobe/prober"
+	"mailprobe/mail"
 )
 
 // connection is the state of one configured connection. All fields but name are
@@ -17,7 +17,7 @@ import (
 type connection struct {
 	name       string
 	mu         sync.Mutex
-	configured *prober.Connection
+	configured *mail.Connection
 	own        []*dto.LabelPair // its labels, sorted
 	config     *sheet           // what the configuration says, and the spacing
 	spacing    time.Duration    // of probes, see prober.Outcome.Spacing
@@ -39,7 +39,7 @@ type reasonCount struct {
 }
 
 // newConnection is a connection never probed.
-func newConnection(c *prober.Connection, words *dictionary) *connection {
+func newConnection(c *mail.Connection, words *dictionary) *connection {
 	s := &connection{name: c.Name, created: timestamppb.Now()}
 	s.configure(c, words)
 	return s
@@ -47,7 +47,7 @@ func newConnection(c *prober.Connection, words *dictionary) *connection {
 
 // reconfigure takes over a definition at a reload. It reports false, and does
 // nothing, when the protocol changed: that is another connection.
-func (s *connection) reconfigure(c *prober.Connection, words *dictionary) bool {
+func (s *connection) reconfigure(c *mail.Connection, words *dictionary) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.configured.Protocol != c.Protocol {
@@ -60,7 +60,7 @@ func (s *connection) reconfigure(c *prober.Connection, words *dictionary) bool {
 // configure takes over a definition. Counters and histograms continue; so do the
 // gauges of the last probe while they are about the same target. The caller holds
 // mu, or has not shared s yet.
-func (s *connection) configure(c *prober.Connection, words *dictionary) {
+func (s *connection) configure(c *mail.Connection, words *dictionary) {
 	own := ownLabels(c, words)
 	old := s.configured
 	s.configured = c
@@ -86,7 +86,7 @@ func (s *connection) configure(c *prober.Connection, words *dictionary) {
 
 // observe takes in one outcome. It does all the work that a scrape would
 // otherwise do again and again.
-func (s *connection) observe(o *prober.Outcome, words *dictionary, kind Histograms) {
+func (s *connection) observe(o *mail.Outcome, words *dictionary, kind Histograms) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !o.Connection.SameTarget(s.configured) {
@@ -114,7 +114,7 @@ func (s *connection) observe(o *prober.Outcome, words *dictionary, kind Histogra
 }
 
 // count moves the counters.
-func (s *connection) count(o *prober.Outcome, words *dictionary) {
+func (s *connection) count(o *mail.Outcome, words *dictionary) {
 	s.probes++
 	if o.Auth.Sent {
 		s.attempts++
@@ -178,7 +178,7 @@ func (s *connection) collect(into *harvest, kind Histograms) {
 		return
 	}
 	into.probeTimes = append(into.probeTimes, s.probeTimes.message(s.own, kind, probeBounds, s.created))
-	if s.configured.Encryption != prober.NoEncryption || s.handshakeTimes.count > 0 {
+	if s.configured.Encryption != mail.NoEncryption || s.handshakeTimes.count > 0 {
 		into.handshakeTimes = append(into.handshakeTimes, s.handshakeTimes.message(s.own, kind, handshakeBounds, s.created))
 	}
 }

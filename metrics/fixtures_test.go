@@ -15,7 +15,7 @@ import (
 	"github.com/prometheus/common/expfmt"
 	"go.uber.org/goleak"
 
-	"mailprobe/prober"
+	"mailprobe/mail"
 )
 
 var update = flag.Bool("update", false, "write golden files and docs/metrics.md")
@@ -26,58 +26,58 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
 // inbox is an IMAP connection over TLS with a login.
-func inbox(name string, labels ...prober.Label) *prober.Connection {
-	return &prober.Connection{
-		Name: name, Protocol: prober.IMAP, Encryption: prober.ImplicitTLS, Host: "mail.example.org",
-		Username: "user@example.org", Auth: prober.AuthAuto, CheckMailbox: true, Mailbox: "INBOX",
-		SharedMailboxAccess: prober.SharedAuto, Interval: time.Minute, Timeout: 30 * time.Second,
-		IPProtocol: prober.AnyIP, Labels: labels,
+func inbox(name string, labels ...mail.Label) *mail.Connection {
+	return &mail.Connection{
+		Name: name, Protocol: mail.IMAP, Encryption: mail.ImplicitTLS, Host: "mail.example.org",
+		Username: "user@example.org", Auth: mail.AuthAuto, CheckMailbox: true, Mailbox: "INBOX",
+		SharedMailboxAccess: mail.SharedAuto, Interval: time.Minute, Timeout: 30 * time.Second,
+		IPProtocol: mail.AnyIP, Labels: labels,
 	}
 }
 
 const fingerprint = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 
 // good is the outcome of a probe in which everything went well.
-func good(c *prober.Connection) prober.Outcome {
-	return prober.Outcome{
+func good(c *mail.Connection) mail.Outcome {
+	return mail.Outcome{
 		Connection: c, Start: noon, End: noon.Add(83 * time.Millisecond), Port: c.EffectivePort(),
-		Phases: []prober.PhaseTime{
-			{Phase: prober.PhaseResolve, Duration: 2 * time.Millisecond},
-			{Phase: prober.PhaseConnect, Duration: 11 * time.Millisecond},
-			{Phase: prober.PhaseTLS, Duration: 24 * time.Millisecond},
-			{Phase: prober.PhaseGreeting, Duration: time.Millisecond},
-			{Phase: prober.PhaseHello, Duration: 11 * time.Millisecond},
-			{Phase: prober.PhaseAuth, Duration: 12 * time.Millisecond},
-			{Phase: prober.PhaseMailbox, Duration: 12 * time.Millisecond},
-			{Phase: prober.PhaseQuit, Duration: 10 * time.Millisecond},
+		Phases: []mail.PhaseTime{
+			{Phase: mail.PhaseResolve, Duration: 2 * time.Millisecond},
+			{Phase: mail.PhaseConnect, Duration: 11 * time.Millisecond},
+			{Phase: mail.PhaseTLS, Duration: 24 * time.Millisecond},
+			{Phase: mail.PhaseGreeting, Duration: time.Millisecond},
+			{Phase: mail.PhaseHello, Duration: 11 * time.Millisecond},
+			{Phase: mail.PhaseAuth, Duration: 12 * time.Millisecond},
+			{Phase: mail.PhaseMailbox, Duration: 12 * time.Millisecond},
+			{Phase: mail.PhaseQuit, Duration: 10 * time.Millisecond},
 		},
-		TLS: &prober.TLSFacts{
+		TLS: &mail.TLSFacts{
 			Version: "TLS 1.3", Cipher: "TLS_AES_128_GCM_SHA256", Verified: true, Handshake: 24 * time.Millisecond,
 			NotAfter: noon.AddDate(0, 0, 60), FingerprintSHA256: fingerprint,
 		},
-		Auth:    prober.AuthFacts{Mechanism: prober.AuthPlain, Sent: true, Accepted: true},
-		Mailbox: prober.MailboxFacts{Tried: true, OK: true, Counted: true, Messages: 17},
+		Auth:    mail.AuthFacts{Mechanism: mail.AuthPlain, Sent: true, Accepted: true},
+		Mailbox: mail.MailboxFacts{Tried: true, OK: true, Counted: true, Messages: 17},
 	}
 }
 
 // refused is the outcome of a login that the server rejected.
-func refused(c *prober.Connection) prober.Outcome {
+func refused(c *mail.Connection) mail.Outcome {
 	o := good(c)
 	o.Phases = slices.Concat(o.Phases[:6], o.Phases[7:])
-	o.Failure = &prober.Failure{Phase: prober.PhaseAuth, Reason: prober.AuthRejected, Text: "NO [AUTHENTICATIONFAILED] wrong"}
-	o.Auth = prober.AuthFacts{Mechanism: prober.AuthPlain, Sent: true, Rejected: true, HeldNext: true, NextAttempt: o.End.Add(35 * time.Minute)}
-	o.Mailbox = prober.MailboxFacts{}
+	o.Failure = &mail.Failure{Phase: mail.PhaseAuth, Reason: mail.AuthRejected, Text: "NO [AUTHENTICATIONFAILED] wrong"}
+	o.Auth = mail.AuthFacts{Mechanism: mail.AuthPlain, Sent: true, Rejected: true, HeldNext: true, NextAttempt: o.End.Add(35 * time.Minute)}
+	o.Mailbox = mail.MailboxFacts{}
 	return o
 }
 
 // later is the same outcome, seen d later.
-func later(o prober.Outcome, d time.Duration) prober.Outcome {
+func later(o mail.Outcome, d time.Duration) mail.Outcome {
 	o.Start, o.End = o.Start.Add(d), o.End.Add(d)
 	return o
 }
 
 // collectorOf is a collector that knows the connections.
-func collectorOf(kind Histograms, connections ...*prober.Connection) *Collector {
+func collectorOf(kind Histograms, connections ...*mail.Connection) *Collector {
 	c := NewCollector(Options{Histograms: kind})
 	c.SetConnections(connections)
 	return c

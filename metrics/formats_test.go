@@ -23,7 +23,7 @@ import (
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 
-	"mailprobe/prober"
+	"mailprobe/mail"
 )
 
 // adaptor shows a Gatherer to a registry, which then checks everything that a
@@ -87,14 +87,14 @@ func pedantic(g prometheus.Gatherer, own ...string) error {
 // everything is a collector in which every metric has a series.
 func everything(t testing.TB, kind Histograms) *Collector {
 	t.Helper()
-	a, b := inbox("a", prober.Label{Name: "team", Value: "x"}), inbox("b", prober.Label{Name: "team", Value: "y"})
+	a, b := inbox("a", mail.Label{Name: "team", Value: "x"}), inbox("b", mail.Label{Name: "team", Value: "y"})
 	m := NewCollector(Options{Histograms: kind, Pool: func() PoolStats { return PoolStats{Limit: 1} }})
-	m.SetConnections([]*prober.Connection{b, a})
+	m.SetConnections([]*mail.Connection{b, a})
 	m.ConfigReloaded(true, noon)
 	m.Observe(good(a))
 	held := refused(b)
-	held.Auth = prober.AuthFacts{Held: true, NextAttempt: noon.Add(time.Hour)}
-	held.Goodbye = prober.Reset
+	held.Auth = mail.AuthFacts{Held: true, NextAttempt: noon.Add(time.Hour)}
+	held.Goodbye = mail.Reset
 	m.Observe(held)
 	return m
 }
@@ -103,7 +103,7 @@ func TestGatherPassesThePedanticRegistry(t *testing.T) {
 	if err := pedantic(everything(t, HistogramsBoth), "connection", "protocol", "team"); err != nil {
 		t.Error(err)
 	}
-	c, d := inbox("with", prober.Label{Name: "a_first", Value: "1"}, prober.Label{Name: "z_last", Value: "2"}), inbox("without")
+	c, d := inbox("with", mail.Label{Name: "a_first", Value: "1"}, mail.Label{Name: "z_last", Value: "2"}), inbox("without")
 	m := collectorOf(HistogramsBoth, c, d)
 	m.Observe(refused(c))
 	m.Observe(good(d))
@@ -203,7 +203,7 @@ reached the kernel. On Linux the kernel says when that was, for all phases excep
 too busy to read it counts neither in these phases nor in the whole probe; on other systems it does.
 `
 	want := head + Markdown(Table()) + phases
-	for _, phase := range prober.Phases() {
+	for _, phase := range mail.Phases() {
 		want += fmt.Sprintf("| `%s` | %s |\n", phase, phase.Meaning())
 	}
 	want += clocks
@@ -347,7 +347,7 @@ func TestHandlerCompressesOnlyWithGzipAndOnlyWhenAsked(t *testing.T) {
 func TestServerTextNeverBecomesALabel(t *testing.T) {
 	c := inbox("a")
 	m := collectorOf(HistogramsBoth, c)
-	reasons := []prober.Reason{prober.Closed, prober.Timeout, prober.AuthRejected, prober.ProtocolMalformed}
+	reasons := []mail.Reason{mail.Closed, mail.Timeout, mail.AuthRejected, mail.ProtocolMalformed}
 	random := rand.New(rand.NewPCG(1, 2))
 	text := func() string {
 		raw := make([]byte, 1+random.IntN(40))
@@ -356,17 +356,17 @@ func TestServerTextNeverBecomesALabel(t *testing.T) {
 		}
 		return string(raw)
 	}
-	hostile := func(reason prober.Reason) prober.Outcome {
+	hostile := func(reason mail.Reason) mail.Outcome {
 		o := refused(c)
 		o.End = o.Start.Add(time.Duration(random.Int64N(int64(time.Minute))))
-		o.Failure = &prober.Failure{Phase: prober.PhaseAuth, Reason: reason, Text: text(), Hint: text()}
+		o.Failure = &mail.Failure{Phase: mail.PhaseAuth, Reason: reason, Text: text(), Hint: text()}
 		facts := *o.TLS
 		facts.FingerprintSHA256 = fmt.Sprintf("%064x", random.Uint64())
 		facts.Handshake = time.Duration(random.Int64N(int64(time.Minute)))
-		facts.Chain = []prober.CertificateFacts{{Subject: text(), Issuer: text(), DNSNames: []string{text()}}}
+		facts.Chain = []mail.CertificateFacts{{Subject: text(), Issuer: text(), DNSNames: []string{text()}}}
 		o.TLS, o.Address = &facts, text()
-		o.Mailbox = prober.MailboxFacts{Tried: true, Counted: true, Messages: random.Uint64()}
-		o.Transcript = []prober.Line{{From: prober.Server, Text: text()}}
+		o.Mailbox = mail.MailboxFacts{Tried: true, Counted: true, Messages: random.Uint64()}
+		o.Transcript = []mail.Line{{From: mail.Server, Text: text()}}
 		return o
 	}
 	for _, reason := range reasons {
@@ -392,8 +392,8 @@ func TestServerTextNeverBecomesALabel(t *testing.T) {
 
 func TestHostileConfigurationKeepsTheScrapeValid(t *testing.T) {
 	c := inbox("\xff\xfe broken \"name\"\n",
-		prober.Label{Name: "connection", Value: "stolen"}, prober.Label{Name: "le", Value: "1"},
-		prober.Label{Name: "team", Value: "\x80"}, prober.Label{Name: "team", Value: "twice"})
+		mail.Label{Name: "connection", Value: "stolen"}, mail.Label{Name: "le", Value: "1"},
+		mail.Label{Name: "team", Value: "\x80"}, mail.Label{Name: "team", Value: "twice"})
 	m := collectorOf(HistogramsBoth, c, inbox("other"), inbox("other"))
 	m.Observe(refused(c))
 	if err := pedantic(m); err != nil {
@@ -410,10 +410,10 @@ func TestHostileConfigurationKeepsTheScrapeValid(t *testing.T) {
 // Run with -race: outcomes, scrapes in every format and reloads at once.
 func TestObserveGatherAndReloadAtOnce(t *testing.T) {
 	const connections, rounds = 20, 30
-	names := func(label string) []*prober.Connection {
-		var list []*prober.Connection
+	names := func(label string) []*mail.Connection {
+		var list []*mail.Connection
 		for i := range connections {
-			list = append(list, inbox(fmt.Sprintf("c%02d", i), prober.Label{Name: "run", Value: label}))
+			list = append(list, inbox(fmt.Sprintf("c%02d", i), mail.Label{Name: "run", Value: label}))
 		}
 		return list
 	}

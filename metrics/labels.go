@@ -10,7 +10,7 @@ import (
 
 	dto "github.com/prometheus/client_model/go"
 
-	"mailprobe/prober"
+	"mailprobe/mail"
 )
 
 // pairInOne is a label pair with the two string headers it points to: encoders
@@ -38,18 +38,18 @@ const maxWords = 4096
 // state, and scrapes find shared ones in the processor's cache.
 type dictionary struct {
 	mu    sync.Mutex
-	pairs map[prober.Label]*dto.LabelPair
+	pairs map[mail.Label]*dto.LabelPair
 }
 
 func newDictionary() *dictionary {
-	return &dictionary{pairs: map[prober.Label]*dto.LabelPair{}}
+	return &dictionary{pairs: map[mail.Label]*dto.LabelPair{}}
 }
 
 // pair gives the shared pair of a word.
 func (d *dictionary) pair(name, value string) *dto.LabelPair {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	key := prober.Label{Name: name, Value: value}
+	key := mail.Label{Name: name, Value: value}
 	if pair := d.pairs[key]; pair != nil {
 		return pair
 	}
@@ -63,7 +63,7 @@ func (d *dictionary) pair(name, value string) *dto.LabelPair {
 // ownLabels are the pairs that every metric of a connection carries, sorted by
 // name. A user's label whose name is reserved is left out: config refuses it,
 // and here it would make the whole scrape invalid.
-func ownLabels(c *prober.Connection, words *dictionary) []*dto.LabelPair {
+func ownLabels(c *mail.Connection, words *dictionary) []*dto.LabelPair {
 	pairs := []*dto.LabelPair{
 		newPair("connection", c.Name),
 		words.pair("protocol", string(c.Protocol)),

@@ -6,7 +6,7 @@ package metrics
 import (
 	"time"
 
-	"mailprobe/prober"
+	"mailprobe/mail"
 )
 
 // maxRows is room for all rows of an ordinary connection.
@@ -17,7 +17,7 @@ const noSharedMailbox = "none"
 
 // configRows is what is known before the first probe. spacing is the interval, or
 // longer where the server asked for that.
-func configRows(rows []row, c *prober.Connection, spacing time.Duration, words *dictionary) []row {
+func configRows(rows []row, c *mail.Connection, spacing time.Duration, words *dictionary) []row {
 	access := noSharedMailbox
 	if c.SharedMailbox != "" {
 		access = string(c.SharedMailboxAccess)
@@ -34,7 +34,7 @@ func configRows(rows []row, c *prober.Connection, spacing time.Duration, words *
 }
 
 // outcomeRows is what one probe learned.
-func outcomeRows(rows []row, o *prober.Outcome, words *dictionary) []row {
+func outcomeRows(rows []row, o *mail.Outcome, words *dictionary) []row {
 	rows = append(rows,
 		truth(up, o.Up()),
 		row{family: lastProbe, value: seconds(o.End)},
@@ -61,7 +61,7 @@ func outcomeRows(rows []row, o *prober.Outcome, words *dictionary) []row {
 // loginRows is what happened to login and mailbox. A credential that was sent
 // and got no verdict, because the connection broke or the time was up, counts
 // as not accepted: it was tried, and a mail client would not be in either.
-func loginRows(rows []row, o *prober.Outcome) []row {
+func loginRows(rows []row, o *mail.Outcome) []row {
 	if o.Auth.Known() {
 		rows = append(rows, truth(authSuccess, o.Auth.Accepted))
 	}
@@ -81,7 +81,7 @@ func loginRows(rows []row, o *prober.Outcome) []row {
 }
 
 // tlsRows is what the handshake told, also one that failed at verification.
-func tlsRows(rows []row, facts *prober.TLSFacts, words *dictionary) []row {
+func tlsRows(rows []row, facts *mail.TLSFacts, words *dictionary) []row {
 	if facts.Version != "" {
 		rows = append(rows, info(tlsInfo,
 			words.pair("version", facts.Version), words.pair("cipher", facts.Cipher)))
@@ -98,8 +98,8 @@ func tlsRows(rows []row, facts *prober.TLSFacts, words *dictionary) []row {
 }
 
 // logsIn reports whether a connection is configured to log in.
-func logsIn(c *prober.Connection) bool {
-	return c.Username != "" && c.Auth != prober.AuthNone
+func logsIn(c *mail.Connection) bool {
+	return c.Username != "" && c.Auth != mail.AuthNone
 }
 
 // seconds is a time since the epoch as Prometheus counts it, exact to the

@@ -19,7 +19,7 @@ import (
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/clientcredentials"
 
-	"mailprobe/prober"
+	"mailprobe/mail"
 )
 
 const (
@@ -45,14 +45,14 @@ type endpoint struct {
 
 // credentials are the secrets of one fetch, as they are in the files now.
 type credentials struct {
-	client  prober.Secret // empty: a public client
-	refresh prober.Secret // empty: the client credentials grant
+	client  mail.Secret // empty: a public client
+	refresh mail.Secret // empty: the client credentials grant
 }
 
 // grant is what a fetch gives.
 type grant struct {
-	access  prober.Secret
-	refresh prober.Secret // empty: the endpoint named none
+	access  mail.Secret
+	refresh mail.Secret   // empty: the endpoint named none
 	life    time.Duration // 0 or less: unknown
 }
 
@@ -93,12 +93,12 @@ func (e *endpoint) credentials() (credentials, error) {
 	var err error
 	if !e.settings.ClientSecret.IsZero() {
 		if c.client, err = e.settings.ClientSecret.Read(); err != nil {
-			return c, fmt.Errorf("client_secret: %w: %w", prober.ErrTokenSecret, err)
+			return c, fmt.Errorf("client_secret: %w: %w", mail.ErrTokenSecret, err)
 		}
 	}
 	if path := e.settings.RefreshTokenFile; path != "" {
-		if c.refresh, err = prober.FileSecret(path).Read(); err != nil {
-			return c, fmt.Errorf("refresh_token_file: %w: %w", prober.ErrTokenSecret, err)
+		if c.refresh, err = mail.FileSecret(path).Read(); err != nil {
+			return c, fmt.Errorf("refresh_token_file: %w: %w", mail.ErrTokenSecret, err)
 		}
 	}
 	return c, nil
@@ -200,7 +200,7 @@ func (e *endpoint) accept(token *oauth2.Token) (grant, error) {
 	if len(token.AccessToken) > maxTokenBytes || !visible(token.AccessToken) {
 		return grant{}, e.unavailable("its token is too long, or contains characters that are not allowed")
 	}
-	g := grant{access: prober.NewSecret(token.AccessToken), refresh: prober.NewSecret(token.RefreshToken)}
+	g := grant{access: mail.NewSecret(token.AccessToken), refresh: mail.NewSecret(token.RefreshToken)}
 	if !token.Expiry.IsZero() {
 		g.life = time.Until(token.Expiry)
 	}
@@ -279,10 +279,10 @@ func (e *endpoint) describeAnswer(no *oauth2.RetrieveError) error {
 		return e.unavailable(fmt.Sprintf("answered %d", status))
 	}
 	if words, ok := rejections[errorCode(no)]; ok {
-		return fmt.Errorf("%w by %s: %s", prober.ErrTokenRejected, e.host, words)
+		return fmt.Errorf("%w by %s: %s", mail.ErrTokenRejected, e.host, words)
 	}
 	if status == http.StatusUnauthorized {
-		return fmt.Errorf("%w by %s: answered 401", prober.ErrTokenRejected, e.host)
+		return fmt.Errorf("%w by %s: answered 401", mail.ErrTokenRejected, e.host)
 	}
 	return e.unavailable(fmt.Sprintf("answered %d", status))
 }
@@ -301,5 +301,5 @@ func errorCode(no *oauth2.RetrieveError) string {
 }
 
 func (e *endpoint) unavailable(why string) error {
-	return fmt.Errorf("%w: token endpoint %s: %s", prober.ErrTokenUnavailable, e.host, why)
+	return fmt.Errorf("%w: token endpoint %s: %s", mail.ErrTokenUnavailable, e.host, why)
 }

@@ -11,7 +11,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"mailprobe/prober"
+	"mailprobe/mail"
 )
 
 // TestEndpointMisbehaves plays token endpoints over real HTTP. MARK is in every
@@ -38,33 +38,33 @@ func TestEndpointMisbehaves(t *testing.T) {
 		want    error
 		says    string // a part of the error
 	}{
-		{"invalid_grant", reply(400, asJSON, oauthError("invalid_grant")), prober.ErrTokenRejected, "invalid_grant"},
-		{"invalid_client", reply(401, asJSON, oauthError("invalid_client")), prober.ErrTokenRejected, "invalid_client"},
-		{"invalid_scope", reply(400, asJSON, oauthError("invalid_scope")), prober.ErrTokenRejected, "invalid_scope"},
-		{"json called plain text", reply(400, "text/plain", oauthError("invalid_grant")), prober.ErrTokenRejected, "invalid_grant"},
-		{"a form", reply(400, "application/x-www-form-urlencoded", "error=invalid_grant&x=MARK"), prober.ErrTokenRejected, "invalid_grant"},
-		{"an error with status 200", reply(200, asJSON, oauthError("invalid_grant")), prober.ErrTokenRejected, "invalid_grant"},
-		{"401 without a word", reply(401, asHTML, "MARK"), prober.ErrTokenRejected, "401"},
-		{"an unheard error code", reply(400, asJSON, oauthError("MARK")), prober.ErrTokenUnavailable, "400"},
-		{"400 with HTML", reply(400, asHTML, "<html>MARK"), prober.ErrTokenUnavailable, "400"},
-		{"403 of a firewall", reply(403, asHTML, "<html>MARK"), prober.ErrTokenUnavailable, "403"},
-		{"404", reply(404, asHTML, "<html>MARK"), prober.ErrTokenUnavailable, "404"},
-		{"429", reply(429, asJSON, oauthError("invalid_client")), prober.ErrTokenUnavailable, "429"},
-		{"500", reply(500, asJSON, oauthError("invalid_grant")), prober.ErrTokenUnavailable, "500"},
-		{"503 with HTML", reply(503, asHTML, "<html>MARK"), prober.ErrTokenUnavailable, "503"},
-		{"200 with HTML", reply(200, asHTML, "<html>MARK"), prober.ErrTokenUnavailable, "no token"},
-		{"200 with nothing", reply(200, asJSON, ""), prober.ErrTokenUnavailable, "no token"},
-		{"200 without a token", reply(200, asJSON, `{"MARK":1}`), prober.ErrTokenUnavailable, "no token"},
-		{"a MAC token", reply(200, asJSON, `{"access_token":"MARK","token_type":"mac"}`), prober.ErrTokenUnavailable, "Bearer"},
-		{"a token that breaks the frame", reply(200, asJSON, `{"access_token":"MARK\u0001auth=x"}`), prober.ErrTokenUnavailable, "too long, or contains characters"},
-		{"a token of 40 KiB", reply(200, asJSON, `{"access_token":"`+strings.Repeat("M", 40<<10)+`"}`), prober.ErrTokenUnavailable, "too long, or contains characters"},
+		{"invalid_grant", reply(400, asJSON, oauthError("invalid_grant")), mail.ErrTokenRejected, "invalid_grant"},
+		{"invalid_client", reply(401, asJSON, oauthError("invalid_client")), mail.ErrTokenRejected, "invalid_client"},
+		{"invalid_scope", reply(400, asJSON, oauthError("invalid_scope")), mail.ErrTokenRejected, "invalid_scope"},
+		{"json called plain text", reply(400, "text/plain", oauthError("invalid_grant")), mail.ErrTokenRejected, "invalid_grant"},
+		{"a form", reply(400, "application/x-www-form-urlencoded", "error=invalid_grant&x=MARK"), mail.ErrTokenRejected, "invalid_grant"},
+		{"an error with status 200", reply(200, asJSON, oauthError("invalid_grant")), mail.ErrTokenRejected, "invalid_grant"},
+		{"401 without a word", reply(401, asHTML, "MARK"), mail.ErrTokenRejected, "401"},
+		{"an unheard error code", reply(400, asJSON, oauthError("MARK")), mail.ErrTokenUnavailable, "400"},
+		{"400 with HTML", reply(400, asHTML, "<html>MARK"), mail.ErrTokenUnavailable, "400"},
+		{"403 of a firewall", reply(403, asHTML, "<html>MARK"), mail.ErrTokenUnavailable, "403"},
+		{"404", reply(404, asHTML, "<html>MARK"), mail.ErrTokenUnavailable, "404"},
+		{"429", reply(429, asJSON, oauthError("invalid_client")), mail.ErrTokenUnavailable, "429"},
+		{"500", reply(500, asJSON, oauthError("invalid_grant")), mail.ErrTokenUnavailable, "500"},
+		{"503 with HTML", reply(503, asHTML, "<html>MARK"), mail.ErrTokenUnavailable, "503"},
+		{"200 with HTML", reply(200, asHTML, "<html>MARK"), mail.ErrTokenUnavailable, "no token"},
+		{"200 with nothing", reply(200, asJSON, ""), mail.ErrTokenUnavailable, "no token"},
+		{"200 without a token", reply(200, asJSON, `{"MARK":1}`), mail.ErrTokenUnavailable, "no token"},
+		{"a MAC token", reply(200, asJSON, `{"access_token":"MARK","token_type":"mac"}`), mail.ErrTokenUnavailable, "Bearer"},
+		{"a token that breaks the frame", reply(200, asJSON, `{"access_token":"MARK\u0001auth=x"}`), mail.ErrTokenUnavailable, "too long, or contains characters"},
+		{"a token of 40 KiB", reply(200, asJSON, `{"access_token":"`+strings.Repeat("M", 40<<10)+`"}`), mail.ErrTokenUnavailable, "too long, or contains characters"},
 		{"an endless body", func(w http.ResponseWriter, r *http.Request) {
 			for r.Context().Err() == nil {
 				if _, err := w.Write([]byte(strings.Repeat("MARK", 1024))); err != nil {
 					return
 				}
 			}
-		}, prober.ErrTokenUnavailable, "64 KiB"},
+		}, mail.ErrTokenUnavailable, "64 KiB"},
 		{"an endless error", func(w http.ResponseWriter, r *http.Request) {
 			w.WriteHeader(400)
 			for r.Context().Err() == nil {
@@ -72,20 +72,20 @@ func TestEndpointMisbehaves(t *testing.T) {
 					return
 				}
 			}
-		}, prober.ErrTokenUnavailable, "64 KiB"},
+		}, mail.ErrTokenUnavailable, "64 KiB"},
 		{"a header without end", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", asJSON)
 			w.Header().Set("X-Mark", strings.Repeat("MARK", 64<<10))
 			fmt.Fprint(w, bearer("MARK", 60).body)
-		}, prober.ErrTokenUnavailable, ""},
+		}, mail.ErrTokenUnavailable, ""},
 		{"a redirect to another host", func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, other.URL+"/MARK", http.StatusTemporaryRedirect)
-		}, prober.ErrTokenUnavailable, "redirects"},
+		}, mail.ErrTokenUnavailable, "redirects"},
 		{"a redirect for ever", func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, r.URL.Path+"MARK", http.StatusTemporaryRedirect)
-		}, prober.ErrTokenUnavailable, "redirects"},
+		}, mail.ErrTokenUnavailable, "redirects"},
 		{"a connection that breaks", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
-			prober.ErrTokenUnavailable, "broke"},
+			mail.ErrTokenUnavailable, "broke"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -120,7 +120,7 @@ func TestEndpointDown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := source(t.Context(), false); !errors.Is(err, prober.ErrTokenUnavailable) || !strings.Contains(err.Error(), "the connection failed") {
+	if _, err := source(t.Context(), false); !errors.Is(err, mail.ErrTokenUnavailable) || !strings.Contains(err.Error(), "the connection failed") {
 		t.Errorf("ended with %v, want it unavailable", err)
 	}
 }
@@ -134,7 +134,7 @@ func TestEndpointWithAnUntrustedCertificate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := source(t.Context(), false); !errors.Is(err, prober.ErrTokenUnavailable) || !strings.Contains(err.Error(), "certificate") {
+	if _, err := source(t.Context(), false); !errors.Is(err, mail.ErrTokenUnavailable) || !strings.Contains(err.Error(), "certificate") {
 		t.Errorf("ended with %v, want the certificate named", err)
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"slices"
 	"strings"
 
-	"mailprobe/prober"
+	"mailprobe/mail"
 )
 
 // Settings say where tokens come from. There is either an AccessTokenFile and
@@ -23,8 +23,8 @@ import (
 type Settings struct {
 	TokenURL     string // https; http only to a loopback address
 	ClientID     string
-	ClientSecret prober.SecretSource // zero: a public client, with a refresh token only
-	Scopes       []string            // sent in this order; empty: the endpoint's default
+	ClientSecret mail.SecretSource // zero: a public client, with a refresh token only
+	Scopes       []string          // sent in this order; empty: the endpoint's default
 
 	RefreshTokenFile string // empty: the client's own credentials are the grant
 	AccessTokenFile  string // read again at each call
@@ -97,7 +97,7 @@ func WithTransport(transport http.RoundTripper) Option {
 // New makes a source of its own for the settings; connections with equal
 // settings should rather share one, see Sources. It opens no connection and
 // reads no file.
-func New(settings Settings, options ...Option) (prober.TokenSource, error) {
+func New(settings Settings, options ...Option) (mail.TokenSource, error) {
 	if err := settings.Validate(); err != nil {
 		return nil, err
 	}
@@ -110,12 +110,12 @@ func New(settings Settings, options ...Option) (prober.TokenSource, error) {
 
 // fileSource reads the token anew at each call, so that there is nothing that
 // could be stale.
-func fileSource(path string) prober.TokenSource {
-	file := prober.FileSecret(path)
-	return func(context.Context, bool) (prober.Secret, error) {
+func fileSource(path string) mail.TokenSource {
+	file := mail.FileSecret(path)
+	return func(context.Context, bool) (mail.Secret, error) {
 		token, err := file.Read()
 		if err != nil {
-			return prober.Secret{}, fmt.Errorf("access_token_file: %w: %w", prober.ErrTokenSecret, err)
+			return mail.Secret{}, fmt.Errorf("access_token_file: %w: %w", mail.ErrTokenSecret, err)
 		}
 		return token, nil
 	}
@@ -127,21 +127,21 @@ func fileSource(path string) prober.TokenSource {
 type Sources struct {
 	Options []Option // for the sources that are made
 
-	current  map[key]prober.TokenSource
-	previous map[key]prober.TokenSource
+	current  map[key]mail.TokenSource
+	previous map[key]mail.TokenSource
 }
 
 // key is what makes two settings equal.
 type key struct {
 	tokenURL, clientID string
-	clientSecret       prober.SecretSource
+	clientSecret       mail.SecretSource
 	scopes             string
 	refresh, access    string
 }
 
 // Source is the source for the settings: a new one only if no connection of
 // this configuration or of the one before has asked for an equal one.
-func (s *Sources) Source(settings Settings) (prober.TokenSource, error) {
+func (s *Sources) Source(settings Settings) (mail.TokenSource, error) {
 	k := key{settings.TokenURL, settings.ClientID, settings.ClientSecret,
 		strings.Join(settings.Scopes, " "), settings.RefreshTokenFile, settings.AccessTokenFile}
 	if source := s.current[k]; source != nil {
@@ -155,7 +155,7 @@ func (s *Sources) Source(settings Settings) (prober.TokenSource, error) {
 		}
 	}
 	if s.current == nil {
-		s.current = map[key]prober.TokenSource{}
+		s.current = map[key]mail.TokenSource{}
 	}
 	s.current[k] = source
 	return source, nil

@@ -6,7 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"mailprobe/prober"
+	"mailprobe/mail"
 )
 
 func TestSettingsValidate(t *testing.T) {
@@ -17,7 +17,7 @@ func TestSettingsValidate(t *testing.T) {
 	}{
 		{"client credentials", nil, ""},
 		{"refresh token", func(s *Settings) { s.RefreshTokenFile = "x" }, ""},
-		{"refresh token of a public client", func(s *Settings) { s.ClientSecret, s.RefreshTokenFile = prober.SecretSource{}, "x" }, ""},
+		{"refresh token of a public client", func(s *Settings) { s.ClientSecret, s.RefreshTokenFile = mail.SecretSource{}, "x" }, ""},
 		{"access token file", func(s *Settings) { *s = Settings{AccessTokenFile: "x"} }, ""},
 		{"http on this machine", func(s *Settings) { s.TokenURL = "http://localhost:8080/token" }, ""},
 		{"http on 127.0.0.1", func(s *Settings) { s.TokenURL = "http://127.0.0.1:8080/token" }, ""},
@@ -31,7 +31,7 @@ func TestSettingsValidate(t *testing.T) {
 		{"a fragment", func(s *Settings) { s.TokenURL = "https://login.example.org/#x" }, "token_url: must not have a fragment"},
 		{"no token_url", func(s *Settings) { s.TokenURL = "" }, "token_url: is missing"},
 		{"no client_id", func(s *Settings) { s.ClientID = "" }, "client_id: is missing"},
-		{"no secret at all", func(s *Settings) { s.ClientSecret = prober.SecretSource{} }, "client_secret: is missing"},
+		{"no secret at all", func(s *Settings) { s.ClientSecret = mail.SecretSource{} }, "client_secret: is missing"},
 		{"two scopes in one", func(s *Settings) { s.Scopes = []string{"a b"} }, "scopes: one entry"},
 		{"both worlds", func(s *Settings) { s.AccessTokenFile = "x" }, "access_token_file: cannot be combined with another field"},
 		{"nothing", func(s *Settings) { *s = Settings{} }, "client_id: is missing"},

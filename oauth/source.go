@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"mailprobe/prober"
+	"mailprobe/mail"
 )
 
 const (
@@ -46,7 +46,7 @@ type source struct {
 
 // accessToken is a token and its times.
 type accessToken struct {
-	secret  prober.Secret // empty: there is none yet
+	secret  mail.Secret // empty: there is none yet
 	fetched time.Time
 	renew   time.Time // from here on a new one is fetched
 	expiry  time.Time // from here on it is not used
@@ -62,12 +62,12 @@ type failure struct {
 
 // rotation is a refresh token that replaced the one in the file. It lives as
 // long as the process: the file is not ours to write.
-type rotation struct{ from, to prober.Secret }
+type rotation struct{ from, to mail.Secret }
 
 // flight is one fetch that any number of callers wait for.
 type flight struct {
 	done  chan struct{} // closed when token and err are set
-	token prober.Secret
+	token mail.Secret
 	err   error
 }
 
@@ -75,7 +75,7 @@ func newSource(e *endpoint) *source { return &source{endpoint: e} }
 
 // token is the prober.TokenSource. Its errors wrap ErrTokenUnavailable,
 // ErrTokenRejected or ErrTokenSecret.
-func (s *source) token(ctx context.Context, fresh bool) (prober.Secret, error) {
+func (s *source) token(ctx context.Context, fresh bool) (mail.Secret, error) {
 	s.mu.Lock()
 	now := time.Now()
 	if s.current.serves(now, fresh) {
@@ -105,7 +105,7 @@ func (s *source) token(ctx context.Context, fresh bool) (prober.Secret, error) {
 		return s.lockedFallback(fresh, running.err)
 	case <-ctx.Done():
 		return s.lockedFallback(fresh, fmt.Errorf("%w: token endpoint %s: no answer yet: %w",
-			prober.ErrTokenUnavailable, s.endpoint.host, context.Cause(ctx)))
+			mail.ErrTokenUnavailable, s.endpoint.host, context.Cause(ctx)))
 	}
 }
 
@@ -130,14 +130,14 @@ func (f failure) withholds(now time.Time, with credentials) error {
 
 // fallback is the old token while it lasts: it was due for renewal, not dead.
 // A caller that asked for a fresh one has seen it refused.
-func (s *source) fallback(now time.Time, fresh bool, err error) (prober.Secret, error) {
+func (s *source) fallback(now time.Time, fresh bool, err error) (mail.Secret, error) {
 	if !fresh && !s.current.secret.IsZero() && now.Before(s.current.expiry) {
 		return s.current.secret, nil
 	}
-	return prober.Secret{}, err
+	return mail.Secret{}, err
 }
 
-func (s *source) lockedFallback(fresh bool, err error) (prober.Secret, error) {
+func (s *source) lockedFallback(fresh bool, err error) (mail.Secret, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.fallback(time.Now(), fresh, err)
@@ -163,7 +163,7 @@ func (s *source) fetch(running *flight, with credentials) {
 	if err != nil {
 		running.err = err
 		s.failure = s.failure.next(time.Now(), with, err)
-		if rotated && errors.Is(err, prober.ErrTokenRejected) {
+		if rotated && errors.Is(err, mail.ErrTokenRejected) {
 			s.rotation = rotation{} // the file's own may still do
 		}
 		return
@@ -179,7 +179,7 @@ func (s *source) fetch(running *flight, with credentials) {
 // next is the failure after one more failed fetch.
 func (f failure) next(now time.Time, with credentials, err error) failure {
 	first, limit := unavailableWait, unavailableLimit
-	if errors.Is(err, prober.ErrTokenRejected) {
+	if errors.Is(err, mail.ErrTokenRejected) {
 		first, limit = rejectedWait, rejectedLimit
 	}
 	wait := first
@@ -192,7 +192,7 @@ func (f failure) next(now time.Time, with credentials, err error) failure {
 // newAccessToken sets the times of a token that lives for life. It is renewed
 // after 80 to 95 per cent of it, at random, so that sources that were started
 // together do not stay together.
-func newAccessToken(secret prober.Secret, now time.Time, life time.Duration) accessToken {
+func newAccessToken(secret mail.Secret, now time.Time, life time.Duration) accessToken {
 	if life <= 0 {
 		life = unknownLife
 	}

@@ -15,7 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"mailprobe/prober"
+	"mailprobe/mail"
 )
 
 // script is a token endpoint without a network: it answers each request with the
@@ -82,10 +82,10 @@ var (
 
 func clientSettings() Settings {
 	return Settings{TokenURL: "https://login.example.org/token", ClientID: "id", Scopes: []string{"one", "two"},
-		ClientSecret: prober.InlineSecret(prober.NewSecret("client-secret"))}
+		ClientSecret: mail.InlineSecret(mail.NewSecret("client-secret"))}
 }
 
-func mustSource(t *testing.T, settings Settings, transport http.RoundTripper) prober.TokenSource {
+func mustSource(t *testing.T, settings Settings, transport http.RoundTripper) mail.TokenSource {
 	t.Helper()
 	source, err := New(settings, WithTransport(transport))
 	if err != nil {
@@ -102,7 +102,7 @@ func write(t *testing.T, path, text string) {
 }
 
 // wantToken asks and compares.
-func wantToken(t *testing.T, source prober.TokenSource, fresh bool, want string) {
+func wantToken(t *testing.T, source mail.TokenSource, fresh bool, want string) {
 	t.Helper()
 	got, err := source(t.Context(), fresh)
 	if err != nil || got.Reveal() != want {
@@ -110,7 +110,7 @@ func wantToken(t *testing.T, source prober.TokenSource, fresh bool, want string)
 	}
 }
 
-func wantError(t *testing.T, source prober.TokenSource, fresh bool, want error) {
+func wantError(t *testing.T, source mail.TokenSource, fresh bool, want error) {
 	t.Helper()
 	got, err := source(t.Context(), fresh)
 	if !errors.Is(err, want) || !got.IsZero() {
@@ -167,7 +167,7 @@ func TestSourcesDoNotRenewTogether(t *testing.T) {
 	now := time.Now()
 	renewals := map[time.Time]bool{}
 	for range 100 {
-		renewals[newAccessToken(prober.NewSecret("x"), now, time.Hour).renew.Truncate(time.Second)] = true
+		renewals[newAccessToken(mail.NewSecret("x"), now, time.Hour).renew.Truncate(time.Second)] = true
 	}
 	if len(renewals) < 50 {
 		t.Errorf("100 sources renew in %d different seconds, want them spread", len(renewals))
@@ -177,7 +177,7 @@ func TestSourcesDoNotRenewTogether(t *testing.T) {
 func TestTokenLives(t *testing.T) {
 	now := time.Now()
 	for _, life := range []time.Duration{-time.Hour, 0, time.Second, 30 * time.Second, 2 * time.Minute, time.Hour, 90 * 24 * time.Hour} {
-		got := newAccessToken(prober.NewSecret("x"), now, life)
+		got := newAccessToken(mail.NewSecret("x"), now, life)
 		want := life
 		if life <= 0 {
 			want = unknownLife
@@ -216,9 +216,9 @@ func TestEndpointDownKeepsALivingToken(t *testing.T) {
 		if endpoint.count() != 2 {
 			t.Errorf("%d requests, want the renewal tried", endpoint.count())
 		}
-		wantError(t, source, true, prober.ErrTokenUnavailable)
+		wantError(t, source, true, mail.ErrTokenUnavailable)
 		time.Sleep(3 * time.Minute)
-		wantError(t, source, false, prober.ErrTokenUnavailable)
+		wantError(t, source, false, mail.ErrTokenUnavailable)
 	})
 }
 
@@ -231,8 +231,8 @@ func TestFailuresAreNotRepeatedAtOnce(t *testing.T) {
 		atLeast  int
 		firstGap time.Duration
 	}{
-		{"endpoint down", broken, prober.ErrTokenUnavailable, 17, 14, unavailableWait},
-		{"refresh token revoked", revoked, prober.ErrTokenRejected, 6, 5, rejectedWait},
+		{"endpoint down", broken, mail.ErrTokenUnavailable, 17, 14, unavailableWait},
+		{"refresh token revoked", revoked, mail.ErrTokenRejected, 6, 5, rejectedWait},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -259,11 +259,11 @@ func TestCorrectedSecretIsTriedAtOnce(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "secret")
 		write(t, path, "secret-old\n")
 		settings := clientSettings()
-		settings.ClientSecret = prober.FileSecret(path)
+		settings.ClientSecret = mail.FileSecret(path)
 		endpoint := &script{answers: []answer{revoked, bearer("one", 3600)}}
 		source := mustSource(t, settings, endpoint)
-		wantError(t, source, false, prober.ErrTokenRejected)
-		wantError(t, source, false, prober.ErrTokenRejected)
+		wantError(t, source, false, mail.ErrTokenRejected)
+		wantError(t, source, false, mail.ErrTokenRejected)
 		write(t, path, "secret-new\n")
 		wantToken(t, source, false, "one")
 		if got := endpoint.asked[1].Get("client_secret"); got != "secret-new" {
@@ -286,7 +286,7 @@ func TestRotatedRefreshTokenIsKept(t *testing.T) {
 			wantToken(t, source, true, want)
 			time.Sleep(2 * time.Minute)
 		}
-		wantError(t, source, true, prober.ErrTokenRejected)
+		wantError(t, source, true, mail.ErrTokenRejected)
 		time.Sleep(2 * time.Minute)
 		wantToken(t, source, true, "five") // the file's own, since the rotated one was refused
 		write(t, path, "secret-typed\n")
@@ -309,10 +309,10 @@ func TestSlowEndpoint(t *testing.T) {
 		start := time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
-		if _, err := source(ctx, false); !errors.Is(err, prober.ErrTokenUnavailable) || time.Since(start) != 3*time.Second {
+		if _, err := source(ctx, false); !errors.Is(err, mail.ErrTokenUnavailable) || time.Since(start) != 3*time.Second {
 			t.Errorf("gave up after %v with %v, want the caller's 3s", time.Since(start), err)
 		}
-		wantError(t, source, false, prober.ErrTokenUnavailable)
+		wantError(t, source, false, mail.ErrTokenUnavailable)
 		if took := time.Since(start); took != fetchTimeout {
 			t.Errorf("gave up after %v, want %v", took, fetchTimeout)
 		}
@@ -326,7 +326,7 @@ func TestCancelledCallerDoesNotPoisonTheSource(t *testing.T) {
 		source := mustSource(t, clientSettings(), endpoint)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if _, err := source(ctx, false); !errors.Is(err, prober.ErrTokenUnavailable) || !errors.Is(err, context.Canceled) {
+		if _, err := source(ctx, false); !errors.Is(err, mail.ErrTokenUnavailable) || !errors.Is(err, context.Canceled) {
 			t.Errorf("a cancelled caller got %v", err)
 		}
 		wantToken(t, source, false, "one")
@@ -344,8 +344,8 @@ func TestSecretFilesThatCannotBeRead(t *testing.T) {
 		name   string
 		change func(*Settings)
 	}{
-		{"client secret missing", func(s *Settings) { s.ClientSecret = prober.FileSecret(filepath.Join(dir, "none")) }},
-		{"client secret empty", func(s *Settings) { s.ClientSecret = prober.FileSecret(empty) }},
+		{"client secret missing", func(s *Settings) { s.ClientSecret = mail.FileSecret(filepath.Join(dir, "none")) }},
+		{"client secret empty", func(s *Settings) { s.ClientSecret = mail.FileSecret(empty) }},
 		{"refresh token is a directory", func(s *Settings) { s.RefreshTokenFile = dir }},
 		{"access token missing", func(s *Settings) { *s = Settings{AccessTokenFile: filepath.Join(dir, "none")} }},
 		{"access token empty", func(s *Settings) { *s = Settings{AccessTokenFile: empty} }},
@@ -354,7 +354,7 @@ func TestSecretFilesThatCannotBeRead(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			settings := clientSettings()
 			tt.change(&settings)
-			wantError(t, mustSource(t, settings, endpoint), false, prober.ErrTokenSecret)
+			wantError(t, mustSource(t, settings, endpoint), false, mail.ErrTokenSecret)
 		})
 	}
 	if endpoint.count() != 0 {

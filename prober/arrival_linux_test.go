@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"mailprobe/mail"
 )
 
 // stoppedTarget, set in the environment, makes the test binary probe that address.
@@ -24,10 +26,10 @@ func TestStoppedProbe(t *testing.T) {
 		t.Skip("only the process that TestStopIsInNoFigure stops runs this")
 	}
 	host, port, _ := net.SplitHostPort(address)
-	c := &Connection{Name: "stopped", Protocol: POP3, Encryption: NoEncryption, Host: host, Timeout: time.Minute}
+	c := &mail.Connection{Name: "stopped", Protocol: mail.POP3, Encryption: mail.NoEncryption, Host: host, Timeout: time.Minute}
 	_, _ = fmt.Sscan(port, &c.Port)
 	o := (&Prober{}).Probe(context.Background(), c)
-	greeting, _ := o.phaseDuration(PhaseGreeting)
+	greeting, _ := phaseDuration(&o, mail.PhaseGreeting)
 	fmt.Printf("\nreport: %v %v %v\n", greeting.Milliseconds(), o.Duration().Milliseconds(), o.End.Sub(o.Start).Milliseconds())
 }
 

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/emersion/go-sasl"
+
+	"mailprobe/mail"
 )
 
 // fakeServer is the server's half of a login: it offers, challenges and gives a
@@ -67,16 +69,16 @@ func offering(names ...string) offer {
 	return o
 }
 
-func alice(change func(*Connection)) *Connection {
-	c := &Connection{Protocol: IMAP, Encryption: ImplicitTLS, Host: "mail.example.org",
-		Username: "alice", Auth: AuthAuto, LoginNameFormat: `{username}\{shared_mailbox}`}
+func alice(change func(*mail.Connection)) *mail.Connection {
+	c := &mail.Connection{Protocol: mail.IMAP, Encryption: mail.ImplicitTLS, Host: "mail.example.org",
+		Username: "alice", Auth: mail.AuthAuto, LoginNameFormat: `{username}\{shared_mailbox}`}
 	if change != nil {
 		change(c)
 	}
 	return c
 }
 
-func reasonIn(err error) Reason {
+func reasonIn(err error) mail.Reason {
 	var f *fault
 	if errors.As(err, &f) {
 		return f.reason
@@ -94,59 +96,59 @@ func TestChooseMechanism(t *testing.T) {
 		}
 		return o
 	}
-	shared := func(access SharedAccess, method AuthMethod) *Connection {
-		return alice(func(c *Connection) { c.SharedMailbox, c.SharedMailboxAccess, c.Auth = "helpdesk", access, method })
+	shared := func(access mail.SharedAccess, method mail.AuthMethod) *mail.Connection {
+		return alice(func(c *mail.Connection) { c.SharedMailbox, c.SharedMailboxAccess, c.Auth = "helpdesk", access, method })
 	}
-	with := func(p Protocol, method AuthMethod) *Connection {
-		return alice(func(c *Connection) { c.Protocol, c.Auth = p, method })
+	with := func(p mail.Protocol, method mail.AuthMethod) *mail.Connection {
+		return alice(func(c *mail.Connection) { c.Protocol, c.Auth = p, method })
 	}
 	tests := []struct {
 		name      string
-		c         *Connection
+		c         *mail.Connection
 		o         offer
 		clear     bool
-		want      AuthMethod
-		wantFault Reason
+		want      mail.AuthMethod
+		wantFault mail.Reason
 	}{
-		{"auto under TLS takes PLAIN", with(IMAP, AuthAuto), everything, false, AuthPlain, ""},
-		{"auto under TLS falls back to the own command", with(IMAP, AuthAuto), offering(), false, AuthLogin, ""},
-		{"auto under TLS never takes a weaker hash", with(IMAP, AuthAuto), offering("CRAM-MD5"), false, AuthLogin, ""},
-		{"auto on SMTP under TLS takes AUTH LOGIN", with(SMTP, AuthAuto), offering("LOGIN"), false, AuthLogin, ""},
-		{"auto on SMTP has no own command", with(SMTP, AuthAuto), offering(), false, "", AuthMechanism},
-		{"auto in clear takes SCRAM-SHA-256", with(IMAP, AuthAuto), everything, true, AuthSCRAMSHA256, ""},
-		{"auto in clear takes SCRAM-SHA-1 next", with(IMAP, AuthAuto), without("SCRAM-SHA-256"), true, AuthSCRAMSHA1, ""},
-		{"auto in clear takes CRAM-MD5 next", with(IMAP, AuthAuto), without("SCRAM-SHA-256", "SCRAM-SHA-1"), true, AuthCRAMMD5, ""},
-		{"auto in clear takes PLAIN when nothing hides", with(IMAP, AuthAuto), offering("PLAIN"), true, AuthPlain, ""},
-		{"auto in clear takes the own command last", with(POP3, AuthAuto), offering(), true, AuthLogin, ""},
-		{"auto never takes a token or a certificate", with(SMTP, AuthAuto), offering("XOAUTH2", "EXTERNAL"), false, "", AuthMechanism},
-		{"LOGINDISABLED in clear", with(IMAP, AuthAuto), nativeOff(offering()), true, "", AuthNeedsTLS},
-		{"LOGINDISABLED after TLS", with(IMAP, AuthAuto), nativeOff(offering()), false, "", AuthNeedsTLS},
-		{"LOGINDISABLED after TLS, PLAIN offered", with(IMAP, AuthAuto), nativeOff(offering("PLAIN")), false, AuthPlain, ""},
-		{"LOGINDISABLED in clear, SCRAM offered", with(IMAP, AuthAuto), nativeOff(offering("SCRAM-SHA-1")), true, AuthSCRAMSHA1, ""},
-		{"LOGINDISABLED after TLS does not speak of tokens", with(IMAP, AuthXOAuth2), nativeOff(offering()), false, "", AuthMechanism},
-		{"configured plain is not offered", with(SMTP, AuthPlain), offering("LOGIN"), false, "", AuthMechanism},
-		{"configured login on SMTP needs LOGIN", with(SMTP, AuthLogin), offering("PLAIN"), false, "", AuthMechanism},
-		{"configured login on POP3 is USER and PASS", with(POP3, AuthLogin), offering(), false, AuthLogin, ""},
-		{"configured sasl-login is not the own command", with(IMAP, AuthSASLLogin), offering(), false, "", AuthMechanism},
-		{"configured cram-md5 under TLS", with(IMAP, AuthCRAMMD5), everything, false, AuthCRAMMD5, ""},
-		{"apop with a timestamp", with(POP3, AuthAPOP), offer{apop: "<1@a>"}, false, AuthAPOP, ""},
-		{"apop without one", with(POP3, AuthAPOP), everything, false, "", AuthMechanism},
-		{"apop outside POP3", with(IMAP, AuthAPOP), offer{apop: "<1@a>"}, false, "", AuthMechanism},
-		{"external", with(SMTP, AuthExternal), everything, false, AuthExternal, ""},
-		{"none", with(SMTP, AuthNone), offering(), false, AuthNone, ""},
-		{"an unknown word", with(SMTP, "ntlm"), everything, false, "", AuthMechanism},
-		{"login_name goes by the own command", shared(SharedLoginName, AuthAuto), everything, false, AuthLogin, ""},
-		{"login_name in clear too", shared(SharedLoginName, AuthAuto), everything, true, AuthLogin, ""},
-		{"login_name obeys a written method", shared(SharedLoginName, AuthPlain), everything, false, AuthPlain, ""},
-		{"authzid takes PLAIN", shared(SharedAuthzID, AuthAuto), everything, false, AuthPlain, ""},
-		{"authzid in clear takes SCRAM", shared(SharedAuthzID, AuthAuto), everything, true, AuthSCRAMSHA256, ""},
-		{"authzid has no own command", shared(SharedAuthzID, AuthAuto), offering("CRAM-MD5"), true, "", AuthMechanism},
-		{"authzid cannot ride on cram-md5", shared(SharedAuthzID, AuthCRAMMD5), everything, false, "", AuthMechanism},
-		{"authzid cannot ride on login", shared(SharedAuthzID, AuthLogin), everything, false, "", AuthMechanism},
-		{"authzid cannot ride on xoauth2", shared(SharedAuthzID, AuthXOAuth2), everything, false, "", AuthMechanism},
-		{"token_user needs a token", shared(SharedTokenUser, AuthAuto), everything, false, "", AuthMechanism},
-		{"token_user with xoauth2", shared(SharedTokenUser, AuthXOAuth2), everything, false, AuthXOAuth2, ""},
-		{"folder logs in as ever", shared(SharedFolder, AuthAuto), everything, false, AuthPlain, ""},
+		{"auto under TLS takes PLAIN", with(mail.IMAP, mail.AuthAuto), everything, false, mail.AuthPlain, ""},
+		{"auto under TLS falls back to the own command", with(mail.IMAP, mail.AuthAuto), offering(), false, mail.AuthLogin, ""},
+		{"auto under TLS never takes a weaker hash", with(mail.IMAP, mail.AuthAuto), offering("CRAM-MD5"), false, mail.AuthLogin, ""},
+		{"auto on SMTP under TLS takes AUTH LOGIN", with(mail.SMTP, mail.AuthAuto), offering("LOGIN"), false, mail.AuthLogin, ""},
+		{"auto on SMTP has no own command", with(mail.SMTP, mail.AuthAuto), offering(), false, "", mail.AuthMechanism},
+		{"auto in clear takes SCRAM-SHA-256", with(mail.IMAP, mail.AuthAuto), everything, true, mail.AuthSCRAMSHA256, ""},
+		{"auto in clear takes SCRAM-SHA-1 next", with(mail.IMAP, mail.AuthAuto), without("SCRAM-SHA-256"), true, mail.AuthSCRAMSHA1, ""},
+		{"auto in clear takes CRAM-MD5 next", with(mail.IMAP, mail.AuthAuto), without("SCRAM-SHA-256", "SCRAM-SHA-1"), true, mail.AuthCRAMMD5, ""},
+		{"auto in clear takes PLAIN when nothing hides", with(mail.IMAP, mail.AuthAuto), offering("PLAIN"), true, mail.AuthPlain, ""},
+		{"auto in clear takes the own command last", with(mail.POP3, mail.AuthAuto), offering(), true, mail.AuthLogin, ""},
+		{"auto never takes a token or a certificate", with(mail.SMTP, mail.AuthAuto), offering("XOAUTH2", "EXTERNAL"), false, "", mail.AuthMechanism},
+		{"LOGINDISABLED in clear", with(mail.IMAP, mail.AuthAuto), nativeOff(offering()), true, "", mail.AuthNeedsTLS},
+		{"LOGINDISABLED after TLS", with(mail.IMAP, mail.AuthAuto), nativeOff(offering()), false, "", mail.AuthNeedsTLS},
+		{"LOGINDISABLED after TLS, PLAIN offered", with(mail.IMAP, mail.AuthAuto), nativeOff(offering("PLAIN")), false, mail.AuthPlain, ""},
+		{"LOGINDISABLED in clear, SCRAM offered", with(mail.IMAP, mail.AuthAuto), nativeOff(offering("SCRAM-SHA-1")), true, mail.AuthSCRAMSHA1, ""},
+		{"LOGINDISABLED after TLS does not speak of tokens", with(mail.IMAP, mail.AuthXOAuth2), nativeOff(offering()), false, "", mail.AuthMechanism},
+		{"configured plain is not offered", with(mail.SMTP, mail.AuthPlain), offering("LOGIN"), false, "", mail.AuthMechanism},
+		{"configured login on SMTP needs LOGIN", with(mail.SMTP, mail.AuthLogin), offering("PLAIN"), false, "", mail.AuthMechanism},
+		{"configured login on POP3 is USER and PASS", with(mail.POP3, mail.AuthLogin), offering(), false, mail.AuthLogin, ""},
+		{"configured sasl-login is not the own command", with(mail.IMAP, mail.AuthSASLLogin), offering(), false, "", mail.AuthMechanism},
+		{"configured cram-md5 under TLS", with(mail.IMAP, mail.AuthCRAMMD5), everything, false, mail.AuthCRAMMD5, ""},
+		{"apop with a timestamp", with(mail.POP3, mail.AuthAPOP), offer{apop: "<1@a>"}, false, mail.AuthAPOP, ""},
+		{"apop without one", with(mail.POP3, mail.AuthAPOP), everything, false, "", mail.AuthMechanism},
+		{"apop outside POP3", with(mail.IMAP, mail.AuthAPOP), offer{apop: "<1@a>"}, false, "", mail.AuthMechanism},
+		{"external", with(mail.SMTP, mail.AuthExternal), everything, false, mail.AuthExternal, ""},
+		{"none", with(mail.SMTP, mail.AuthNone), offering(), false, mail.AuthNone, ""},
+		{"an unknown word", with(mail.SMTP, "ntlm"), everything, false, "", mail.AuthMechanism},
+		{"login_name goes by the own command", shared(mail.SharedLoginName, mail.AuthAuto), everything, false, mail.AuthLogin, ""},
+		{"login_name in clear too", shared(mail.SharedLoginName, mail.AuthAuto), everything, true, mail.AuthLogin, ""},
+		{"login_name obeys a written method", shared(mail.SharedLoginName, mail.AuthPlain), everything, false, mail.AuthPlain, ""},
+		{"authzid takes PLAIN", shared(mail.SharedAuthzID, mail.AuthAuto), everything, false, mail.AuthPlain, ""},
+		{"authzid in clear takes SCRAM", shared(mail.SharedAuthzID, mail.AuthAuto), everything, true, mail.AuthSCRAMSHA256, ""},
+		{"authzid has no own command", shared(mail.SharedAuthzID, mail.AuthAuto), offering("CRAM-MD5"), true, "", mail.AuthMechanism},
+		{"authzid cannot ride on cram-md5", shared(mail.SharedAuthzID, mail.AuthCRAMMD5), everything, false, "", mail.AuthMechanism},
+		{"authzid cannot ride on login", shared(mail.SharedAuthzID, mail.AuthLogin), everything, false, "", mail.AuthMechanism},
+		{"authzid cannot ride on xoauth2", shared(mail.SharedAuthzID, mail.AuthXOAuth2), everything, false, "", mail.AuthMechanism},
+		{"token_user needs a token", shared(mail.SharedTokenUser, mail.AuthAuto), everything, false, "", mail.AuthMechanism},
+		{"token_user with xoauth2", shared(mail.SharedTokenUser, mail.AuthXOAuth2), everything, false, mail.AuthXOAuth2, ""},
+		{"folder logs in as ever", shared(mail.SharedFolder, mail.AuthAuto), everything, false, mail.AuthPlain, ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -162,42 +164,42 @@ func TestAuthenticateOnTheWire(t *testing.T) {
 	const password = "pa\"ss\\ wörd"
 	tests := []struct {
 		name   string
-		change func(*Connection)
+		change func(*mail.Connection)
 		offers offer
 		want   []string
 	}{
-		{"imap login", func(c *Connection) { c.Auth = AuthLogin }, offering(), []string{"LOGIN", "alice", password}},
-		{"pop3 user and pass", func(c *Connection) { c.Protocol = POP3 }, offering(), []string{"LOGIN", "alice", password}},
+		{"imap login", func(c *mail.Connection) { c.Auth = mail.AuthLogin }, offering(), []string{"LOGIN", "alice", password}},
+		{"pop3 user and pass", func(c *mail.Connection) { c.Protocol = mail.POP3 }, offering(), []string{"LOGIN", "alice", password}},
 		{"plain", nil, offering("PLAIN"), []string{"PLAIN", "\x00alice\x00" + password}},
-		{"exchange login name", func(c *Connection) {
-			c.SharedMailbox, c.SharedMailboxAccess = "helpdesk", SharedLoginName
+		{"exchange login name", func(c *mail.Connection) {
+			c.SharedMailbox, c.SharedMailboxAccess = "helpdesk", mail.SharedLoginName
 		}, offering("PLAIN"), []string{"LOGIN", `alice\helpdesk`, password}},
-		{"dovecot master user", func(c *Connection) {
-			c.SharedMailbox, c.SharedMailboxAccess = "helpdesk", SharedLoginName
+		{"dovecot master user", func(c *mail.Connection) {
+			c.SharedMailbox, c.SharedMailboxAccess = "helpdesk", mail.SharedLoginName
 			c.LoginNameFormat = "{shared_mailbox}*{username}"
 		}, offering("PLAIN"), []string{"LOGIN", "helpdesk*alice", password}},
-		{"a name that looks like a placeholder stays a name", func(c *Connection) {
-			c.Username, c.SharedMailbox, c.SharedMailboxAccess = "{shared_mailbox}", "{username}", SharedLoginName
+		{"a name that looks like a placeholder stays a name", func(c *mail.Connection) {
+			c.Username, c.SharedMailbox, c.SharedMailboxAccess = "{shared_mailbox}", "{username}", mail.SharedLoginName
 		}, offering(), []string{"LOGIN", `{shared_mailbox}\{username}`, password}},
-		{"plain with authzid", func(c *Connection) {
-			c.SharedMailbox, c.SharedMailboxAccess = "helpdesk", SharedAuthzID
+		{"plain with authzid", func(c *mail.Connection) {
+			c.SharedMailbox, c.SharedMailboxAccess = "helpdesk", mail.SharedAuthzID
 		}, offering("PLAIN"), []string{"PLAIN", "helpdesk\x00alice\x00" + password}},
-		{"folder logs in as the user", func(c *Connection) {
-			c.SharedMailbox, c.SharedMailboxAccess = "helpdesk", SharedFolder
+		{"folder logs in as the user", func(c *mail.Connection) {
+			c.SharedMailbox, c.SharedMailboxAccess = "helpdesk", mail.SharedFolder
 		}, offering("PLAIN"), []string{"PLAIN", "\x00alice\x00" + password}},
-		{"sender logs in as the user", func(c *Connection) {
-			c.Protocol, c.SharedMailbox, c.SharedMailboxAccess = SMTP, "helpdesk", SharedSender
+		{"sender logs in as the user", func(c *mail.Connection) {
+			c.Protocol, c.SharedMailbox, c.SharedMailboxAccess = mail.SMTP, "helpdesk", mail.SharedSender
 		}, offering("PLAIN"), []string{"PLAIN", "\x00alice\x00" + password}},
-		{"xoauth2 names the shared mailbox", func(c *Connection) {
-			c.Auth, c.SharedMailbox, c.SharedMailboxAccess = AuthXOAuth2, "help@x", SharedTokenUser
+		{"xoauth2 names the shared mailbox", func(c *mail.Connection) {
+			c.Auth, c.SharedMailbox, c.SharedMailboxAccess = mail.AuthXOAuth2, "help@x", mail.SharedTokenUser
 		}, offering("XOAUTH2"), []string{"XOAUTH2", "user=help@x\x01auth=Bearer " + password + "\x01\x01"}},
-		{"oauthbearer names the shared mailbox", func(c *Connection) {
-			c.Auth, c.SharedMailbox, c.SharedMailboxAccess = AuthOAuthBearer, "help@x", SharedTokenUser
+		{"oauthbearer names the shared mailbox", func(c *mail.Connection) {
+			c.Auth, c.SharedMailbox, c.SharedMailboxAccess = mail.AuthOAuthBearer, "help@x", mail.SharedTokenUser
 		}, offering("OAUTHBEARER"), []string{"OAUTHBEARER",
 			"n,a=help@x,\x01host=mail.example.org\x01port=993\x01auth=Bearer " + password + "\x01\x01"}},
-		{"external names the user", func(c *Connection) { c.Auth = AuthExternal }, offering("EXTERNAL"),
+		{"external names the user", func(c *mail.Connection) { c.Auth = mail.AuthExternal }, offering("EXTERNAL"),
 			[]string{"EXTERNAL", "alice"}},
-		{"apop", func(c *Connection) { c.Protocol, c.Auth, c.Username = POP3, AuthAPOP, "mrose" },
+		{"apop", func(c *mail.Connection) { c.Protocol, c.Auth, c.Username = mail.POP3, mail.AuthAPOP, "mrose" },
 			offer{apop: "<1896.697170952@dbc.mtview.ca.us>"}, []string{"APOP", "mrose", "c4c9334bac560ecc979e58001b3e22fb"}},
 	}
 	for _, tt := range tests {
@@ -207,7 +209,7 @@ func TestAuthenticateOnTheWire(t *testing.T) {
 			if strings.HasPrefix(tt.name, "apop") {
 				secret = "tanstaaf" // RFC 1939 section 7
 			}
-			method, err := authenticate(alice(tt.change), NewSecret(secret), true, server)
+			method, err := authenticate(alice(tt.change), mail.NewSecret(secret), true, server)
 			if err != nil || method == "" || !slices.Equal(server.said, tt.want) {
 				t.Errorf("%q said %q (%v), want %q", method, server.said, err, tt.want)
 			}
@@ -218,20 +220,20 @@ func TestAuthenticateOnTheWire(t *testing.T) {
 func TestAuthenticateWithholds(t *testing.T) {
 	tests := []struct {
 		name   string
-		change func(*Connection)
+		change func(*mail.Connection)
 		offers offer
-		want   Reason
+		want   mail.Reason
 	}{
-		{"tls configured but not up", nil, offering("PLAIN"), LocalBug},
-		{"starttls configured but not up", func(c *Connection) { c.Encryption = StartTLS }, offering("SCRAM-SHA-256"), LocalBug},
-		{"mechanism not offered", func(c *Connection) { c.Encryption, c.Auth = NoEncryption, AuthPlain }, offering("LOGIN"), AuthMechanism},
-		{"server wants TLS", func(c *Connection) { c.Encryption = NoEncryption }, offer{needsTLS: true}, AuthNeedsTLS},
-		{"password SASLprep forbids", func(c *Connection) { c.Encryption = NoEncryption }, offering("SCRAM-SHA-1"), LocalSecret},
+		{"tls configured but not up", nil, offering("PLAIN"), mail.LocalBug},
+		{"starttls configured but not up", func(c *mail.Connection) { c.Encryption = mail.StartTLS }, offering("SCRAM-SHA-256"), mail.LocalBug},
+		{"mechanism not offered", func(c *mail.Connection) { c.Encryption, c.Auth = mail.NoEncryption, mail.AuthPlain }, offering("LOGIN"), mail.AuthMechanism},
+		{"server wants TLS", func(c *mail.Connection) { c.Encryption = mail.NoEncryption }, offer{needsTLS: true}, mail.AuthNeedsTLS},
+		{"password SASLprep forbids", func(c *mail.Connection) { c.Encryption = mail.NoEncryption }, offering("SCRAM-SHA-1"), mail.LocalSecret},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			server := &fakeServer{offers: tt.offers}
-			method, err := authenticate(alice(tt.change), NewSecret("hunter2\u0007"), false, server)
+			method, err := authenticate(alice(tt.change), mail.NewSecret("hunter2\u0007"), false, server)
 			if method != "" || reasonIn(err) != tt.want || len(server.said) != 0 {
 				t.Errorf("%q: said %q with %q (%v), want silence and %q", method, server.said, reasonIn(err), err, tt.want)
 			}
@@ -244,17 +246,17 @@ func TestAuthenticateWithholds(t *testing.T) {
 
 func TestAuthenticateObeysNoEncryption(t *testing.T) {
 	server := &fakeServer{offers: offering()}
-	c := alice(func(c *Connection) { c.Encryption = NoEncryption })
-	if method, err := authenticate(c, NewSecret("x"), false, server); method != AuthLogin || err != nil {
+	c := alice(func(c *mail.Connection) { c.Encryption = mail.NoEncryption })
+	if method, err := authenticate(c, mail.NewSecret("x"), false, server); method != mail.AuthLogin || err != nil {
 		t.Errorf("%q (%v), want login: clear text was written down", method, err)
 	}
 }
 
 func TestAuthenticateTriesOneMechanismOnly(t *testing.T) {
-	no := &refusal{protocol: IMAP, command: "AUTHENTICATE", reply: reply{status: "NO", code: "AUTHENTICATIONFAILED"}}
+	no := &refusal{protocol: mail.IMAP, command: "AUTHENTICATE", reply: reply{status: "NO", code: "AUTHENTICATIONFAILED"}}
 	server := &fakeServer{offers: offering("PLAIN", "LOGIN", "CRAM-MD5"), verdict: no}
-	method, err := authenticate(alice(nil), NewSecret("x"), true, server)
-	if method != AuthPlain || !errors.Is(err, no) || len(server.said) != 2 {
+	method, err := authenticate(alice(nil), mail.NewSecret("x"), true, server)
+	if method != mail.AuthPlain || !errors.Is(err, no) || len(server.said) != 2 {
 		t.Errorf("%q said %q (%v), want one PLAIN and its refusal", method, server.said, err)
 	}
 	if !no.tls || no.token || no.authzid {
@@ -263,25 +265,25 @@ func TestAuthenticateTriesOneMechanismOnly(t *testing.T) {
 }
 
 func TestTokenRefusals(t *testing.T) {
-	no := func(p Protocol, status, code string) *refusal {
+	no := func(p mail.Protocol, status, code string) *refusal {
 		return &refusal{protocol: p, command: "AUTH", reply: reply{status: status, code: code}}
 	}
 	const why = `{"status":"401","schemes":"bearer"}`
 	tests := []struct {
 		name      string
-		method    AuthMethod
+		method    mail.AuthMethod
 		challenge string
 		verdict   *refusal
-		want      Reason // of a fault; empty: the refusal is left to be classified
-		wantSaid  string // the answer to the error challenge
+		want      mail.Reason // of a fault; empty: the refusal is left to be classified
+		wantSaid  string      // the answer to the error challenge
 	}{
-		{"xoauth2 says why first", AuthXOAuth2, why, no(SMTP, "535", "5.7.8"), TokenRejected, ""},
-		{"oauthbearer says why first", AuthOAuthBearer, why, no(IMAP, "NO", ""), TokenRejected, "\x01"},
-		{"garbage instead of JSON", AuthXOAuth2, strings.Repeat("\xff{", 4000), no(IMAP, "NO", ""), TokenRejected, ""},
-		{"a temporary 4yz stays temporary", AuthXOAuth2, why, no(SMTP, "454", "4.7.0"), "", ""},
-		{"UNAVAILABLE stays temporary", AuthOAuthBearer, why, no(IMAP, "NO", "UNAVAILABLE"), "", "\x01"},
-		{"SYS/TEMP stays temporary", AuthXOAuth2, why, no(POP3, "-ERR", "SYS/TEMP"), "", ""},
-		{"no challenge at all", AuthXOAuth2, "-", no(IMAP, "NO", ""), "", "-"},
+		{"xoauth2 says why first", mail.AuthXOAuth2, why, no(mail.SMTP, "535", "5.7.8"), mail.TokenRejected, ""},
+		{"oauthbearer says why first", mail.AuthOAuthBearer, why, no(mail.IMAP, "NO", ""), mail.TokenRejected, "\x01"},
+		{"garbage instead of JSON", mail.AuthXOAuth2, strings.Repeat("\xff{", 4000), no(mail.IMAP, "NO", ""), mail.TokenRejected, ""},
+		{"a temporary 4yz stays temporary", mail.AuthXOAuth2, why, no(mail.SMTP, "454", "4.7.0"), "", ""},
+		{"UNAVAILABLE stays temporary", mail.AuthOAuthBearer, why, no(mail.IMAP, "NO", "UNAVAILABLE"), "", "\x01"},
+		{"SYS/TEMP stays temporary", mail.AuthXOAuth2, why, no(mail.POP3, "-ERR", "SYS/TEMP"), "", ""},
+		{"no challenge at all", mail.AuthXOAuth2, "-", no(mail.IMAP, "NO", ""), "", "-"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -289,7 +291,7 @@ func TestTokenRefusals(t *testing.T) {
 			if tt.challenge != "-" {
 				server.challenges = []string{tt.challenge}
 			}
-			_, err := authenticate(alice(func(c *Connection) { c.Auth = tt.method }), NewSecret("tok"), true, server)
+			_, err := authenticate(alice(func(c *mail.Connection) { c.Auth = tt.method }), mail.NewSecret("tok"), true, server)
 			if reasonIn(err) != tt.want || !errors.Is(err, tt.verdict) || !tt.verdict.token {
 				t.Errorf("fault %q, %+v (%v), want %q and the refusal marked", reasonIn(err), tt.verdict, err, tt.want)
 			}
@@ -311,28 +313,28 @@ func TestReadSecret(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	token := func(value string, err error) TokenSource {
-		return func(context.Context, bool) (Secret, error) { return NewSecret(value), err }
+	token := func(value string, err error) mail.TokenSource {
+		return func(context.Context, bool) (mail.Secret, error) { return mail.NewSecret(value), err }
 	}
 	tests := []struct {
 		name   string
-		change func(*Connection)
+		change func(*mail.Connection)
 		want   string
-		reason Reason
+		reason mail.Reason
 	}{
-		{"a file", func(c *Connection) { c.Password = FileSecret(good) }, "hunter2", ""},
-		{"an empty file", func(c *Connection) { c.Password = FileSecret(empty) }, "", LocalSecret},
-		{"a missing file", func(c *Connection) { c.Password = FileSecret(good + "x") }, "", LocalSecret},
-		{"a directory", func(c *Connection) { c.Password = FileSecret(dir) }, "", LocalSecret},
-		{"none needs none", func(c *Connection) { c.Auth = AuthNone }, "", ""},
-		{"external needs none", func(c *Connection) { c.Auth = AuthExternal }, "", ""},
-		{"a token", func(c *Connection) { c.Token = token("ya29.x", nil) }, "ya29.x", ""},
-		{"a token that breaks the frame", func(c *Connection) { c.Token = token("ya29\x01auth", nil) }, "", LocalSecret},
-		{"an empty token", func(c *Connection) { c.Token = token("", nil) }, "", LocalSecret},
-		{"endpoint down", func(c *Connection) { c.Token = token("", fmt.Errorf("x: %w", ErrTokenUnavailable)) }, "", TokenUnavailable},
-		{"endpoint refuses", func(c *Connection) { c.Token = token("", ErrTokenRejected) }, "", TokenRejected},
-		{"client secret unreadable", func(c *Connection) { c.Token = token("", ErrTokenSecret) }, "", LocalSecret},
-		{"an error nobody named", func(c *Connection) { c.Token = token("", context.Canceled) }, "", TokenUnavailable},
+		{"a file", func(c *mail.Connection) { c.Password = mail.FileSecret(good) }, "hunter2", ""},
+		{"an empty file", func(c *mail.Connection) { c.Password = mail.FileSecret(empty) }, "", mail.LocalSecret},
+		{"a missing file", func(c *mail.Connection) { c.Password = mail.FileSecret(good + "x") }, "", mail.LocalSecret},
+		{"a directory", func(c *mail.Connection) { c.Password = mail.FileSecret(dir) }, "", mail.LocalSecret},
+		{"none needs none", func(c *mail.Connection) { c.Auth = mail.AuthNone }, "", ""},
+		{"external needs none", func(c *mail.Connection) { c.Auth = mail.AuthExternal }, "", ""},
+		{"a token", func(c *mail.Connection) { c.Token = token("ya29.x", nil) }, "ya29.x", ""},
+		{"a token that breaks the frame", func(c *mail.Connection) { c.Token = token("ya29\x01auth", nil) }, "", mail.LocalSecret},
+		{"an empty token", func(c *mail.Connection) { c.Token = token("", nil) }, "", mail.LocalSecret},
+		{"endpoint down", func(c *mail.Connection) { c.Token = token("", fmt.Errorf("x: %w", mail.ErrTokenUnavailable)) }, "", mail.TokenUnavailable},
+		{"endpoint refuses", func(c *mail.Connection) { c.Token = token("", mail.ErrTokenRejected) }, "", mail.TokenRejected},
+		{"client secret unreadable", func(c *mail.Connection) { c.Token = token("", mail.ErrTokenSecret) }, "", mail.LocalSecret},
+		{"an error nobody named", func(c *mail.Connection) { c.Token = token("", context.Canceled) }, "", mail.TokenUnavailable},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -346,7 +348,7 @@ func TestReadSecret(t *testing.T) {
 
 func TestNotOfferedHintNamesOnlyKnownWords(t *testing.T) {
 	o := offering("PLAIN", "X-EVIL\x1b[2J", "GSSAPI")
-	_, err := chooseMechanism(alice(func(c *Connection) { c.Auth = AuthXOAuth2 }), o, true)
+	_, err := chooseMechanism(alice(func(c *mail.Connection) { c.Auth = mail.AuthXOAuth2 }), o, true)
 	var f *fault
 	if !errors.As(err, &f) || !strings.Contains(f.hint, "plain") || !strings.Contains(f.hint, "login") || strings.Contains(f.hint, "EVIL") {
 		t.Errorf("hint %+v, want plain and login and nothing of the server's", f)
@@ -354,7 +356,7 @@ func TestNotOfferedHintNamesOnlyKnownWords(t *testing.T) {
 }
 
 func TestExternalNotOfferedHintNamesTheCertificate(t *testing.T) {
-	_, err := chooseMechanism(alice(func(c *Connection) { c.Auth = AuthExternal }), offering("PLAIN"), true)
+	_, err := chooseMechanism(alice(func(c *mail.Connection) { c.Auth = mail.AuthExternal }), offering("PLAIN"), true)
 	var f *fault
 	if !errors.As(err, &f) || !strings.Contains(f.hint, "a client certificate they trust") || !strings.Contains(f.hint, "plain") {
 		t.Errorf("hint %+v, want the certificate, and what is offered", f)

@@ -25,6 +25,8 @@ import (
 	"time"
 
 	"mailprobe/internal/mailtest"
+
+	"mailprobe/mail"
 )
 
 // sinkFolder, set in the environment, makes the test binary the bench's server.
@@ -80,7 +82,7 @@ func serveBench(conn net.Conn) {
 }
 
 // benchSink starts the server process and gives a connection to it.
-func benchSink(b *testing.B) *Connection {
+func benchSink(b *testing.B) *mail.Connection {
 	folder := b.TempDir()
 	bed := newBed(b)
 	if err := mailtest.WritePair(bed.cert, filepath.Join(folder, "cert.pem"), filepath.Join(folder, "key.pem")); err != nil {
@@ -98,7 +100,7 @@ func benchSink(b *testing.B) *Connection {
 	for lines.Scan() {
 		if addr, ok := strings.CutPrefix(lines.Text(), "listening on "); ok {
 			go func() { _, _ = io.Copy(io.Discard, stdout) }()
-			return bed.connection(IMAP, ImplicitTLS, addr)
+			return bed.connection(mail.IMAP, mail.ImplicitTLS, addr)
 		}
 	}
 	b.Fatal("the server process did not start")
@@ -163,7 +165,7 @@ func BenchmarkProbeIMAPS(b *testing.B) {
 
 // byHand is a handshake with verification, and the dialogue of a probe with
 // nothing around it.
-func byHand(c *Connection, dialogue bool) error {
+func byHand(c *mail.Connection, dialogue bool) error {
 	raw, err := net.Dial("tcp", c.Address())
 	if err != nil {
 		return err

@@ -13,7 +13,7 @@ import (
 
 // newCanary is a password that occurs nowhere else. Its special characters make
 // URL, JSON and quoted forms differ from it.
-func newCanary() string {
+func NewCanary() string {
 	return `c"n+` + rand.Text()[:20] + ` \é`
 }
 
@@ -28,7 +28,7 @@ func secretWords(secret string) *strings.Replacer {
 
 // findSecret looks for a secret, or a half of it, in a text and names the
 // coding it was found in; empty: it is not there.
-func findSecret(text, secret string) string {
+func FindSecret(text, secret string) string {
 	for _, part := range []string{secret[:len(secret)/2], secret[len(secret)/2:]} {
 		for name, coded := range codings(part) {
 			if len(coded) >= 8 && strings.Contains(text, coded) {

@@ -28,10 +28,10 @@ var testedElsewhere = map[int][]string{
 	26:  {"prober.TestFaultSilentPeerLeavesNothingInTheKernel"}, // beside its row
 	27:  {"prober.TestFaultSplitAnywhere"},
 	31:  {"prober.TestFaultFullBacklog"},
-	131: {"prober.TestPoolKeepsTimeForAWeek"},
-	132: {"prober.TestPoolAfterSuspendStartsNoBurst"},
-	133: {"prober.TestPoolReportsOverrunWhenNoSlotIsFree", "prober.TestPoolSlowProbeIsSkippedNotQueued"},
-	134: {"prober.TestProbeWithoutDescriptors", "prober.TestDescriptorLimit"},
+	131: {"pool.TestPoolKeepsTimeForAWeek"},
+	132: {"pool.TestPoolAfterSuspendStartsNoBurst"},
+	133: {"pool.TestPoolReportsOverrunWhenNoSlotIsFree", "pool.TestPoolSlowProbeIsSkippedNotQueued"},
+	134: {"prober.TestProbeWithoutDescriptors", "pool.TestDescriptorLimit"},
 	137: {"internal/logline.TestWriterNeverWaitsForItsReader", "internal/exporter.TestBlockedLogStopsNoProbe"},
 	138: {"internal/exporter.TestChangesAreLoggedOnceAndSlowly"},
 	10:  {"prober.TestFaultIPv6BlackHole"},
@@ -41,9 +41,9 @@ var testedElsewhere = map[int][]string{
 	135: {"prober.TestFaultPortsExhausted"},
 	50:  {"prober.TestFaultRenegotiation"},
 	136: {"metrics.TestMemoryAtRestIsBounded", "web.TestHistoryFitsMemory"},
-	141: {"prober.TestGuardStateSurvivesKill"},
-	142: {"prober.TestPoolKeepsTimeForAWeek"}, // Go's clock for it knows neither leaps nor zones
-	139: {"prober.TestPoolSurvivesPanics"},
+	141: {"guard.TestGuardStateSurvivesKill"},
+	142: {"pool.TestPoolKeepsTimeForAWeek"}, // Go's clock for it knows neither leaps nor zones
+	139: {"pool.TestPoolSurvivesPanics"},
 	140: {"internal/exporter.TestStopsWithManyProbesInFlight"},
 	59:  {"config.TestLoadTellsEveryFault"}, // ca_files.yml; a reload that fails is row 144
 	14:  {"prober.TestDeadNameServerDelaysNobody"},
@@ -67,7 +67,7 @@ var testedElsewhere = map[int][]string{
 	150: {"config.TestLoadTellsEveryFault", "config.TestTenThousandConnections"},
 	151: {"config.TestSecretsNeverShow"},
 	152: {"config.TestCredentialsDirectoryOfSystemd", "config.TestSchemaRefusesWrongStructure"},
-	153: {"prober.TestSecretNeverPrints", "deploy.TestSystemdUnitIsRight"},
+	153: {"mail.TestSecretNeverPrints", "deploy.TestSystemdUnitIsRight"},
 	154: {"internal/exporter.TestScraperLeavesMidScrape"},
 	155: {"internal/exporter.TestManyScrapes", "web.TestAtMostFortyScrapes"},
 	156: {"internal/exporter.TestSlowloris"},
@@ -82,7 +82,7 @@ var testedElsewhere = map[int][]string{
 	165: {"web.TestMethods"},
 	166: {"metrics.TestHostileConfigurationKeepsTheScrapeValid", "config.TestLoadTellsEveryFault"},
 	167: {"internal/exporter.TestRetryIsOffByDefault"},
-	168: {"prober.TestGuardStateSecondProcessRefuses"},
+	168: {"guard.TestGuardStateSecondProcessRefuses"},
 	169: {"internal/exporter.TestSeriesWithEveryFault"},
 	170: {"internal/exporter.TestSeriesWithEveryFault", "metrics.TestServerTextNeverBecomesALabel"},
 }

@@ -16,6 +16,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"mailprobe/mail"
 )
 
 // The bounds of what is kept of a presented chain.
@@ -31,7 +33,7 @@ const (
 // addCertificates fills in what a presented chain tells: the earliest end of
 // all of it, the leaf's fingerprint, and the first maxChain certificates. An
 // empty chain changes nothing.
-func addCertificates(f *TLSFacts, chain []*x509.Certificate) {
+func addCertificates(f *mail.TLSFacts, chain []*x509.Certificate) {
 	if len(chain) == 0 {
 		return
 	}
@@ -56,8 +58,8 @@ func earliestNotAfter(chain []*x509.Certificate) time.Time {
 }
 
 // certificateFacts describes one certificate in clean and bounded words.
-func certificateFacts(cert *x509.Certificate) CertificateFacts {
-	facts := CertificateFacts{
+func certificateFacts(cert *x509.Certificate) mail.CertificateFacts {
+	facts := mail.CertificateFacts{
 		Subject:   nameText(cert.Subject),
 		Issuer:    nameText(cert.Issuer),
 		NotBefore: cert.NotBefore,
@@ -94,7 +96,7 @@ func checkKeys(chain []*x509.Certificate) error {
 		key, isRSA := cert.PublicKey.(*rsa.PublicKey)
 		if isRSA && key.N.BitLen() < minRSABits {
 			return &fault{
-				reason: CertInvalid,
+				reason: mail.CertInvalid,
 				hint: fmt.Sprintf("Replace the certificate: its RSA key has %d bits, and fewer than %d can be broken.",
 					key.N.BitLen(), minRSABits),
 				err: fmt.Errorf("certificate %q: RSA key of %d bits is below %d",

@@ -15,6 +15,8 @@ import (
 	"unicode/utf8"
 
 	"mailprobe/internal/mailtest"
+
+	"mailprobe/mail"
 )
 
 // chainOf parses what a server would present.
@@ -36,7 +38,7 @@ func TestCertificateFacts(t *testing.T) {
 	ca := mailtest.MustCA(mailtest.CAOptions{Name: "House CA"})
 	chain := chainOf(t, ca.MustIssue(mailtest.CertOptions{Names: []string{"mail.example.org", "imap.example.org"}, Intermediates: 1, NotAfter: soon}))
 
-	var facts TLSFacts
+	var facts mail.TLSFacts
 	addCertificates(&facts, chain)
 
 	sum := sha256.Sum256(chain[0].Raw)
@@ -57,7 +59,7 @@ func TestCertificateFactsTakeTheEarliestEnd(t *testing.T) {
 	sooner := time.Now().Add(time.Hour).Truncate(time.Second)
 	ca := mailtest.MustCA(mailtest.CAOptions{NotAfter: sooner})
 	chain := append(chainOf(t, ca.MustIssue(mailtest.Loopback())), ca.Certificate)
-	var facts TLSFacts
+	var facts mail.TLSFacts
 	addCertificates(&facts, chain)
 	if !facts.NotAfter.Equal(sooner) {
 		t.Errorf("earliest end %v, want the issuer's %v", facts.NotAfter, sooner)
@@ -65,7 +67,7 @@ func TestCertificateFactsTakeTheEarliestEnd(t *testing.T) {
 }
 
 func TestCertificateFactsOfNothing(t *testing.T) {
-	var facts TLSFacts
+	var facts mail.TLSFacts
 	addCertificates(&facts, nil)
 	if !facts.NotAfter.IsZero() || facts.FingerprintSHA256 != "" || facts.Chain != nil {
 		t.Errorf("no chain gives %+v", facts)
@@ -83,7 +85,7 @@ func TestCertificateFactsOfHostileCertificate(t *testing.T) {
 	chain := chainOf(t, ca.MustIssue(mailtest.CertOptions{
 		Names: names, RawSubject: latin1Subject(t, "<script>\xe9\x1b[2J\x00"), Filler: 30}))
 
-	var facts TLSFacts
+	var facts mail.TLSFacts
 	addCertificates(&facts, chain)
 
 	if len(chain[0].Raw) < 200_000 || len(facts.Chain) != maxChain || facts.FingerprintSHA256 == "" || facts.NotAfter.IsZero() {
@@ -117,7 +119,7 @@ func latin1Subject(t *testing.T, name string) []byte {
 }
 
 // checkFacts holds what the facts promise of any certificate at all.
-func checkFacts(t *testing.T, facts TLSFacts) {
+func checkFacts(t *testing.T, facts mail.TLSFacts) {
 	t.Helper()
 	for _, cert := range facts.Chain {
 		for _, text := range append([]string{cert.Subject, cert.Issuer}, cert.DNSNames...) {
@@ -140,8 +142,8 @@ func TestCheckKeys(t *testing.T) {
 	}
 	leaf.RSABits = 1024
 	err := checkKeys(append([]*x509.Certificate{ca.Certificate}, chainOf(t, ca.MustIssue(leaf))...))
-	reason, hint := classify(PhaseTLS, nil, err)
-	if reason != CertInvalid || !strings.Contains(hint, "1024 bit") {
+	reason, hint := classify(mail.PhaseTLS, nil, err)
+	if reason != mail.CertInvalid || !strings.Contains(hint, "1024 bit") {
 		t.Errorf("RSA 1024: %v means %q with %q", err, reason, hint)
 	}
 }
@@ -162,7 +164,7 @@ func FuzzCertificateFacts(f *testing.F) {
 			return
 		}
 		chain := []*x509.Certificate{cert}
-		var facts TLSFacts
+		var facts mail.TLSFacts
 		addCertificates(&facts, chain)
 		checkFacts(t, facts)
 		if err := checkKeys(chain); err != nil && !strings.Contains(err.Error(), "RSA") {
@@ -175,8 +177,8 @@ func FuzzCertificateFacts(f *testing.F) {
 			}
 		}
 		verdict := &tls.CertificateVerificationError{UnverifiedCertificates: chain, Err: errors.Join(err, x509.HostnameError{Certificate: cert})}
-		c := &Connection{TLS: &tls.Config{RootCAs: roots}}
-		if reason, _ := classify(PhaseTLS, c, verdict); !strings.HasPrefix(string(reason), "cert_") {
+		c := &mail.Connection{TLS: &tls.Config{RootCAs: roots}}
+		if reason, _ := classify(mail.PhaseTLS, c, verdict); !strings.HasPrefix(string(reason), "cert_") {
 			t.Errorf("%v means %q", verdict, reason)
 		}
 	})

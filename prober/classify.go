@@ -11,12 +11,14 @@ import (
 	"os"
 	"strings"
 	"syscall"
+
+	"mailprobe/mail"
 )
 
 // classify says why a phase ended with err, and gives more precise advice than
 // the reason's own where the evidence allows it. c may be nil. The reason
 // is empty exactly when err is nil.
-func classify(phase Phase, c *Connection, err error) (Reason, string) {
+func classify(phase mail.Phase, c *mail.Connection, err error) (mail.Reason, string) {
 	reason, hint := reasonOf(phase, c, err)
 	if hint == "" {
 		hint = situationHint(phase, c, reason)
@@ -25,7 +27,7 @@ func classify(phase Phase, c *Connection, err error) (Reason, string) {
 }
 
 // reasonOf asks from the surest evidence to the vaguest.
-func reasonOf(phase Phase, c *Connection, err error) (Reason, string) {
+func reasonOf(phase mail.Phase, c *mail.Connection, err error) (mail.Reason, string) {
 	if err == nil {
 		return "", ""
 	}
@@ -37,7 +39,7 @@ func reasonOf(phase Phase, c *Connection, err error) (Reason, string) {
 	if errors.As(err, &refused) {
 		reason := refusalReason(phase, refused)
 		switch {
-		case reason == AuthRejected && refused.hashed:
+		case reason == mail.AuthRejected && refused.hashed:
 			return reason, hashHint
 		case isDoubtful(phase, refused):
 			return reason, doubtHint
@@ -59,43 +61,43 @@ func reasonOf(phase Phase, c *Connection, err error) (Reason, string) {
 	if reason, known := defaultReasons[phase]; known {
 		return reason, ""
 	}
-	return ProtocolMalformed, ""
+	return mail.ProtocolMalformed, ""
 }
 
 // defaultReasons is what is left for an error that nothing here knows. In the
 // other phases that can only be a library that did not like what it read.
-var defaultReasons = map[Phase]Reason{
-	PhaseResolve: DNSFailed,
-	PhaseConnect: ConnectUnreachable,
-	PhaseTLS:     TLSHandshake,
+var defaultReasons = map[mail.Phase]mail.Reason{
+	mail.PhaseResolve: mail.DNSFailed,
+	mail.PhaseConnect: mail.ConnectUnreachable,
+	mail.PhaseTLS:     mail.TLSHandshake,
 }
 
 // errnoReasons sorts the errors of the operating system.
 var errnoReasons = []struct {
 	errno  syscall.Errno
-	reason Reason
+	reason mail.Reason
 }{
-	{syscall.EMFILE, LocalResources},
-	{syscall.ENFILE, LocalResources},
-	{syscall.ENOBUFS, LocalResources},
-	{syscall.ENOMEM, LocalResources},
-	{syscall.EADDRNOTAVAIL, LocalResources},
-	{syscall.ECONNREFUSED, ConnectRefused},
-	{syscall.EHOSTUNREACH, ConnectUnreachable},
-	{syscall.ENETUNREACH, ConnectUnreachable},
-	{syscall.EHOSTDOWN, ConnectUnreachable},
-	{syscall.ENETDOWN, ConnectUnreachable},
-	{syscall.EACCES, ConnectUnreachable},
-	{syscall.EPERM, ConnectUnreachable},
-	{syscall.EAFNOSUPPORT, ConnectUnreachable}, // no IPv6 in this kernel
-	{syscall.ECONNRESET, Reset},
-	{syscall.ECONNABORTED, Reset},
-	{syscall.EPIPE, Reset},
+	{syscall.EMFILE, mail.LocalResources},
+	{syscall.ENFILE, mail.LocalResources},
+	{syscall.ENOBUFS, mail.LocalResources},
+	{syscall.ENOMEM, mail.LocalResources},
+	{syscall.EADDRNOTAVAIL, mail.LocalResources},
+	{syscall.ECONNREFUSED, mail.ConnectRefused},
+	{syscall.EHOSTUNREACH, mail.ConnectUnreachable},
+	{syscall.ENETUNREACH, mail.ConnectUnreachable},
+	{syscall.EHOSTDOWN, mail.ConnectUnreachable},
+	{syscall.ENETDOWN, mail.ConnectUnreachable},
+	{syscall.EACCES, mail.ConnectUnreachable},
+	{syscall.EPERM, mail.ConnectUnreachable},
+	{syscall.EAFNOSUPPORT, mail.ConnectUnreachable}, // no IPv6 in this kernel
+	{syscall.ECONNRESET, mail.Reset},
+	{syscall.ECONNABORTED, mail.Reset},
+	{syscall.EPIPE, mail.Reset},
 }
 
 // errnoReason looks for an errno anywhere in err. A resolver keeps only the
 // text of its errno, so that one shortage is recognised by its words.
-func errnoReason(err error) Reason {
+func errnoReason(err error) mail.Reason {
 	for _, row := range errnoReasons {
 		if errors.Is(err, row.errno) {
 			return row.reason
@@ -104,8 +106,8 @@ func errnoReason(err error) Reason {
 	var dns *net.DNSError
 	if errors.As(err, &dns) {
 		for _, row := range errnoReasons {
-			if row.reason == LocalResources && strings.Contains(dns.Err, row.errno.Error()) {
-				return LocalResources
+			if row.reason == mail.LocalResources && strings.Contains(dns.Err, row.errno.Error()) {
+				return mail.LocalResources
 			}
 		}
 	}
@@ -113,10 +115,10 @@ func errnoReason(err error) Reason {
 }
 
 // nameReason sorts the errors of the resolver.
-func nameReason(err error) Reason {
+func nameReason(err error) mail.Reason {
 	var address *net.AddrError
 	if errors.As(err, &address) {
-		return DNSNotFound // names found, but none of the wanted address family
+		return mail.DNSNotFound // names found, but none of the wanted address family
 	}
 	var dns *net.DNSError
 	if !errors.As(err, &dns) {
@@ -125,25 +127,25 @@ func nameReason(err error) Reason {
 	switch {
 	case dns.IsNotFound, strings.Contains(dns.Err, "lame referral"):
 		// An empty answer without an SOA record is called a lame referral.
-		return DNSNotFound
+		return mail.DNSNotFound
 	case isDeadline(err):
-		return DNSTimeout
+		return mail.DNSTimeout
 	}
-	return DNSFailed
+	return mail.DNSFailed
 }
 
 // streamReason sorts the ends of a connection that are nobody's verdict.
-func streamReason(phase Phase, err error) Reason {
+func streamReason(phase mail.Phase, err error) mail.Reason {
 	switch {
-	case isDeadline(err) && phase == PhaseResolve:
-		return DNSTimeout
-	case isDeadline(err) && phase == PhaseConnect:
-		return ConnectTimeout
+	case isDeadline(err) && phase == mail.PhaseResolve:
+		return mail.DNSTimeout
+	case isDeadline(err) && phase == mail.PhaseConnect:
+		return mail.ConnectTimeout
 	case isDeadline(err):
-		return Timeout
+		return mail.Timeout
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
 		errors.Is(err, net.ErrClosed), errors.Is(err, io.ErrClosedPipe):
-		return Closed
+		return mail.Closed
 	}
 	return ""
 }

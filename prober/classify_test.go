@@ -7,11 +7,11 @@ import (
 	"io"
 	"net"
 	"os"
-	"slices"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"mailprobe/mail"
 )
 
 // dialError is an errno as the net package wraps it.
@@ -22,65 +22,65 @@ func dialError(errno syscall.Errno) error {
 func TestClassifyNetwork(t *testing.T) {
 	tests := []struct {
 		name  string
-		phase Phase
+		phase mail.Phase
 		err   error
-		want  Reason
+		want  mail.Reason
 	}{
-		{"nothing happened", PhaseAuth, nil, ""},
-		{"name unknown", PhaseResolve, &net.DNSError{Err: "no such host", IsNotFound: true}, DNSNotFound},
-		{"empty answer without SOA", PhaseResolve, &net.DNSError{Err: "lame referral"}, DNSNotFound},
-		{"no address of the family", PhaseConnect, &net.OpError{Op: "dial", Err: &net.AddrError{Err: "no suitable address found"}}, DNSNotFound},
-		{"SERVFAIL", PhaseResolve, &net.DNSError{Err: "server misbehaving", IsTemporary: true}, DNSFailed},
-		{"resolver refuses the connection", PhaseResolve, &net.DNSError{Err: "read udp: connection refused", IsTemporary: true}, DNSFailed},
-		{"resolver silent", PhaseResolve, &net.DNSError{Err: "i/o timeout", IsTimeout: true}, DNSTimeout},
-		{"probe ends while resolving", PhaseResolve, &net.DNSError{Err: "x", UnwrapErr: context.DeadlineExceeded}, DNSTimeout},
-		{"deadline while resolving", PhaseResolve, context.DeadlineExceeded, DNSTimeout},
-		{"no descriptor for the resolver", PhaseResolve, &net.DNSError{Err: "dial udp: socket: too many open files"}, LocalResources},
-		{"something else while resolving", PhaseResolve, errors.New("odd"), DNSFailed},
+		{"nothing happened", mail.PhaseAuth, nil, ""},
+		{"name unknown", mail.PhaseResolve, &net.DNSError{Err: "no such host", IsNotFound: true}, mail.DNSNotFound},
+		{"empty answer without SOA", mail.PhaseResolve, &net.DNSError{Err: "lame referral"}, mail.DNSNotFound},
+		{"no address of the family", mail.PhaseConnect, &net.OpError{Op: "dial", Err: &net.AddrError{Err: "no suitable address found"}}, mail.DNSNotFound},
+		{"SERVFAIL", mail.PhaseResolve, &net.DNSError{Err: "server misbehaving", IsTemporary: true}, mail.DNSFailed},
+		{"resolver refuses the connection", mail.PhaseResolve, &net.DNSError{Err: "read udp: connection refused", IsTemporary: true}, mail.DNSFailed},
+		{"resolver silent", mail.PhaseResolve, &net.DNSError{Err: "i/o timeout", IsTimeout: true}, mail.DNSTimeout},
+		{"probe ends while resolving", mail.PhaseResolve, &net.DNSError{Err: "x", UnwrapErr: context.DeadlineExceeded}, mail.DNSTimeout},
+		{"deadline while resolving", mail.PhaseResolve, context.DeadlineExceeded, mail.DNSTimeout},
+		{"no descriptor for the resolver", mail.PhaseResolve, &net.DNSError{Err: "dial udp: socket: too many open files"}, mail.LocalResources},
+		{"something else while resolving", mail.PhaseResolve, errors.New("odd"), mail.DNSFailed},
 
-		{"no route any more", PhaseHello, dialError(syscall.EHOSTUNREACH), ConnectUnreachable},
-		{"no network any more", PhaseHello, dialError(syscall.ENETUNREACH), ConnectUnreachable},
-		{"host gone", PhaseHello, dialError(syscall.EHOSTDOWN), ConnectUnreachable},
-		{"network gone", PhaseHello, dialError(syscall.ENETDOWN), ConnectUnreachable},
-		{"forbidden from now on", PhaseHello, dialError(syscall.EACCES), ConnectUnreachable},
-		{"not permitted from now on", PhaseHello, dialError(syscall.EPERM), ConnectUnreachable},
-		{"refused", PhaseConnect, dialError(syscall.ECONNREFUSED), ConnectRefused},
-		{"no route", PhaseConnect, dialError(syscall.EHOSTUNREACH), ConnectUnreachable},
-		{"no network", PhaseConnect, dialError(syscall.ENETUNREACH), ConnectUnreachable},
-		{"host down", PhaseConnect, dialError(syscall.EHOSTDOWN), ConnectUnreachable},
-		{"network down", PhaseConnect, dialError(syscall.ENETDOWN), ConnectUnreachable},
-		{"forbidden", PhaseConnect, dialError(syscall.EACCES), ConnectUnreachable},
-		{"not permitted", PhaseConnect, dialError(syscall.EPERM), ConnectUnreachable},
-		{"no IPv6 here", PhaseConnect, dialError(syscall.EAFNOSUPPORT), ConnectUnreachable},
-		{"kernel gave up", PhaseConnect, dialError(syscall.ETIMEDOUT), ConnectTimeout},
-		{"deadline while connecting", PhaseConnect, os.ErrDeadlineExceeded, ConnectTimeout},
-		{"something else while connecting", PhaseConnect, errors.New("odd"), ConnectUnreachable},
-		{"descriptors of the process", PhaseConnect, dialError(syscall.EMFILE), LocalResources},
-		{"descriptors of the machine", PhaseConnect, dialError(syscall.ENFILE), LocalResources},
-		{"no buffers", PhaseConnect, dialError(syscall.ENOBUFS), LocalResources},
-		{"no memory", PhaseConnect, dialError(syscall.ENOMEM), LocalResources},
-		{"no port left", PhaseConnect, dialError(syscall.EADDRNOTAVAIL), LocalResources},
+		{"no route any more", mail.PhaseHello, dialError(syscall.EHOSTUNREACH), mail.ConnectUnreachable},
+		{"no network any more", mail.PhaseHello, dialError(syscall.ENETUNREACH), mail.ConnectUnreachable},
+		{"host gone", mail.PhaseHello, dialError(syscall.EHOSTDOWN), mail.ConnectUnreachable},
+		{"network gone", mail.PhaseHello, dialError(syscall.ENETDOWN), mail.ConnectUnreachable},
+		{"forbidden from now on", mail.PhaseHello, dialError(syscall.EACCES), mail.ConnectUnreachable},
+		{"not permitted from now on", mail.PhaseHello, dialError(syscall.EPERM), mail.ConnectUnreachable},
+		{"refused", mail.PhaseConnect, dialError(syscall.ECONNREFUSED), mail.ConnectRefused},
+		{"no route", mail.PhaseConnect, dialError(syscall.EHOSTUNREACH), mail.ConnectUnreachable},
+		{"no network", mail.PhaseConnect, dialError(syscall.ENETUNREACH), mail.ConnectUnreachable},
+		{"host down", mail.PhaseConnect, dialError(syscall.EHOSTDOWN), mail.ConnectUnreachable},
+		{"network down", mail.PhaseConnect, dialError(syscall.ENETDOWN), mail.ConnectUnreachable},
+		{"forbidden", mail.PhaseConnect, dialError(syscall.EACCES), mail.ConnectUnreachable},
+		{"not permitted", mail.PhaseConnect, dialError(syscall.EPERM), mail.ConnectUnreachable},
+		{"no IPv6 here", mail.PhaseConnect, dialError(syscall.EAFNOSUPPORT), mail.ConnectUnreachable},
+		{"kernel gave up", mail.PhaseConnect, dialError(syscall.ETIMEDOUT), mail.ConnectTimeout},
+		{"deadline while connecting", mail.PhaseConnect, os.ErrDeadlineExceeded, mail.ConnectTimeout},
+		{"something else while connecting", mail.PhaseConnect, errors.New("odd"), mail.ConnectUnreachable},
+		{"descriptors of the process", mail.PhaseConnect, dialError(syscall.EMFILE), mail.LocalResources},
+		{"descriptors of the machine", mail.PhaseConnect, dialError(syscall.ENFILE), mail.LocalResources},
+		{"no buffers", mail.PhaseConnect, dialError(syscall.ENOBUFS), mail.LocalResources},
+		{"no memory", mail.PhaseConnect, dialError(syscall.ENOMEM), mail.LocalResources},
+		{"no port left", mail.PhaseConnect, dialError(syscall.EADDRNOTAVAIL), mail.LocalResources},
 
-		{"reset", PhaseGreeting, dialError(syscall.ECONNRESET), Reset},
-		{"aborted", PhaseGreeting, dialError(syscall.ECONNABORTED), Reset},
-		{"broken pipe", PhaseAuth, dialError(syscall.EPIPE), Reset},
-		{"end of stream", PhaseGreeting, io.EOF, Closed},
-		{"end amidst a line", PhaseMailbox, fmt.Errorf("read: %w", io.ErrUnexpectedEOF), Closed},
-		{"closed by us", PhaseMailbox, net.ErrClosed, Closed},
-		{"pipe closed", PhaseMailbox, io.ErrClosedPipe, Closed},
-		{"deadline of the socket", PhaseHello, &net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}, Timeout},
-		{"deadline of the probe", PhaseAuth, context.DeadlineExceeded, Timeout},
-		{"cancelled", PhaseAuth, context.Canceled, Timeout},
-		{"silence in the handshake", PhaseTLS, os.ErrDeadlineExceeded, Timeout},
-		{"end of stream in the handshake", PhaseTLS, io.EOF, Closed},
-		{"reset in the handshake", PhaseTLS, dialError(syscall.ECONNRESET), Reset},
-		{"something else in the handshake", PhaseTLS, errors.New("odd"), TLSHandshake},
-		{"a library did not like it", PhaseMailbox, errors.New("in response-data: expected SP"), ProtocolMalformed},
-		{"no phase", "", errors.New("odd"), ProtocolMalformed},
+		{"reset", mail.PhaseGreeting, dialError(syscall.ECONNRESET), mail.Reset},
+		{"aborted", mail.PhaseGreeting, dialError(syscall.ECONNABORTED), mail.Reset},
+		{"broken pipe", mail.PhaseAuth, dialError(syscall.EPIPE), mail.Reset},
+		{"end of stream", mail.PhaseGreeting, io.EOF, mail.Closed},
+		{"end amidst a line", mail.PhaseMailbox, fmt.Errorf("read: %w", io.ErrUnexpectedEOF), mail.Closed},
+		{"closed by us", mail.PhaseMailbox, net.ErrClosed, mail.Closed},
+		{"pipe closed", mail.PhaseMailbox, io.ErrClosedPipe, mail.Closed},
+		{"deadline of the socket", mail.PhaseHello, &net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}, mail.Timeout},
+		{"deadline of the probe", mail.PhaseAuth, context.DeadlineExceeded, mail.Timeout},
+		{"cancelled", mail.PhaseAuth, context.Canceled, mail.Timeout},
+		{"silence in the handshake", mail.PhaseTLS, os.ErrDeadlineExceeded, mail.Timeout},
+		{"end of stream in the handshake", mail.PhaseTLS, io.EOF, mail.Closed},
+		{"reset in the handshake", mail.PhaseTLS, dialError(syscall.ECONNRESET), mail.Reset},
+		{"something else in the handshake", mail.PhaseTLS, errors.New("odd"), mail.TLSHandshake},
+		{"a library did not like it", mail.PhaseMailbox, errors.New("in response-data: expected SP"), mail.ProtocolMalformed},
+		{"no phase", "", errors.New("odd"), mail.ProtocolMalformed},
 
-		{"a fault knows its reason", PhaseAuth, fmt.Errorf("login: %w", &fault{reason: AuthHeld, err: io.EOF}), AuthHeld},
-		{"an answer already read still decides", PhaseAuth,
-			errors.Join(dialError(syscall.ECONNRESET), &refusal{protocol: IMAP, command: "LOGIN", reply: reply{status: "NO"}}), AuthRejected},
+		{"a fault knows its reason", mail.PhaseAuth, fmt.Errorf("login: %w", &fault{reason: mail.AuthHeld, err: io.EOF}), mail.AuthHeld},
+		{"an answer already read still decides", mail.PhaseAuth,
+			errors.Join(dialError(syscall.ECONNRESET), &refusal{protocol: mail.IMAP, command: "LOGIN", reply: reply{status: "NO"}}), mail.AuthRejected},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -101,105 +101,52 @@ func TestClassifyRealDials(t *testing.T) {
 	if _, err = net.Dial("tcp", address); err == nil {
 		t.Skip("somebody took the port")
 	}
-	if got, _ := classify(PhaseConnect, nil, err); got != ConnectRefused {
+	if got, _ := classify(mail.PhaseConnect, nil, err); got != mail.ConnectRefused {
 		t.Errorf("closed port: %q for %v", got, err)
 	}
 	past, cancel := context.WithDeadline(t.Context(), time.Unix(0, 0))
 	defer cancel()
 	_, err = new(net.Dialer).DialContext(past, "tcp", "127.0.0.1:1")
-	if got, _ := classify(PhaseConnect, nil, err); got != ConnectTimeout {
+	if got, _ := classify(mail.PhaseConnect, nil, err); got != mail.ConnectTimeout {
 		t.Errorf("deadline: %q for %v", got, err)
 	}
 	_, err = new(net.Dialer).DialContext(t.Context(), "tcp6", "127.0.0.1:1")
-	if got, _ := classify(PhaseConnect, nil, err); got != DNSNotFound {
+	if got, _ := classify(mail.PhaseConnect, nil, err); got != mail.DNSNotFound {
 		t.Errorf("IPv4 literal with ip6: %q for %v", got, err)
 	}
 }
 
 // Reasons that no error brings about here, and where they are made.
-var madeElsewhere = map[Reason]string{
-	StartTLSNotOffered: "a dialect, before STARTTLS",
-	StartTLSInjected:   "the wire, before the handshake",
-	ProtocolOversize:   "the wire, at its bounds",
-	AuthHeld:           "the guard",
-	TokenUnavailable:   "the token source",
-	LocalSecret:        "SecretSource.Read, before the dial",
-	LocalOverrun:       "the pool",
-	LocalBug:           "Probe, from a recovered panic",
+var madeElsewhere = map[mail.Reason]string{
+	mail.StartTLSNotOffered: "a dialect, before STARTTLS",
+	mail.StartTLSInjected:   "the wire, before the handshake",
+	mail.ProtocolOversize:   "the wire, at its bounds",
+	mail.AuthHeld:           "the guard",
+	mail.TokenUnavailable:   "the token source",
+	mail.LocalSecret:        "SecretSource.Read, before the dial",
+	mail.LocalOverrun:       "the pool",
+	mail.LocalBug:           "Probe, from a recovered panic",
 }
 
 // The TLS and certificate reasons have their rows in tlsreason_test.go, where
 // real handshakes bring them about.
 func TestEveryReasonIsProduced(t *testing.T) {
-	produced := make(map[Reason]bool)
+	produced := make(map[mail.Reason]bool)
 	for _, g := range goldenRefusals {
 		produced[g.want] = true
 	}
 	for _, row := range errnoReasons {
 		produced[row.reason] = true
 	}
-	for _, reason := range []Reason{DNSNotFound, DNSFailed, DNSTimeout, ConnectTimeout, Timeout, Closed} {
+	for _, reason := range []mail.Reason{mail.DNSNotFound, mail.DNSFailed, mail.DNSTimeout, mail.ConnectTimeout, mail.Timeout, mail.Closed} {
 		produced[reason] = true // rows of TestClassifyNetwork
 	}
 	for _, row := range handshakeRows() {
 		produced[row.want] = true
 	}
-	for _, reason := range Reasons() {
+	for _, reason := range mail.Reasons() {
 		if produced[reason] == (madeElsewhere[reason] != "") {
 			t.Errorf("%q: produced here %v, made elsewhere by %q; want exactly one", reason, produced[reason], madeElsewhere[reason])
-		}
-	}
-}
-
-func TestReasonsTableIsWhole(t *testing.T) {
-	if got := len(Reasons()); got != 47 {
-		t.Errorf("%d reasons, want the 47 of the closed set", got)
-	}
-	seen := make(map[string]Reason)
-	for _, row := range reasons {
-		if strings.ContainsFunc(string(row.reason), func(r rune) bool { return (r < 'a' || r > 'z') && r != '_' }) {
-			t.Errorf("%q is no label word", row.reason)
-		}
-		if !slices.Contains([]Class{Transient, Definitive, Possible, Local}, row.class) || row.evidence == "" {
-			t.Errorf("%q: class %q, evidence %q", row.reason, row.class, row.evidence)
-		}
-		for _, sentence := range []string{row.meaning, row.advice} {
-			if !strings.HasSuffix(sentence, ".") || strings.Contains(sentence, ". ") || len(sentence) > maxFailureText {
-				t.Errorf("%q: %q is not one short sentence", row.reason, sentence)
-			}
-			if other, twice := seen[sentence]; twice {
-				t.Errorf("%q and %q share %q", row.reason, other, sentence)
-			}
-			seen[sentence] = row.reason
-		}
-		if row.reason.Meaning() != row.meaning || row.reason.Advice() != row.advice || row.reason.Class() != row.class {
-			t.Errorf("%q: its methods do not give its row", row.reason)
-		}
-	}
-	if r := Reason("nonsense"); r.Meaning() != "" || r.Advice() != "" || r.Class() != Transient {
-		t.Errorf("%q is not in the table but has a meaning", r)
-	}
-}
-
-func TestFailureClass(t *testing.T) {
-	tests := []struct {
-		name    string
-		failure *Failure
-		want    Class
-	}{
-		{"no failure", nil, Transient},
-		{"password refused", &Failure{Phase: PhaseAuth, Reason: AuthRejected}, Definitive},
-		{"dropped right after the password", &Failure{Phase: PhaseAuth, Reason: Closed}, Possible},
-		{"reset right after the password", &Failure{Phase: PhaseAuth, Reason: Reset}, Possible},
-		{"dropped before the login", &Failure{Phase: PhaseGreeting, Reason: Closed}, Transient},
-		{"slow login", &Failure{Phase: PhaseAuth, Reason: Timeout}, Transient},
-		{"sender refused after a good login", &Failure{Phase: PhaseMailbox, Reason: NotAuthorized}, Transient},
-		{"secret unreadable", &Failure{Phase: PhaseAuth, Reason: LocalSecret}, Local},
-		{"login withheld", &Failure{Phase: PhaseAuth, Reason: AuthHeld}, Local},
-	}
-	for _, test := range tests {
-		if got := test.failure.Class(); got != test.want {
-			t.Errorf("%s: %c, want %c", test.name, got, test.want)
 		}
 	}
 }

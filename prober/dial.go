@@ -10,6 +10,8 @@ import (
 	"net/netip"
 	"strconv"
 	"time"
+
+	"mailprobe/mail"
 )
 
 const (
@@ -19,7 +21,7 @@ const (
 )
 
 // networks are the words of net.Resolver for each ip_protocol.
-var networks = map[IPProtocol]string{"": "ip", AnyIP: "ip", IP4: "ip4", IP6: "ip6"}
+var networks = map[mail.IPProtocol]string{"": "ip", mail.AnyIP: "ip", mail.IP4: "ip4", mail.IP6: "ip6"}
 
 // resolverBy is Go's resolver over dial; nil: the name servers of the system. An
 // abandoned lookup of Go's resolver reads on for up to 5 s; here its sockets are
@@ -40,11 +42,11 @@ func resolverBy(dial func(ctx context.Context, network, address string) (net.Con
 
 // resolve gives the addresses of a host, at most maxAddresses, families
 // interleaved so that the bound cannot cut one of them off.
-func resolve(ctx context.Context, r *net.Resolver, c *Connection) ([]netip.Addr, error) {
+func resolve(ctx context.Context, r *net.Resolver, c *mail.Connection) ([]netip.Addr, error) {
 	found, err := r.LookupNetIP(ctx, networks[c.IPProtocol], c.Host)
 	var otherFamily *net.AddrError
 	if errors.As(err, &otherFamily) || err == nil && len(found) == 0 {
-		return nil, &fault{reason: DNSNotFound, err: fmt.Errorf("resolve %s: no address of ip_protocol %s", c.Host, c.IPProtocol)}
+		return nil, &fault{reason: mail.DNSNotFound, err: fmt.Errorf("resolve %s: no address of ip_protocol %s", c.Host, c.IPProtocol)}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("resolve %s: %w", c.Host, err)

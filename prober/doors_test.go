@@ -13,11 +13,15 @@ import (
 func TestDoorsBetweenTheRooms(t *testing.T) {
 	t.Parallel()
 	const yaml, prometheus, http = "yaml", "github.com/prometheus/", "net/http"
+	const emersion, knadh = "github.com/emersion/", "github.com/knadh/"
 	for room, shut := range map[string][]string{
-		"prober":  {yaml, prometheus, http, "golang.org/x/oauth2", "mailprobe/config", "mailprobe/metrics", "mailprobe/web", "mailprobe/oauth"},
-		"config":  {prometheus + "client_golang", "mailprobe/metrics", "mailprobe/web"},
-		"oauth":   {yaml, prometheus, "mailprobe/config", "mailprobe/metrics", "mailprobe/web"},
-		"metrics": {"mailprobe/config", "mailprobe/oauth", "mailprobe/web"},
+		"mail":    append(ours("config", "guard", "metrics", "oauth", "pool", "prober", "web"), yaml, prometheus, http, emersion, knadh),
+		"guard":   append(ours("config", "metrics", "oauth", "pool", "prober", "web"), yaml, prometheus, http, emersion, knadh),
+		"pool":    append(ours("config", "guard", "metrics", "oauth", "prober", "web"), yaml, prometheus, http, emersion, knadh),
+		"prober":  append(ours("config", "metrics", "oauth", "pool", "web"), yaml, prometheus, http, "golang.org/x/oauth2"),
+		"config":  append(ours("guard", "metrics", "pool", "prober", "web"), prometheus+"client_golang", emersion, knadh),
+		"oauth":   append(ours("config", "guard", "metrics", "pool", "prober", "web"), yaml, prometheus, emersion, knadh),
+		"metrics": append(ours("config", "guard", "oauth", "pool", "prober", "web"), emersion, knadh),
 	} {
 		out, err := exec.Command("go", "list", "-deps", "mailprobe/"+room).Output()
 		if err != nil {
@@ -33,4 +37,13 @@ func TestDoorsBetweenTheRooms(t *testing.T) {
 			}
 		}
 	}
+}
+
+// ours are packages of this module by their folders.
+func ours(folders ...string) []string {
+	paths := make([]string, len(folders))
+	for i, folder := range folders {
+		paths[i] = "mailprobe/" + folder
+	}
+	return paths
 }

@@ -9,18 +9,20 @@ import (
 	"testing"
 
 	"mailprobe/internal/mailtest"
+
+	"mailprobe/mail"
 )
 
 // exchangeLogin is what each protocol's own command looks like on the wire: an
 // IMAP quoted string doubles the backslash, POP3 has no quoting.
-var exchangeLogin = map[Protocol]struct{ hello, login, end string }{
-	IMAP: {
+var exchangeLogin = map[mail.Protocol]struct{ hello, login, end string }{
+	mail.IMAP: {
 		hello: "S: * OK The Microsoft Exchange IMAP4 service is ready.\n" +
 			"C: {tag} CAPABILITY\nS: * CAPABILITY IMAP4 IMAP4rev1 AUTH=PLAIN AUTH=XOAUTH2 SASL-IR\nS: {tag} OK CAPABILITY completed.",
 		login: `C: {tag} LOGIN "alice@example.org\\helpdesk" "wonder land"` + "\nS: {tag} OK LOGIN completed.",
 		end:   "C: {tag} EXAMINE INBOX\nS: * 7 EXISTS\nS: * FLAGS (\\Seen)\nS: {tag} OK [READ-ONLY] EXAMINE completed.\nBYE imap",
 	},
-	POP3: {
+	mail.POP3: {
 		hello: "S: +OK The Microsoft Exchange POP3 service is ready.\nC: CAPA\nS: +OK\nS: TOP\nS: USER\nS: SASL PLAIN XOAUTH2\nS: .",
 		login: `C: USER alice@example.org\helpdesk` + "\nS: +OK\nC: PASS wonder land\nS: +OK User successfully logged on.",
 		end:   "C: STAT\nS: +OK 7 360\nBYE pop3",
@@ -28,15 +30,15 @@ var exchangeLogin = map[Protocol]struct{ hello, login, end string }{
 }
 
 // exchange plays one conversation under TLS.
-func (b *bed) exchange(t *testing.T, p Protocol, script string, change func(*Connection)) Outcome {
+func (b *bed) exchange(t *testing.T, p mail.Protocol, script string, change func(*mail.Connection)) mail.Outcome {
 	t.Helper()
 	server, err := mailtest.StartScript(mailtest.MustScript("TLS\n"+exchangeLogin[p].hello+"\n"+script),
 		mailtest.ScriptOptions{TLS: &tls.Config{Certificates: []tls.Certificate{b.cert}}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := b.connection(p, ImplicitTLS, server.Addr, func(c *Connection) {
-		c.Username, c.SharedMailbox, c.SharedMailboxAccess = "alice@example.org", "helpdesk", SharedLoginName
+	c := b.connection(p, mail.ImplicitTLS, server.Addr, func(c *mail.Connection) {
+		c.Username, c.SharedMailbox, c.SharedMailboxAccess = "alice@example.org", "helpdesk", mail.SharedLoginName
 		c.LoginNameFormat = `{username}\{shared_mailbox}`
 		change(c)
 	})
@@ -55,10 +57,10 @@ func (b *bed) exchange(t *testing.T, p Protocol, script string, change func(*Con
 func TestExchangeSharedMailboxByLoginName(t *testing.T) {
 	b := newBed(t)
 	for p, words := range exchangeLogin {
-		for _, auth := range []AuthMethod{AuthAuto, AuthLogin} {
+		for _, auth := range []mail.AuthMethod{mail.AuthAuto, mail.AuthLogin} {
 			t.Run(string(p)+"_"+string(auth), func(t *testing.T) {
-				o := b.exchange(t, p, words.login+"\n"+words.end, func(c *Connection) { c.Auth = auth })
-				if !o.Up() || o.Auth.Mechanism != AuthLogin || o.Mailbox.Messages != 7 {
+				o := b.exchange(t, p, words.login+"\n"+words.end, func(c *mail.Connection) { c.Auth = auth })
+				if !o.Up() || o.Auth.Mechanism != mail.AuthLogin || o.Mailbox.Messages != 7 {
 					t.Errorf("by %q, mailbox %+v\n%s", o.Auth.Mechanism, o.Mailbox, explain(o))
 				}
 			})
@@ -70,14 +72,14 @@ func TestExchangeSharedMailboxByLoginName(t *testing.T) {
 // refusal, and no second try by another mechanism.
 func TestExchangeRefusesSharedNamesInPlain(t *testing.T) {
 	b := newBed(t)
-	scripts := map[Protocol]string{
-		IMAP: "C: {tag} AUTHENTICATE PLAIN AGFsaWNlQGV4YW1wbGUub3JnXGhlbHBkZXNrAHdvbmRlciBsYW5k\nS: {tag} NO AUTHENTICATE failed.\nBYE imap",
-		POP3: "C: AUTH PLAIN\nS: + \nC: AGFsaWNlQGV4YW1wbGUub3JnXGhlbHBkZXNrAHdvbmRlciBsYW5k\nS: -ERR Authentication failure: unknown user name or bad password.\nBYE pop3",
+	scripts := map[mail.Protocol]string{
+		mail.IMAP: "C: {tag} AUTHENTICATE PLAIN AGFsaWNlQGV4YW1wbGUub3JnXGhlbHBkZXNrAHdvbmRlciBsYW5k\nS: {tag} NO AUTHENTICATE failed.\nBYE imap",
+		mail.POP3: "C: AUTH PLAIN\nS: + \nC: AGFsaWNlQGV4YW1wbGUub3JnXGhlbHBkZXNrAHdvbmRlciBsYW5k\nS: -ERR Authentication failure: unknown user name or bad password.\nBYE pop3",
 	}
 	for p, script := range scripts {
 		t.Run(string(p), func(t *testing.T) {
-			o := b.exchange(t, p, script, func(c *Connection) { c.Auth = AuthPlain })
-			if f := o.Failure; f == nil || f.Phase != PhaseAuth || f.Class() != Definitive || o.Auth.Mechanism != AuthPlain {
+			o := b.exchange(t, p, script, func(c *mail.Connection) { c.Auth = mail.AuthPlain })
+			if f := o.Failure; f == nil || f.Phase != mail.PhaseAuth || f.Class() != mail.Definitive || o.Auth.Mechanism != mail.AuthPlain {
 				t.Errorf("by %q\n%s", o.Auth.Mechanism, explain(o))
 			}
 		})
@@ -88,9 +90,9 @@ func TestExchangeRefusesSharedNamesInPlain(t *testing.T) {
 // mailbox is missing.
 func TestExchangeAuthenticatedButNotConnected(t *testing.T) {
 	b := newBed(t)
-	script := exchangeLogin[IMAP].login + "\nC: {tag} EXAMINE INBOX\nS: {tag} BAD User is authenticated but not connected.\nBYE imap"
-	o := b.exchange(t, IMAP, script, func(*Connection) {})
-	wantFailure(t, o, PhaseMailbox, NotAuthorized)
+	script := exchangeLogin[mail.IMAP].login + "\nC: {tag} EXAMINE INBOX\nS: {tag} BAD User is authenticated but not connected.\nBYE imap"
+	o := b.exchange(t, mail.IMAP, script, func(*mail.Connection) {})
+	wantFailure(t, o, mail.PhaseMailbox, mail.NotAuthorized)
 	if !o.Auth.Accepted {
 		t.Errorf("login %+v, want it accepted", o.Auth)
 	}

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"mailprobe/internal/mailtest"
+
+	"mailprobe/mail"
 )
 
 // TestProbeWithAClientCertificate logs in by EXTERNAL, in each protocol; Postfix
@@ -13,18 +15,18 @@ import (
 func TestProbeWithAClientCertificate(t *testing.T) {
 	b := newBed(t)
 	clients := mailtest.MustCA(mailtest.CAOptions{Name: "clients"})
-	for _, p := range []Protocol{IMAP, POP3, SMTP} {
-		for _, e := range []Encryption{ImplicitTLS, StartTLS} {
+	for _, p := range []mail.Protocol{mail.IMAP, mail.POP3, mail.SMTP} {
+		for _, e := range []mail.Encryption{mail.ImplicitTLS, mail.StartTLS} {
 			t.Run(string(p)+"_"+string(e), func(t *testing.T) {
 				server := b.server(t, p, e, func(o *mailtest.Options) {
 					o.ClientCAs, o.Mechanisms = clients.Pool(), []string{"EXTERNAL"}
 				})
-				o := new(Prober).Probe(t.Context(), b.connection(p, e, server.Addr, func(c *Connection) {
-					c.Auth, c.Password = AuthExternal, SecretSource{}
+				o := new(Prober).Probe(t.Context(), b.connection(p, e, server.Addr, func(c *mail.Connection) {
+					c.Auth, c.Password = mail.AuthExternal, mail.SecretSource{}
 					c.TLS.Certificates = []tls.Certificate{clients.MustIssue(mailtest.CertOptions{
 						CommonName: "alice", EKU: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})}
 				}))
-				if logins := server.Logins(); !o.Up() || o.Auth.Mechanism != AuthExternal || len(logins) != 1 || logins[0].Mechanism != "EXTERNAL" {
+				if logins := server.Logins(); !o.Up() || o.Auth.Mechanism != mail.AuthExternal || len(logins) != 1 || logins[0].Mechanism != "EXTERNAL" {
 					t.Errorf("by %q, %+v\n%s", o.Auth.Mechanism, logins, explain(o))
 				}
 			})

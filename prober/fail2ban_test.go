@@ -14,7 +14,10 @@ import (
 	"testing"
 	"time"
 
+	"mailprobe/guard"
 	"mailprobe/internal/realserver"
+	"mailprobe/mail"
+	"mailprobe/pool"
 	"mailprobe/prober"
 )
 
@@ -38,32 +41,32 @@ var (
 // they are due, and the servers' logs are dated by its clock.
 type year struct {
 	servers *real
-	pool    *prober.Pool
-	conns   []*prober.Connection
+	pool    *pool.Pool
+	conns   []*mail.Connection
 	due     map[string]time.Time
 
 	mu  sync.Mutex
 	now time.Time
 
 	dovecot, postfix diary
-	outcomes         map[string]prober.Outcome // the last one of each
+	outcomes         map[string]mail.Outcome // the last one of each
 	// Sessions: with a login, those of them that were refused, and without.
 	logins, refused, looks int
 }
 
 // newYear begins in the past, for fail2ban does not believe in the future.
-func newYear(t *testing.T, servers *real, conns []*prober.Connection) *year {
+func newYear(t *testing.T, servers *real, conns []*mail.Connection) *year {
 	t.Helper()
-	y := &year{servers: servers, conns: conns, due: map[string]time.Time{}, outcomes: map[string]prober.Outcome{},
+	y := &year{servers: servers, conns: conns, due: map[string]time.Time{}, outcomes: map[string]mail.Outcome{},
 		now: time.Now().UTC().Add(-30 * 24 * time.Hour).Truncate(time.Minute)}
 	y.dovecot.begin(servers.dovecot.Log())
 	y.postfix.begin(servers.postfix.Log())
-	guard, err := prober.NewGuard(prober.GuardOptions{Now: y.clock})
+	guard, err := guard.NewGuard(guard.GuardOptions{Now: y.clock})
 	if err != nil {
 		t.Fatal(err)
 	}
 	engine := &prober.Prober{Guard: guard}
-	y.pool = prober.NewPool(prober.PoolOptions{MaxInFlightPerHost: perHost, Probe: engine.Probe, Report: y.report})
+	y.pool = pool.NewPool(pool.PoolOptions{MaxInFlightPerHost: perHost, Probe: engine.Probe, Report: y.report})
 	y.pool.Set(conns)
 	return y
 }
@@ -74,7 +77,7 @@ func (y *year) clock() time.Time {
 	return y.now
 }
 
-func (y *year) report(o prober.Outcome) {
+func (y *year) report(o mail.Outcome) {
 	y.mu.Lock()
 	defer y.mu.Unlock()
 	y.outcomes[o.Connection.Name] = o
@@ -89,7 +92,7 @@ func (y *year) report(o prober.Outcome) {
 	default:
 		y.looks++
 	}
-	if o.Connection.Protocol == prober.SMTP {
+	if o.Connection.Protocol == mail.SMTP {
 		y.postfix.sessions++
 	} else {
 		y.dovecot.sessions++
@@ -173,13 +176,13 @@ func densest(times []time.Time, window time.Duration) (n int) {
 }
 
 // fleet are connections with an account each, all with one password.
-func (r *real) fleet(t *testing.T, n int, protocols ...prober.Protocol) (conns []*prober.Connection, users []string) {
+func (r *real) fleet(t *testing.T, n int, protocols ...mail.Protocol) (conns []*mail.Connection, users []string) {
 	t.Helper()
 	for i := range n {
 		user := fmt.Sprintf("user-%d@example.test", i)
-		c := r.connection(protocols[i%len(protocols)], prober.ImplicitTLS)
+		c := r.connection(protocols[i%len(protocols)], mail.ImplicitTLS)
 		c.Name, c.Username, c.CheckMailbox = user, user, false
-		c.Password = prober.InlineSecret(prober.NewSecret("pw-of-all"))
+		c.Password = mail.InlineSecret(mail.NewSecret("pw-of-all"))
 		conns, users = append(conns, c), append(users, user)
 	}
 	r.dovecot.SetPasswords(t, "pw-of-all", users...)
@@ -205,15 +208,15 @@ func TestFail2banSpares(t *testing.T) {
 	servers := startReal(t, realserver.Options{})
 	for _, test := range []struct {
 		story    string
-		protocol prober.Protocol
+		protocol mail.Protocol
 		stale    int // of 20
 		span     time.Duration
 		refusals int // at least
 	}{
-		{"one_stale_password_on_imap", prober.IMAP, 1, 24 * time.Hour, 4},
-		{"one_stale_password_on_smtp", prober.SMTP, 1, 2 * time.Hour, 3},
-		{"all_passwords_wrong_at_once_on_imap", prober.IMAP, 20, time.Hour, 6},
-		{"all_passwords_wrong_at_once_on_smtp", prober.SMTP, 20, time.Hour, 6},
+		{"one_stale_password_on_imap", mail.IMAP, 1, 24 * time.Hour, 4},
+		{"one_stale_password_on_smtp", mail.SMTP, 1, 2 * time.Hour, 3},
+		{"all_passwords_wrong_at_once_on_imap", mail.IMAP, 20, time.Hour, 6},
+		{"all_passwords_wrong_at_once_on_smtp", mail.SMTP, 20, time.Hour, 6},
 	} {
 		t.Run(test.story, func(t *testing.T) {
 			conns, users := servers.fleet(t, 20, test.protocol)
@@ -235,12 +238,12 @@ func TestFail2banSpares(t *testing.T) {
 
 // wantNoBan demands that each filter counts what it is known to count, which is
 // nothing of healthy connections, and never enough for a ban.
-func (y *year) wantNoBan(t *testing.T, p prober.Protocol) {
+func (y *year) wantNoBan(t *testing.T, p mail.Protocol) {
 	t.Helper()
 	t.Logf("%d sessions with a login, %d of them refused, %d without", y.logins, y.refused, y.looks)
 	log, filters := &y.dovecot, dovecotFilters
 	want := map[string]int{"dovecot": y.refused, "dovecot[mode=aggressive]": y.refused + y.looks}
-	if p == prober.SMTP {
+	if p == mail.SMTP {
 		log, filters = &y.postfix, postfixFilters
 		want = map[string]int{"postfix": 0, "postfix[mode=auth]": y.refused, "postfix[mode=extra]": y.refused,
 			"postfix[mode=ddos]": y.refused, "postfix[mode=aggressive]": 2 * y.refused}
@@ -265,35 +268,35 @@ func TestFail2banCountsSessions(t *testing.T) {
 	t.Parallel()
 	realserver.Need(t, "fail2ban-regex")
 	servers := startReal(t, realserver.Options{})
-	good := func(*prober.Connection) {}
-	noLogin := func(c *prober.Connection) { c.Username = "" }
-	untrusting := func(c *prober.Connection) { c.TLS.ServerName = "another.example.test" }
+	good := func(*mail.Connection) {}
+	noLogin := func(c *mail.Connection) { c.Username = "" }
+	untrusting := func(c *mail.Connection) { c.TLS.ServerName = "another.example.test" }
 	aggressive := map[string]int{"dovecot[mode=aggressive]": 1}
 	refused := map[string]int{"dovecot": 1, "dovecot[mode=aggressive]": 1}
 	tests := []struct {
 		story    string
-		protocol prober.Protocol
-		change   func(*prober.Connection)
+		protocol mail.Protocol
+		change   func(*mail.Connection)
 		want     map[string]int // by filter; others count nothing
 	}{
-		{"imap_good", prober.IMAP, good, nil},
-		{"pop3_good", prober.POP3, good, nil},
-		{"smtp_good", prober.SMTP, good, nil},
-		{"imap_refused", prober.IMAP, wrongPassword, refused},
-		{"pop3_refused", prober.POP3, wrongPassword, refused},
-		{"smtp_refused", prober.SMTP, wrongPassword, map[string]int{
+		{"imap_good", mail.IMAP, good, nil},
+		{"pop3_good", mail.POP3, good, nil},
+		{"smtp_good", mail.SMTP, good, nil},
+		{"imap_refused", mail.IMAP, wrongPassword, refused},
+		{"pop3_refused", mail.POP3, wrongPassword, refused},
+		{"smtp_refused", mail.SMTP, wrongPassword, map[string]int{
 			"postfix[mode=auth]": 1, "postfix[mode=extra]": 1, "postfix[mode=ddos]": 1, "postfix[mode=aggressive]": 2}},
-		{"imap_without_login", prober.IMAP, noLogin, aggressive},
-		{"pop3_without_login", prober.POP3, noLogin, aggressive},
-		{"smtp_without_login", prober.SMTP, noLogin, nil},
-		{"imap_bad_certificate", prober.IMAP, untrusting, aggressive},
-		{"pop3_bad_certificate", prober.POP3, untrusting, aggressive},
-		{"smtp_bad_certificate", prober.SMTP, untrusting, map[string]int{"postfix[mode=ddos]": 1, "postfix[mode=aggressive]": 1}},
+		{"imap_without_login", mail.IMAP, noLogin, aggressive},
+		{"pop3_without_login", mail.POP3, noLogin, aggressive},
+		{"smtp_without_login", mail.SMTP, noLogin, nil},
+		{"imap_bad_certificate", mail.IMAP, untrusting, aggressive},
+		{"pop3_bad_certificate", mail.POP3, untrusting, aggressive},
+		{"smtp_bad_certificate", mail.SMTP, untrusting, map[string]int{"postfix[mode=ddos]": 1, "postfix[mode=aggressive]": 1}},
 	}
-	var conns []*prober.Connection
+	var conns []*mail.Connection
 	for _, test := range tests {
-		conns = append(conns, servers.connection(test.protocol, prober.ImplicitTLS, test.change, func(c *prober.Connection) {
-			c.Name, c.Interval, c.Lockout = test.story, 1000*time.Hour, prober.LockoutOff
+		conns = append(conns, servers.connection(test.protocol, mail.ImplicitTLS, test.change, func(c *mail.Connection) {
+			c.Name, c.Interval, c.Lockout = test.story, 1000*time.Hour, mail.LockoutOff
 		}))
 	}
 	y := newYear(t, servers, conns)

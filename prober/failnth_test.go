@@ -17,25 +17,27 @@ import (
 	"testing/synctest"
 
 	"mailprobe/internal/mailtest"
+
+	"mailprobe/mail"
 )
 
 // nthMethods are the ways to log in; what the server offers is exactly that.
 var nthMethods = []struct {
-	auth      AuthMethod
+	auth      mail.AuthMethod
 	mechanism string
-	only      Protocol // empty: all
+	only      mail.Protocol // empty: all
 }{
-	{AuthNone, "PLAIN", ""},
-	{AuthLogin, "LOGIN", ""},
-	{AuthPlain, "PLAIN", ""},
-	{AuthSASLLogin, "LOGIN", ""},
-	{AuthCRAMMD5, "CRAM-MD5", ""},
-	{AuthSCRAMSHA1, "SCRAM-SHA-1", ""},
-	{AuthSCRAMSHA256, "SCRAM-SHA-256", ""},
-	{AuthXOAuth2, "XOAUTH2", ""},
-	{AuthOAuthBearer, "OAUTHBEARER", ""},
-	{AuthExternal, "EXTERNAL", ""}, // inside TLS alone
-	{AuthAPOP, "PLAIN", POP3},
+	{mail.AuthNone, "PLAIN", ""},
+	{mail.AuthLogin, "LOGIN", ""},
+	{mail.AuthPlain, "PLAIN", ""},
+	{mail.AuthSASLLogin, "LOGIN", ""},
+	{mail.AuthCRAMMD5, "CRAM-MD5", ""},
+	{mail.AuthSCRAMSHA1, "SCRAM-SHA-1", ""},
+	{mail.AuthSCRAMSHA256, "SCRAM-SHA-256", ""},
+	{mail.AuthXOAuth2, "XOAUTH2", ""},
+	{mail.AuthOAuthBearer, "OAUTHBEARER", ""},
+	{mail.AuthExternal, "EXTERNAL", ""}, // inside TLS alone
+	{mail.AuthAPOP, "PLAIN", mail.POP3},
 }
 
 // maxCalls is more than any honest session needs.
@@ -43,9 +45,9 @@ const maxCalls = 200
 
 func TestProbeSurvivesTheFailureOfEachCall(t *testing.T) {
 	b := newFaultBed(t)
-	pairs(t, func(t *testing.T, p Protocol, e Encryption) {
+	pairs(t, func(t *testing.T, p mail.Protocol, e mail.Encryption) {
 		for _, method := range nthMethods {
-			if method.only != "" && method.only != p || method.auth == AuthExternal && e == NoEncryption {
+			if method.only != "" && method.only != p || method.auth == mail.AuthExternal && e == mail.NoEncryption {
 				continue
 			}
 			t.Run(string(method.auth), func(t *testing.T) {
@@ -55,19 +57,19 @@ func TestProbeSurvivesTheFailureOfEachCall(t *testing.T) {
 					o.Users = map[string]string{"alice": secret}
 					o.Tokens = map[string][]string{secret: {"alice"}}
 					o.Mechanisms = []string{method.mechanism}
-					if method.auth == AuthExternal {
+					if method.auth == mail.AuthExternal {
 						o.ClientCAs = b.ca.Pool()
 					}
 				})
-				c := b.connection(p, e, server.Addr, func(c *Connection) {
-					c.Auth, c.Password = method.auth, InlineSecret(NewSecret(secret))
-					if method.auth == AuthXOAuth2 || method.auth == AuthOAuthBearer {
-						c.Password = SecretSource{}
-						c.Token = func(context.Context, bool) (Secret, error) { return NewSecret(secret), nil }
+				c := b.connection(p, e, server.Addr, func(c *mail.Connection) {
+					c.Auth, c.Password = method.auth, mail.InlineSecret(mail.NewSecret(secret))
+					if method.auth == mail.AuthXOAuth2 || method.auth == mail.AuthOAuthBearer {
+						c.Password = mail.SecretSource{}
+						c.Token = func(context.Context, bool) (mail.Secret, error) { return mail.NewSecret(secret), nil }
 					}
 				})
-				if method.auth == AuthExternal {
-					c.Password = SecretSource{}
+				if method.auth == mail.AuthExternal {
+					c.Password = mail.SecretSource{}
 					c.TLS.Certificates = []tls.Certificate{b.visitor("alice")}
 				}
 				if c.TLS != nil {
@@ -86,7 +88,7 @@ func (b *bed) visitor(name string) tls.Certificate {
 }
 
 // failEachCall counts n up until no fault is met any more.
-func failEachCall(t *testing.T, server *mailtest.Server, c *Connection, secret string) {
+func failEachCall(t *testing.T, server *mailtest.Server, c *mail.Connection, secret string) {
 	for n := 1; n < maxCalls; n++ {
 		met := false
 		for i, fault := range mailtest.Faults() {
@@ -114,14 +116,14 @@ func failEachCall(t *testing.T, server *mailtest.Server, c *Connection, secret s
 
 // failCall runs a probe whose n-th call has a fault, and reports whether it got
 // that far.
-func failCall(t *testing.T, server *mailtest.Server, c *Connection, secret string, n int, fault mailtest.Fault) bool {
+func failCall(t *testing.T, server *mailtest.Server, c *mail.Connection, secret string, n int, fault mailtest.Fault) bool {
 	before := len(server.Verbs())
 	faulty := mailtest.FailNth(server.Pipe(), mailtest.AnyCall, n, fault)
 	run := faultRun{row: &faultRow{}, connection: c, secret: secret}
 	run.probe(t.Context(), func(context.Context, []netip.Addr, int) (net.Conn, error) { return faulty, nil })
 	synctest.Wait()
 	o, where := run.outcome, fmt.Sprintf("call %d, %s", n, fault)
-	if f := o.Failure; f != nil && (f.Reason == LocalBug || !slices.Contains(Reasons(), f.Reason) || !slices.Contains(Phases(), f.Phase)) {
+	if f := o.Failure; f != nil && (f.Reason == mail.LocalBug || !slices.Contains(mail.Reasons(), f.Reason) || !slices.Contains(mail.Phases(), f.Phase)) {
 		t.Errorf("%s: %s at %s:\n%s", where, f.Reason, f.Phase, explain(o))
 	}
 	if !faulty.Hit() && (!o.Up() || o.Goodbye != "") {

@@ -6,11 +6,13 @@ package prober
 import (
 	"slices"
 	"strings"
+
+	"mailprobe/mail"
 )
 
 // fault is an error whose reason is known where it arises.
 type fault struct {
-	reason Reason
+	reason mail.Reason
 	hint   string // more precise than the reason's advice; may be empty
 	err    error
 }
@@ -33,7 +35,7 @@ type reply struct {
 // refusal is a server's negative answer to a command, to be classified by its
 // reply.
 type refusal struct {
-	protocol Protocol
+	protocol mail.Protocol
 	command  string // GREETING, CAPABILITY, LOGIN, AUTHENTICATE, USER, PASS, MAIL ...
 	reply    reply
 	authzid  bool // the login asked to act for somebody else

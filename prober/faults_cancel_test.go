@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"mailprobe/internal/mailtest"
+
+	"mailprobe/mail"
 )
 
 // cancelLimit is how long a probe may go on after it was cancelled (G1).
@@ -21,8 +23,8 @@ const cancelLimit = 100 * time.Millisecond
 // to its end. Row 129 of the catalogue, and row 128: a maildrop is freed.
 func TestProbeEndsAtOnceWhereverItIsCancelled(t *testing.T) {
 	b := newFaultBed(t)
-	pairs(t, func(t *testing.T, p Protocol, e Encryption) {
-		phases := map[Phase]bool{}
+	pairs(t, func(t *testing.T, p mail.Protocol, e mail.Encryption) {
+		phases := map[mail.Phase]bool{}
 		for after := 250 * time.Millisecond; ; after += 500 * time.Millisecond {
 			up := false
 			synctest.Test(t, func(t *testing.T) {
@@ -38,7 +40,7 @@ func TestProbeEndsAtOnceWhereverItIsCancelled(t *testing.T) {
 				break
 			}
 		}
-		for _, phase := range []Phase{PhaseGreeting, PhaseHello, PhaseAuth, PhaseMailbox} {
+		for _, phase := range []mail.Phase{mail.PhaseGreeting, mail.PhaseHello, mail.PhaseAuth, mail.PhaseMailbox} {
 			if !phases[phase] {
 				t.Errorf("no probe was cancelled in phase %s", phase)
 			}
@@ -47,7 +49,7 @@ func TestProbeEndsAtOnceWhereverItIsCancelled(t *testing.T) {
 }
 
 // playUntil runs a probe of a slow server and cancels it after some time.
-func (b *bed) playUntil(t *testing.T, p Protocol, e Encryption, after time.Duration) faultRun {
+func (b *bed) playUntil(t *testing.T, p mail.Protocol, e mail.Encryption, after time.Duration) faultRun {
 	row := &faultRow{after: atOnce, script: every("{after at once}"), edit: slowly}
 	run, script, options := b.prepare(row, p, e, "127.0.0.1:1")
 	ours, theirs := mailtest.Pipe(window)
@@ -81,7 +83,7 @@ func slowly(script string) string {
 func (run *faultRun) judgeCancelled(t *testing.T, after time.Duration) {
 	t.Helper()
 	o := run.outcome
-	if o.Failure.Reason != Timeout {
+	if o.Failure.Reason != mail.Timeout {
 		t.Errorf("cancelled after %v: %s at %s", after, o.Failure.Reason, o.Failure.Phase)
 	}
 	if over := o.Duration() - after; over > cancelLimit {
@@ -92,7 +94,7 @@ func (run *faultRun) judgeCancelled(t *testing.T, after time.Duration) {
 	}
 	last := ""
 	for _, line := range o.Transcript {
-		if line.From == Client {
+		if line.From == mail.Client {
 			last = line.Text
 		}
 	}
@@ -108,8 +110,8 @@ func TestPasswordsAreSentExactly(t *testing.T) {
 	b := newBed(t)
 	passwords := []string{`say "hi"`, `back\slash\\`, " two  spaces ", "naïve–日本語😀", "{5}", "ends in {5}", "{3}\\\"", "del\x7f",
 		"*", "+ ", ".", "=", "AUTHENTICATE", "%s%d%n", "tab\there", strings.Repeat("long ", 50)}
-	pairs(t, func(t *testing.T, p Protocol, e Encryption) {
-		if e == StartTLS {
+	pairs(t, func(t *testing.T, p mail.Protocol, e mail.Encryption) {
+		if e == mail.StartTLS {
 			return // as inside TLS
 		}
 		for _, password := range passwords {
@@ -117,9 +119,9 @@ func TestPasswordsAreSentExactly(t *testing.T) {
 				o.Users = map[string]string{"alice": password}
 				o.Mechanisms = []string{"PLAIN", "LOGIN", "CRAM-MD5"}
 			})
-			for _, method := range []AuthMethod{AuthLogin, AuthPlain, AuthSASLLogin, AuthCRAMMD5} {
-				o := new(Prober).Probe(t.Context(), b.connection(p, e, server.Addr, func(c *Connection) {
-					c.Auth, c.Password = method, InlineSecret(NewSecret(password))
+			for _, method := range []mail.AuthMethod{mail.AuthLogin, mail.AuthPlain, mail.AuthSASLLogin, mail.AuthCRAMMD5} {
+				o := new(Prober).Probe(t.Context(), b.connection(p, e, server.Addr, func(c *mail.Connection) {
+					c.Auth, c.Password = method, mail.InlineSecret(mail.NewSecret(password))
 				}))
 				if !o.Up() {
 					t.Errorf("%s, password %q:\n%s", method, password, explain(o))
@@ -132,15 +134,15 @@ func TestPasswordsAreSentExactly(t *testing.T) {
 // Row 110: a password that no protocol can carry opens no connection.
 func TestPasswordsThatCannotBeSentOpenNoConnection(t *testing.T) {
 	for _, password := range []string{"", "a\rb", "a\nb", "a\x00b"} {
-		c := (&bed{}).connection(IMAP, NoEncryption, "127.0.0.1:1", func(c *Connection) {
-			c.Password = InlineSecret(NewSecret(password))
+		c := (&bed{}).connection(mail.IMAP, mail.NoEncryption, "127.0.0.1:1", func(c *mail.Connection) {
+			c.Password = mail.InlineSecret(mail.NewSecret(password))
 		})
 		dials := 0
 		prober := &Prober{dial: func(context.Context, []netip.Addr, int) (net.Conn, error) {
 			dials++
 			return nil, errors.New("no")
 		}}
-		wantFailure(t, prober.Probe(t.Context(), c), PhaseAuth, LocalSecret)
+		wantFailure(t, prober.Probe(t.Context(), c), mail.PhaseAuth, mail.LocalSecret)
 		if dials != 0 {
 			t.Errorf("password %q: dialled", password)
 		}
@@ -150,20 +152,20 @@ func TestPasswordsThatCannotBeSentOpenNoConnection(t *testing.T) {
 // Row 116: a refused token is renewed once, for the next probe.
 func TestProbeRenewsARefusedTokenOnce(t *testing.T) {
 	b := newBed(t)
-	pairs(t, func(t *testing.T, p Protocol, e Encryption) {
+	pairs(t, func(t *testing.T, p mail.Protocol, e mail.Encryption) {
 		server := b.server(t, p, e, func(o *mailtest.Options) { o.Tokens = map[string][]string{"the-new-one": {"alice"}} })
 		token, asked := "the-old-one", []bool{}
-		c := b.connection(p, e, server.Addr, func(c *Connection) {
-			c.Password, c.Auth = SecretSource{}, AuthXOAuth2
-			c.Token = func(_ context.Context, fresh bool) (Secret, error) {
+		c := b.connection(p, e, server.Addr, func(c *mail.Connection) {
+			c.Password, c.Auth = mail.SecretSource{}, mail.AuthXOAuth2
+			c.Token = func(_ context.Context, fresh bool) (mail.Secret, error) {
 				asked = append(asked, fresh)
 				if fresh {
 					token = "the-new-one"
 				}
-				return NewSecret(token), nil
+				return mail.NewSecret(token), nil
 			}
 		})
-		wantFailure(t, new(Prober).Probe(t.Context(), c), PhaseAuth, TokenRejected)
+		wantFailure(t, new(Prober).Probe(t.Context(), c), mail.PhaseAuth, mail.TokenRejected)
 		if len(asked) != 2 || asked[0] || !asked[1] || len(server.Logins()) != 1 {
 			t.Errorf("tokens asked for, fresh: %v; %d logins", asked, len(server.Logins()))
 		}

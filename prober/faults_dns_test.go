@@ -11,6 +11,9 @@ import (
 	"time"
 
 	"mailprobe/internal/mailtest"
+
+	"mailprobe/mail"
+	"mailprobe/pool"
 )
 
 // mailHost is the name that the rows of section A look up.
@@ -21,55 +24,55 @@ type nameFault struct {
 	faultRow
 	answer mailtest.DNSName // to mailHost
 	others map[string]mailtest.DNSName
-	also   Reason // a second reason that will do
+	also   mail.Reason // a second reason that will do
 	dialed func(*testing.T, []netip.Addr)
 }
 
 // nameFaults is section A of the catalogue: what a name server can do.
 func nameFaults() []nameFault {
-	bad := func(number int, story string, fault mailtest.DNSFault, reason Reason) nameFault {
+	bad := func(number int, story string, fault mailtest.DNSFault, reason mail.Reason) nameFault {
 		return nameFault{answer: mailtest.DNSName{Fault: fault}, faultRow: faultRow{
-			numbers: []int{number}, story: story, phase: PhaseResolve, reason: reason, change: hasty}}
+			numbers: []int{number}, story: story, phase: mail.PhaseResolve, reason: reason, change: hasty}}
 	}
 	found := func(number int, story string, answer mailtest.DNSName, row faultRow) nameFault {
 		row.numbers, row.story = []int{number}, story
 		return nameFault{answer: answer, faultRow: row}
 	}
-	either := func(row nameFault) nameFault { row.also = DNSFailed; return row }
+	either := func(row nameFault) nameFault { row.also = mail.DNSFailed; return row }
 	dead := loopbacks("127.0.0.2", "127.0.0.3")
 	rows := []nameFault{
-		bad(1, "the_name_does_not_exist", mailtest.DNSNXDomain, DNSNotFound),
-		bad(2, "the_name_has_no_address", mailtest.DNSNoData, DNSNotFound),
-		bad(2, "the_answer_is_empty_without_a_word", mailtest.DNSLame, DNSNotFound),
+		bad(1, "the_name_does_not_exist", mailtest.DNSNXDomain, mail.DNSNotFound),
+		bad(2, "the_name_has_no_address", mailtest.DNSNoData, mail.DNSNotFound),
+		bad(2, "the_answer_is_empty_without_a_word", mailtest.DNSLame, mail.DNSNotFound),
 		found(2, "the_name_has_no_address_of_the_family", mailtest.DNSName{Addresses: dead}, faultRow{
-			change: func(c *Connection) { c.IPProtocol = IP6 }, phase: PhaseResolve, reason: DNSNotFound}),
-		bad(3, "the_name_server_failed", mailtest.DNSServFail, DNSFailed),
-		bad(4, "the_name_server_refuses", mailtest.DNSRefused, DNSFailed),
-		bad(5, "the_name_server_is_silent", mailtest.DNSSilence, DNSTimeout),
-		either(bad(6, "the_answer_is_garbage", mailtest.DNSGarbage, DNSTimeout)),
-		either(bad(6, "the_answer_has_a_wrong_id", mailtest.DNSWrongID, DNSTimeout)),
-		either(bad(6, "the_answer_is_truncated_and_tcp_is_closed", mailtest.DNSTruncated, DNSTimeout)),
+			change: func(c *mail.Connection) { c.IPProtocol = mail.IP6 }, phase: mail.PhaseResolve, reason: mail.DNSNotFound}),
+		bad(3, "the_name_server_failed", mailtest.DNSServFail, mail.DNSFailed),
+		bad(4, "the_name_server_refuses", mailtest.DNSRefused, mail.DNSFailed),
+		bad(5, "the_name_server_is_silent", mailtest.DNSSilence, mail.DNSTimeout),
+		either(bad(6, "the_answer_is_garbage", mailtest.DNSGarbage, mail.DNSTimeout)),
+		either(bad(6, "the_answer_has_a_wrong_id", mailtest.DNSWrongID, mail.DNSTimeout)),
+		either(bad(6, "the_answer_is_truncated_and_tcp_is_closed", mailtest.DNSTruncated, mail.DNSTimeout)),
 		found(7, "two_thousand_addresses", mailtest.DNSName{Addresses: manyLoopbacks(2000)}, faultRow{
-			phase: PhaseConnect, reason: ConnectRefused}),
+			phase: mail.PhaseConnect, reason: mail.ConnectRefused}),
 		found(8, "the_first_addresses_are_dead", mailtest.DNSName{Addresses: append(dead, loopbacks("127.0.0.1")...)}, faultRow{}),
 		found(9, "all_addresses_are_dead", mailtest.DNSName{Addresses: append(dead, loopbacks("127.0.0.4")...)}, faultRow{
-			phase: PhaseConnect, reason: ConnectRefused, check: wantAllNamed("127.0.0.2", "127.0.0.3", "127.0.0.4")}),
+			phase: mail.PhaseConnect, reason: mail.ConnectRefused, check: wantAllNamed("127.0.0.2", "127.0.0.3", "127.0.0.4")}),
 		found(12, "the_name_leads_to_another_server_under_tls", mailtest.DNSName{Addresses: loopbacks("127.0.0.1")}, faultRow{
-			encryptions: []Encryption{ImplicitTLS, StartTLS}, phase: PhaseTLS, reason: CertName,
-			change: func(c *Connection) { c.TLS.ServerName = "imap.example" }}),
+			encryptions: []mail.Encryption{mail.ImplicitTLS, mail.StartTLS}, phase: mail.PhaseTLS, reason: mail.CertName,
+			change: func(c *mail.Connection) { c.TLS.ServerName = "imap.example" }}),
 		found(12, "the_name_leads_to_another_server_in_clear", mailtest.DNSName{Addresses: loopbacks("127.0.0.1")}, faultRow{
-			encryptions: []Encryption{NoEncryption}}),
-		bad(13, "a_resolver_found_a_circle_of_names", mailtest.DNSServFail, DNSFailed),
+			encryptions: []mail.Encryption{mail.NoEncryption}}),
+		bad(13, "a_resolver_found_a_circle_of_names", mailtest.DNSServFail, mail.DNSFailed),
 	}
 	rows[10].dialed = wantAddresses(maxAddresses)
 	circle := found(13, "a_circle_of_names_comes_through", mailtest.DNSName{CNAME: "other.example"}, faultRow{
-		phase: PhaseResolve, reason: DNSNotFound, change: hasty})
-	circle.others, circle.also = map[string]mailtest.DNSName{"other.example": {CNAME: mailHost}}, DNSFailed
+		phase: mail.PhaseResolve, reason: mail.DNSNotFound, change: hasty})
+	circle.others, circle.also = map[string]mailtest.DNSName{"other.example": {CNAME: mailHost}}, mail.DNSFailed
 	return append(rows, circle)
 }
 
 // hasty gives a probe little time: less than a resolver takes by itself.
-func hasty(c *Connection) { c.Timeout = 400 * time.Millisecond }
+func hasty(c *mail.Connection) { c.Timeout = 400 * time.Millisecond }
 
 func loopbacks(texts ...string) []netip.Addr {
 	var addrs []netip.Addr
@@ -128,12 +131,12 @@ func TestFaultsOfNames(t *testing.T) {
 
 // everyHonest is a whole conversation with a good server in clear; honest
 // writes the rest of it before it.
-func everyHonest() map[Protocol]string {
-	return map[Protocol]string{IMAP: "BYE imap", POP3: "BYE pop3", SMTP: "BYE smtp"}
+func everyHonest() map[mail.Protocol]string {
+	return map[mail.Protocol]string{mail.IMAP: "BYE imap", mail.POP3: "BYE pop3", mail.SMTP: "BYE smtp"}
 }
 
 // playName plays one row for one pair.
-func (b *bed) playName(t *testing.T, row nameFault, p Protocol, e Encryption) {
+func (b *bed) playName(t *testing.T, row nameFault, p mail.Protocol, e mail.Encryption) {
 	names := map[string]mailtest.DNSName{mailHost: row.answer}
 	for name, answer := range row.others {
 		names[name] = answer
@@ -145,7 +148,7 @@ func (b *bed) playName(t *testing.T, row nameFault, p Protocol, e Encryption) {
 	defer dns.Close()
 	row.after = opened
 	change := row.change
-	row.change = func(c *Connection) {
+	row.change = func(c *mail.Connection) {
 		c.Host, c.Timeout = mailHost, 20*time.Second
 		if c.TLS != nil {
 			c.TLS.ServerName = mailHost
@@ -193,9 +196,9 @@ func TestSilentNameServerKeepsNoSocket(t *testing.T) {
 		}
 		return &noticedConn{conn.(*net.UDPConn), closed}, nil
 	})
-	c := (&bed{}).connection(IMAP, NoEncryption, "127.0.0.1:1", hasty, func(c *Connection) { c.Host = mailHost })
+	c := (&bed{}).connection(mail.IMAP, mail.NoEncryption, "127.0.0.1:1", hasty, func(c *mail.Connection) { c.Host = mailHost })
 	o := (&Prober{Resolver: resolver}).Probe(t.Context(), c)
-	wantFailure(t, o, PhaseResolve, DNSTimeout)
+	wantFailure(t, o, mail.PhaseResolve, mail.DNSTimeout)
 	for range 2 { // A and AAAA
 		select {
 		case <-closed:
@@ -220,7 +223,7 @@ func (c *noticedConn) Close() error {
 // Row 11: nothing remembers an address from one probe to the next.
 func TestProbeFollowsANameThatMoves(t *testing.T) {
 	b := newFaultBed(t)
-	script := mailtest.MustScript(honest(IMAP, NoEncryption, atOnce, opened) + "BYE imap")
+	script := mailtest.MustScript(honest(mail.IMAP, mail.NoEncryption, atOnce, opened) + "BYE imap")
 	before, err := mailtest.StartScript(script, mailtest.ScriptOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -237,7 +240,7 @@ func TestProbeFollowsANameThatMoves(t *testing.T) {
 	}
 	defer dns.Close()
 	prober := &Prober{Resolver: dns.Resolver()}
-	c := b.connection(IMAP, NoEncryption, before.Addr, func(c *Connection) { c.Host = mailHost })
+	c := b.connection(mail.IMAP, mail.NoEncryption, before.Addr, func(c *mail.Connection) { c.Host = mailHost })
 	for _, server := range []*mailtest.Scripted{before, after} {
 		host, _, _ := net.SplitHostPort(server.Addr)
 		dns.Set(mailHost, mailtest.DNSName{Addresses: loopbacks(host)})
@@ -252,21 +255,21 @@ func TestProbeFollowsANameThatMoves(t *testing.T) {
 func TestDeadNameServerDelaysNobody(t *testing.T) {
 	const names, neighbours, bound = 10_000, 100, 4096
 	synctest.Test(t, func(t *testing.T) {
-		var conns []*Connection
+		var conns []*mail.Connection
 		for i := range names {
-			conns = append(conns, (&bed{}).connection(SMTP, NoEncryption, "192.0.2.1:25", func(c *Connection) {
+			conns = append(conns, (&bed{}).connection(mail.SMTP, mail.NoEncryption, "192.0.2.1:25", func(c *mail.Connection) {
 				c.Name, c.Host, c.Timeout = fmt.Sprintf("dead-%d", i), fmt.Sprintf("mx%d.example", i), 10*time.Second
 				c.Username, c.Interval = "", 10*time.Minute
 			}))
 		}
 		for i := range neighbours {
-			conns = append(conns, (&bed{}).connection(SMTP, NoEncryption, fmt.Sprintf("192.0.2.%d:25", i+2), func(c *Connection) {
+			conns = append(conns, (&bed{}).connection(mail.SMTP, mail.NoEncryption, fmt.Sprintf("192.0.2.%d:25", i+2), func(c *mail.Connection) {
 				c.Name, c.Username = fmt.Sprintf("good-%d", i), ""
 			}))
 		}
 		watch := newNameWatch()
 		prober := &Prober{Hostname: "probe.example.org", Resolver: resolverBy(silentNetwork), dial: watch.dial}
-		pool := NewPool(PoolOptions{MaxInFlight: bound, Probe: watch.counted(prober.Probe), Report: watch.report})
+		pool := pool.NewPool(pool.PoolOptions{MaxInFlight: bound, Probe: watch.counted(prober.Probe), Report: watch.report})
 		pool.Set(conns)
 		ctx, cancel := context.WithTimeout(t.Context(), 95*time.Second)
 		defer cancel()
@@ -287,13 +290,13 @@ func silentNetwork(context.Context, string, string) (net.Conn, error) {
 type nameWatch struct {
 	lock          chan struct{} // a mutex that a bubble can wait on
 	running, most int
-	dead          map[Reason]int
+	dead          map[mail.Reason]int
 	good          map[string][]time.Time // starts, by connection
-	failed        []Outcome
+	failed        []mail.Outcome
 }
 
 func newNameWatch() *nameWatch {
-	return &nameWatch{lock: make(chan struct{}, 1), dead: map[Reason]int{}, good: map[string][]time.Time{}}
+	return &nameWatch{lock: make(chan struct{}, 1), dead: map[mail.Reason]int{}, good: map[string][]time.Time{}}
 }
 
 func (w *nameWatch) do(f func()) {
@@ -302,8 +305,8 @@ func (w *nameWatch) do(f func()) {
 	<-w.lock
 }
 
-func (w *nameWatch) counted(probe func(context.Context, *Connection) Outcome) func(context.Context, *Connection) Outcome {
-	return func(ctx context.Context, c *Connection) Outcome {
+func (w *nameWatch) counted(probe func(context.Context, *mail.Connection) mail.Outcome) func(context.Context, *mail.Connection) mail.Outcome {
+	return func(ctx context.Context, c *mail.Connection) mail.Outcome {
 		w.do(func() { w.running++; w.most = max(w.most, w.running) })
 		defer w.do(func() { w.running-- })
 		return probe(ctx, c)
@@ -317,7 +320,7 @@ func (w *nameWatch) dial(context.Context, []netip.Addr, int) (net.Conn, error) {
 	return conn, nil
 }
 
-func (w *nameWatch) report(o Outcome) {
+func (w *nameWatch) report(o mail.Outcome) {
 	w.do(func() {
 		switch {
 		case strings.HasPrefix(o.Connection.Name, "dead-"):
@@ -335,8 +338,8 @@ func (w *nameWatch) judge(t *testing.T, names, neighbours, bound int) {
 	if w.most > bound || w.most < names/4 {
 		t.Errorf("%d probes at once, want thousands and at most %d", w.most, bound)
 	}
-	if w.dead[DNSTimeout] < names || len(w.dead) != 1 {
-		t.Errorf("the dead names ended as %v, want each once as %s", w.dead, DNSTimeout)
+	if w.dead[mail.DNSTimeout] < names || len(w.dead) != 1 {
+		t.Errorf("the dead names ended as %v, want each once as %s", w.dead, mail.DNSTimeout)
 	}
 	if len(w.good) != neighbours || len(w.failed) != 0 {
 		t.Errorf("%d neighbours were up, %d outcomes were not, want %d and 0", len(w.good), len(w.failed), neighbours)

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+
+	"mailprobe/mail"
 )
 
 // TestStartTLSAttacks plays them.
@@ -42,10 +44,10 @@ func noEvil(t *testing.T, run faultRun) {
 }
 
 // offered is what comes before the answer to STARTTLS.
-var offered = map[Protocol]string{
-	IMAP: "C: {tag} CAPABILITY\nS: * CAPABILITY IMAP4rev1 STARTTLS LOGINDISABLED\nS: {tag} OK done\nC: {tag} STARTTLS\n",
-	POP3: "C: CAPA\nS: +OK\nS: STLS\nS: .\nC: STLS\n",
-	SMTP: "C: EHLO *\nS: 250-mx\nS: 250 STARTTLS\nC: STARTTLS\n",
+var offered = map[mail.Protocol]string{
+	mail.IMAP: "C: {tag} CAPABILITY\nS: * CAPABILITY IMAP4rev1 STARTTLS LOGINDISABLED\nS: {tag} OK done\nC: {tag} STARTTLS\n",
+	mail.POP3: "C: CAPA\nS: +OK\nS: STLS\nS: .\nC: STLS\n",
+	mail.SMTP: "C: EHLO *\nS: 250-mx\nS: 250 STARTTLS\nC: STARTTLS\n",
 }
 
 // stateAttacks put something into the client's memory before TLS.
@@ -53,7 +55,7 @@ func stateAttacks() []faultRow {
 	return []faultRow{
 		{
 			numbers: []int{90}, story: "a_mailbox_counted_in_clear_is_not_the_one_reported", after: greeted, encryptions: onlyStartTLS,
-			script: map[Protocol]string{IMAP: "C: {tag} CAPABILITY\nS: * 99 EXISTS\nS: * 9 RECENT\nS: * CAPABILITY IMAP4rev1 STARTTLS\n" +
+			script: map[mail.Protocol]string{mail.IMAP: "C: {tag} CAPABILITY\nS: * 99 EXISTS\nS: * 9 RECENT\nS: * CAPABILITY IMAP4rev1 STARTTLS\n" +
 				"S: {tag} OK done\nC: {tag} STARTTLS\nS: * 99 EXISTS\nS: {tag} OK begin\nTLS\n{after secured}"},
 			check: func(t *testing.T, run faultRun) {
 				if m := run.outcome.Mailbox; !m.Counted || m.Messages != 3 {
@@ -63,50 +65,50 @@ func stateAttacks() []faultRow {
 		},
 		{
 			numbers: []int{82}, story: "capabilities_in_the_go_ahead_are_forgotten", after: greeted, encryptions: onlyStartTLS,
-			script: map[Protocol]string{IMAP: offered[IMAP] + "S: * CAPABILITY IMAP4rev1 AUTH=CRAM-MD5\n" +
+			script: map[mail.Protocol]string{mail.IMAP: offered[mail.IMAP] + "S: * CAPABILITY IMAP4rev1 AUTH=CRAM-MD5\n" +
 				"S: {tag} OK [CAPABILITY IMAP4rev1 AUTH=CRAM-MD5] begin\nTLS\n{after secured}"},
 			check: func(t *testing.T, run faultRun) {
-				if got := run.outcome.Auth.Mechanism; got != AuthPlain {
+				if got := run.outcome.Auth.Mechanism; got != mail.AuthPlain {
 					t.Errorf("the login was by %q, want what is offered inside TLS", got)
 				}
 			},
 		},
 		{
 			numbers: []int{83}, story: "a_weaker_method_offered_in_clear_is_not_taken", after: greeted, encryptions: onlyStartTLS,
-			script: map[Protocol]string{
-				POP3: "C: CAPA\nS: +OK\nS: STLS\nS: USER\nS: SASL LOGIN\nS: .\nC: STLS\nS: +OK\nTLS\n{after secured}",
-				SMTP: "C: EHLO *\nS: 250-mx\nS: 250-AUTH LOGIN\nS: 250-AUTH=LOGIN\nS: 250 STARTTLS\nC: STARTTLS\nS: 220 go\nTLS\n{after secured}"},
+			script: map[mail.Protocol]string{
+				mail.POP3: "C: CAPA\nS: +OK\nS: STLS\nS: USER\nS: SASL LOGIN\nS: .\nC: STLS\nS: +OK\nTLS\n{after secured}",
+				mail.SMTP: "C: EHLO *\nS: 250-mx\nS: 250-AUTH LOGIN\nS: 250-AUTH=LOGIN\nS: 250 STARTTLS\nC: STARTTLS\nS: 220 go\nTLS\n{after secured}"},
 			check: func(t *testing.T, run faultRun) {
-				if got := run.outcome.Auth.Mechanism; got != AuthPlain {
+				if got := run.outcome.Auth.Mechanism; got != mail.AuthPlain {
 					t.Errorf("the login was by %q, want what is offered inside TLS", got)
 				}
 			},
 		},
 		{
 			numbers: []int{28}, story: "the_go_ahead_is_foretold_behind_the_list", after: greeted, encryptions: onlyStartTLS,
-			script: map[Protocol]string{
-				IMAP: "C: {tag} CAPABILITY\n" + `SEND "* CAPABILITY IMAP4rev1 STARTTLS\r\n{tag} OK done\r\nP2 OK begin\r\n"` + "\nEOF",
-				POP3: "C: CAPA\n" + `SEND "+OK\r\nSTLS\r\n.\r\n+OK begin\r\n"` + "\nEOF",
-				SMTP: "C: EHLO *\n" + `SEND "250-mx\r\n250 STARTTLS\r\n220 begin\r\n"` + "\nEOF"},
-			phase: PhaseStartTLS, reason: ProtocolMalformed,
+			script: map[mail.Protocol]string{
+				mail.IMAP: "C: {tag} CAPABILITY\n" + `SEND "* CAPABILITY IMAP4rev1 STARTTLS\r\n{tag} OK done\r\nP2 OK begin\r\n"` + "\nEOF",
+				mail.POP3: "C: CAPA\n" + `SEND "+OK\r\nSTLS\r\n.\r\n+OK begin\r\n"` + "\nEOF",
+				mail.SMTP: "C: EHLO *\n" + `SEND "250-mx\r\n250 STARTTLS\r\n220 begin\r\n"` + "\nEOF"},
+			phase: mail.PhaseStartTLS, reason: mail.ProtocolMalformed,
 		},
 		{
 			numbers: []int{28}, story: "the_list_is_foretold_behind_the_greeting", after: connected, encryptions: onlyStartTLS,
-			script: map[Protocol]string{
-				IMAP: sendAtOnce("* OK hi", "* CAPABILITY IMAP4rev1 STARTTLS", "P1 OK done", "P2 OK begin"),
-				POP3: sendAtOnce("+OK hi", "+OK", "STLS", ".", "+OK begin"),
-				SMTP: sendAtOnce("220 hi", "250-mx", "250 STARTTLS", "220 begin")},
-			phase: PhaseHello, reason: ProtocolMalformed,
+			script: map[mail.Protocol]string{
+				mail.IMAP: sendAtOnce("* OK hi", "* CAPABILITY IMAP4rev1 STARTTLS", "P1 OK done", "P2 OK begin"),
+				mail.POP3: sendAtOnce("+OK hi", "+OK", "STLS", ".", "+OK begin"),
+				mail.SMTP: sendAtOnce("220 hi", "250-mx", "250 STARTTLS", "220 begin")},
+			phase: mail.PhaseHello, reason: mail.ProtocolMalformed,
 		},
 		{
 			numbers: []int{72}, story: "a_session_that_is_said_to_be_open_already", after: greeted, encryptions: onlyStartTLS,
-			script: map[Protocol]string{IMAP: offered[IMAP] + "S: * PREAUTH EVIL is logged in\nEOF"},
-			phase:  PhaseStartTLS, reason: ProtocolMalformed, check: noEvil,
+			script: map[mail.Protocol]string{mail.IMAP: offered[mail.IMAP] + "S: * PREAUTH EVIL is logged in\nEOF"},
+			phase:  mail.PhaseStartTLS, reason: mail.ProtocolMalformed, check: noEvil,
 		},
 		{
 			numbers: []int{72}, story: "a_session_that_is_open_already_inside_tls", after: secured, encryptions: onlyStartTLS,
-			script: map[Protocol]string{IMAP: "C: {tag} CAPABILITY\nS: * PREAUTH alice is logged in\nEOF"},
-			phase:  PhaseHello, reason: ProtocolMalformed,
+			script: map[mail.Protocol]string{mail.IMAP: "C: {tag} CAPABILITY\nS: * PREAUTH alice is logged in\nEOF"},
+			phase:  mail.PhaseHello, reason: mail.ProtocolMalformed,
 		},
 	}
 }
@@ -116,24 +118,24 @@ func referralAttacks() []faultRow {
 	return []faultRow{
 		{
 			numbers: []int{89}, story: "a_goodbye_with_a_referral_is_not_followed", after: connected,
-			script: map[Protocol]string{IMAP: "S: * BYE [REFERRAL imap://alice;AUTH=*@EVIL.example.com/] Try there\nCLOSE"},
-			phase:  PhaseGreeting, reason: ServerRefused,
+			script: map[mail.Protocol]string{mail.IMAP: "S: * BYE [REFERRAL imap://alice;AUTH=*@EVIL.example.com/] Try there\nCLOSE"},
+			phase:  mail.PhaseGreeting, reason: mail.ServerRefused,
 		},
 		{
 			numbers: []int{89}, story: "a_preauth_with_a_referral_is_not_followed", after: connected, encryptions: onlyStartTLS,
-			script: map[Protocol]string{IMAP: "S: * PREAUTH [REFERRAL imap://EVIL.example.com/] Hello\nEOF"},
-			phase:  PhaseGreeting, reason: StartTLSNotOffered, check: noEvil,
+			script: map[mail.Protocol]string{mail.IMAP: "S: * PREAUTH [REFERRAL imap://EVIL.example.com/] Hello\nEOF"},
+			phase:  mail.PhaseGreeting, reason: mail.StartTLSNotOffered, check: noEvil,
 		},
 		{
 			numbers: []int{89}, story: "a_mailbox_that_is_elsewhere_is_not_followed", after: loggedIn,
-			script: map[Protocol]string{IMAP: "C: {tag} EXAMINE INBOX\n" +
+			script: map[mail.Protocol]string{mail.IMAP: "C: {tag} EXAMINE INBOX\n" +
 				"S: {tag} NO [REFERRAL imap://alice@EVIL.example.com/INBOX] Remote mailbox\nBYE imap"},
-			phase: PhaseMailbox, reason: MailboxMissing, check: noEvil,
+			phase: mail.PhaseMailbox, reason: mail.MailboxMissing, check: noEvil,
 		},
 		{
 			numbers: []int{89}, story: "starttls_refused_with_a_referral", after: greeted, encryptions: onlyStartTLS,
-			script: map[Protocol]string{IMAP: offered[IMAP] + "S: {tag} NO [REFERRAL imap://EVIL.example.com/] Try there\nBYE imap"},
-			phase:  PhaseStartTLS, reason: StartTLSRefused, check: noEvil,
+			script: map[mail.Protocol]string{mail.IMAP: offered[mail.IMAP] + "S: {tag} NO [REFERRAL imap://EVIL.example.com/] Try there\nBYE imap"},
+			phase:  mail.PhaseStartTLS, reason: mail.StartTLSRefused, check: noEvil,
 		},
 	}
 }
@@ -143,36 +145,36 @@ func answerAttacks() []faultRow {
 	return []faultRow{
 		{
 			numbers: []int{78}, story: "a_challenge_in_clear_is_not_answered", after: greeted, encryptions: onlyStartTLS,
-			script: map[Protocol]string{
-				IMAP: "C: {tag} CAPABILITY\nS: + VXNlcm5hbWU6\nEOF",
-				SMTP: "C: EHLO *\nS: 334 VXNlcm5hbWU6\nEOF"},
-			phase: PhaseHello, reason: ProtocolMalformed,
+			script: map[mail.Protocol]string{
+				mail.IMAP: "C: {tag} CAPABILITY\nS: + VXNlcm5hbWU6\nEOF",
+				mail.SMTP: "C: EHLO *\nS: 334 VXNlcm5hbWU6\nEOF"},
+			phase: mail.PhaseHello, reason: mail.ProtocolMalformed,
 		},
 		{
 			numbers: []int{77}, story: "starttls_is_refused_and_a_login_invited", after: greeted, encryptions: onlyStartTLS,
-			script: map[Protocol]string{
-				IMAP: offered[IMAP] + "S: * CAPABILITY IMAP4rev1 AUTH=PLAIN AUTH=LOGIN\nS: {tag} NO [ALERT] EVIL: TLS is down, log in without\nBYE imap",
-				POP3: offered[POP3] + "S: -ERR EVIL: TLS is down, log in without\nBYE pop3",
-				SMTP: offered[SMTP] + "S: 454 4.7.0 EVIL: TLS is down, AUTH LOGIN PLAIN is fine\nBYE smtp"},
-			phase: PhaseStartTLS, reason: StartTLSRefused, check: noEvil,
+			script: map[mail.Protocol]string{
+				mail.IMAP: offered[mail.IMAP] + "S: * CAPABILITY IMAP4rev1 AUTH=PLAIN AUTH=LOGIN\nS: {tag} NO [ALERT] EVIL: TLS is down, log in without\nBYE imap",
+				mail.POP3: offered[mail.POP3] + "S: -ERR EVIL: TLS is down, log in without\nBYE pop3",
+				mail.SMTP: offered[mail.SMTP] + "S: 454 4.7.0 EVIL: TLS is down, AUTH LOGIN PLAIN is fine\nBYE smtp"},
+			phase: mail.PhaseStartTLS, reason: mail.StartTLSRefused, check: noEvil,
 		},
 		{
 			numbers: []int{79}, story: "a_go_ahead_of_two_lines_with_a_reply_hidden_behind_it", after: greeted, encryptions: onlyStartTLS,
-			script: map[Protocol]string{
-				POP3: offered[POP3] + `SEND "+OK begin\r\nSASL PLAIN\r\n.\r\n"` + "\nEOF",
-				SMTP: offered[SMTP] + `SEND "220-begin\r\n220 begin\r\n250-EVIL\r\n250 AUTH PLAIN\r\n"` + "\nEOF"},
-			phase: PhaseTLS, reason: StartTLSInjected, check: noEvil,
+			script: map[mail.Protocol]string{
+				mail.POP3: offered[mail.POP3] + `SEND "+OK begin\r\nSASL PLAIN\r\n.\r\n"` + "\nEOF",
+				mail.SMTP: offered[mail.SMTP] + `SEND "220-begin\r\n220 begin\r\n250-EVIL\r\n250 AUTH PLAIN\r\n"` + "\nEOF"},
+			phase: mail.PhaseTLS, reason: mail.StartTLSInjected, check: noEvil,
 		},
 		{
 			numbers: []int{79}, story: "replies_queued_behind_the_capabilities", after: greeted, encryptions: onlyStartTLS,
-			script: map[Protocol]string{
-				POP3: "C: CAPA\n" + `SEND "+OK\r\nSTLS\r\n.\r\n+OK begin\r\n"` + "\nEOF",
-				SMTP: "C: EHLO *\n" + `SEND "250-mx\r\n250 STARTTLS\r\n220 begin\r\n"` + "\nEOF"},
-			phase: PhaseStartTLS, reason: ProtocolMalformed,
+			script: map[mail.Protocol]string{
+				mail.POP3: "C: CAPA\n" + `SEND "+OK\r\nSTLS\r\n.\r\n+OK begin\r\n"` + "\nEOF",
+				mail.SMTP: "C: EHLO *\n" + `SEND "250-mx\r\n250 STARTTLS\r\n220 begin\r\n"` + "\nEOF"},
+			phase: mail.PhaseStartTLS, reason: mail.ProtocolMalformed,
 		},
 		{
 			numbers: []int{57}, story: "an_honest_go_ahead_of_two_lines", after: greeted, encryptions: onlyStartTLS,
-			script: map[Protocol]string{SMTP: offered[SMTP] + "S: 220-2.0.0 Ready\nS: 220 2.0.0 to start TLS\nTLS\n{after secured}"},
+			script: map[mail.Protocol]string{mail.SMTP: offered[mail.SMTP] + "S: 220-2.0.0 Ready\nS: 220 2.0.0 to start TLS\nTLS\n{after secured}"},
 		},
 	}
 }

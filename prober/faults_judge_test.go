@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"mailprobe/mail"
 )
 
 // judge checks what must hold for every row, and what this one wants.
@@ -81,8 +83,8 @@ func (run *faultRun) judgeTime(t *testing.T) {
 func (run *faultRun) judgeLogin(t *testing.T) {
 	t.Helper()
 	o, logins := &run.outcome, run.talk.Logins()
-	tries := o.Up() || o.Failure.Phase == PhaseAuth && !run.row.unsaid ||
-		o.Failure.Phase == PhaseMailbox || o.Failure.Phase == PhaseQuit
+	tries := o.Up() || o.Failure.Phase == mail.PhaseAuth && !run.row.unsaid ||
+		o.Failure.Phase == mail.PhaseMailbox || o.Failure.Phase == mail.PhaseQuit
 	tries = tries && wantsLogin(run.connection)
 	switch {
 	case logins > 1:
@@ -92,16 +94,16 @@ func (run *faultRun) judgeLogin(t *testing.T) {
 	case tries && !o.Auth.Sent:
 		t.Errorf("the login was sent, but the outcome says it was not")
 	}
-	if o.Failure != nil && o.Failure.Phase == PhaseAuth && o.Auth.Accepted {
+	if o.Failure != nil && o.Failure.Phase == mail.PhaseAuth && o.Auth.Accepted {
 		t.Error("a login that failed is called accepted")
 	}
 }
 
 // harmless are the commands that a probe may say: none changes anything.
-var harmless = map[Protocol]string{
-	IMAP: "CAPABILITY STARTTLS LOGIN AUTHENTICATE NAMESPACE ID EXAMINE LOGOUT",
-	POP3: "CAPA STLS USER PASS APOP AUTH STAT QUIT",
-	SMTP: "EHLO HELO STARTTLS AUTH MAIL RCPT RSET QUIT",
+var harmless = map[mail.Protocol]string{
+	mail.IMAP: "CAPABILITY STARTTLS LOGIN AUTHENTICATE NAMESPACE ID EXAMINE LOGOUT",
+	mail.POP3: "CAPA STLS USER PASS APOP AUTH STAT QUIT",
+	mail.SMTP: "EHLO HELO STARTTLS AUTH MAIL RCPT RSET QUIT",
 }
 
 // judgeCommands wants no other commands, and before TLS none but those that
@@ -112,14 +114,14 @@ func (run *faultRun) judgeCommands(t *testing.T) {
 	clear, _, _ := strings.Cut(string(run.talk.Wire), "\x16\x03") // where a handshake begins
 	for line := range strings.Lines(clear + string(run.talk.Inner)) {
 		words := strings.Fields(line)
-		if c.Protocol == IMAP && len(words) > 1 {
+		if c.Protocol == mail.IMAP && len(words) > 1 {
 			words = words[1:] // the tag
 		}
 		if len(words) > 1 && !isCommand(c.Protocol, words[0]) {
 			t.Errorf("the probe said %.100q", line)
 		}
 	}
-	if c.Encryption != StartTLS {
+	if c.Encryption != mail.StartTLS {
 		return
 	}
 	for line := range strings.Lines(clear) {
@@ -133,7 +135,7 @@ func (run *faultRun) judgeCommands(t *testing.T) {
 var beforeTLS = regexp.MustCompile(`^(\w+ )?(CAPABILITY|CAPA|EHLO probe.example.org|STARTTLS|STLS|LOGOUT|QUIT)\r\n$`)
 
 // isCommand reports whether a word is a harmless command.
-func isCommand(p Protocol, word string) bool {
+func isCommand(p mail.Protocol, word string) bool {
 	return slices.Contains(strings.Fields(harmless[p]), strings.ToUpper(word))
 }
 
@@ -142,14 +144,14 @@ func isCommand(p Protocol, word string) bool {
 func (run *faultRun) judgeSecrecy(t *testing.T) {
 	t.Helper()
 	for sink, text := range run.sinks() {
-		if coding := findSecret(text, run.secret); coding != "" {
+		if coding := FindSecret(text, run.secret); coding != "" {
 			t.Errorf("the password is in the %s, %s:\n%s", sink, coding, text)
 		}
 	}
-	if run.connection.Encryption == NoEncryption {
+	if run.connection.Encryption == mail.NoEncryption {
 		return
 	}
-	if coding := findSecret(string(run.talk.Wire), run.secret); coding != "" {
+	if coding := FindSecret(string(run.talk.Wire), run.secret); coding != "" {
 		t.Errorf("the password was sent in clear, %s", coding)
 	}
 }

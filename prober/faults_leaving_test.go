@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"mailprobe/mail"
 )
 
 // leavingFaults is section G of the catalogue: the mailbox, and the end.
@@ -16,67 +18,67 @@ func leavingFaults() []faultRow {
 }
 
 // openMailbox is what the probe says to open a mailbox.
-var openMailbox = map[Protocol]string{IMAP: "C: {tag} EXAMINE INBOX\n", POP3: "C: STAT\n", SMTP: "C: MAIL FROM:*\n"}
+var openMailbox = map[mail.Protocol]string{mail.IMAP: "C: {tag} EXAMINE INBOX\n", mail.POP3: "C: STAT\n", mail.SMTP: "C: MAIL FROM:*\n"}
 
 // notOpened is a row in which the mailbox gets a negative answer.
-func notOpened(number int, story string, reason Reason, answers map[Protocol]string) faultRow {
+func notOpened(number int, story string, reason mail.Reason, answers map[mail.Protocol]string) faultRow {
 	return faultRow{numbers: []int{number}, story: story, after: loggedIn, script: answered(openMailbox, answers),
-		phase: PhaseMailbox, reason: reason, check: wantClass(Transient)}
+		phase: mail.PhaseMailbox, reason: reason, check: wantClass(mail.Transient)}
 }
 
 // mailboxAnswers are the reasons not to open a mailbox.
 func mailboxAnswers() []faultRow {
-	shared := func(access SharedAccess) func(*Connection) {
-		return func(c *Connection) { c.SharedMailbox, c.SharedMailboxAccess = "helpdesk", access }
+	shared := func(access mail.SharedAccess) func(*mail.Connection) {
+		return func(c *mail.Connection) { c.SharedMailbox, c.SharedMailboxAccess = "helpdesk", access }
 	}
-	imap := func(story string, reason Reason, answer string) faultRow {
-		return notOpened(120, story, reason, map[Protocol]string{IMAP: "{tag} NO " + answer})
+	imap := func(story string, reason mail.Reason, answer string) faultRow {
+		return notOpened(120, story, reason, map[mail.Protocol]string{mail.IMAP: "{tag} NO " + answer})
 	}
-	locked := loginRefused(119, "somebody_else_has_the_maildrop", MailboxInUse, Transient, map[Protocol]string{
-		POP3: "-ERR [IN-USE] Do you have another POP session running?"})
-	authzid := loginRefused(121, "the_shared_mailbox_is_not_for_this_user", NotAuthorized, Definitive, map[Protocol]string{
-		IMAP: "{tag} NO [AUTHORIZATIONFAILED] alice may not act as helpdesk"})
-	authzid.change = shared(SharedAuthzID)
-	sender := notOpened(121, "the_shared_sender_is_not_for_this_user", NotAuthorized, map[Protocol]string{
-		SMTP: "553 5.7.1 <helpdesk@example.org>: Sender address rejected: not owned by user alice"})
-	sender.change = shared(SharedSender)
+	locked := loginRefused(119, "somebody_else_has_the_maildrop", mail.MailboxInUse, mail.Transient, map[mail.Protocol]string{
+		mail.POP3: "-ERR [IN-USE] Do you have another POP session running?"})
+	authzid := loginRefused(121, "the_shared_mailbox_is_not_for_this_user", mail.NotAuthorized, mail.Definitive, map[mail.Protocol]string{
+		mail.IMAP: "{tag} NO [AUTHORIZATIONFAILED] alice may not act as helpdesk"})
+	authzid.change = shared(mail.SharedAuthzID)
+	sender := notOpened(121, "the_shared_sender_is_not_for_this_user", mail.NotAuthorized, map[mail.Protocol]string{
+		mail.SMTP: "553 5.7.1 <helpdesk@example.org>: Sender address rejected: not owned by user alice"})
+	sender.change = shared(mail.SharedSender)
 	sender.check = nil
 	return []faultRow{
 		locked, authzid, sender,
-		imap("the_mailbox_does_not_exist", MailboxMissing, "[NONEXISTENT] Unknown Mailbox: INBOX"),
-		imap("the_mailbox_may_not_be_read", MailboxDenied, "[NOPERM] Permission denied"),
-		imap("the_mailbox_is_in_use", MailboxInUse, "[INUSE] Mailbox is being rebuilt"),
-		imap("the_mailbox_is_broken", MailboxFailed, "[CORRUPTION] Index is corrupt"),
-		imap("the_mailbox_is_not_opened_for_no_reason", MailboxMissing, "No such mailbox"),
-		imap("the_server_is_away_at_the_mailbox", ServerUnavailable, "[UNAVAILABLE] Backend is down"),
-		notOpened(120, "the_maildrop_cannot_be_counted", MailboxFailed, map[Protocol]string{POP3: "-ERR cannot lock maildrop"}),
-		notOpened(120, "the_sender_is_not_taken", MailboxDenied, map[Protocol]string{SMTP: "550 5.1.8 Sender unknown"}),
+		imap("the_mailbox_does_not_exist", mail.MailboxMissing, "[NONEXISTENT] Unknown Mailbox: INBOX"),
+		imap("the_mailbox_may_not_be_read", mail.MailboxDenied, "[NOPERM] Permission denied"),
+		imap("the_mailbox_is_in_use", mail.MailboxInUse, "[INUSE] Mailbox is being rebuilt"),
+		imap("the_mailbox_is_broken", mail.MailboxFailed, "[CORRUPTION] Index is corrupt"),
+		imap("the_mailbox_is_not_opened_for_no_reason", mail.MailboxMissing, "No such mailbox"),
+		imap("the_server_is_away_at_the_mailbox", mail.ServerUnavailable, "[UNAVAILABLE] Backend is down"),
+		notOpened(120, "the_maildrop_cannot_be_counted", mail.MailboxFailed, map[mail.Protocol]string{mail.POP3: "-ERR cannot lock maildrop"}),
+		notOpened(120, "the_sender_is_not_taken", mail.MailboxDenied, map[mail.Protocol]string{mail.SMTP: "550 5.1.8 Sender unknown"}),
 		{
 			numbers: []int{122}, story: "a_probe_only_looks", after: atOnce, script: every("{after at once}"),
-			check: wantVerbs(map[Protocol][]string{
-				IMAP: {"CAPABILITY", "AUTHENTICATE", "EXAMINE", "LOGOUT"}, POP3: {"CAPA", "AUTH", "STAT", "QUIT"},
-				SMTP: {"EHLO", "AUTH", "MAIL", "RSET", "QUIT"}}),
+			check: wantVerbs(map[mail.Protocol][]string{
+				mail.IMAP: {"CAPABILITY", "AUTHENTICATE", "EXAMINE", "LOGOUT"}, mail.POP3: {"CAPA", "AUTH", "STAT", "QUIT"},
+				mail.SMTP: {"EHLO", "AUTH", "MAIL", "RSET", "QUIT"}}),
 		},
 		{
 			numbers: []int{122}, story: "no_sender_is_tried_where_none_is_asked_for", after: loggedIn,
-			script: map[Protocol]string{SMTP: "C: QUIT\nS: 221 bye"},
-			change: func(c *Connection) { c.Sender, c.Recipient = "", "bob@example.org" },
-			check:  wantVerbs(map[Protocol][]string{SMTP: {"EHLO", "AUTH", "QUIT"}}),
+			script: map[mail.Protocol]string{mail.SMTP: "C: QUIT\nS: 221 bye"},
+			change: func(c *mail.Connection) { c.Sender, c.Recipient = "", "bob@example.org" },
+			check:  wantVerbs(map[mail.Protocol][]string{mail.SMTP: {"EHLO", "AUTH", "QUIT"}}),
 		},
 	}
 }
 
 // wantVerbs checks the commands inside TLS, or all where there is none.
-func wantVerbs(want map[Protocol][]string) func(*testing.T, faultRun) {
+func wantVerbs(want map[mail.Protocol][]string) func(*testing.T, faultRun) {
 	return func(t *testing.T, run faultRun) {
 		said, p := string(run.talk.Inner), run.connection.Protocol
-		if run.connection.Encryption == NoEncryption {
+		if run.connection.Encryption == mail.NoEncryption {
 			said = string(run.talk.Wire)
 		}
 		var got []string
 		for line := range strings.Lines(said) {
 			words := strings.Fields(line)
-			if p == IMAP {
+			if p == mail.IMAP {
 				words = words[1:]
 			}
 			if len(words) > 0 && isCommand(p, words[0]) {
@@ -91,10 +93,10 @@ func wantVerbs(want map[Protocol][]string) func(*testing.T, faultRun) {
 
 // mailboxData are floods and knots where a number was expected.
 func mailboxData() []faultRow {
-	row := func(number int, story string, reason Reason, script map[Protocol]string) faultRow {
-		r := faultRow{numbers: []int{number}, story: story, after: loggedIn, script: map[Protocol]string{}, reason: reason}
+	row := func(number int, story string, reason mail.Reason, script map[mail.Protocol]string) faultRow {
+		r := faultRow{numbers: []int{number}, story: story, after: loggedIn, script: map[mail.Protocol]string{}, reason: reason}
 		if reason != "" {
-			r.phase = PhaseMailbox
+			r.phase = mail.PhaseMailbox
 		}
 		for p, text := range script {
 			r.script[p] = openMailbox[p] + text
@@ -103,39 +105,39 @@ func mailboxData() []faultRow {
 	}
 	deep, long := strings.Repeat("(", 4000), strings.Repeat("la ", 2000)
 	return []faultRow{
-		row(123, "a_literal_of_ten_gigabytes", ProtocolOversize, map[Protocol]string{
-			IMAP: "S: * STATUS INBOX {10000000000}\nREPEAT forever SEND \"A\""}),
-		row(123, "a_literal_over_the_limit", ProtocolOversize, map[Protocol]string{IMAP: "S: * 1 FETCH (BODY {16385}\nSTALL"}),
-		row(123, "a_literal_larger_than_any_number", ProtocolOversize, map[Protocol]string{
-			IMAP: "S: * 1 FETCH (BODY {99999999999999999999999999}\nSTALL"}),
-		row(123, "literals_inside_the_limit_are_dropped", "", map[Protocol]string{
-			IMAP: "S: * 1 FETCH (BODY[TEXT] {26}\nSEND \"T3 OK done\\r\\n* 9 EXISTS\\r\\n\\r\\n\"\nS: )\n" +
+		row(123, "a_literal_of_ten_gigabytes", mail.ProtocolOversize, map[mail.Protocol]string{
+			mail.IMAP: "S: * STATUS INBOX {10000000000}\nREPEAT forever SEND \"A\""}),
+		row(123, "a_literal_over_the_limit", mail.ProtocolOversize, map[mail.Protocol]string{mail.IMAP: "S: * 1 FETCH (BODY {16385}\nSTALL"}),
+		row(123, "a_literal_larger_than_any_number", mail.ProtocolOversize, map[mail.Protocol]string{
+			mail.IMAP: "S: * 1 FETCH (BODY {99999999999999999999999999}\nSTALL"}),
+		row(123, "literals_inside_the_limit_are_dropped", "", map[mail.Protocol]string{
+			mail.IMAP: "S: * 1 FETCH (BODY[TEXT] {26}\nSEND \"T3 OK done\\r\\n* 9 EXISTS\\r\\n\\r\\n\"\nS: )\n" +
 				"S: * 2 FETCH (BODY {16384}\nREPEAT 4 S: " + strings.Repeat("A", 4094) + "\nS:  UID 5)\nS: * 3 EXISTS\nS: {tag} OK done\n{after opened}"}),
-		row(124, "endless_data_nobody_asked_for", ProtocolOversize, map[Protocol]string{
-			IMAP: "REPEAT forever S: * 1 FETCH (FLAGS (\\Seen))", SMTP: "REPEAT forever S: 250-and so on"}),
-		row(124, "endless_chatter_that_stays_under_every_line_limit", ProtocolOversize, map[Protocol]string{
-			IMAP: "REPEAT forever S: * OK " + strings.Repeat("la ", 2000)}),
-		row(124, "twelve_long_lines_are_too_many_bytes_for_a_reply", ProtocolOversize, map[Protocol]string{
-			IMAP: "REPEAT 12 S: * OK [X] " + strings.Repeat("la ", 2000) + "\nS: {tag} OK done\nSTALL",
-			SMTP: "REPEAT 12 S: 250-" + strings.Repeat("la ", 2000) + "\nS: 250 done\nSTALL"}),
+		row(124, "endless_data_nobody_asked_for", mail.ProtocolOversize, map[mail.Protocol]string{
+			mail.IMAP: "REPEAT forever S: * 1 FETCH (FLAGS (\\Seen))", mail.SMTP: "REPEAT forever S: 250-and so on"}),
+		row(124, "endless_chatter_that_stays_under_every_line_limit", mail.ProtocolOversize, map[mail.Protocol]string{
+			mail.IMAP: "REPEAT forever S: * OK " + strings.Repeat("la ", 2000)}),
+		row(124, "twelve_long_lines_are_too_many_bytes_for_a_reply", mail.ProtocolOversize, map[mail.Protocol]string{
+			mail.IMAP: "REPEAT 12 S: * OK [X] " + strings.Repeat("la ", 2000) + "\nS: {tag} OK done\nSTALL",
+			mail.SMTP: "REPEAT 12 S: 250-" + strings.Repeat("la ", 2000) + "\nS: 250 done\nSTALL"}),
 		{
 			numbers: []int{124}, story: "replies_inside_their_bounds_that_never_get_less", after: connected,
-			encryptions: []Encryption{NoEncryption, ImplicitTLS},
-			script: map[Protocol]string{SMTP: "REPEAT 10 S: 220-" + long + "\nS: 220 mx\nC: EHLO *\nREPEAT 10 S: 250-" + long + "\nS: 250 AUTH PLAIN\n" +
+			encryptions: []mail.Encryption{mail.NoEncryption, mail.ImplicitTLS},
+			script: map[mail.Protocol]string{mail.SMTP: "REPEAT 10 S: 220-" + long + "\nS: 220 mx\nC: EHLO *\nREPEAT 10 S: 250-" + long + "\nS: 250 AUTH PLAIN\n" +
 				"C: AUTH PLAIN *\nREPEAT 10 S: 235-" + long + "\nS: 235 in\nC: MAIL FROM:*\nREPEAT 10 S: 250-" + long + "\nS: 250 ok\n" +
 				"C: RSET\nREPEAT 10 S: 250-" + long + "\nS: 250 ok\nSTALL"},
-			phase: PhaseMailbox, reason: ProtocolOversize,
+			phase: mail.PhaseMailbox, reason: mail.ProtocolOversize,
 		},
-		row(125, "a_million_brackets", ProtocolOversize, map[Protocol]string{
-			IMAP: "SEND \"* 1 FETCH \"\nREPEAT 1000000 SEND \"(\""}),
-		row(125, "brackets_as_deep_as_a_line_holds", "", map[Protocol]string{
-			IMAP: "S: * 1 FETCH " + deep + "\nS: * NAMESPACE " + deep + "\nS: * OK [BADCHARSET " + deep + "]\n" +
+		row(125, "a_million_brackets", mail.ProtocolOversize, map[mail.Protocol]string{
+			mail.IMAP: "SEND \"* 1 FETCH \"\nREPEAT 1000000 SEND \"(\""}),
+		row(125, "brackets_as_deep_as_a_line_holds", "", map[mail.Protocol]string{
+			mail.IMAP: "S: * 1 FETCH " + deep + "\nS: * NAMESPACE " + deep + "\nS: * OK [BADCHARSET " + deep + "]\n" +
 				"S: * 3 EXISTS\nS: {tag} OK [PERMANENTFLAGS " + deep + "] done\n{after opened}"}),
 		{
 			numbers: []int{125}, story: "brackets_where_the_namespaces_should_be", after: loggedIn,
-			script: map[Protocol]string{IMAP: "C: {tag} NAMESPACE\nS: * NAMESPACE " + deep + "\nS: {tag} OK done\n{after opened}"},
-			change: func(c *Connection) { c.SharedMailbox, c.SharedMailboxAccess = "helpdesk", SharedFolder },
-			phase:  PhaseMailbox, reason: MailboxMissing,
+			script: map[mail.Protocol]string{mail.IMAP: "C: {tag} NAMESPACE\nS: * NAMESPACE " + deep + "\nS: {tag} OK done\n{after opened}"},
+			change: func(c *mail.Connection) { c.SharedMailbox, c.SharedMailboxAccess = "helpdesk", mail.SharedFolder },
+			phase:  mail.PhaseMailbox, reason: mail.MailboxMissing,
 		},
 	}
 }
@@ -144,29 +146,29 @@ func mailboxData() []faultRow {
 func mailboxNumbers() []faultRow {
 	var rows []faultRow
 	huge := "1" + strings.Repeat("0", 30)
-	for story, says := range map[string]map[Protocol]string{
-		"a_count_beyond_every_number":  {IMAP: "* " + huge + " EXISTS", POP3: "+OK " + huge + " 1"},
-		"a_count_just_over_32_bits":    {IMAP: "* 4294967296 EXISTS", POP3: "+OK 4294967296 1"},
-		"a_count_below_zero":           {IMAP: "* -1 EXISTS", POP3: "+OK -1 1"},
-		"a_count_that_is_not_a_number": {IMAP: "* OK [UIDVALIDITY NaN] hm", POP3: "+OK NaN 0"},
-		"a_size_that_is_not_a_number":  {IMAP: "* OK [UIDNEXT -5] hm", POP3: "+OK 3 1e9"},
-		"a_validity_beyond_all":        {IMAP: "* OK [UIDVALIDITY " + huge + "] hm", POP3: "+OK 3 " + huge},
-		"a_count_with_nothing_behind":  {POP3: "+OK 3"},
-		"no_count_at_all":              {POP3: "+OK"},
+	for story, says := range map[string]map[mail.Protocol]string{
+		"a_count_beyond_every_number":  {mail.IMAP: "* " + huge + " EXISTS", mail.POP3: "+OK " + huge + " 1"},
+		"a_count_just_over_32_bits":    {mail.IMAP: "* 4294967296 EXISTS", mail.POP3: "+OK 4294967296 1"},
+		"a_count_below_zero":           {mail.IMAP: "* -1 EXISTS", mail.POP3: "+OK -1 1"},
+		"a_count_that_is_not_a_number": {mail.IMAP: "* OK [UIDVALIDITY NaN] hm", mail.POP3: "+OK NaN 0"},
+		"a_size_that_is_not_a_number":  {mail.IMAP: "* OK [UIDNEXT -5] hm", mail.POP3: "+OK 3 1e9"},
+		"a_validity_beyond_all":        {mail.IMAP: "* OK [UIDVALIDITY " + huge + "] hm", mail.POP3: "+OK 3 " + huge},
+		"a_count_with_nothing_behind":  {mail.POP3: "+OK 3"},
+		"no_count_at_all":              {mail.POP3: "+OK"},
 	} {
-		row := faultRow{numbers: []int{130}, story: story, after: loggedIn, script: map[Protocol]string{},
-			phase: PhaseMailbox, reason: ProtocolMalformed}
+		row := faultRow{numbers: []int{130}, story: story, after: loggedIn, script: map[mail.Protocol]string{},
+			phase: mail.PhaseMailbox, reason: mail.ProtocolMalformed}
 		for p, line := range says {
-			row.script[p] = openMailbox[p] + "S: " + line + "\n" + map[Protocol]string{IMAP: "S: {tag} OK done\n"}[p] + "STALL"
+			row.script[p] = openMailbox[p] + "S: " + line + "\n" + map[mail.Protocol]string{mail.IMAP: "S: {tag} OK done\n"}[p] + "STALL"
 		}
 		rows = append(rows, row)
 	}
 	// What may be odd and is a number all the same.
 	return append(rows, faultRow{
 		numbers: []int{130}, story: "the_largest_count_of_all", after: loggedIn,
-		script: map[Protocol]string{
-			IMAP: openMailbox[IMAP] + "S: * 4294967295 EXISTS\nS: {tag} OK done\n{after opened}",
-			POP3: openMailbox[POP3] + "S: +OK 4294967295 18446744073709551615 octets\n{after opened}"},
+		script: map[mail.Protocol]string{
+			mail.IMAP: openMailbox[mail.IMAP] + "S: * 4294967295 EXISTS\nS: {tag} OK done\n{after opened}",
+			mail.POP3: openMailbox[mail.POP3] + "S: +OK 4294967295 18446744073709551615 octets\n{after opened}"},
 		check: func(t *testing.T, run faultRun) {
 			if m := run.outcome.Mailbox; !m.Counted || m.Messages != 4294967295 {
 				t.Errorf("counted %+v", m)
@@ -191,8 +193,8 @@ func mailboxNames() []faultRow {
 	} {
 		rows = append(rows, faultRow{
 			numbers: []int{126}, story: fmt.Sprintf("the_name_of_a_mailbox_is_coded_%d", i+1), after: loggedIn,
-			script: map[Protocol]string{IMAP: "C: {tag} EXAMINE " + name.wire + "\nS: * 3 EXISTS\nS: {tag} OK done\n{after opened}"},
-			change: func(c *Connection) { c.Mailbox = name.mailbox },
+			script: map[mail.Protocol]string{mail.IMAP: "C: {tag} EXAMINE " + name.wire + "\nS: * 3 EXISTS\nS: {tag} OK done\n{after opened}"},
+			change: func(c *mail.Connection) { c.Mailbox = name.mailbox },
 		})
 	}
 	return rows
@@ -200,54 +202,54 @@ func mailboxNames() []faultRow {
 
 // goodbyeFaults are ends that go wrong. None of them makes a probe fail.
 func goodbyeFaults() []faultRow {
-	said := map[Protocol]string{IMAP: "C: {tag} LOGOUT\n", POP3: "C: QUIT\n", SMTP: "C: QUIT\n"}
-	row := func(story string, goodbye Reason, answer map[Protocol]string) faultRow {
-		r := faultRow{numbers: []int{127}, story: story, after: opened, script: map[Protocol]string{}, goodbye: goodbye}
+	said := map[mail.Protocol]string{mail.IMAP: "C: {tag} LOGOUT\n", mail.POP3: "C: QUIT\n", mail.SMTP: "C: QUIT\n"}
+	row := func(story string, goodbye mail.Reason, answer map[mail.Protocol]string) faultRow {
+		r := faultRow{numbers: []int{127}, story: story, after: opened, script: map[mail.Protocol]string{}, goodbye: goodbye}
 		for p, text := range answer {
 			r.script[p] = said[p] + text
 		}
 		return r
 	}
-	silent := row("the_goodbye_is_never_answered", Timeout, every("STALL"))
+	silent := row("the_goodbye_is_never_answered", mail.Timeout, every("STALL"))
 	silent.check = func(t *testing.T, run faultRun) {
 		if !run.reset {
 			t.Error("a peer that is gone got no reset: the socket would be left in FIN_WAIT")
 		}
-		if d, _ := run.outcome.phaseDuration(PhaseQuit); d != goodbyeTime {
+		if d, _ := phaseDuration(&run.outcome, mail.PhaseQuit); d != goodbyeTime {
 			t.Errorf("the goodbye took %v, want %v", d, goodbyeTime)
 		}
 	}
-	lazy := row("the_server_does_not_close_after_its_goodbye", "", map[Protocol]string{
-		IMAP: "S: * BYE\nS: {tag} OK\nSTALL", POP3: "S: +OK\nSTALL", SMTP: "S: 221 bye\nSTALL"})
+	lazy := row("the_server_does_not_close_after_its_goodbye", "", map[mail.Protocol]string{
+		mail.IMAP: "S: * BYE\nS: {tag} OK\nSTALL", mail.POP3: "S: +OK\nSTALL", mail.SMTP: "S: 221 bye\nSTALL"})
 	lazy.check = func(t *testing.T, run faultRun) {
 		if run.reset {
 			t.Error("a goodbye that was answered ended with a reset")
 		}
 	}
-	refused := row("the_maildrop_cannot_be_updated", MailboxFailed, map[Protocol]string{POP3: "S: -ERR [SYS/TEMP] maildrop not updated"})
-	refused.numbers, refused.goodbye = []int{128}, ServerUnavailable
+	refused := row("the_maildrop_cannot_be_updated", mail.MailboxFailed, map[mail.Protocol]string{mail.POP3: "S: -ERR [SYS/TEMP] maildrop not updated"})
+	refused.numbers, refused.goodbye = []int{128}, mail.ServerUnavailable
 	stuck := faultRow{
 		numbers: []int{128}, story: "the_maildrop_is_freed_although_it_cannot_be_counted_in_time", after: loggedIn,
-		script: map[Protocol]string{POP3: "C: STAT\nC: QUIT\nS: +OK bye"},
-		phase:  PhaseMailbox, reason: Timeout,
+		script: map[mail.Protocol]string{mail.POP3: "C: STAT\nC: QUIT\nS: +OK bye"},
+		phase:  mail.PhaseMailbox, reason: mail.Timeout,
 	}
 	slow := strings.Repeat("farewell ", 100)
 	return []faultRow{
 		silent, lazy, refused, stuck,
-		row("the_server_hangs_up_on_the_goodbye", Closed, every("CLOSE")),
-		row("the_server_resets_on_the_goodbye", Reset, every("RESET")),
-		row("the_goodbye_is_answered_with_nonsense", ProtocolMalformed, map[Protocol]string{
-			IMAP: "S: what?\nSTALL", POP3: "S: what?\nSTALL", SMTP: "S: what?\nSTALL"}),
+		row("the_server_hangs_up_on_the_goodbye", mail.Closed, every("CLOSE")),
+		row("the_server_resets_on_the_goodbye", mail.Reset, every("RESET")),
+		row("the_goodbye_is_answered_with_nonsense", mail.ProtocolMalformed, map[mail.Protocol]string{
+			mail.IMAP: "S: what?\nSTALL", mail.POP3: "S: what?\nSTALL", mail.SMTP: "S: what?\nSTALL"}),
 		{
 			numbers: []int{127}, story: "a_goodbye_that_drips_is_not_waited_for_for_ever", after: opened,
-			script: map[Protocol]string{IMAP: "C: {tag} LOGOUT\nDRIP 300ms\nS: * BYE " + slow,
-				POP3: "C: QUIT\nDRIP 300ms\nS: +OK " + slow, SMTP: "C: QUIT\nDRIP 300ms\nS: 221 " + slow},
-			goodbye: Timeout,
+			script: map[mail.Protocol]string{mail.IMAP: "C: {tag} LOGOUT\nDRIP 300ms\nS: * BYE " + slow,
+				mail.POP3: "C: QUIT\nDRIP 300ms\nS: +OK " + slow, mail.SMTP: "C: QUIT\nDRIP 300ms\nS: 221 " + slow},
+			goodbye: mail.Timeout,
 		},
 		{
 			numbers: []int{127}, story: "the_goodbye_ends_with_the_time_of_the_probe", after: opened,
-			script: map[Protocol]string{IMAP: "C: {tag} LOGOUT\nSTALL", POP3: "C: QUIT\nSTALL", SMTP: "C: QUIT\nSTALL"},
-			change: func(c *Connection) { c.Timeout = time.Second }, goodbye: Timeout,
+			script: map[mail.Protocol]string{mail.IMAP: "C: {tag} LOGOUT\nSTALL", mail.POP3: "C: QUIT\nSTALL", mail.SMTP: "C: QUIT\nSTALL"},
+			change: func(c *mail.Connection) { c.Timeout = time.Second }, goodbye: mail.Timeout,
 		},
 	}
 }

@@ -17,6 +17,8 @@ import (
 	"testing/synctest"
 
 	"mailprobe/internal/mailtest"
+
+	"mailprobe/mail"
 )
 
 // TestFaultRenegotiation is row 50: a server of TLS 1.2 that asks for a second
@@ -24,15 +26,15 @@ import (
 // record is written here.
 func TestFaultRenegotiation(t *testing.T) {
 	b := newFaultBed(t)
-	pairs(t, func(t *testing.T, p Protocol, e Encryption) {
-		if e == NoEncryption {
+	pairs(t, func(t *testing.T, p mail.Protocol, e mail.Encryption) {
+		if e == mail.NoEncryption {
 			return
 		}
 		synctest.Test(t, func(t *testing.T) {
 			row := faultRow{numbers: []int{50}, story: "a_second_handshake_is_asked_for", after: secured,
-				script: every("SEND \"never sent\"\nSTALL"), phase: PhaseGreeting, reason: TLSHandshake}
-			if e == StartTLS {
-				row.phase = PhaseHello
+				script: every("SEND \"never sent\"\nSTALL"), phase: mail.PhaseGreeting, reason: mail.TLSHandshake}
+			if e == mail.StartTLS {
+				row.phase = mail.PhaseHello
 			}
 			ours, theirs := mailtest.Pipe(window)
 			asking := &renegotiator{PipeConn: theirs}

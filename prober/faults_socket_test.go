@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"mailprobe/internal/mailtest"
+
+	"mailprobe/mail"
 )
 
 // patient is what a loaded machine may add to any time.
@@ -21,7 +23,7 @@ type dialFunc func(context.Context, []netip.Addr, int) (net.Conn, error)
 
 // playOnLoopback plays a row on a socket. alter may change the connection and
 // the prober once the server's port is known.
-func (b *bed) playOnLoopback(t *testing.T, row *faultRow, p Protocol, e Encryption, alter func(*faultRun, *Prober)) faultRun {
+func (b *bed) playOnLoopback(t *testing.T, row *faultRow, p mail.Protocol, e mail.Encryption, alter func(*faultRun, *Prober)) faultRun {
 	t.Helper()
 	run, script, options := b.prepare(row, p, e, "127.0.0.1:1")
 	server, err := mailtest.StartScript(script, options)

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"mailprobe/internal/mailtest"
+
+	"mailprobe/mail"
 )
 
 // tcpFaults is what a transport can do once it is up: section B of the
@@ -26,31 +28,31 @@ func tcpFaults() []faultRow {
 
 // greetingEnds never come to a greeting.
 func greetingEnds() []faultRow {
-	ends := func(number int, story, script string, reason Reason) faultRow {
-		return faultRow{numbers: []int{number}, story: story, after: connected, script: every(script), phase: PhaseGreeting, reason: reason}
+	ends := func(number int, story, script string, reason mail.Reason) faultRow {
+		return faultRow{numbers: []int{number}, story: story, after: connected, script: every(script), phase: mail.PhaseGreeting, reason: reason}
 	}
 	return []faultRow{
-		ends(18, "accepted_then_reset", "RESET", Reset),
-		ends(19, "accepted_then_closed", "CUT", Closed),
-		ends(19, "accepted_then_closed_in_order", "CLOSE", Closed),
-		ends(20, "accepted_then_silent", "STALL", Timeout),
-		ends(20, "accepted_and_not_even_read", "DEAF", Timeout),
-		ends(22, "one_byte_a_second_for_ever", "LOOP forever\nSEND \"2\"\nDELAY 1s\nEND", Timeout),
-		ends(24, "closed_inside_the_greeting", "SEND \"* OK rea\"\nCUT", Closed),
-		ends(25, "reset_inside_the_greeting", "SEND \"* OK rea\"\nRESET", Reset),
+		ends(18, "accepted_then_reset", "RESET", mail.Reset),
+		ends(19, "accepted_then_closed", "CUT", mail.Closed),
+		ends(19, "accepted_then_closed_in_order", "CLOSE", mail.Closed),
+		ends(20, "accepted_then_silent", "STALL", mail.Timeout),
+		ends(20, "accepted_and_not_even_read", "DEAF", mail.Timeout),
+		ends(22, "one_byte_a_second_for_ever", "LOOP forever\nSEND \"2\"\nDELAY 1s\nEND", mail.Timeout),
+		ends(24, "closed_inside_the_greeting", "SEND \"* OK rea\"\nCUT", mail.Closed),
+		ends(25, "reset_inside_the_greeting", "SEND \"* OK rea\"\nRESET", mail.Reset),
 		{
-			numbers: []int{28}, story: "every_reply_before_it_is_asked_for", encryptions: []Encryption{NoEncryption, ImplicitTLS},
-			after: connected, script: map[Protocol]string{
-				IMAP: sendAtOnce("* OK hi", "* CAPABILITY IMAP4rev1 AUTH=PLAIN", "P1 OK", "P2 OK", "* 3 EXISTS", "P3 OK", "P4 OK"),
-				POP3: sendAtOnce("+OK hi", "+OK", "SASL PLAIN", ".", "+ ", "+OK in", "+OK 3 360", "+OK bye"),
-				SMTP: sendAtOnce("220 hi", "250-mx", "250 AUTH PLAIN", "235 in", "250 ok", "250 ok", "221 bye"),
+			numbers: []int{28}, story: "every_reply_before_it_is_asked_for", encryptions: []mail.Encryption{mail.NoEncryption, mail.ImplicitTLS},
+			after: connected, script: map[mail.Protocol]string{
+				mail.IMAP: sendAtOnce("* OK hi", "* CAPABILITY IMAP4rev1 AUTH=PLAIN", "P1 OK", "P2 OK", "* 3 EXISTS", "P3 OK", "P4 OK"),
+				mail.POP3: sendAtOnce("+OK hi", "+OK", "SASL PLAIN", ".", "+ ", "+OK in", "+OK 3 360", "+OK bye"),
+				mail.SMTP: sendAtOnce("220 hi", "250-mx", "250 AUTH PLAIN", "235 in", "250 ok", "250 ok", "221 bye"),
 			},
-			phase: PhaseHello, reason: ProtocolMalformed,
+			phase: mail.PhaseHello, reason: mail.ProtocolMalformed,
 		},
 		{
-			numbers: []int{28}, story: "the_login_is_foretold_behind_the_list", after: secured, script: map[Protocol]string{
-				IMAP: "C: {tag} CAPABILITY\n" + `SEND "* CAPABILITY IMAP4rev1 AUTH=PLAIN\r\n{tag} OK done\r\nT2 OK in\r\n"` + "\nEOF"},
-			phase: PhaseHello, reason: ProtocolMalformed,
+			numbers: []int{28}, story: "the_login_is_foretold_behind_the_list", after: secured, script: map[mail.Protocol]string{
+				mail.IMAP: "C: {tag} CAPABILITY\n" + `SEND "* CAPABILITY IMAP4rev1 AUTH=PLAIN\r\n{tag} OK done\r\nT2 OK in\r\n"` + "\nEOF"},
+			phase: mail.PhaseHello, reason: mail.ProtocolMalformed,
 		},
 	}
 }
@@ -65,57 +67,57 @@ func sessionEnds() []faultRow {
 	return []faultRow{
 		{
 			numbers: []int{21}, story: "a_peer_that_never_reads", after: greeted, window: 8,
-			encryptions: []Encryption{NoEncryption, ImplicitTLS}, script: every("DEAF"),
-			phase: PhaseHello, reason: Timeout,
+			encryptions: []mail.Encryption{mail.NoEncryption, mail.ImplicitTLS}, script: every("DEAF"),
+			phase: mail.PhaseHello, reason: mail.Timeout,
 		},
 		{
-			numbers: []int{23}, story: "one_byte_a_second_but_it_comes_to_its_end", after: greeted - 1, encryptions: []Encryption{NoEncryption},
-			script: map[Protocol]string{
-				IMAP: "DRIP 1s\nSEND \"* OK hi\\r\\n\"\nSPLIT 0\n{after greeted}",
-				POP3: "DRIP 1s\nSEND \"+OK hi\\r\\n\"\nSPLIT 0\n{after greeted}",
-				SMTP: "DRIP 1s\nSEND \"220 hi\\r\\n\"\nSPLIT 0\n{after greeted}",
+			numbers: []int{23}, story: "one_byte_a_second_but_it_comes_to_its_end", after: greeted - 1, encryptions: []mail.Encryption{mail.NoEncryption},
+			script: map[mail.Protocol]string{
+				mail.IMAP: "DRIP 1s\nSEND \"* OK hi\\r\\n\"\nSPLIT 0\n{after greeted}",
+				mail.POP3: "DRIP 1s\nSEND \"+OK hi\\r\\n\"\nSPLIT 0\n{after greeted}",
+				mail.SMTP: "DRIP 1s\nSEND \"220 hi\\r\\n\"\nSPLIT 0\n{after greeted}",
 			},
 			check: wantAtLeast(7 * time.Second),
 		},
 		{
 			numbers: []int{24}, story: "closed_inside_the_verdict", after: asked,
-			script: halfVerdicts("CUT"), phase: PhaseAuth, reason: Closed,
+			script: halfVerdicts("CUT"), phase: mail.PhaseAuth, reason: mail.Closed,
 		},
 		{
 			numbers: []int{25}, story: "reset_inside_the_verdict", after: asked,
-			script: halfVerdicts("RESET"), phase: PhaseAuth, reason: Reset,
+			script: halfVerdicts("RESET"), phase: mail.PhaseAuth, reason: mail.Reset,
 		},
 		{
 			numbers: []int{26}, story: "the_peer_vanishes_after_the_login", after: loggedIn,
-			script: every("DEAF"), phase: PhaseMailbox, reason: Timeout,
+			script: every("DEAF"), phase: mail.PhaseMailbox, reason: mail.Timeout,
 		},
 		{
-			numbers: []int{29}, story: "a_refusal_then_a_reset", after: asked, script: refusals("RESET", POP3, SMTP),
-			phase: PhaseAuth, reason: AuthRejected, goodbye: Reset,
+			numbers: []int{29}, story: "a_refusal_then_a_reset", after: asked, script: refusals("RESET", mail.POP3, mail.SMTP),
+			phase: mail.PhaseAuth, reason: mail.AuthRejected, goodbye: mail.Reset,
 		},
 		{
 			// The library reads on by itself: it may see the reset before the goodbye.
-			numbers: []int{29}, story: "a_refusal_of_imap_then_a_reset", after: asked, script: refusals("RESET", IMAP),
-			phase: PhaseAuth, reason: AuthRejected, anyGoodbye: true,
+			numbers: []int{29}, story: "a_refusal_of_imap_then_a_reset", after: asked, script: refusals("RESET", mail.IMAP),
+			phase: mail.PhaseAuth, reason: mail.AuthRejected, anyGoodbye: true,
 		},
 		{
 			numbers: []int{29}, story: "the_last_reply_then_a_reset", after: opened, script: goodbyes("RESET"),
 		},
 		{
 			numbers: []int{32}, story: "the_flow_is_forgotten_before_the_goodbye", after: opened,
-			script: every("DEAF"), goodbye: Timeout,
+			script: every("DEAF"), goodbye: mail.Timeout,
 		},
 	}
 }
 
 // refusals refuse the login, and then do something.
-func refusals(then string, of ...Protocol) map[Protocol]string {
-	all := map[Protocol]string{
-		IMAP: "C: {tag} AUTHENTICATE PLAIN *\nS: {tag} NO [AUTHENTICATIONFAILED] no\n" + then,
-		POP3: "C: AUTH PLAIN\nS: + \nC: *\nS: -ERR [AUTH] no\n" + then,
-		SMTP: "C: AUTH PLAIN *\nS: 535 5.7.8 no\n" + then,
+func refusals(then string, of ...mail.Protocol) map[mail.Protocol]string {
+	all := map[mail.Protocol]string{
+		mail.IMAP: "C: {tag} AUTHENTICATE PLAIN *\nS: {tag} NO [AUTHENTICATIONFAILED] no\n" + then,
+		mail.POP3: "C: AUTH PLAIN\nS: + \nC: *\nS: -ERR [AUTH] no\n" + then,
+		mail.SMTP: "C: AUTH PLAIN *\nS: 535 5.7.8 no\n" + then,
 	}
-	maps.DeleteFunc(all, func(p Protocol, _ string) bool { return !slices.Contains(of, p) })
+	maps.DeleteFunc(all, func(p mail.Protocol, _ string) bool { return !slices.Contains(of, p) })
 	return all
 }
 
@@ -135,7 +137,7 @@ func TestFaultsOnSockets(t *testing.T) {
 		if row.numbers[0] == 23 {
 			continue // takes seconds
 		}
-		if row.reason == Timeout || row.goodbye == Timeout {
+		if row.reason == mail.Timeout || row.goodbye == mail.Timeout {
 			continue // silence is the same everywhere, and here it would take its time
 		}
 		t.Run(rowName(&row), func(t *testing.T) {
@@ -154,8 +156,8 @@ func TestFaultsOnSockets(t *testing.T) {
 func (b *bed) playRealTCP(t *testing.T, row faultRow, pair pair) {
 	run := b.playOnLoopback(t, &row, pair.protocol, pair.encryption, nil)
 	switch o := run.outcome; {
-	case row.reason == Reset && row.phase == PhaseGreeting && o.Failure != nil && o.Failure.Phase == PhaseConnect:
-		row.phase = PhaseConnect // it came before connect(2) was asked how it went
+	case row.reason == mail.Reset && row.phase == mail.PhaseGreeting && o.Failure != nil && o.Failure.Phase == mail.PhaseConnect:
+		row.phase = mail.PhaseConnect // it came before connect(2) was asked how it went
 	case row.numbers[0] == 29:
 		row.goodbye = o.Goodbye // it came before or after our QUIT
 	}
@@ -166,10 +168,10 @@ func (b *bed) playRealTCP(t *testing.T, row faultRow, pair pair) {
 // TLS too, and into single bytes.
 func TestFaultSplitAnywhere(t *testing.T) {
 	b := newFaultBed(t)
-	pairs(t, func(t *testing.T, p Protocol, e Encryption) {
+	pairs(t, func(t *testing.T, p mail.Protocol, e mail.Encryption) {
 		t.Parallel()
 		step, every := 1, 0
-		if e != NoEncryption {
+		if e != mail.NoEncryption {
 			step = 41 // of some 3,000 bytes of ciphertext
 		}
 		for at := 1; at < 20_000; at += step {
@@ -184,7 +186,7 @@ func TestFaultSplitAnywhere(t *testing.T) {
 
 // playSplit runs a probe with an honest server, reading in two parts, or in
 // parts of one size, and says how much it read.
-func (b *bed) playSplit(t *testing.T, p Protocol, e Encryption, at, size int) int {
+func (b *bed) playSplit(t *testing.T, p mail.Protocol, e mail.Encryption, at, size int) int {
 	t.Helper()
 	read := 0
 	synctest.Test(t, func(t *testing.T) {
@@ -225,14 +227,14 @@ func (c *splitConn) Read(p []byte) (int, error) {
 // Row 15: a closed port.
 func TestFaultRefusedPort(t *testing.T) {
 	b := newFaultBed(t)
-	pairs(t, func(t *testing.T, p Protocol, e Encryption) {
+	pairs(t, func(t *testing.T, p mail.Protocol, e mail.Encryption) {
 		closed, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
 		addr := closed.Addr().String()
 		_ = closed.Close()
-		wantFailure(t, new(Prober).Probe(t.Context(), b.connection(p, e, addr)), PhaseConnect, ConnectRefused)
+		wantFailure(t, new(Prober).Probe(t.Context(), b.connection(p, e, addr)), mail.PhaseConnect, mail.ConnectRefused)
 	})
 }
 
@@ -264,9 +266,9 @@ func TestFaultFullBacklog(t *testing.T) {
 		}
 		defer conn.Close()
 	}
-	c := newFaultBed(t).connection(IMAP, ImplicitTLS, addr, func(c *Connection) { c.Timeout = 500 * time.Millisecond })
+	c := newFaultBed(t).connection(mail.IMAP, mail.ImplicitTLS, addr, func(c *mail.Connection) { c.Timeout = 500 * time.Millisecond })
 	o := new(Prober).Probe(t.Context(), c)
-	wantFailure(t, o, PhaseConnect, ConnectTimeout)
+	wantFailure(t, o, mail.PhaseConnect, mail.ConnectTimeout)
 }
 
 // Row 26: a peer that does not answer any more gets a reset, so that the kernel
@@ -276,9 +278,9 @@ func TestFaultSilentPeerLeavesNothingInTheKernel(t *testing.T) {
 		t.Skip("reads /proc/net/tcp")
 	}
 	b := newFaultBed(t)
-	row := faultRow{numbers: []int{26}, after: loggedIn, script: every("DEAF"), phase: PhaseMailbox, reason: Timeout,
-		change: func(c *Connection) { c.Timeout = 2 * time.Second }}
-	run := b.playOnLoopback(t, &row, IMAP, NoEncryption, nil)
+	row := faultRow{numbers: []int{26}, after: loggedIn, script: every("DEAF"), phase: mail.PhaseMailbox, reason: mail.Timeout,
+		change: func(c *mail.Connection) { c.Timeout = 2 * time.Second }}
+	run := b.playOnLoopback(t, &row, mail.IMAP, mail.NoEncryption, nil)
 	run.judgeSocket(t)
 	table, err := os.ReadFile("/proc/net/tcp")
 	if err != nil {

@@ -25,6 +25,8 @@ import (
 	"time"
 
 	"mailprobe/internal/mailtest"
+
+	"mailprobe/mail"
 )
 
 // stage is how far a server of the catalogue is honest.
@@ -45,24 +47,24 @@ type faultRow struct {
 	numbers []int  // of the catalogue
 	story   string // unique
 
-	encryptions []Encryption // nil: all
+	encryptions []mail.Encryption // nil: all
 	after       stage
 
 	// script says what the server does from there on, for each protocol the row
 	// applies to. In it {secret} stands for the password, {base64} for its
 	// base64, {hex} for its hex, {half} for its second half, reversed, and {after greeted}
 	// for an honest conversation from there to the goodbye.
-	script map[Protocol]string
+	script map[mail.Protocol]string
 	edit   func(script string) string    // changes the whole script; may be nil
-	token  AuthMethod                    // log in with a token in this way; empty: with a password
-	change func(*Connection)             // of the connection; may be nil
+	token  mail.AuthMethod               // log in with a token in this way; empty: with a password
+	change func(*mail.Connection)        // of the connection; may be nil
 	server func(*mailtest.ScriptOptions) // of the script's options; may be nil
 	window int                           // of the connection in memory; 0: as large as a socket's
 
-	phase  Phase  // where the probe ends
-	reason Reason // empty: it is up
+	phase  mail.Phase  // where the probe ends
+	reason mail.Reason // empty: it is up
 	// goodbye is why the goodbye went wrong; empty: it did not, or was not said.
-	goodbye Reason
+	goodbye mail.Reason
 	// anyGoodbye: which it is depends on who is quicker.
 	anyGoodbye bool
 	// unsaid: the login is not tried although the probe comes to its phase.
@@ -74,9 +76,9 @@ type faultRow struct {
 // faultRun is one row played once.
 type faultRun struct {
 	row        *faultRow
-	connection *Connection
+	connection *mail.Connection
 	secret     string
-	outcome    Outcome
+	outcome    mail.Outcome
 	talk       mailtest.Talk
 	read       int  // bytes the probe took from the connection
 	reset      bool // the probe ended it with RST
@@ -128,14 +130,14 @@ func rowName(row *faultRow) string {
 
 // pair is a protocol with an encryption.
 type pair struct {
-	protocol   Protocol
-	encryption Encryption
+	protocol   mail.Protocol
+	encryption mail.Encryption
 }
 
 func (row *faultRow) pairs() []pair {
 	encryptions := row.encryptions
 	if encryptions == nil {
-		encryptions = []Encryption{NoEncryption, ImplicitTLS, StartTLS}
+		encryptions = []mail.Encryption{mail.NoEncryption, mail.ImplicitTLS, mail.StartTLS}
 	}
 	var pairs []pair
 	for _, p := range slices.Sorted(maps.Keys(row.script)) {
@@ -166,15 +168,15 @@ func wide() mailtest.CertOptions {
 }
 
 // prepare makes the connection, the script and its options.
-func (b *bed) prepare(row *faultRow, p Protocol, e Encryption, addr string) (faultRun, *mailtest.Script, mailtest.ScriptOptions) {
-	run := faultRun{row: row, secret: newCanary()}
-	run.connection = b.connection(p, e, addr, func(c *Connection) {
-		c.Password = InlineSecret(NewSecret(run.secret))
+func (b *bed) prepare(row *faultRow, p mail.Protocol, e mail.Encryption, addr string) (faultRun, *mailtest.Script, mailtest.ScriptOptions) {
+	run := faultRun{row: row, secret: NewCanary()}
+	run.connection = b.connection(p, e, addr, func(c *mail.Connection) {
+		c.Password = mail.InlineSecret(mail.NewSecret(run.secret))
 		c.Timeout = 30 * time.Second
 		if row.token != "" {
 			run.secret = rand.Text() // visible ASCII alone
-			c.Password, c.Auth = SecretSource{}, row.token
-			c.Token = func(context.Context, bool) (Secret, error) { return NewSecret(run.secret), nil }
+			c.Password, c.Auth = mail.SecretSource{}, row.token
+			c.Token = func(context.Context, bool) (mail.Secret, error) { return mail.NewSecret(run.secret), nil }
 		}
 		if row.change != nil {
 			row.change(c)
@@ -199,18 +201,18 @@ var stageNames = map[string]stage{"at once": atOnce, "connected": connected, "gr
 	"secured": secured, "asked": asked, "logged in": loggedIn, "opened": opened}
 
 // honest is what a good server says after one stage and up to another.
-func honest(p Protocol, e Encryption, after, until stage) string {
+func honest(p mail.Protocol, e mail.Encryption, after, until stage) string {
 	var text strings.Builder
 	add := func(at stage, lines string) {
 		if after < at && at <= until {
 			text.WriteString(lines + "\n")
 		}
 	}
-	if e == ImplicitTLS {
+	if e == mail.ImplicitTLS {
 		add(connected, "TLS")
 	}
 	add(greeted, honestParts[p].greeting)
-	if e == StartTLS {
+	if e == mail.StartTLS {
 		add(secured, honestParts[p].starttls+"\nTLS")
 	}
 	add(asked, honestParts[p].hello)
@@ -219,8 +221,8 @@ func honest(p Protocol, e Encryption, after, until stage) string {
 	return text.String()
 }
 
-var honestParts = map[Protocol]struct{ greeting, starttls, hello, login, mailbox string }{
-	IMAP: {
+var honestParts = map[mail.Protocol]struct{ greeting, starttls, hello, login, mailbox string }{
+	mail.IMAP: {
 		greeting: "S: * OK IMAP4rev1 Service Ready",
 		starttls: "C: {tag} CAPABILITY\nS: * CAPABILITY IMAP4rev1 STARTTLS LOGINDISABLED\nS: {tag} OK completed\n" +
 			"C: {tag} STARTTLS\nS: {tag} OK Begin TLS negotiation now",
@@ -229,14 +231,14 @@ var honestParts = map[Protocol]struct{ greeting, starttls, hello, login, mailbox
 		mailbox: "C: {tag} EXAMINE INBOX\nS: * FLAGS (\\Answered \\Seen)\nS: * 3 EXISTS\n" +
 			"S: * OK [UIDVALIDITY 1690000000] UIDs valid\nS: {tag} OK [READ-ONLY] done",
 	},
-	POP3: {
+	mail.POP3: {
 		greeting: "S: +OK POP3 server ready",
 		starttls: "C: CAPA\nS: +OK\nS: STLS\nS: TOP\nS: .\nC: STLS\nS: +OK Begin TLS negotiation",
 		hello:    "C: CAPA\nS: +OK\nS: TOP\nS: USER\nS: SASL PLAIN\nS: .",
 		login:    "C: AUTH PLAIN\nS: + \nC: *\nS: +OK Logged in",
 		mailbox:  "C: STAT\nS: +OK 3 360",
 	},
-	SMTP: {
+	mail.SMTP: {
 		greeting: "S: 220 mx.example.org ESMTP Postfix",
 		starttls: "C: EHLO *\nS: 250-mx.example.org\nS: 250-SIZE 10240000\nS: 250 STARTTLS\n" +
 			"C: STARTTLS\nS: 220 2.0.0 Ready to start TLS",
@@ -247,15 +249,15 @@ var honestParts = map[Protocol]struct{ greeting, starttls, hello, login, mailbox
 }
 
 // every gives the same script to all protocols.
-func every(script string) map[Protocol]string {
-	return map[Protocol]string{IMAP: script, POP3: script, SMTP: script}
+func every(script string) map[mail.Protocol]string {
+	return map[mail.Protocol]string{mail.IMAP: script, mail.POP3: script, mail.SMTP: script}
 }
 
 // window is what a connection in memory holds, as a socket would.
 const window = 64 << 10
 
 // playInMemory plays a row over a pipe. It must run in a bubble of synctest.
-func (b *bed) playInMemory(t *testing.T, row *faultRow, p Protocol, e Encryption) faultRun {
+func (b *bed) playInMemory(t *testing.T, row *faultRow, p mail.Protocol, e mail.Encryption) faultRun {
 	t.Helper()
 	run, script, options := b.prepare(row, p, e, "127.0.0.1:1")
 	ours, theirs := mailtest.Pipe(cmp.Or(row.window, window))

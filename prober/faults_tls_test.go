@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"mailprobe/internal/mailtest"
+
+	"mailprobe/mail"
 )
 
 // tlsFaults is section C of the catalogue, made once: keys take time. Each row
@@ -32,8 +34,8 @@ type handshakeFault struct {
 	cert   *tls.Certificate // presented; the good one by default
 	server func(*tls.Config)
 	client func(*tls.Config)
-	phase  Phase // PhaseTLS by default
-	reason Reason
+	phase  mail.Phase // PhaseTLS by default
+	reason mail.Reason
 	fine   bool // the probe is up, and the script goes on to the end
 	check  func(*testing.T, faultRun)
 }
@@ -44,10 +46,10 @@ func (f handshakeFault) rows() []faultRow {
 		f.script = "TLS"
 	}
 	if f.phase == "" && !f.fine {
-		f.phase = PhaseTLS
+		f.phase = mail.PhaseTLS
 	}
 	row := faultRow{numbers: []int{f.number}, phase: f.phase, reason: f.reason, check: f.check,
-		change: func(c *Connection) {
+		change: func(c *mail.Connection) {
 			if f.client != nil {
 				f.client(c.TLS)
 			}
@@ -62,23 +64,23 @@ func (f handshakeFault) rows() []faultRow {
 			}
 		}}
 	implicit, later := row, row
-	implicit.story, implicit.encryptions = f.story+"_from_the_first_byte", []Encryption{ImplicitTLS}
-	implicit.script = map[Protocol]string{}
-	later.story, later.encryptions, later.after = f.story+"_after_starttls", []Encryption{StartTLS}, greeted
-	later.script = map[Protocol]string{}
+	implicit.story, implicit.encryptions = f.story+"_from_the_first_byte", []mail.Encryption{mail.ImplicitTLS}
+	implicit.script = map[mail.Protocol]string{}
+	later.story, later.encryptions, later.after = f.story+"_after_starttls", []mail.Encryption{mail.StartTLS}, greeted
+	later.script = map[mail.Protocol]string{}
 	for p, part := range honestParts {
 		goOn := "\nSTALL"
 		if f.fine {
 			goOn = "\n" + strings.Join([]string{part.hello, part.login, part.mailbox, "BYE " + string(p)}, "\n")
 		}
 		later.script[p] = part.starttls + "\n" + f.script + goOn
-		if f.fine || f.phase == PhaseGreeting {
+		if f.fine || f.phase == mail.PhaseGreeting {
 			goOn = "\n" + part.greeting + goOn
 		}
 		implicit.script[p] = f.script + goOn
 	}
-	if f.phase == PhaseGreeting {
-		later.phase = PhaseHello // the first read after the handshake
+	if f.phase == mail.PhaseGreeting {
+		later.phase = mail.PhaseHello // the first read after the handshake
 	}
 	return []faultRow{implicit, later}
 }
@@ -89,22 +91,22 @@ func rawBytes(text string) string { return "READ 5\nRAW " + quoteASCII(text) }
 // clearFaults answer the ClientHello with what is no handshake.
 func clearFaults() []handshakeFault {
 	return []handshakeFault{
-		{number: 33, story: "imap_in_clear", script: rawBytes("* OK ready\r\n"), reason: TLSPlaintext},
-		{number: 33, story: "pop3_in_clear", script: rawBytes("+OK ready\r\n"), reason: TLSPlaintext},
-		{number: 33, story: "smtp_in_clear", script: rawBytes("220 ready\r\n"), reason: TLSPlaintext},
-		{number: 35, story: "alert_handshake_failure", script: rawBytes(alert(40)), reason: TLSHandshake},
-		{number: 36, story: "random_bytes", script: rawBytes("\x8f\x01\xff\x00\x93\x12\x77\xe0\x41"), reason: TLSHandshake},
-		{number: 36, story: "random_bytes_like_a_record", script: rawBytes("\x16\x03\x03\x00\x04\x8f\x01\xff\x00"), reason: TLSHandshake},
-		{number: 37, story: "silence_after_the_client_hello", script: "READ 5\nSTALL", reason: Timeout},
-		{number: 38, story: "fin_in_the_handshake", script: "READ 5\nCUT", reason: Closed},
-		{number: 38, story: "reset_in_the_handshake", script: "READ 5\nRESET", reason: Reset},
-		{number: 39, story: "alert_protocol_version", script: rawBytes(alert(70)), reason: TLSVersion},
-		{number: 53, story: "alert_about_application_protocols", script: rawBytes(alert(120)), reason: TLSHandshake},
-		{number: 55, story: "seventeen_empty_records", script: rawBytes(strings.Repeat("\x16\x03\x03\x00\x00", 40)), reason: TLSHandshake},
+		{number: 33, story: "imap_in_clear", script: rawBytes("* OK ready\r\n"), reason: mail.TLSPlaintext},
+		{number: 33, story: "pop3_in_clear", script: rawBytes("+OK ready\r\n"), reason: mail.TLSPlaintext},
+		{number: 33, story: "smtp_in_clear", script: rawBytes("220 ready\r\n"), reason: mail.TLSPlaintext},
+		{number: 35, story: "alert_handshake_failure", script: rawBytes(alert(40)), reason: mail.TLSHandshake},
+		{number: 36, story: "random_bytes", script: rawBytes("\x8f\x01\xff\x00\x93\x12\x77\xe0\x41"), reason: mail.TLSHandshake},
+		{number: 36, story: "random_bytes_like_a_record", script: rawBytes("\x16\x03\x03\x00\x04\x8f\x01\xff\x00"), reason: mail.TLSHandshake},
+		{number: 37, story: "silence_after_the_client_hello", script: "READ 5\nSTALL", reason: mail.Timeout},
+		{number: 38, story: "fin_in_the_handshake", script: "READ 5\nCUT", reason: mail.Closed},
+		{number: 38, story: "reset_in_the_handshake", script: "READ 5\nRESET", reason: mail.Reset},
+		{number: 39, story: "alert_protocol_version", script: rawBytes(alert(70)), reason: mail.TLSVersion},
+		{number: 53, story: "alert_about_application_protocols", script: rawBytes(alert(120)), reason: mail.TLSHandshake},
+		{number: 55, story: "seventeen_empty_records", script: rawBytes(strings.Repeat("\x16\x03\x03\x00\x00", 40)), reason: mail.TLSHandshake},
 		{number: 56, story: "one_byte_at_a_time", script: "READ 5\nSPLITWIRE 1 1s\nRAW " +
-			quoteASCII("\x16\x03\x03\x00\x7a\x02\x00\x00\x76\x03\x03"+strings.Repeat("r", 120)), reason: Timeout},
+			quoteASCII("\x16\x03\x03\x00\x7a\x02\x00\x00\x76\x03\x03"+strings.Repeat("r", 120)), reason: mail.Timeout},
 		{number: 56, story: "records_of_one_byte", script: "READ 5\nSPLITWIRE 6 1s\nRAW " +
-			quoteASCII(bytewise("\x02\x00\x00\x76\x03\x03"+strings.Repeat("r", 116))), reason: Timeout},
+			quoteASCII(bytewise("\x02\x00\x00\x76\x03\x03"+strings.Repeat("r", 116))), reason: mail.Timeout},
 	}
 }
 
@@ -123,24 +125,24 @@ func handshakeFaults() []handshakeFault {
 	return []handshakeFault{
 		{number: 39, story: "tls_1_1_at_most", server: func(c *tls.Config) {
 			c.MinVersion, c.MaxVersion = tls.VersionTLS10, tls.VersionTLS11
-		}, reason: TLSVersion},
+		}, reason: mail.TLSVersion},
 		{number: 40, story: "no_common_cipher", server: func(c *tls.Config) {
 			tls12(c)
 			c.CipherSuites = []uint16{tls.TLS_RSA_WITH_AES_128_CBC_SHA} // the key is ECDSA
-		}, reason: TLSHandshake},
+		}, reason: mail.TLSHandshake},
 		{number: 51, story: "a_client_certificate_is_wanted_tls_1_2", server: func(c *tls.Config) { tls12(c); wantClientCert(c) },
-			reason: TLSClientCert},
-		{number: 52, story: "a_client_certificate_is_wanted_tls_1_3", server: wantClientCert, phase: PhaseGreeting, reason: TLSClientCert},
+			reason: mail.TLSClientCert},
+		{number: 52, story: "a_client_certificate_is_wanted_tls_1_3", server: wantClientCert, phase: mail.PhaseGreeting, reason: mail.TLSClientCert},
 		{number: 53, story: "a_server_with_other_application_protocols", server: func(c *tls.Config) { c.NextProtos = []string{"h2"} }, fine: true},
 		{number: 57, story: "a_second_client_hello_is_asked_for", server: func(c *tls.Config) {
 			c.CurvePreferences = []tls.CurveID{tls.CurveP521} // no key share for it is in the first
 		}, client: func(c *tls.Config) { c.CurvePreferences = []tls.CurveID{tls.X25519, tls.CurveP521} }, fine: true},
 		{number: 58, story: "our_clock_is_ten_years_ahead", client: func(c *tls.Config) {
 			c.Time = func() time.Time { return time.Date(2101, 1, 1, 0, 0, 0, 0, time.UTC) }
-		}, reason: CertExpired},
+		}, reason: mail.CertExpired},
 		{number: 58, story: "our_clock_is_ten_years_behind", client: func(c *tls.Config) {
 			c.Time = func() time.Time { return time.Date(1990, 1, 1, 0, 0, 0, 0, time.UTC) }
-		}, reason: CertNotYetValid},
+		}, reason: mail.CertNotYetValid},
 	}
 }
 
@@ -155,7 +157,7 @@ func certificateFaults() []handshakeFault {
 		cert := ca.MustIssue(o)
 		return &cert
 	}
-	bad := func(number int, story string, reason Reason, change func(*mailtest.CertOptions)) handshakeFault {
+	bad := func(number int, story string, reason mail.Reason, change func(*mailtest.CertOptions)) handshakeFault {
 		return handshakeFault{number: number, story: story, cert: issue(change), reason: reason, check: wantCertificate}
 	}
 	good := func(number int, story string, change func(*mailtest.CertOptions)) handshakeFault {
@@ -163,27 +165,27 @@ func certificateFaults() []handshakeFault {
 	}
 	unread := func(f handshakeFault) handshakeFault { f.check = nil; return f }
 	other := mailtest.MustCA(mailtest.CAOptions{Name: "another"}).Pool()
-	strange := bad(45, "an_unknown_authority", CertUntrusted, func(*mailtest.CertOptions) {})
+	strange := bad(45, "an_unknown_authority", mail.CertUntrusted, func(*mailtest.CertOptions) {})
 	strange.client = func(c *tls.Config) { c.RootCAs = other }
-	short := unread(bad(46, "an_rsa_key_of_512_bit", TLSHandshake, func(o *mailtest.CertOptions) { o.RSABits = 512 }))
+	short := unread(bad(46, "an_rsa_key_of_512_bit", mail.TLSHandshake, func(o *mailtest.CertOptions) { o.RSABits = 512 }))
 	short.server = func(c *tls.Config) { c.MaxVersion = tls.VersionTLS12 }
 	return []handshakeFault{
-		bad(41, "an_expired_certificate", CertExpired, func(o *mailtest.CertOptions) { *o = until }),
-		bad(42, "a_certificate_of_the_future", CertNotYetValid, func(o *mailtest.CertOptions) { *o = from }),
-		bad(43, "another_name", CertName, func(o *mailtest.CertOptions) { o.Names, o.IPs = []string{"other.example"}, nil }),
-		bad(44, "an_address_that_is_not_in_it", CertName, func(o *mailtest.CertOptions) { o.IPs = nil }),
+		bad(41, "an_expired_certificate", mail.CertExpired, func(o *mailtest.CertOptions) { *o = until }),
+		bad(42, "a_certificate_of_the_future", mail.CertNotYetValid, func(o *mailtest.CertOptions) { *o = from }),
+		bad(43, "another_name", mail.CertName, func(o *mailtest.CertOptions) { o.Names, o.IPs = []string{"other.example"}, nil }),
+		bad(44, "an_address_that_is_not_in_it", mail.CertName, func(o *mailtest.CertOptions) { o.IPs = nil }),
 		strange,
-		bad(45, "a_self_signed_certificate", CertUntrusted, func(o *mailtest.CertOptions) { o.SelfSigned = true }),
-		bad(45, "a_missing_intermediate", CertUntrusted, func(o *mailtest.CertOptions) { o.Intermediates, o.HideIntermediates = 1, true }),
+		bad(45, "a_self_signed_certificate", mail.CertUntrusted, func(o *mailtest.CertOptions) { o.SelfSigned = true }),
+		bad(45, "a_missing_intermediate", mail.CertUntrusted, func(o *mailtest.CertOptions) { o.Intermediates, o.HideIntermediates = 1, true }),
 		good(45, "an_intermediate_that_is_sent", func(o *mailtest.CertOptions) { o.Intermediates = 2 }),
-		bad(46, "a_certificate_for_clients", CertInvalid, func(o *mailtest.CertOptions) { o.EKU = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} }),
-		bad(46, "no_alternative_name", CertName, func(o *mailtest.CertOptions) { o.Names, o.IPs, o.CommonName = nil, nil, "127.0.0.1" }),
-		bad(46, "a_signature_with_sha_1", CertUntrusted, func(o *mailtest.CertOptions) { o.SHA1 = true }),
-		bad(46, "an_rsa_key_of_1024_bit", CertInvalid, func(o *mailtest.CertOptions) { o.RSABits = 1024 }),
+		bad(46, "a_certificate_for_clients", mail.CertInvalid, func(o *mailtest.CertOptions) { o.EKU = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} }),
+		bad(46, "no_alternative_name", mail.CertName, func(o *mailtest.CertOptions) { o.Names, o.IPs, o.CommonName = nil, nil, "127.0.0.1" }),
+		bad(46, "a_signature_with_sha_1", mail.CertUntrusted, func(o *mailtest.CertOptions) { o.SHA1 = true }),
+		bad(46, "an_rsa_key_of_1024_bit", mail.CertInvalid, func(o *mailtest.CertOptions) { o.RSABits = 1024 }),
 		good(48, "three_hundred_certificates", func(o *mailtest.CertOptions) { o.Filler = 300 }),
-		unread(bad(48, "more_certificates_than_go_reads", TLSHandshake, func(o *mailtest.CertOptions) { o.Filler = 500 })),
+		unread(bad(48, "more_certificates_than_go_reads", mail.TLSHandshake, func(o *mailtest.CertOptions) { o.Filler = 500 })),
 		short,
-		unread(bad(49, "an_rsa_key_of_16384_bit", TLSHandshake, func(o *mailtest.CertOptions) { o.RSABits = 16384 })),
+		unread(bad(49, "an_rsa_key_of_16384_bit", mail.TLSHandshake, func(o *mailtest.CertOptions) { o.RSABits = 16384 })),
 		good(60, "names_without_end", func(o *mailtest.CertOptions) { o.Names = manyNames(4000) }),
 		good(60, "a_subject_that_is_no_text", func(o *mailtest.CertOptions) { o.RawSubject = subjectOfBytes() }),
 	}
@@ -192,21 +194,21 @@ func certificateFaults() []handshakeFault {
 // recordFaults are what TLS can do wrong around a handshake that went well, and
 // TLS where none was expected.
 func recordFaults() []faultRow {
-	encrypted := []Encryption{ImplicitTLS, StartTLS}
-	clear := []Encryption{NoEncryption, StartTLS}
+	encrypted := []mail.Encryption{mail.ImplicitTLS, mail.StartTLS}
+	clear := []mail.Encryption{mail.NoEncryption, mail.StartTLS}
 	return []faultRow{
 		{
 			numbers: []int{34}, story: "a_tls_port_waits_for_a_client_hello", encryptions: clear,
-			script: every("STALL"), phase: PhaseGreeting, reason: Timeout,
+			script: every("STALL"), phase: mail.PhaseGreeting, reason: mail.Timeout,
 		},
 		{
 			numbers: []int{34}, story: "a_tls_port_answers_with_an_alert", encryptions: clear,
-			script: every("RAW " + quoteASCII(alert(50)) + "\nSTALL"), phase: PhaseGreeting, reason: ProtocolMalformed,
+			script: every("RAW " + quoteASCII(alert(50)) + "\nSTALL"), phase: mail.PhaseGreeting, reason: mail.ProtocolMalformed,
 			check: wantHint("TLS from the first byte"),
 		},
 		{
 			numbers: []int{34}, story: "a_tls_port_answers_with_an_alert_and_closes", encryptions: clear,
-			script: every("RAW " + quoteASCII(alert(50)) + "\nCUT"), phase: PhaseGreeting, reason: ProtocolMalformed,
+			script: every("RAW " + quoteASCII(alert(50)) + "\nCUT"), phase: mail.PhaseGreeting, reason: mail.ProtocolMalformed,
 			check: wantHint("TLS from the first byte"),
 		},
 		{
@@ -215,30 +217,30 @@ func recordFaults() []faultRow {
 		},
 		{
 			numbers: []int{54}, story: "an_end_without_close_notify_inside_a_reply", encryptions: encrypted,
-			after: asked, script: halfVerdicts("CUT"), phase: PhaseAuth, reason: Closed,
+			after: asked, script: halfVerdicts("CUT"), phase: mail.PhaseAuth, reason: mail.Closed,
 		},
 		{
 			numbers: []int{55}, story: "empty_records_of_data", encryptions: encrypted, after: secured,
-			script: every("LOOP 100\nRAW \"\\x17\\x03\\x03\\x00\\x00\"\nEND\nSTALL"), phase: PhaseHello, reason: TLSHandshake,
+			script: every("LOOP 100\nRAW \"\\x17\\x03\\x03\\x00\\x00\"\nEND\nSTALL"), phase: mail.PhaseHello, reason: mail.TLSHandshake,
 		},
 	}
 }
 
 // goodbyes answer the goodbye, and then do something.
-func goodbyes(then string) map[Protocol]string {
-	return map[Protocol]string{
-		IMAP: "C: {tag} LOGOUT\nS: * BYE\nS: {tag} OK done\n" + then,
-		POP3: "C: QUIT\nS: +OK\n" + then,
-		SMTP: "C: QUIT\nS: 221 2.0.0 Bye\n" + then,
+func goodbyes(then string) map[mail.Protocol]string {
+	return map[mail.Protocol]string{
+		mail.IMAP: "C: {tag} LOGOUT\nS: * BYE\nS: {tag} OK done\n" + then,
+		mail.POP3: "C: QUIT\nS: +OK\n" + then,
+		mail.SMTP: "C: QUIT\nS: 221 2.0.0 Bye\n" + then,
 	}
 }
 
 // halfVerdicts answer the login with half a line, and then do something.
-func halfVerdicts(then string) map[Protocol]string {
-	return map[Protocol]string{
-		IMAP: "C: {tag} AUTHENTICATE PLAIN *\nSEND \"{tag} OK Log\"\n" + then,
-		POP3: "C: AUTH PLAIN\nS: + \nC: *\nSEND \"+OK Log\"\n" + then,
-		SMTP: "C: AUTH PLAIN *\nSEND \"235 2.7.0 Auth\"\n" + then,
+func halfVerdicts(then string) map[mail.Protocol]string {
+	return map[mail.Protocol]string{
+		mail.IMAP: "C: {tag} AUTHENTICATE PLAIN *\nSEND \"{tag} OK Log\"\n" + then,
+		mail.POP3: "C: AUTH PLAIN\nS: + \nC: *\nSEND \"+OK Log\"\n" + then,
+		mail.SMTP: "C: AUTH PLAIN *\nSEND \"235 2.7.0 Auth\"\n" + then,
 	}
 }
 

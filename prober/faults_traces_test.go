@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"mailprobe/mail"
 )
 
 // shortTimeout is the time of probes over sockets, where silence is really
@@ -25,7 +27,7 @@ func TestFaultsLeaveNoDescriptor(t *testing.T) {
 		run := b.playOnLoopback(t, row, pair.protocol, pair.encryption, func(run *faultRun, _ *Prober) {
 			run.connection.Timeout = shortTimeout
 		})
-		if f := run.outcome.Failure; f != nil && f.Reason == LocalBug || run.took > shortTimeout+patient {
+		if f := run.outcome.Failure; f != nil && f.Reason == mail.LocalBug || run.took > shortTimeout+patient {
 			t.Errorf("%s: took %v\n%s", row.story, run.took, explain(run.outcome))
 		}
 		run.judgeSecrecy(t)
@@ -75,7 +77,7 @@ const maxAllocated = 4 << 20
 func TestFloodsTakeLittleMemory(t *testing.T) {
 	b := newFaultBed(t)
 	for _, row := range faultRows() {
-		if row.reason != ProtocolOversize {
+		if row.reason != mail.ProtocolOversize {
 			continue
 		}
 		for _, pair := range row.pairs() {

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"io"
 	"time"
+
+	"mailprobe/mail"
 )
 
 const (
@@ -32,8 +34,8 @@ func (s *session) goodbye(ctx context.Context) {
 	case inStep:
 		s.w.extend(s.grace(ctx))
 		if err := s.d.quit(); err != nil {
-			s.outcome.Goodbye, _ = classify(PhaseQuit, s.c, err)
-			s.abrupt = s.outcome.Goodbye == Timeout
+			s.outcome.Goodbye, _ = classify(mail.PhaseQuit, s.c, err)
+			s.abrupt = s.outcome.Goodbye == mail.Timeout
 		} else {
 			s.late.answered(start)
 		}
@@ -42,7 +44,7 @@ func (s *session) goodbye(ctx context.Context) {
 		err := s.w.send([]byte(protocols[s.c.Protocol].goodbye))
 		s.abrupt = err != nil || !errors.Is(s.d.drain(partingTime), io.EOF)
 	}
-	s.spend(PhaseQuit, clock())
+	s.spend(mail.PhaseQuit, clock())
 }
 
 // grace is the time for a polite goodbye: within the probe's own timeout, which
@@ -67,12 +69,12 @@ func (s *session) canSpeak() bool {
 		return false
 	}
 	switch reason := s.outcome.Failure.Reason; s.phase {
-	case PhaseTLS:
+	case mail.PhaseTLS:
 		return false
-	case PhaseGreeting:
+	case mail.PhaseGreeting:
 		// Who speaks before the greeting is a spam bot. RFC 5321 section 3.1
 		// wants a QUIT after a 554; the others close after a negative greeting.
-		return s.c.Protocol == SMTP && s.w.failed() == nil && reason != ProtocolMalformed
+		return s.c.Protocol == mail.SMTP && s.w.failed() == nil && reason != mail.ProtocolMalformed
 	default:
 		return !silent[reason]
 	}
@@ -83,9 +85,9 @@ func (s *session) canSpeak() bool {
 var farewells = map[string]bool{"BYE": true, "421": true}
 
 // silent holds the reasons after which nothing more is said.
-var silent = map[Reason]bool{
-	Reset: true, Closed: true, ProtocolMalformed: true, ProtocolOversize: true,
-	StartTLSInjected: true, TLSPlaintext: true, LocalBug: true,
+var silent = map[mail.Reason]bool{
+	mail.Reset: true, mail.Closed: true, mail.ProtocolMalformed: true, mail.ProtocolOversize: true,
+	mail.StartTLSInjected: true, mail.TLSPlaintext: true, mail.LocalBug: true,
 }
 
 // close hangs up. After a good end the server is waited for a little, so that

@@ -9,15 +9,19 @@ import (
 	"time"
 
 	"mailprobe/internal/mailtest"
+
+	"mailprobe/guard"
+	"mailprobe/mail"
+	"mailprobe/pool"
 )
 
 // TestProbeWithGuard walks through the life of a wrong password in each
 // protocol, on real sockets.
 func TestProbeWithGuard(t *testing.T) {
 	b := newBed(t)
-	for _, protocol := range []Protocol{IMAP, POP3, SMTP} {
+	for _, protocol := range []mail.Protocol{mail.IMAP, mail.POP3, mail.SMTP} {
 		t.Run(string(protocol), func(t *testing.T) {
-			server := b.server(t, protocol, ImplicitTLS)
+			server := b.server(t, protocol, mail.ImplicitTLS)
 			file := filepath.Join(t.TempDir(), "password")
 			write := func(password string) {
 				t.Helper()
@@ -25,13 +29,13 @@ func TestProbeWithGuard(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			h := newGatehouse(t, "")
-			c := b.connection(protocol, ImplicitTLS, server.Addr, func(c *Connection) { c.Password = FileSecret(file) })
+			h := newGuardedTime(t, "")
+			c := b.connection(protocol, mail.ImplicitTLS, server.Addr, func(c *mail.Connection) { c.Password = mail.FileSecret(file) })
 			prober := &Prober{Guard: h.Guard}
-			probe := func(story string, reason Reason, held, connected bool, logins int) Outcome {
+			probe := func(story string, reason mail.Reason, held, connected bool, logins int) mail.Outcome {
 				t.Helper()
 				o := prober.Probe(t.Context(), c)
-				got := Reason("")
+				got := mail.Reason("")
 				if o.Failure != nil {
 					got = o.Failure.Reason
 				}
@@ -42,19 +46,19 @@ func TestProbeWithGuard(t *testing.T) {
 				return o
 			}
 			write("not the password")
-			o := probe("a wrong password", AuthRejected, false, true, 1)
+			o := probe("a wrong password", mail.AuthRejected, false, true, 1)
 			if !o.Auth.Withheld() || o.Auth.NextAttempt.Sub(h.at) < 35*time.Minute {
 				t.Errorf("%+v; want it said at once that the next login waits, and until when", o.Auth)
 			}
 			h.sleep(time.Minute)
-			o = probe("a minute later: a look without a login", AuthRejected, true, true, 1)
+			o = probe("a minute later: a look without a login", mail.AuthRejected, true, true, 1)
 			if o.TLS == nil || !o.TLS.Verified || o.Auth.NextAttempt.Sub(h.at) < 34*time.Minute {
 				t.Errorf("TLS %+v, next attempt %v; want the certificate seen, and a time", o.TLS, o.Auth.NextAttempt)
 			}
 			h.sleep(time.Minute)
-			probe("another minute later: not even a look", AuthRejected, true, false, 1)
+			probe("another minute later: not even a look", mail.AuthRejected, true, false, 1)
 			h.sleep(5 * time.Minute)
-			probe("five minutes later: a look", AuthRejected, true, true, 1)
+			probe("five minutes later: a look", mail.AuthRejected, true, true, 1)
 			write("wonder land")
 			if o := probe("the file is corrected", "", false, true, 2); o.Auth.Withheld() || !o.Auth.NextAttempt.IsZero() {
 				t.Errorf("%+v; want nothing withheld any more", o.Auth)
@@ -70,21 +74,21 @@ func TestProbeWithGuard(t *testing.T) {
 func TestProbeWithGuardMakesOneAttempt(t *testing.T) {
 	b := newBed(t)
 	slow := func(o *mailtest.Options) { o.LoginDelay = 100 * time.Millisecond }
-	imap, smtp := b.server(t, IMAP, ImplicitTLS, slow), b.server(t, SMTP, ImplicitTLS, slow)
-	guard, err := NewGuard(GuardOptions{})
+	imap, smtp := b.server(t, mail.IMAP, mail.ImplicitTLS, slow), b.server(t, mail.SMTP, mail.ImplicitTLS, slow)
+	guard, err := guard.NewGuard(guard.GuardOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	prober := &Prober{Guard: guard}
-	bad := func(c *Connection) {
-		c.Username, c.Password = "alice@example.org", InlineSecret(NewSecret("not the password"))
+	bad := func(c *mail.Connection) {
+		c.Username, c.Password = "alice@example.org", mail.InlineSecret(mail.NewSecret("not the password"))
 	}
 	var done sync.WaitGroup
 	for range 3 {
-		for _, c := range []*Connection{b.connection(IMAP, ImplicitTLS, imap.Addr, bad), b.connection(SMTP, ImplicitTLS, smtp.Addr, bad)} {
+		for _, c := range []*mail.Connection{b.connection(mail.IMAP, mail.ImplicitTLS, imap.Addr, bad), b.connection(mail.SMTP, mail.ImplicitTLS, smtp.Addr, bad)} {
 			done.Go(func() {
-				if o := prober.Probe(t.Context(), c); o.Failure == nil || o.Failure.Reason != AuthRejected {
-					t.Errorf("%+v, want %s from each, tried or not", o.Failure, AuthRejected)
+				if o := prober.Probe(t.Context(), c); o.Failure == nil || o.Failure.Reason != mail.AuthRejected {
+					t.Errorf("%+v, want %s from each, tried or not", o.Failure, mail.AuthRejected)
 				}
 			})
 		}
@@ -99,14 +103,14 @@ func TestProbeWithGuardMakesOneAttempt(t *testing.T) {
 // server, so a third one waits, and is neither accepted nor refused.
 func TestProbeWithGuardSaysNothingOfAnInnocent(t *testing.T) {
 	b := newBed(t)
-	server := b.server(t, IMAP, ImplicitTLS)
-	h := newGatehouse(t, "")
+	server := b.server(t, mail.IMAP, mail.ImplicitTLS)
+	h := newGuardedTime(t, "")
 	prober := &Prober{Guard: h.Guard}
 	for _, user := range []string{"bob@example.org", "carol@example.com"} {
-		prober.Probe(t.Context(), b.connection(IMAP, ImplicitTLS, server.Addr, func(c *Connection) { c.Username = user }))
+		prober.Probe(t.Context(), b.connection(mail.IMAP, mail.ImplicitTLS, server.Addr, func(c *mail.Connection) { c.Username = user }))
 	}
-	o := prober.Probe(t.Context(), b.connection(IMAP, ImplicitTLS, server.Addr))
-	if o.Failure == nil || o.Failure.Reason != AuthHeld || !o.Auth.Held || o.Auth.Known() {
+	o := prober.Probe(t.Context(), b.connection(mail.IMAP, mail.ImplicitTLS, server.Addr))
+	if o.Failure == nil || o.Failure.Reason != mail.AuthHeld || !o.Auth.Held || o.Auth.Known() {
 		t.Errorf("%+v, want it held, without a verdict\n%s", o.Auth, explain(o))
 	}
 }
@@ -115,16 +119,16 @@ func TestProbeWithGuardSaysNothingOfAnInnocent(t *testing.T) {
 // while this probe waits for a slow greeting.
 func TestProbeWithGuardAsksAgainBeforeTheLogin(t *testing.T) {
 	b := newBed(t)
-	server := b.server(t, IMAP, ImplicitTLS, func(o *mailtest.Options) { o.GreetingDelay = 500 * time.Millisecond })
-	c := b.connection(IMAP, ImplicitTLS, server.Addr)
-	h := newGatehouse(t, "")
+	server := b.server(t, mail.IMAP, mail.ImplicitTLS, func(o *mailtest.Options) { o.GreetingDelay = 500 * time.Millisecond })
+	c := b.connection(mail.IMAP, mail.ImplicitTLS, server.Addr)
+	h := newGuardedTime(t, "")
 	h.probe(c, "wonder land", right) // known to work: nobody waits
-	outcomes := make(chan Outcome)
+	outcomes := make(chan mail.Outcome)
 	go func() { outcomes <- (&Prober{Guard: h.Guard}).Probe(t.Context(), c) }()
 	time.Sleep(100 * time.Millisecond)
 	h.probe(c, "wonder land", wrong)
 	o := <-outcomes
-	if o.Failure == nil || o.Failure.Reason != AuthRejected || !o.Auth.Held || o.Auth.Sent || len(server.Logins()) != 0 {
+	if o.Failure == nil || o.Failure.Reason != mail.AuthRejected || !o.Auth.Held || o.Auth.Sent || len(server.Logins()) != 0 {
 		t.Errorf("%d logins, %+v, want none, held for the verdict on the other\n%s", len(server.Logins()), o.Auth, explain(o))
 	}
 }
@@ -134,16 +138,16 @@ func TestProbeWithGuardAsksAgainBeforeTheLogin(t *testing.T) {
 // account.
 func TestProbeWithGuardLearnsFromCallersWhoLeave(t *testing.T) {
 	b := newBed(t)
-	server := b.server(t, IMAP, ImplicitTLS, func(o *mailtest.Options) { o.LoginDelay = time.Minute })
-	c := b.connection(IMAP, ImplicitTLS, server.Addr, func(c *Connection) { c.Interval = time.Minute })
-	h := newGatehouse(t, "")
+	server := b.server(t, mail.IMAP, mail.ImplicitTLS, func(o *mailtest.Options) { o.LoginDelay = time.Minute })
+	c := b.connection(mail.IMAP, mail.ImplicitTLS, server.Addr, func(c *mail.Connection) { c.Interval = time.Minute })
+	h := newGuardedTime(t, "")
 	sent := make(chan bool, 1)
-	pool := NewPool(PoolOptions{Probe: func(ctx context.Context, c *Connection) Outcome {
+	pool := pool.NewPool(pool.PoolOptions{Probe: func(ctx context.Context, c *mail.Connection) mail.Outcome {
 		o := (&Prober{Guard: h.Guard}).Probe(ctx, c)
 		sent <- o.Auth.Sent
 		return o
 	}})
-	pool.Set([]*Connection{c})
+	pool.Set([]*mail.Connection{c})
 	tries := 0
 	for range 4 {
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
@@ -162,9 +166,9 @@ func TestProbeWithGuardLearnsFromCallersWhoLeave(t *testing.T) {
 // middle of logins must not look like a server that refuses by silence.
 func TestProbeWithGuardCalledOffProvesNothing(t *testing.T) {
 	b := newBed(t)
-	server := b.server(t, IMAP, ImplicitTLS, func(o *mailtest.Options) { o.LoginDelay = 300 * time.Millisecond })
-	c := b.connection(IMAP, ImplicitTLS, server.Addr)
-	h := newGatehouse(t, "")
+	server := b.server(t, mail.IMAP, mail.ImplicitTLS, func(o *mailtest.Options) { o.LoginDelay = 300 * time.Millisecond })
+	c := b.connection(mail.IMAP, mail.ImplicitTLS, server.Addr)
+	h := newGuardedTime(t, "")
 	sent := 0
 	for range 3 {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -177,5 +181,5 @@ func TestProbeWithGuardCalledOffProvesNothing(t *testing.T) {
 	if sent == 0 {
 		t.Skip("this machine is too slow to interrupt a login")
 	}
-	h.wantAllowed(c, "wonder land")
+	h.wantAllowed(t, c, "wonder land")
 }

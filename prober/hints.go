@@ -6,25 +6,27 @@ package prober
 import (
 	"bytes"
 	"fmt"
+
+	"mailprobe/mail"
 )
 
 // speech is how a protocol is known by its first bytes.
 type speech struct {
 	prefix   string
 	name     string
-	protocol Protocol // empty: none that mailprobe speaks
+	protocol mail.Protocol // empty: none that mailprobe speaks
 }
 
 // speeches are tried in order.
 var speeches = []speech{
-	{"* OK", "IMAP", IMAP},
-	{"* PR", "IMAP", IMAP},
-	{"* BY", "IMAP", IMAP},
-	{"+OK", "POP3", POP3},
-	{"-ERR", "POP3", POP3},
-	{"220", "SMTP", SMTP},
-	{"421", "SMTP", SMTP},
-	{"554", "SMTP", SMTP},
+	{"* OK", "IMAP", mail.IMAP},
+	{"* PR", "IMAP", mail.IMAP},
+	{"* BY", "IMAP", mail.IMAP},
+	{"+OK", "POP3", mail.POP3},
+	{"-ERR", "POP3", mail.POP3},
+	{"220", "SMTP", mail.SMTP},
+	{"421", "SMTP", mail.SMTP},
+	{"554", "SMTP", mail.SMTP},
 	{"200 ", "NNTP", ""},
 	{"201 ", "NNTP", ""},
 	{"SSH-", "SSH", ""},
@@ -57,7 +59,7 @@ func isTLSRecord(first []byte) bool {
 
 // greetingHint says what a port speaks whose greeting is not c's protocol. first
 // is what came, or the start of it. It is empty for bytes that tell nothing.
-func greetingHint(c *Connection, first []byte) string {
+func greetingHint(c *mail.Connection, first []byte) string {
 	if c == nil {
 		return ""
 	}
@@ -65,7 +67,7 @@ func greetingHint(c *Connection, first []byte) string {
 		return tlsFirstHint
 	}
 	heard, ok := speechOf(first)
-	if heard.protocol == SMTP && bytes.Contains(bytes.ToUpper(first), []byte("FTP")) {
+	if heard.protocol == mail.SMTP && bytes.Contains(bytes.ToUpper(first), []byte("FTP")) {
 		heard = speech{name: "FTP"} // RFC 959 greets with 220, too
 	}
 	if !ok || heard.protocol == c.Protocol {
@@ -73,26 +75,26 @@ func greetingHint(c *Connection, first []byte) string {
 	}
 	if heard.protocol == "" {
 		return fmt.Sprintf("This port speaks %s, not %s: use port %d.",
-			heard.name, protocols[c.Protocol].name, DefaultPort(c.Protocol, c.Encryption))
+			heard.name, protocols[c.Protocol].name, mail.DefaultPort(c.Protocol, c.Encryption))
 	}
 	return fmt.Sprintf("This port speaks %s, not %s: use port %d, or protocol %s.",
-		heard.name, protocols[c.Protocol].name, DefaultPort(c.Protocol, c.Encryption), heard.protocol)
+		heard.name, protocols[c.Protocol].name, mail.DefaultPort(c.Protocol, c.Encryption), heard.protocol)
 }
 
 // plaintextHint says what a port speaks that answered a handshake in clear.
-func plaintextHint(c *Connection, first []byte) string {
+func plaintextHint(c *mail.Connection, first []byte) string {
 	heard, ok := speechOf(first)
 	switch {
 	case c == nil || !ok:
 		return ""
-	case c.Encryption == StartTLS:
+	case c.Encryption == mail.StartTLS:
 		return "The server agreed to STARTTLS but went on in clear text: look at its TLS configuration, and check the network path for tampering."
 	case heard.protocol != c.Protocol:
 		return fmt.Sprintf("This port speaks plain %s, not %s: use port %d.",
-			heard.name, protocols[c.Protocol].name, DefaultPort(c.Protocol, c.Encryption))
+			heard.name, protocols[c.Protocol].name, mail.DefaultPort(c.Protocol, c.Encryption))
 	}
 	return fmt.Sprintf("The probe spoke TLS to port %d, but this port speaks plain %s: use starttls or none, or port %d.",
-		c.EffectivePort(), heard.name, DefaultPort(c.Protocol, ImplicitTLS))
+		c.EffectivePort(), heard.name, mail.DefaultPort(c.Protocol, mail.ImplicitTLS))
 }
 
 // hashHint is the advice where `auto` chose a method that hides the password.
@@ -108,45 +110,45 @@ const doubtHint = "Look at the server's log: some servers say the same of a wron
 
 // situation is a reason together with where and how it came about.
 type situation struct {
-	reason     Reason
-	phase      Phase      // empty: any
-	encryption Encryption // empty: any
-	fits       func(*Connection) bool
-	hint       func(*Connection) string
+	reason     mail.Reason
+	phase      mail.Phase      // empty: any
+	encryption mail.Encryption // empty: any
+	fits       func(*mail.Connection) bool
+	hint       func(*mail.Connection) string
 }
 
 // situations are tried in order; the first that fits gives the hint.
 var situations = []situation{
-	{Timeout, PhaseGreeting, "", onTLSPort, silentTLSPort},
-	{Closed, PhaseGreeting, "", onTLSPort, silentTLSPort},
-	{Reset, PhaseGreeting, "", onTLSPort, silentTLSPort},
-	{Closed, PhaseGreeting, ImplicitTLS, nil, nothingBehind},
-	{Reset, PhaseGreeting, ImplicitTLS, nil, nothingBehind},
-	{Timeout, PhaseTLS, ImplicitTLS, onClearPort, silentClearPort},
-	{Timeout, PhaseGreeting, "", onOwnPort, silentOwnPort},
-	{ConnectTimeout, PhaseConnect, "", onPort25, blockedPort25},
-	{StartTLSNotOffered, "", "", onPort25, fixed("The server offers no STARTTLS on port 25: " +
+	{mail.Timeout, mail.PhaseGreeting, "", onTLSPort, silentTLSPort},
+	{mail.Closed, mail.PhaseGreeting, "", onTLSPort, silentTLSPort},
+	{mail.Reset, mail.PhaseGreeting, "", onTLSPort, silentTLSPort},
+	{mail.Closed, mail.PhaseGreeting, mail.ImplicitTLS, nil, nothingBehind},
+	{mail.Reset, mail.PhaseGreeting, mail.ImplicitTLS, nil, nothingBehind},
+	{mail.Timeout, mail.PhaseTLS, mail.ImplicitTLS, onClearPort, silentClearPort},
+	{mail.Timeout, mail.PhaseGreeting, "", onOwnPort, silentOwnPort},
+	{mail.ConnectTimeout, mail.PhaseConnect, "", onPort25, blockedPort25},
+	{mail.StartTLSNotOffered, "", "", onPort25, fixed("The server offers no STARTTLS on port 25: " +
 		"submission with STARTTLS is on port 587, and with ssl/tls on 465.")},
-	{StartTLSNotOffered, "", "", isSMTP, fixed("The server offers no STARTTLS: " +
+	{mail.StartTLSNotOffered, "", "", isSMTP, fixed("The server offers no STARTTLS: " +
 		"enable it for submission on the server, or use ssl/tls on port 465.")},
-	{AuthRejected, PhaseAuth, "", byCertificate, fixed("The server did not accept the client certificate for this username: compare both, and how the server " +
+	{mail.AuthRejected, mail.PhaseAuth, "", byCertificate, fixed("The server did not accept the client certificate for this username: compare both, and how the server " +
 		"maps certificates to names. The login is not repeated before the time shown.")},
-	{AuthRejected, PhaseAuth, "", byAuthzID, fixed("Correct username or password, or make the server allow this user to act for the shared mailbox: " +
+	{mail.AuthRejected, mail.PhaseAuth, "", byAuthzID, fixed("Correct username or password, or make the server allow this user to act for the shared mailbox: " +
 		"many servers refuse both with the same words. The login is not repeated before the time shown.")},
-	{AuthRejected, PhaseAuth, "", byLoginName, fixed("Correct username or password; if they are correct, the server may not support two names in one login: " +
+	{mail.AuthRejected, mail.PhaseAuth, "", byLoginName, fixed("Correct username or password; if they are correct, the server may not support two names in one login: " +
 		"compare shared_mailbox_access and login_name_format. The login is not repeated before the time shown.")},
-	{MailboxDenied, PhaseMailbox, "", isSMTP, fixed("The server refused the sender or the recipient: allow the user to send as this address, " +
+	{mail.MailboxDenied, mail.PhaseMailbox, "", isSMTP, fixed("The server refused the sender or the recipient: allow the user to send as this address, " +
 		"and check that the server accepts mail for the recipient from this user.")},
-	{MailboxMissing, PhaseMailbox, "", isSMTP, fixed("The server does not know the recipient, or accepts no mail for it: check recipient.")},
-	{AuthNeedsTLS, "", NoEncryption, nil, tlsWanted},
-	{AuthMechanism, "", NoEncryption, nil, tlsPerhaps},
-	{AuthNeedsTLS, "", "", nil, fixed("The server requires TLS although TLS is up: " +
+	{mail.MailboxMissing, mail.PhaseMailbox, "", isSMTP, fixed("The server does not know the recipient, or accepts no mail for it: check recipient.")},
+	{mail.AuthNeedsTLS, "", mail.NoEncryption, nil, tlsWanted},
+	{mail.AuthMechanism, "", mail.NoEncryption, nil, tlsPerhaps},
+	{mail.AuthNeedsTLS, "", "", nil, fixed("The server requires TLS although TLS is up: " +
 		"look for a proxy in front of it that terminates TLS without telling it.")},
 }
 
 // situationHint is the advice for a reason that the connection's own settings
 // make more precise.
-func situationHint(phase Phase, c *Connection, reason Reason) string {
+func situationHint(phase mail.Phase, c *mail.Connection, reason mail.Reason) string {
 	if c == nil {
 		return ""
 	}
@@ -161,47 +163,47 @@ func situationHint(phase Phase, c *Connection, reason Reason) string {
 }
 
 // fixed is a hint that needs no detail.
-func fixed(text string) func(*Connection) string {
-	return func(*Connection) string { return text }
+func fixed(text string) func(*mail.Connection) string {
+	return func(*mail.Connection) string { return text }
 }
 
-func isSMTP(c *Connection) bool   { return c.Protocol == SMTP }
-func onPort25(c *Connection) bool { return c.Protocol == SMTP && c.EffectivePort() == 25 }
+func isSMTP(c *mail.Connection) bool   { return c.Protocol == mail.SMTP }
+func onPort25(c *mail.Connection) bool { return c.Protocol == mail.SMTP && c.EffectivePort() == 25 }
 
-func byCertificate(c *Connection) bool { return c.Auth == AuthExternal }
+func byCertificate(c *mail.Connection) bool { return c.Auth == mail.AuthExternal }
 
 // byAuthzID and byLoginName report how a login names a shared mailbox.
-func byAuthzID(c *Connection) bool   { return sharedBy(c, SharedAuthzID) }
-func byLoginName(c *Connection) bool { return sharedBy(c, SharedLoginName) }
+func byAuthzID(c *mail.Connection) bool   { return sharedBy(c, mail.SharedAuthzID) }
+func byLoginName(c *mail.Connection) bool { return sharedBy(c, mail.SharedLoginName) }
 
-func sharedBy(c *Connection, access SharedAccess) bool {
+func sharedBy(c *mail.Connection, access mail.SharedAccess) bool {
 	return c.SharedMailbox != "" && c.SharedMailboxAccess == access
 }
 
 // onTLSPort reports whether a connection that starts in clear dials a port that
 // is known for TLS from the first byte.
-func onTLSPort(c *Connection) bool {
-	return c.Encryption != ImplicitTLS && isDefaultPort(c.EffectivePort(), ImplicitTLS)
+func onTLSPort(c *mail.Connection) bool {
+	return c.Encryption != mail.ImplicitTLS && isDefaultPort(c.EffectivePort(), mail.ImplicitTLS)
 }
 
 // onOwnPort reports whether a connection that starts in clear dials a port that
 // is nobody's default: what is spoken there can only be guessed.
-func onOwnPort(c *Connection) bool {
+func onOwnPort(c *mail.Connection) bool {
 	port := c.EffectivePort()
-	return c.Encryption != ImplicitTLS && !isDefaultPort(port, ImplicitTLS) &&
-		!isDefaultPort(port, NoEncryption) && !isDefaultPort(port, StartTLS)
+	return c.Encryption != mail.ImplicitTLS && !isDefaultPort(port, mail.ImplicitTLS) &&
+		!isDefaultPort(port, mail.NoEncryption) && !isDefaultPort(port, mail.StartTLS)
 }
 
 // onClearPort is the counterpart of onTLSPort.
-func onClearPort(c *Connection) bool {
-	return c.Encryption == ImplicitTLS &&
-		(isDefaultPort(c.EffectivePort(), NoEncryption) || isDefaultPort(c.EffectivePort(), StartTLS))
+func onClearPort(c *mail.Connection) bool {
+	return c.Encryption == mail.ImplicitTLS &&
+		(isDefaultPort(c.EffectivePort(), mail.NoEncryption) || isDefaultPort(c.EffectivePort(), mail.StartTLS))
 }
 
 // isDefaultPort reports whether any protocol has port as its default with e.
-func isDefaultPort(port int, e Encryption) bool {
+func isDefaultPort(port int, e mail.Encryption) bool {
 	for protocol := range protocols {
-		if DefaultPort(protocol, e) == port {
+		if mail.DefaultPort(protocol, e) == port {
 			return true
 		}
 	}
@@ -210,34 +212,34 @@ func isDefaultPort(port int, e Encryption) bool {
 
 // nothingBehind is for an end between handshake and greeting: haproxy and stunnel
 // close there, or reset, when they cannot reach the mail server.
-func nothingBehind(*Connection) string {
+func nothingBehind(*mail.Connection) string {
 	return "The TLS handshake succeeded, but no greeting followed: likely causes are a TLS proxy such as haproxy or stunnel whose mail server is down, and ban lists."
 }
 
-func silentTLSPort(c *Connection) string {
+func silentTLSPort(c *mail.Connection) string {
 	return fmt.Sprintf("Port %d usually speaks TLS from the first byte: use encryption ssl/tls.", c.EffectivePort())
 }
 
-func silentOwnPort(c *Connection) string {
+func silentOwnPort(c *mail.Connection) string {
 	return fmt.Sprintf("If port %d speaks TLS from the first byte, use encryption ssl/tls; otherwise look at the server's load and log for this time.",
 		c.EffectivePort())
 }
 
-func silentClearPort(c *Connection) string {
+func silentClearPort(c *mail.Connection) string {
 	return fmt.Sprintf("Port %d usually starts in clear text: use starttls, or ssl/tls with port %d.",
-		c.EffectivePort(), DefaultPort(c.Protocol, ImplicitTLS))
+		c.EffectivePort(), mail.DefaultPort(c.Protocol, mail.ImplicitTLS))
 }
 
-func blockedPort25(*Connection) string {
+func blockedPort25(*mail.Connection) string {
 	return "Port 25 is blocked in many networks: submit through port 587 (starttls) or 465 (ssl/tls)."
 }
 
-func tlsWanted(c *Connection) string {
+func tlsWanted(c *mail.Connection) string {
 	return fmt.Sprintf("The server accepts logins only under TLS: use encryption starttls, or ssl/tls with port %d.",
-		DefaultPort(c.Protocol, ImplicitTLS))
+		mail.DefaultPort(c.Protocol, mail.ImplicitTLS))
 }
 
-func tlsPerhaps(c *Connection) string {
+func tlsPerhaps(c *mail.Connection) string {
 	return fmt.Sprintf("The server does not offer this login in clear text: use encryption starttls, or ssl/tls with port %d.",
-		DefaultPort(c.Protocol, ImplicitTLS))
+		mail.DefaultPort(c.Protocol, mail.ImplicitTLS))
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"mailprobe/mail"
 )
 
 // The commonest mistakes of the form, and the words that must show up.
@@ -17,87 +19,87 @@ func TestHints(t *testing.T) {
 		copy(err.RecordHeader[:], text)
 		return &handshakeError{err: err}
 	}
-	missing := &fault{reason: StartTLSNotOffered, err: errors.New("not offered")}
-	needsTLS := &refusal{protocol: IMAP, command: "LOGIN", reply: reply{status: "NO", code: "PRIVACYREQUIRED"}}
-	wrong := &refusal{protocol: IMAP, command: "AUTHENTICATE", reply: reply{status: "NO", code: "AUTHENTICATIONFAILED"}}
-	hashed := &refusal{protocol: IMAP, command: "AUTHENTICATE", reply: wrong.reply, hashed: true}
-	denied := &refusal{protocol: SMTP, command: "MAIL", reply: reply{status: "550"}}
-	unknown := &refusal{protocol: SMTP, command: "RCPT", reply: reply{status: "550"}}
-	noMechanism := &fault{reason: AuthMechanism, err: errors.New("not offered")}
+	missing := &fault{reason: mail.StartTLSNotOffered, err: errors.New("not offered")}
+	needsTLS := &refusal{protocol: mail.IMAP, command: "LOGIN", reply: reply{status: "NO", code: "PRIVACYREQUIRED"}}
+	wrong := &refusal{protocol: mail.IMAP, command: "AUTHENTICATE", reply: reply{status: "NO", code: "AUTHENTICATIONFAILED"}}
+	hashed := &refusal{protocol: mail.IMAP, command: "AUTHENTICATE", reply: wrong.reply, hashed: true}
+	denied := &refusal{protocol: mail.SMTP, command: "MAIL", reply: reply{status: "550"}}
+	unknown := &refusal{protocol: mail.SMTP, command: "RCPT", reply: reply{status: "550"}}
+	noMechanism := &fault{reason: mail.AuthMechanism, err: errors.New("not offered")}
 	tests := []struct {
 		name       string
-		connection Connection
-		phase      Phase
+		connection mail.Connection
+		phase      mail.Phase
 		err        error
-		wantReason Reason
+		wantReason mail.Reason
 		want       string // empty: the reason's own advice is enough
 	}{
-		{"TLS to plain IMAP", Connection{Protocol: IMAP, Encryption: ImplicitTLS, Port: 143}, PhaseTLS, header("* OK "),
-			TLSPlaintext, "this port speaks plain IMAP: use starttls or none"},
-		{"TLS to plain POP3", Connection{Protocol: POP3, Encryption: ImplicitTLS, Port: 110}, PhaseTLS, header("+OK x"),
-			TLSPlaintext, "this port speaks plain POP3: use starttls or none"},
-		{"TLS to plain SMTP", Connection{Protocol: SMTP, Encryption: ImplicitTLS, Port: 587}, PhaseTLS, header("220 m"),
-			TLSPlaintext, "this port speaks plain SMTP: use starttls or none"},
-		{"IMAP over TLS to plain SMTP", Connection{Protocol: IMAP, Encryption: ImplicitTLS, Port: 25}, PhaseTLS, header("220 m"),
-			TLSPlaintext, "speaks plain SMTP, not IMAP: use port 993"},
-		{"TLS to HTTP", Connection{Protocol: IMAP, Encryption: ImplicitTLS, Port: 80}, PhaseTLS, header("HTTP/"),
-			TLSPlaintext, "speaks plain HTTP, not IMAP"},
-		{"TLS to plain text nobody knows", Connection{Protocol: IMAP, Encryption: ImplicitTLS}, PhaseTLS, header("hello"), TLSPlaintext, ""},
-		{"clear text after STARTTLS", Connection{Protocol: SMTP, Encryption: StartTLS}, PhaseTLS, header("220 m"),
-			TLSPlaintext, "agreed to STARTTLS but went on in clear"},
+		{"TLS to plain IMAP", mail.Connection{Protocol: mail.IMAP, Encryption: mail.ImplicitTLS, Port: 143}, mail.PhaseTLS, header("* OK "),
+			mail.TLSPlaintext, "this port speaks plain IMAP: use starttls or none"},
+		{"TLS to plain POP3", mail.Connection{Protocol: mail.POP3, Encryption: mail.ImplicitTLS, Port: 110}, mail.PhaseTLS, header("+OK x"),
+			mail.TLSPlaintext, "this port speaks plain POP3: use starttls or none"},
+		{"TLS to plain SMTP", mail.Connection{Protocol: mail.SMTP, Encryption: mail.ImplicitTLS, Port: 587}, mail.PhaseTLS, header("220 m"),
+			mail.TLSPlaintext, "this port speaks plain SMTP: use starttls or none"},
+		{"IMAP over TLS to plain SMTP", mail.Connection{Protocol: mail.IMAP, Encryption: mail.ImplicitTLS, Port: 25}, mail.PhaseTLS, header("220 m"),
+			mail.TLSPlaintext, "speaks plain SMTP, not IMAP: use port 993"},
+		{"TLS to HTTP", mail.Connection{Protocol: mail.IMAP, Encryption: mail.ImplicitTLS, Port: 80}, mail.PhaseTLS, header("HTTP/"),
+			mail.TLSPlaintext, "speaks plain HTTP, not IMAP"},
+		{"TLS to plain text nobody knows", mail.Connection{Protocol: mail.IMAP, Encryption: mail.ImplicitTLS}, mail.PhaseTLS, header("hello"), mail.TLSPlaintext, ""},
+		{"clear text after STARTTLS", mail.Connection{Protocol: mail.SMTP, Encryption: mail.StartTLS}, mail.PhaseTLS, header("220 m"),
+			mail.TLSPlaintext, "agreed to STARTTLS but went on in clear"},
 
-		{"clear to a silent TLS port", Connection{Protocol: IMAP, Encryption: NoEncryption, Port: 993}, PhaseGreeting, os.ErrDeadlineExceeded,
-			Timeout, "Port 993 usually speaks TLS from the first byte"},
-		{"STARTTLS to a TLS port that hangs up", Connection{Protocol: SMTP, Encryption: StartTLS, Port: 465}, PhaseGreeting, io.EOF,
-			Closed, "Port 465 usually speaks TLS from the first byte"},
-		{"clear to a TLS port that resets", Connection{Protocol: POP3, Encryption: NoEncryption, Port: 995}, PhaseGreeting, syscall.ECONNRESET,
-			Reset, "Port 995 usually speaks TLS from the first byte"},
-		{"silence on a port of its own", Connection{Protocol: IMAP, Encryption: NoEncryption, Port: 10143}, PhaseGreeting, os.ErrDeadlineExceeded,
-			Timeout, "If port 10143 speaks TLS from the first byte, use encryption ssl/tls"},
-		{"silence on the right port", Connection{Protocol: IMAP, Encryption: NoEncryption}, PhaseGreeting, os.ErrDeadlineExceeded, Timeout, ""},
-		{"TLS to a silent port of its own", Connection{Protocol: IMAP, Encryption: ImplicitTLS, Port: 10143}, PhaseTLS, os.ErrDeadlineExceeded, Timeout, ""},
-		{"TLS and then the end", Connection{Protocol: IMAP, Encryption: ImplicitTLS}, PhaseGreeting, io.EOF,
-			Closed, "whose mail server is down"},
-		{"TLS and then a reset", Connection{Protocol: SMTP, Encryption: ImplicitTLS}, PhaseGreeting, syscall.ECONNRESET,
-			Reset, "whose mail server is down"},
-		{"silence after the greeting", Connection{Protocol: IMAP, Encryption: NoEncryption, Port: 993}, PhaseHello, os.ErrDeadlineExceeded, Timeout, ""},
-		{"TLS to a silent clear port", Connection{Protocol: IMAP, Encryption: ImplicitTLS, Port: 143}, PhaseTLS, os.ErrDeadlineExceeded,
-			Timeout, "Port 143 usually starts in clear text"},
-		{"port 25 blocked", Connection{Protocol: SMTP, Encryption: NoEncryption}, PhaseConnect, os.ErrDeadlineExceeded,
-			ConnectTimeout, "587 (starttls) or 465 (ssl/tls)"},
+		{"clear to a silent TLS port", mail.Connection{Protocol: mail.IMAP, Encryption: mail.NoEncryption, Port: 993}, mail.PhaseGreeting, os.ErrDeadlineExceeded,
+			mail.Timeout, "Port 993 usually speaks TLS from the first byte"},
+		{"STARTTLS to a TLS port that hangs up", mail.Connection{Protocol: mail.SMTP, Encryption: mail.StartTLS, Port: 465}, mail.PhaseGreeting, io.EOF,
+			mail.Closed, "Port 465 usually speaks TLS from the first byte"},
+		{"clear to a TLS port that resets", mail.Connection{Protocol: mail.POP3, Encryption: mail.NoEncryption, Port: 995}, mail.PhaseGreeting, syscall.ECONNRESET,
+			mail.Reset, "Port 995 usually speaks TLS from the first byte"},
+		{"silence on a port of its own", mail.Connection{Protocol: mail.IMAP, Encryption: mail.NoEncryption, Port: 10143}, mail.PhaseGreeting, os.ErrDeadlineExceeded,
+			mail.Timeout, "If port 10143 speaks TLS from the first byte, use encryption ssl/tls"},
+		{"silence on the right port", mail.Connection{Protocol: mail.IMAP, Encryption: mail.NoEncryption}, mail.PhaseGreeting, os.ErrDeadlineExceeded, mail.Timeout, ""},
+		{"TLS to a silent port of its own", mail.Connection{Protocol: mail.IMAP, Encryption: mail.ImplicitTLS, Port: 10143}, mail.PhaseTLS, os.ErrDeadlineExceeded, mail.Timeout, ""},
+		{"TLS and then the end", mail.Connection{Protocol: mail.IMAP, Encryption: mail.ImplicitTLS}, mail.PhaseGreeting, io.EOF,
+			mail.Closed, "whose mail server is down"},
+		{"TLS and then a reset", mail.Connection{Protocol: mail.SMTP, Encryption: mail.ImplicitTLS}, mail.PhaseGreeting, syscall.ECONNRESET,
+			mail.Reset, "whose mail server is down"},
+		{"silence after the greeting", mail.Connection{Protocol: mail.IMAP, Encryption: mail.NoEncryption, Port: 993}, mail.PhaseHello, os.ErrDeadlineExceeded, mail.Timeout, ""},
+		{"TLS to a silent clear port", mail.Connection{Protocol: mail.IMAP, Encryption: mail.ImplicitTLS, Port: 143}, mail.PhaseTLS, os.ErrDeadlineExceeded,
+			mail.Timeout, "Port 143 usually starts in clear text"},
+		{"port 25 blocked", mail.Connection{Protocol: mail.SMTP, Encryption: mail.NoEncryption}, mail.PhaseConnect, os.ErrDeadlineExceeded,
+			mail.ConnectTimeout, "587 (starttls) or 465 (ssl/tls)"},
 
-		{"a method that auto chose is refused", Connection{Protocol: IMAP, Auth: AuthAuto}, PhaseAuth, hashed,
-			AuthRejected, "set `auth` to plain or login"},
-		{"a password that was sent is refused", Connection{Protocol: IMAP, Auth: AuthAuto}, PhaseAuth, wrong, AuthRejected, ""},
-		{"a certificate is refused", Connection{Protocol: SMTP, Auth: AuthExternal, SharedMailbox: "helpdesk", SharedMailboxAccess: SharedAuthzID},
-			PhaseAuth, wrong, AuthRejected, "how the server maps certificates to names"},
+		{"a method that auto chose is refused", mail.Connection{Protocol: mail.IMAP, Auth: mail.AuthAuto}, mail.PhaseAuth, hashed,
+			mail.AuthRejected, "set `auth` to plain or login"},
+		{"a password that was sent is refused", mail.Connection{Protocol: mail.IMAP, Auth: mail.AuthAuto}, mail.PhaseAuth, wrong, mail.AuthRejected, ""},
+		{"a certificate is refused", mail.Connection{Protocol: mail.SMTP, Auth: mail.AuthExternal, SharedMailbox: "helpdesk", SharedMailboxAccess: mail.SharedAuthzID},
+			mail.PhaseAuth, wrong, mail.AuthRejected, "how the server maps certificates to names"},
 		{"acting for a shared mailbox is refused",
-			Connection{Protocol: IMAP, SharedMailbox: "helpdesk", SharedMailboxAccess: SharedAuthzID}, PhaseAuth, wrong,
-			AuthRejected, "allow this user to act for the shared mailbox"},
+			mail.Connection{Protocol: mail.IMAP, SharedMailbox: "helpdesk", SharedMailboxAccess: mail.SharedAuthzID}, mail.PhaseAuth, wrong,
+			mail.AuthRejected, "allow this user to act for the shared mailbox"},
 		{"two names in one login are refused",
-			Connection{Protocol: IMAP, SharedMailbox: "helpdesk", SharedMailboxAccess: SharedLoginName}, PhaseAuth, wrong,
-			AuthRejected, "compare shared_mailbox_access"},
+			mail.Connection{Protocol: mail.IMAP, SharedMailbox: "helpdesk", SharedMailboxAccess: mail.SharedLoginName}, mail.PhaseAuth, wrong,
+			mail.AuthRejected, "compare shared_mailbox_access"},
 		{"a folder has no part in the login",
-			Connection{Protocol: IMAP, SharedMailbox: "helpdesk", SharedMailboxAccess: SharedFolder}, PhaseAuth, wrong, AuthRejected, ""},
-		{"a sender is refused", Connection{Protocol: SMTP, Encryption: StartTLS}, PhaseMailbox, denied,
-			MailboxDenied, "allow the user to send as this address"},
-		{"a recipient is unknown", Connection{Protocol: SMTP, Encryption: StartTLS}, PhaseMailbox, unknown,
-			MailboxMissing, "check recipient"},
-		{"STARTTLS missing on port 25", Connection{Protocol: SMTP, Encryption: StartTLS, Port: 25}, PhaseStartTLS, missing,
-			StartTLSNotOffered, "submission with STARTTLS is on port 587"},
-		{"STARTTLS missing for submission", Connection{Protocol: SMTP, Encryption: StartTLS}, PhaseStartTLS, missing,
-			StartTLSNotOffered, "use ssl/tls on port 465"},
-		{"STARTTLS missing for IMAP", Connection{Protocol: IMAP, Encryption: StartTLS}, PhaseStartTLS, missing, StartTLSNotOffered, ""},
+			mail.Connection{Protocol: mail.IMAP, SharedMailbox: "helpdesk", SharedMailboxAccess: mail.SharedFolder}, mail.PhaseAuth, wrong, mail.AuthRejected, ""},
+		{"a sender is refused", mail.Connection{Protocol: mail.SMTP, Encryption: mail.StartTLS}, mail.PhaseMailbox, denied,
+			mail.MailboxDenied, "allow the user to send as this address"},
+		{"a recipient is unknown", mail.Connection{Protocol: mail.SMTP, Encryption: mail.StartTLS}, mail.PhaseMailbox, unknown,
+			mail.MailboxMissing, "check recipient"},
+		{"STARTTLS missing on port 25", mail.Connection{Protocol: mail.SMTP, Encryption: mail.StartTLS, Port: 25}, mail.PhaseStartTLS, missing,
+			mail.StartTLSNotOffered, "submission with STARTTLS is on port 587"},
+		{"STARTTLS missing for submission", mail.Connection{Protocol: mail.SMTP, Encryption: mail.StartTLS}, mail.PhaseStartTLS, missing,
+			mail.StartTLSNotOffered, "use ssl/tls on port 465"},
+		{"STARTTLS missing for IMAP", mail.Connection{Protocol: mail.IMAP, Encryption: mail.StartTLS}, mail.PhaseStartTLS, missing, mail.StartTLSNotOffered, ""},
 
-		{"login refused without TLS", Connection{Protocol: IMAP, Encryption: NoEncryption}, PhaseAuth, needsTLS,
-			AuthNeedsTLS, "accepts logins only under TLS: use encryption starttls, or ssl/tls with port 993"},
-		{"login refused without TLS although there is TLS", Connection{Protocol: IMAP, Encryption: ImplicitTLS}, PhaseAuth, needsTLS,
-			AuthNeedsTLS, "a proxy in front"},
-		{"mechanism missing in clear", Connection{Protocol: SMTP, Encryption: NoEncryption}, PhaseAuth, noMechanism,
-			AuthMechanism, "use encryption starttls"},
-		{"mechanism missing under TLS", Connection{Protocol: SMTP, Encryption: ImplicitTLS}, PhaseAuth, noMechanism, AuthMechanism, ""},
-		{"a fault's own hint wins", Connection{Protocol: SMTP, Encryption: NoEncryption}, PhaseAuth,
-			&fault{reason: AuthMechanism, hint: "own", err: io.EOF}, AuthMechanism, "own"},
+		{"login refused without TLS", mail.Connection{Protocol: mail.IMAP, Encryption: mail.NoEncryption}, mail.PhaseAuth, needsTLS,
+			mail.AuthNeedsTLS, "accepts logins only under TLS: use encryption starttls, or ssl/tls with port 993"},
+		{"login refused without TLS although there is TLS", mail.Connection{Protocol: mail.IMAP, Encryption: mail.ImplicitTLS}, mail.PhaseAuth, needsTLS,
+			mail.AuthNeedsTLS, "a proxy in front"},
+		{"mechanism missing in clear", mail.Connection{Protocol: mail.SMTP, Encryption: mail.NoEncryption}, mail.PhaseAuth, noMechanism,
+			mail.AuthMechanism, "use encryption starttls"},
+		{"mechanism missing under TLS", mail.Connection{Protocol: mail.SMTP, Encryption: mail.ImplicitTLS}, mail.PhaseAuth, noMechanism, mail.AuthMechanism, ""},
+		{"a fault's own hint wins", mail.Connection{Protocol: mail.SMTP, Encryption: mail.NoEncryption}, mail.PhaseAuth,
+			&fault{reason: mail.AuthMechanism, hint: "own", err: io.EOF}, mail.AuthMechanism, "own"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -110,7 +112,7 @@ func TestHints(t *testing.T) {
 }
 
 func TestGreetingHint(t *testing.T) {
-	imap := &Connection{Protocol: IMAP, Encryption: ImplicitTLS}
+	imap := &mail.Connection{Protocol: mail.IMAP, Encryption: mail.ImplicitTLS}
 	tests := []struct {
 		name, first, want string
 	}{
@@ -143,7 +145,7 @@ func TestGreetingHint(t *testing.T) {
 		}
 	}
 	for _, first := range []string{"* OK x", "* PREAUTH x", "* BYE x"} {
-		pop3 := &Connection{Protocol: POP3, Encryption: StartTLS}
+		pop3 := &mail.Connection{Protocol: mail.POP3, Encryption: mail.StartTLS}
 		if got, want := greetingHint(pop3, []byte(first)), "This port speaks IMAP, not POP3: use port 110, or protocol imap."; got != want {
 			t.Errorf("%q: %q, want %q", first, got, want)
 		}

@@ -15,18 +15,20 @@ import (
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapclient"
 	"github.com/emersion/go-sasl"
+
+	"mailprobe/mail"
 )
 
 // imapDialect is an IMAP session.
 type imapDialect struct {
-	c      *Connection
+	c      *mail.Connection
 	w      *wire
 	gate   imapGate
 	client *imapclient.Client // nil before the first command over a safe wire
 	caps   map[string]bool    // as last announced
 }
 
-func newIMAP(c *Connection, w *wire, _ string) dialect {
+func newIMAP(c *mail.Connection, w *wire, _ string) dialect {
 	return &imapDialect{c: c, w: w}
 }
 
@@ -42,11 +44,11 @@ func (d *imapDialect) greeting() error {
 		return badGreeting(d.c, line)
 	case r.status == "BYE":
 		return d.refused("GREETING", r)
-	case r.status == "PREAUTH" && d.c.Encryption == StartTLS:
+	case r.status == "PREAUTH" && d.c.Encryption == mail.StartTLS:
 		// RFC 9051 section 7.1.4: STARTTLS is not possible any more.
-		return &fault{reason: StartTLSNotOffered, err: errors.New("greeting: PREAUTH before STARTTLS")}
+		return &fault{reason: mail.StartTLSNotOffered, err: errors.New("greeting: PREAUTH before STARTTLS")}
 	case r.status == "PREAUTH" && wantsLogin(d.c):
-		return &fault{reason: AuthMechanism, err: errors.New("greeting: PREAUTH: the login cannot be tried")}
+		return &fault{reason: mail.AuthMechanism, err: errors.New("greeting: PREAUTH: the login cannot be tried")}
 	case r.status != "OK" && r.status != "PREAUTH":
 		return badGreeting(d.c, line)
 	}
@@ -106,7 +108,7 @@ func (d *imapDialect) native(user, password string) error {
 	defer d.gate.expectLogin(false)
 	err := d.verdict("LOGIN", d.client.Login(user, password).Wait())
 	if d.gate.isAsking() && err != nil && d.w.failed() == nil {
-		return &fault{reason: CommandRejected, err: fmt.Errorf("the server accepts no literal: %w", err)}
+		return &fault{reason: mail.CommandRejected, err: fmt.Errorf("the server accepts no literal: %w", err)}
 	}
 	return err
 }
@@ -137,12 +139,12 @@ func (d *imapDialect) exchange(mechanism sasl.Client) error {
 func (d *imapDialect) apop(_, _ string) error { return errNoAPOP }
 
 // mailbox examines, which changes nothing, and counts.
-func (d *imapDialect) mailbox() (MailboxFacts, error) {
+func (d *imapDialect) mailbox() (mail.MailboxFacts, error) {
 	names := []string{d.c.Mailbox}
-	if d.c.SharedMailboxAccess == SharedFolder && strings.EqualFold(d.c.Mailbox, "INBOX") {
+	if d.c.SharedMailboxAccess == mail.SharedFolder && strings.EqualFold(d.c.Mailbox, "INBOX") {
 		var err error
 		if names, err = d.sharedNames(); err != nil {
-			return MailboxFacts{Tried: true}, err
+			return mail.MailboxFacts{Tried: true}, err
 		}
 		d.w.log.repeat("EXAMINE")
 		defer d.w.log.repeat("")
@@ -152,23 +154,23 @@ func (d *imapDialect) mailbox() (MailboxFacts, error) {
 		err := d.examine(name)
 		if err == nil {
 			heard := d.gate.now()
-			return MailboxFacts{Tried: true, OK: true, Counted: heard.counted, Messages: heard.exists}, nil
+			return mail.MailboxFacts{Tried: true, OK: true, Counted: heard.counted, Messages: heard.exists}, nil
 		}
 		if d.w.failed() != nil {
-			return MailboxFacts{Tried: true}, err
+			return mail.MailboxFacts{Tried: true}, err
 		}
 		if verdict == nil || isMissing(verdict) {
 			verdict = err
 		}
 	}
-	return MailboxFacts{Tried: true}, verdict
+	return mail.MailboxFacts{Tried: true}, verdict
 }
 
 // isMissing reports whether err says that there is no mailbox of a name. Of the
 // names a shared mailbox can have, one that is there and closed tells more.
 func isMissing(err error) bool {
 	var no *refusal
-	return errors.As(err, &no) && refusalReason(PhaseMailbox, no) == MailboxMissing
+	return errors.As(err, &no) && refusalReason(mail.PhaseMailbox, no) == mail.MailboxMissing
 }
 
 // examine opens one mailbox, read-only. Only a server that opens none for a
@@ -204,7 +206,7 @@ func (d *imapDialect) sharedNames() ([]string, error) {
 		names = append(names, name, name+n.delimiter+"INBOX")
 	}
 	if len(names) == 0 {
-		return nil, &fault{reason: MailboxMissing, err: errors.New("NAMESPACE: the server lists no namespace of other users")}
+		return nil, &fault{reason: mail.MailboxMissing, err: errors.New("NAMESPACE: the server lists no namespace of other users")}
 	}
 	return names, nil
 }
@@ -216,7 +218,7 @@ func (d *imapDialect) quit() error {
 		_, err := d.converse("P9", "LOGOUT")
 		return err
 	case d.gate.isAsking():
-		return d.w.send([]byte(protocols[IMAP].goodbye))
+		return d.w.send([]byte(protocols[mail.IMAP].goodbye))
 	}
 	err := d.verdict("LOGOUT", d.client.Logout().Wait())
 	if d.gate.now().bye != nil {

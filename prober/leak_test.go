@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"mailprobe/mail"
 )
 
 // leakProbes, set in the environment, is how many probes are made instead of the
@@ -53,8 +55,8 @@ func TestProbesLeaveNothingBehind(t *testing.T) {
 
 // leakCase is a server, what it is probed with, and what must come of it.
 type leakCase struct {
-	connection *Connection
-	reason     Reason // empty: up
+	connection *mail.Connection
+	reason     mail.Reason // empty: up
 }
 
 // startLeakCases starts an honest server for each pair, twice, and one for each
@@ -64,7 +66,7 @@ func startLeakCases(t *testing.T) (cases []leakCase, stop func()) {
 	closed := make(chan struct{})
 	var servers sync.WaitGroup
 	var listeners []net.Listener
-	start := func(row *faultRow, p Protocol, e Encryption) {
+	start := func(row *faultRow, p mail.Protocol, e mail.Encryption) {
 		run, script, options := b.prepare(row, p, e, "127.0.0.1:1")
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -84,8 +86,8 @@ func startLeakCases(t *testing.T) (cases []leakCase, stop func()) {
 		})
 	}
 	for range 2 {
-		for _, p := range []Protocol{IMAP, POP3, SMTP} {
-			for _, e := range []Encryption{NoEncryption, ImplicitTLS, StartTLS} {
+		for _, p := range []mail.Protocol{mail.IMAP, mail.POP3, mail.SMTP} {
+			for _, e := range []mail.Encryption{mail.NoEncryption, mail.ImplicitTLS, mail.StartTLS} {
 				start(&faultRow{after: opened, script: every("BYE " + string(p))}, p, e)
 			}
 		}
@@ -105,12 +107,12 @@ func startLeakCases(t *testing.T) (cases []leakCase, stop func()) {
 
 // leakFaults end in every way a probe can end, and soon.
 func leakFaults() []faultRow {
-	silent := faultRow{after: connected, script: every("STALL"), phase: PhaseGreeting, reason: Timeout,
-		encryptions: []Encryption{NoEncryption}, change: func(c *Connection) { c.Timeout = 60 * time.Millisecond }}
+	silent := faultRow{after: connected, script: every("STALL"), phase: mail.PhaseGreeting, reason: mail.Timeout,
+		encryptions: []mail.Encryption{mail.NoEncryption}, change: func(c *mail.Connection) { c.Timeout = 60 * time.Millisecond }}
 	rows := []faultRow{silent,
-		{after: connected, script: every("S: this is no mail server"), reason: ProtocolMalformed},
-		{after: connected, script: every("REPEAT forever SEND \"aaaaaaaaaaaaaaaa\""), reason: ProtocolOversize},
-		{after: asked, script: refusals("BYE imap", IMAP), reason: AuthRejected},
+		{after: connected, script: every("S: this is no mail server"), reason: mail.ProtocolMalformed},
+		{after: connected, script: every("REPEAT forever SEND \"aaaaaaaaaaaaaaaa\""), reason: mail.ProtocolOversize},
+		{after: asked, script: refusals("BYE imap", mail.IMAP), reason: mail.AuthRejected},
 	}
 	wanted := map[string]bool{"closed_inside_the_verdict": true, "reset_inside_the_verdict": true,
 		"an_expired_certificate_from_the_first_byte": true, "another_name_after_starttls": true,
@@ -134,7 +136,7 @@ func probeAll(t *testing.T, cases []leakCase, n int) {
 			for i := next.Add(1); i <= int64(n); i = next.Add(1) {
 				c := cases[int(i)%len(cases)]
 				o := prober.Probe(t.Context(), c.connection)
-				if o.Failure != nil && o.Failure.Reason == ConnectTimeout && c.reason == Timeout {
+				if o.Failure != nil && o.Failure.Reason == mail.ConnectTimeout && c.reason == mail.Timeout {
 					continue // a loaded machine takes the little time there is for itself
 				}
 				if o.Up() != (c.reason == "") || !o.Up() && o.Failure.Reason != c.reason {

@@ -14,6 +14,8 @@ import (
 	"strings"
 
 	"github.com/emersion/go-sasl"
+
+	"mailprobe/mail"
 )
 
 // maxSASLRounds bounds the challenges of one login; SCRAM, the longest, has 2.
@@ -23,7 +25,7 @@ const maxSASLRounds = 4
 // mechanism found wrong, since libraries flatten errors.
 type boundedClient struct {
 	client sasl.Client
-	method AuthMethod
+	method mail.AuthMethod
 	rounds int
 	err    error // the first *fault; the exchange is over
 }
@@ -41,7 +43,7 @@ func (b *boundedClient) Next(challenge []byte) ([]byte, error) {
 		return nil, b.err
 	}
 	if b.rounds++; b.rounds > maxSASLRounds {
-		return nil, b.keep(&fault{reason: ProtocolOversize,
+		return nil, b.keep(&fault{reason: mail.ProtocolOversize,
 			err: fmt.Errorf("%s: more than %d challenges", b.method, maxSASLRounds)})
 	}
 	answer, err := b.client.Next(challenge)
@@ -62,14 +64,14 @@ func (b *boundedClient) keep(err error) error {
 }
 
 // unexpected is the fault of a challenge that the mechanism does not have.
-func unexpected(method AuthMethod, what string) error {
-	return &fault{reason: ProtocolMalformed, err: fmt.Errorf("%s: %s", method, what)}
+func unexpected(method mail.AuthMethod, what string) error {
+	return &fault{reason: mail.ProtocolMalformed, err: fmt.Errorf("%s: %s", method, what)}
 }
 
 // oneMessage is a mechanism whose client speaks once: PLAIN, EXTERNAL and the
 // token mechanisms.
 type oneMessage struct {
-	method  AuthMethod
+	method  mail.AuthMethod
 	message []byte
 	asked   bool
 
@@ -106,7 +108,7 @@ func (m *oneMessage) rejected() bool { return m.refused }
 // newPlain is PLAIN (RFC 4616).
 func newPlain(id identity) (sasl.Client, error) {
 	_, message, err := sasl.NewPlainClient(id.authzid, id.user, id.secret).Start()
-	return &oneMessage{method: AuthPlain, message: message}, err
+	return &oneMessage{method: mail.AuthPlain, message: message}, err
 }
 
 // newExternal is EXTERNAL (RFC 4422 appendix A): the client certificate is the
@@ -117,13 +119,13 @@ func newExternal(id identity) (sasl.Client, error) {
 		who = id.user
 	}
 	_, message, err := sasl.NewExternalClient(who).Start()
-	return &oneMessage{method: AuthExternal, message: message}, err
+	return &oneMessage{method: mail.AuthExternal, message: message}, err
 }
 
 // newXOAuth2 is XOAUTH2 as Google and Microsoft document it. There is no RFC.
 func newXOAuth2(id identity) (sasl.Client, error) {
 	message := "user=" + id.user + "\x01auth=Bearer " + id.secret + "\x01\x01"
-	return &oneMessage{method: AuthXOAuth2, message: []byte(message), farewell: []byte{}}, framed(id, AuthXOAuth2)
+	return &oneMessage{method: mail.AuthXOAuth2, message: []byte(message), farewell: []byte{}}, framed(id, mail.AuthXOAuth2)
 }
 
 // newOAuthBearer is OAUTHBEARER (RFC 7628). Its user is the authorization
@@ -135,14 +137,14 @@ func newOAuthBearer(id identity) (sasl.Client, error) {
 	}
 	message := "n,a=" + saslName(who) + ",\x01host=" + oauthHost(id.host) + "\x01port=" + strconv.Itoa(id.port) +
 		"\x01auth=Bearer " + id.secret + "\x01\x01"
-	return &oneMessage{method: AuthOAuthBearer, message: []byte(message), farewell: []byte{1}}, framed(id, AuthOAuthBearer)
+	return &oneMessage{method: mail.AuthOAuthBearer, message: []byte(message), farewell: []byte{1}}, framed(id, mail.AuthOAuthBearer)
 }
 
 // framed refuses names that hold the separator of the token mechanisms; the
 // token itself was checked when it was fetched.
-func framed(id identity, method AuthMethod) error {
+func framed(id identity, method mail.AuthMethod) error {
 	if strings.ContainsAny(id.user+id.authzid, "\x00\x01") {
-		return &fault{reason: AuthMechanism, err: fmt.Errorf("%s: the user name contains a control character", method)}
+		return &fault{reason: mail.AuthMechanism, err: fmt.Errorf("%s: the user name contains a control character", method)}
 	}
 	return nil
 }
@@ -176,7 +178,7 @@ func (*loginClient) Start() (string, []byte, error) { return "LOGIN", nil, nil }
 // password.
 func (l *loginClient) Next([]byte) ([]byte, error) {
 	if len(l.answers) == 0 {
-		return nil, unexpected(AuthSASLLogin, "a third challenge")
+		return nil, unexpected(mail.AuthSASLLogin, "a third challenge")
 	}
 	answer := l.answers[0]
 	l.answers = l.answers[1:]
@@ -198,10 +200,10 @@ func (*cramMD5Client) Start() (string, []byte, error) { return "CRAM-MD5", nil, 
 // each login.
 func (m *cramMD5Client) Next(challenge []byte) ([]byte, error) {
 	if m.done {
-		return nil, unexpected(AuthCRAMMD5, "a second challenge")
+		return nil, unexpected(mail.AuthCRAMMD5, "a second challenge")
 	}
 	if len(challenge) == 0 {
-		return nil, unexpected(AuthCRAMMD5, "an empty challenge")
+		return nil, unexpected(mail.AuthCRAMMD5, "an empty challenge")
 	}
 	m.done = true
 	mac := hmac.New(md5.New, []byte(m.id.secret))

@@ -8,10 +8,12 @@ import (
 
 	"github.com/emersion/go-sasl"
 	"github.com/xdg-go/scram"
+
+	"mailprobe/mail"
 )
 
 // scramWithNonce is a SCRAM client whose nonce is that of an RFC's example.
-func scramWithNonce(t testing.TB, method AuthMethod, hash scram.HashGeneratorFcn, nonce string) *scramClient {
+func scramWithNonce(t testing.TB, method mail.AuthMethod, hash scram.HashGeneratorFcn, nonce string) *scramClient {
 	t.Helper()
 	client, err := hash.NewClient("user", "pencil", "")
 	if err != nil {
@@ -21,7 +23,7 @@ func scramWithNonce(t testing.TB, method AuthMethod, hash scram.HashGeneratorFcn
 	return &scramClient{method: method, conversation: client.NewConversation()}
 }
 
-func mustClient(t testing.TB, method AuthMethod, id identity) sasl.Client {
+func mustClient(t testing.TB, method mail.AuthMethod, id identity) sasl.Client {
 	t.Helper()
 	client, err := mechanisms[method].client(id)
 	if err != nil {
@@ -47,32 +49,32 @@ func TestMechanismsSpeakTheirExamples(t *testing.T) {
 		challenges []string
 		want       []string // mechanism, initial response if any, answers
 	}{
-		{"PLAIN, RFC 4616", mustClient(t, AuthPlain, identity{user: "tim", secret: "tanstaaftanstaaf"}), nil,
+		{"PLAIN, RFC 4616", mustClient(t, mail.AuthPlain, identity{user: "tim", secret: "tanstaaftanstaaf"}), nil,
 			[]string{"PLAIN", "\x00tim\x00tanstaaftanstaaf"}},
-		{"PLAIN with authzid, RFC 4616", mustClient(t, AuthPlain, identity{authzid: "Ursel", user: "Kurt", secret: "xipj3plmq"}), nil,
+		{"PLAIN with authzid, RFC 4616", mustClient(t, mail.AuthPlain, identity{authzid: "Ursel", user: "Kurt", secret: "xipj3plmq"}), nil,
 			[]string{"PLAIN", "Ursel\x00Kurt\x00xipj3plmq"}},
-		{"CRAM-MD5, RFC 2195", mustClient(t, AuthCRAMMD5, identity{user: "tim", secret: "tanstaaftanstaaf"}),
+		{"CRAM-MD5, RFC 2195", mustClient(t, mail.AuthCRAMMD5, identity{user: "tim", secret: "tanstaaftanstaaf"}),
 			[]string{"<1896.697170952@postoffice.reston.mci.net>"},
 			[]string{"CRAM-MD5", "tim b913a602c7eda7a495b4e6e7334d3890"}},
-		{"SCRAM-SHA-1, RFC 5802", scramWithNonce(t, AuthSCRAMSHA1, scram.SHA1, scram1Nonce),
+		{"SCRAM-SHA-1, RFC 5802", scramWithNonce(t, mail.AuthSCRAMSHA1, scram.SHA1, scram1Nonce),
 			[]string{scram1First, scram1Final},
 			[]string{"SCRAM-SHA-1", "n,,n=user,r=" + scram1Nonce,
 				"c=biws,r=fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j,p=v0X8v3Bz2T0CJGbJQyF0X+HI4Ts=", ""}},
-		{"SCRAM-SHA-256, RFC 7677", scramWithNonce(t, AuthSCRAMSHA256, scram.SHA256, scram256Nonce),
+		{"SCRAM-SHA-256, RFC 7677", scramWithNonce(t, mail.AuthSCRAMSHA256, scram.SHA256, scram256Nonce),
 			[]string{scram256First, scram256Final},
 			[]string{"SCRAM-SHA-256", "n,,n=user,r=" + scram256Nonce,
 				"c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=", ""}},
-		{"LOGIN with the draft's prompts", mustClient(t, AuthSASLLogin, identity{user: "tim", secret: "secret"}),
+		{"LOGIN with the draft's prompts", mustClient(t, mail.AuthSASLLogin, identity{user: "tim", secret: "secret"}),
 			[]string{"Username:", "Password:"}, []string{"LOGIN", "tim", "secret"}},
-		{"LOGIN with anybody's prompts", mustClient(t, AuthSASLLogin, identity{user: "tim", secret: "secret"}),
+		{"LOGIN with anybody's prompts", mustClient(t, mail.AuthSASLLogin, identity{user: "tim", secret: "secret"}),
 			[]string{"User Name\x00", ""}, []string{"LOGIN", "tim", "secret"}},
-		{"OAUTHBEARER escapes the name", mustClient(t, AuthOAuthBearer, identity{user: "a,b=c", secret: "t", host: "::1", port: 143}), nil,
+		{"OAUTHBEARER escapes the name", mustClient(t, mail.AuthOAuthBearer, identity{user: "a,b=c", secret: "t", host: "::1", port: 143}), nil,
 			[]string{"OAUTHBEARER", "n,a=a=2Cb=3Dc,\x01host=[::1]\x01port=143\x01auth=Bearer t\x01\x01"}},
-		{"EXTERNAL for itself", mustClient(t, AuthExternal, identity{}), nil, []string{"EXTERNAL", ""}},
-		{"EXTERNAL for another", mustClient(t, AuthExternal, identity{user: "alice", authzid: "helpdesk"}), nil, []string{"EXTERNAL", "helpdesk"}},
-		{"the server passed over the first message", mustClient(t, AuthPlain, identity{user: "a", secret: "b"}), []string{""},
+		{"EXTERNAL for itself", mustClient(t, mail.AuthExternal, identity{}), nil, []string{"EXTERNAL", ""}},
+		{"EXTERNAL for another", mustClient(t, mail.AuthExternal, identity{user: "alice", authzid: "helpdesk"}), nil, []string{"EXTERNAL", "helpdesk"}},
+		{"the server passed over the first message", mustClient(t, mail.AuthPlain, identity{user: "a", secret: "b"}), []string{""},
 			[]string{"PLAIN", "\x00a\x00b", "\x00a\x00b"}},
-		{"the server passed over SCRAM's first message", scramWithNonce(t, AuthSCRAMSHA1, scram.SHA1, scram1Nonce), []string{""},
+		{"the server passed over SCRAM's first message", scramWithNonce(t, mail.AuthSCRAMSHA1, scram.SHA1, scram1Nonce), []string{""},
 			[]string{"SCRAM-SHA-1", "n,,n=user,r=" + scram1Nonce, "n,,n=user,r=" + scram1Nonce}},
 	}
 	for _, tt := range tests {
@@ -91,14 +93,14 @@ func TestMechanismsSpeakTheirExamples(t *testing.T) {
 func TestTokenMechanismsEncodeAsDocumented(t *testing.T) {
 	tests := []struct {
 		name   string
-		method AuthMethod
+		method mail.AuthMethod
 		id     identity
 		want   string
 	}{
-		{"OAUTHBEARER, RFC 7628 section 4.1", AuthOAuthBearer,
+		{"OAUTHBEARER, RFC 7628 section 4.1", mail.AuthOAuthBearer,
 			identity{user: "user@example.com", secret: "vF9dft4qmTc2Nvb3RlckBhbHRhdmlzdGEuY29tCg==", host: "server.example.com", port: 143},
 			"bixhPXVzZXJAZXhhbXBsZS5jb20sAWhvc3Q9c2VydmVyLmV4YW1wbGUuY29tAXBvcnQ9MTQzAWF1dGg9QmVhcmVyIHZGOWRmdDRxbVRjMk52YjNSbGNrQmhiSFJoZG1semRHRXVZMjl0Q2c9PQEB"},
-		{"XOAUTH2, Google's example", AuthXOAuth2,
+		{"XOAUTH2, Google's example", mail.AuthXOAuth2,
 			identity{user: "someuser@example.com", secret: "ya29.vF9dft4qmTc2Nvb3RlckBhdHRhdmlzdGEuY29tCg"},
 			"dXNlcj1zb21ldXNlckBleGFtcGxlLmNvbQFhdXRoPUJlYXJlciB5YTI5LnZGOWRmdDRxbVRjMk52YjNSbGNrQmhkSFJoZG1semRHRXVZMjl0Q2cBAQ=="},
 	}
@@ -116,28 +118,28 @@ func TestMechanismsRefuseWhatTheyDoNotHave(t *testing.T) {
 	id := identity{user: "alice", secret: "hunter2", host: "mail.example.org", port: 993}
 	tests := []struct {
 		name       string
-		method     AuthMethod
+		method     mail.AuthMethod
 		challenges []string
-		want       Reason
+		want       mail.Reason
 	}{
-		{"PLAIN is challenged", AuthPlain, []string{"why"}, ProtocolMalformed},
-		{"PLAIN is asked twice", AuthPlain, []string{"", ""}, ProtocolMalformed},
-		{"EXTERNAL is challenged", AuthExternal, []string{"why"}, ProtocolMalformed},
-		{"LOGIN has a third question", AuthSASLLogin, []string{"user", "pass", "pet"}, ProtocolMalformed},
-		{"CRAM-MD5 signs nothing empty", AuthCRAMMD5, []string{""}, ProtocolMalformed},
-		{"CRAM-MD5 signs once", AuthCRAMMD5, []string{"<1@a>", "<2@a>"}, ProtocolMalformed},
-		{"XOAUTH2 says why twice", AuthXOAuth2, []string{"{}", "{}"}, ProtocolMalformed},
-		{"OAUTHBEARER asks again after its error", AuthOAuthBearer, []string{"{}", ""}, ProtocolMalformed},
-		{"SCRAM gets garbage", AuthSCRAMSHA256, []string{"\x00\xff"}, ProtocolMalformed},
-		{"SCRAM asks twice for the first message", AuthSCRAMSHA256, []string{"", ""}, ProtocolMalformed},
-		{"SCRAM gets another nonce", AuthSCRAMSHA1, []string{scram1First}, ProtocolMalformed},
-		{"SCRAM is to work for minutes", AuthSCRAMSHA256, []string{"r=x,s=AAAA,i=2147483647"}, ProtocolOversize},
-		{"SCRAM is to work for ever", AuthSCRAMSHA256, []string{"r=x,s=AAAA,i=99999999999999999999999"}, ProtocolOversize},
-		{"SCRAM just above the ceiling", AuthSCRAMSHA256, []string{"r=x,s=AAAA,i=600001"}, ProtocolOversize},
-		{"SCRAM made cheap", AuthSCRAMSHA256, []string{"r=x,s=AAAA,i=1"}, ProtocolMalformed},
-		{"SCRAM with a count that is none", AuthSCRAMSHA256, []string{"r=x,s=AAAA,i=-1"}, ProtocolMalformed},
-		{"SCRAM accepted without a word", AuthSCRAMSHA256, nil, ProtocolMalformed},
-		{"SCRAM accepted after an error", AuthSCRAMSHA256, []string{"e=invalid-proof"}, ProtocolMalformed},
+		{"PLAIN is challenged", mail.AuthPlain, []string{"why"}, mail.ProtocolMalformed},
+		{"PLAIN is asked twice", mail.AuthPlain, []string{"", ""}, mail.ProtocolMalformed},
+		{"EXTERNAL is challenged", mail.AuthExternal, []string{"why"}, mail.ProtocolMalformed},
+		{"LOGIN has a third question", mail.AuthSASLLogin, []string{"user", "pass", "pet"}, mail.ProtocolMalformed},
+		{"CRAM-MD5 signs nothing empty", mail.AuthCRAMMD5, []string{""}, mail.ProtocolMalformed},
+		{"CRAM-MD5 signs once", mail.AuthCRAMMD5, []string{"<1@a>", "<2@a>"}, mail.ProtocolMalformed},
+		{"XOAUTH2 says why twice", mail.AuthXOAuth2, []string{"{}", "{}"}, mail.ProtocolMalformed},
+		{"OAUTHBEARER asks again after its error", mail.AuthOAuthBearer, []string{"{}", ""}, mail.ProtocolMalformed},
+		{"SCRAM gets garbage", mail.AuthSCRAMSHA256, []string{"\x00\xff"}, mail.ProtocolMalformed},
+		{"SCRAM asks twice for the first message", mail.AuthSCRAMSHA256, []string{"", ""}, mail.ProtocolMalformed},
+		{"SCRAM gets another nonce", mail.AuthSCRAMSHA1, []string{scram1First}, mail.ProtocolMalformed},
+		{"SCRAM is to work for minutes", mail.AuthSCRAMSHA256, []string{"r=x,s=AAAA,i=2147483647"}, mail.ProtocolOversize},
+		{"SCRAM is to work for ever", mail.AuthSCRAMSHA256, []string{"r=x,s=AAAA,i=99999999999999999999999"}, mail.ProtocolOversize},
+		{"SCRAM just above the ceiling", mail.AuthSCRAMSHA256, []string{"r=x,s=AAAA,i=600001"}, mail.ProtocolOversize},
+		{"SCRAM made cheap", mail.AuthSCRAMSHA256, []string{"r=x,s=AAAA,i=1"}, mail.ProtocolMalformed},
+		{"SCRAM with a count that is none", mail.AuthSCRAMSHA256, []string{"r=x,s=AAAA,i=-1"}, mail.ProtocolMalformed},
+		{"SCRAM accepted without a word", mail.AuthSCRAMSHA256, nil, mail.ProtocolMalformed},
+		{"SCRAM accepted after an error", mail.AuthSCRAMSHA256, []string{"e=invalid-proof"}, mail.ProtocolMalformed},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -154,26 +156,26 @@ func TestMechanismsRefuseWhatTheyDoNotHave(t *testing.T) {
 }
 
 func TestSCRAMDemandsTheServersSignature(t *testing.T) {
-	refused := &refusal{protocol: IMAP, command: "AUTHENTICATE", reply: reply{status: "NO"}}
+	refused := &refusal{protocol: mail.IMAP, command: "AUTHENTICATE", reply: reply{status: "NO"}}
 	tests := []struct {
 		name       string
 		challenges []string
 		verdict    error
-		want       Reason
+		want       mail.Reason
 	}{
 		{"the right signature", []string{scram1First, scram1Final}, nil, ""},
-		{"a wrong one", []string{scram1First, "v=AAAAAAAAAAAAAAAAAAAAAAAAAAA="}, nil, ProtocolMalformed},
-		{"none: OK right after the proof", []string{scram1First}, nil, ProtocolMalformed},
-		{"an empty one", []string{scram1First, ""}, nil, ProtocolMalformed},
-		{"one more challenge", []string{scram1First, scram1Final, "again"}, nil, ProtocolMalformed},
+		{"a wrong one", []string{scram1First, "v=AAAAAAAAAAAAAAAAAAAAAAAAAAA="}, nil, mail.ProtocolMalformed},
+		{"none: OK right after the proof", []string{scram1First}, nil, mail.ProtocolMalformed},
+		{"an empty one", []string{scram1First, ""}, nil, mail.ProtocolMalformed},
+		{"one more challenge", []string{scram1First, scram1Final, "again"}, nil, mail.ProtocolMalformed},
 		{"an honest refusal", []string{scram1First}, refused, ""},
 		{"a refusal with SCRAM's own error", []string{scram1First, "e=invalid-proof"}, refused, ""},
-		{"a lie: error, then OK", []string{scram1First, "e=other-error"}, nil, ProtocolMalformed},
+		{"a lie: error, then OK", []string{scram1First, "e=other-error"}, nil, mail.ProtocolMalformed},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			server := &fakeServer{challenges: tt.challenges, verdict: tt.verdict}
-			err := exchangeOnce(server, AuthSCRAMSHA1, scramWithNonce(t, AuthSCRAMSHA1, scram.SHA1, scram1Nonce))
+			err := exchangeOnce(server, mail.AuthSCRAMSHA1, scramWithNonce(t, mail.AuthSCRAMSHA1, scram.SHA1, scram1Nonce))
 			if reasonIn(err) != tt.want || tt.verdict != nil && !errors.Is(err, tt.verdict) || tt.want == "" && tt.verdict == nil && err != nil {
 				t.Errorf("ended with %q (%v), want %q", reasonIn(err), err, tt.want)
 			}
@@ -182,15 +184,15 @@ func TestSCRAMDemandsTheServersSignature(t *testing.T) {
 }
 
 func TestSCRAMNamesAnAuthorizationIdentity(t *testing.T) {
-	client := mustClient(t, AuthSCRAMSHA256, identity{authzid: "help=desk,1", user: "alice", secret: "x"})
+	client := mustClient(t, mail.AuthSCRAMSHA256, identity{authzid: "help=desk,1", user: "alice", secret: "x"})
 	if _, first, err := client.Start(); err != nil || !strings.HasPrefix(string(first), "n,a=help=3Ddesk=2C1,n=alice,r=") {
 		t.Errorf("first message %q (%v), want the authzid escaped", first, err)
 	}
 }
 
 func TestNamesThatBreakTheTokenFrameAreRefused(t *testing.T) {
-	for _, method := range []AuthMethod{AuthXOAuth2, AuthOAuthBearer} {
-		if _, err := mechanisms[method].client(identity{user: "a\x01auth=Bearer x", secret: "t"}); reasonIn(err) != AuthMechanism {
+	for _, method := range []mail.AuthMethod{mail.AuthXOAuth2, mail.AuthOAuthBearer} {
+		if _, err := mechanisms[method].client(identity{user: "a\x01auth=Bearer x", secret: "t"}); reasonIn(err) != mail.AuthMechanism {
 			t.Errorf("%s: %v, want a fault", method, err)
 		}
 	}
@@ -205,8 +207,8 @@ func (endless) Next(c []byte) (_ []byte, _ error) { return nil, nil }
 func TestExchangeEndsAfterFourChallenges(t *testing.T) {
 	for _, tt := range []struct {
 		rounds int
-		want   Reason
-	}{{4, ""}, {5, ProtocolOversize}, {1000, ProtocolOversize}} {
+		want   mail.Reason
+	}{{4, ""}, {5, mail.ProtocolOversize}, {1000, mail.ProtocolOversize}} {
 		server := &fakeServer{challenges: make([]string, tt.rounds)}
 		err := exchangeOnce(server, "endless", endless{})
 		if reasonIn(err) != tt.want || len(server.said) > 5 {
@@ -256,7 +258,7 @@ func FuzzChallenges(f *testing.F) {
 	f.Fuzz(func(t *testing.T, one, two, three string) {
 		for method := range mechanisms {
 			client := mustClient(t, method, id)
-			if method == AuthSCRAMSHA1 {
+			if method == mail.AuthSCRAMSHA1 {
 				client = scramWithNonce(t, method, scram.SHA1, scram1Nonce)
 			}
 			server := &fakeServer{challenges: []string{one, two, three, one, two, three}}

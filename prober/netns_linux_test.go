@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"mailprobe/internal/mailtest"
+
+	"mailprobe/mail"
 )
 
 // inNamespace, set in the environment, says that the process is in it already.
@@ -67,15 +69,15 @@ func TestFaultsOfRoutes(t *testing.T) {
 		for _, test := range []struct {
 			number int
 			host   string
-			want   Reason
+			want   mail.Reason
 		}{
-			{16, "192.0.2.9", ConnectTimeout},
-			{17, "198.51.100.1", ConnectUnreachable},
-			{17, "203.0.113.1", ConnectUnreachable},
+			{16, "192.0.2.9", mail.ConnectTimeout},
+			{17, "198.51.100.1", mail.ConnectUnreachable},
+			{17, "203.0.113.1", mail.ConnectUnreachable},
 		} {
-			c := b.connection(IMAP, ImplicitTLS, test.host+":993", func(c *Connection) { c.Timeout = 500 * time.Millisecond })
+			c := b.connection(mail.IMAP, mail.ImplicitTLS, test.host+":993", func(c *mail.Connection) { c.Timeout = 500 * time.Millisecond })
 			o := new(Prober).Probe(t.Context(), c)
-			wantFailure(t, o, PhaseConnect, test.want)
+			wantFailure(t, o, mail.PhaseConnect, test.want)
 		}
 	})
 }
@@ -84,7 +86,7 @@ func TestFaultsOfRoutes(t *testing.T) {
 func TestFaultIPv6BlackHole(t *testing.T) {
 	namespaced(t, "", func() {
 		b := newFaultBed(t)
-		server, err := mailtest.StartScript(mailtest.MustScript(honest(IMAP, NoEncryption, atOnce, opened)+"BYE imap"),
+		server, err := mailtest.StartScript(mailtest.MustScript(honest(mail.IMAP, mail.NoEncryption, atOnce, opened)+"BYE imap"),
 			mailtest.ScriptOptions{Address: "192.0.2.1:0"})
 		if err != nil {
 			t.Fatal(err)
@@ -100,9 +102,9 @@ func TestFaultIPv6BlackHole(t *testing.T) {
 			tried = addrs
 			return new(lateness).connect(ctx, addrs, port)
 		}}
-		c := b.connection(IMAP, NoEncryption, server.Addr, func(c *Connection) { c.Host, c.Timeout = mailHost, 20*time.Second })
+		c := b.connection(mail.IMAP, mail.NoEncryption, server.Addr, func(c *mail.Connection) { c.Host, c.Timeout = mailHost, 20*time.Second })
 		o := prober.Probe(t.Context(), c)
-		took, _ := o.phaseDuration(PhaseConnect)
+		took, _ := phaseDuration(&o, mail.PhaseConnect)
 		if !o.Up() || o.Address != server.Addr || len(tried) != 2 || !tried[0].Is6() {
 			t.Fatalf("tried %v\n%s", tried, explain(o))
 		}
@@ -110,8 +112,8 @@ func TestFaultIPv6BlackHole(t *testing.T) {
 		if took < fallbackDelay || took > 5*time.Second {
 			t.Errorf("connecting took %v, want little more than %v", took, fallbackDelay)
 		}
-		c.IPProtocol, c.Timeout = IP6, 500*time.Millisecond
-		wantFailure(t, prober.Probe(t.Context(), c), PhaseConnect, ConnectTimeout)
+		c.IPProtocol, c.Timeout = mail.IP6, 500*time.Millisecond
+		wantFailure(t, prober.Probe(t.Context(), c), mail.PhaseConnect, mail.ConnectTimeout)
 	})
 }
 
@@ -123,8 +125,8 @@ func TestFaultLoss(t *testing.T) {
 	namespaced(t, "iptables -A INPUT -m statistic --mode random --probability 0.2 -j DROP", func() {
 		b := newFaultBed(t)
 		const probes = 20
-		outcomes := make(chan Outcome, probes)
-		script := mailtest.MustScript(honest(IMAP, ImplicitTLS, atOnce, opened) + "BYE imap")
+		outcomes := make(chan mail.Outcome, probes)
+		script := mailtest.MustScript(honest(mail.IMAP, mail.ImplicitTLS, atOnce, opened) + "BYE imap")
 		server, err := mailtest.StartScript(script, mailtest.ScriptOptions{TLS: &tls.Config{Certificates: []tls.Certificate{b.cert}}})
 		if err != nil {
 			t.Fatal(err)
@@ -132,7 +134,7 @@ func TestFaultLoss(t *testing.T) {
 		defer server.Close()
 		for range probes {
 			go func() {
-				outcomes <- new(Prober).Probe(t.Context(), b.connection(IMAP, ImplicitTLS, server.Addr, func(c *Connection) { c.Timeout = 4 * time.Second }))
+				outcomes <- new(Prober).Probe(t.Context(), b.connection(mail.IMAP, mail.ImplicitTLS, server.Addr, func(c *mail.Connection) { c.Timeout = 4 * time.Second }))
 			}()
 		}
 		up := 0
@@ -140,7 +142,7 @@ func TestFaultLoss(t *testing.T) {
 			switch o := <-outcomes; {
 			case o.Up():
 				up++
-			case o.Failure.Reason != Timeout && o.Failure.Reason != ConnectTimeout:
+			case o.Failure.Reason != mail.Timeout && o.Failure.Reason != mail.ConnectTimeout:
 				t.Error(explain(o))
 			}
 		}
@@ -170,12 +172,12 @@ func TestFaultPortsExhausted(t *testing.T) {
 				held = append(held, conn)
 			}
 		}
-		c := b.connection(IMAP, NoEncryption, listener.Addr().String(), func(c *Connection) { c.Timeout = time.Second })
-		wantFailure(t, new(Prober).Probe(t.Context(), c), PhaseConnect, LocalResources)
+		c := b.connection(mail.IMAP, mail.NoEncryption, listener.Addr().String(), func(c *mail.Connection) { c.Timeout = time.Second })
+		wantFailure(t, new(Prober).Probe(t.Context(), c), mail.PhaseConnect, mail.LocalResources)
 		for _, conn := range held {
 			_ = conn.(*net.TCPConn).SetLinger(0) // no TIME_WAIT
 			_ = conn.Close()
 		}
-		wantFailure(t, new(Prober).Probe(t.Context(), c), PhaseGreeting, Timeout)
+		wantFailure(t, new(Prober).Probe(t.Context(), c), mail.PhaseGreeting, mail.Timeout)
 	})
 }

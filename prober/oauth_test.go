@@ -21,6 +21,7 @@ import (
 
 	"mailprobe/internal/mailtest"
 	"mailprobe/internal/realserver"
+	"mailprobe/mail"
 	"mailprobe/oauth"
 	"mailprobe/prober"
 )
@@ -28,18 +29,18 @@ import (
 // clientOf are a client's settings at an endpoint.
 func clientOf(endpoint string) oauth.Settings {
 	return oauth.Settings{TokenURL: endpoint, ClientID: "monitor", Scopes: []string{"mail"},
-		ClientSecret: prober.InlineSecret(prober.NewSecret("secret-of-the-client"))}
+		ClientSecret: mail.InlineSecret(mail.NewSecret("secret-of-the-client"))}
 }
 
 // byToken logs in with tokens of a source.
-func byToken(t *testing.T, method prober.AuthMethod, settings oauth.Settings) func(*prober.Connection) {
+func byToken(t *testing.T, method mail.AuthMethod, settings oauth.Settings) func(*mail.Connection) {
 	t.Helper()
 	source, err := oauth.New(settings)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return func(c *prober.Connection) {
-		c.Password, c.Auth, c.Token = prober.SecretSource{}, method, source
+	return func(c *mail.Connection) {
+		c.Password, c.Auth, c.Token = mail.SecretSource{}, method, source
 	}
 }
 
@@ -54,7 +55,7 @@ func tokenServer(t *testing.T) *mailtest.TokenServer {
 }
 
 // tokenMail is a mail server that takes tokens of users, and a connection to it.
-func tokenMail(t *testing.T, p prober.Protocol, tokens map[string][]string) (*mailtest.Server, *prober.Connection) {
+func tokenMail(t *testing.T, p mail.Protocol, tokens map[string][]string) (*mailtest.Server, *mail.Connection) {
 	t.Helper()
 	server, err := mailtest.Start(mailtest.Options{Protocol: string(p), Encryption: mailtest.NoEncryption, Tokens: tokens})
 	if err != nil {
@@ -63,8 +64,8 @@ func tokenMail(t *testing.T, p prober.Protocol, tokens map[string][]string) (*ma
 	t.Cleanup(func() { _ = server.Close() })
 	host, port, _ := net.SplitHostPort(server.Addr)
 	number, _ := strconv.Atoi(port)
-	return server, &prober.Connection{Name: "token", Protocol: p, Encryption: prober.NoEncryption, Host: host, Port: number,
-		Username: "alice", Interval: time.Minute, Timeout: 20 * time.Second, Lockout: prober.LockoutNormal}
+	return server, &mail.Connection{Name: "token", Protocol: p, Encryption: mail.NoEncryption, Host: host, Port: number,
+		Username: "alice", Interval: time.Minute, Timeout: 20 * time.Second, Lockout: mail.LockoutNormal}
 }
 
 // TestOAuthOnRealServers: client credentials at the endpoint, the token at
@@ -72,12 +73,12 @@ func tokenMail(t *testing.T, p prober.Protocol, tokens map[string][]string) (*ma
 func TestOAuthOnRealServers(t *testing.T) {
 	t.Parallel()
 	servers := startReal(t, realserver.Options{})
-	for _, method := range []prober.AuthMethod{prober.AuthXOAuth2, prober.AuthOAuthBearer} {
-		for _, p := range []prober.Protocol{prober.IMAP, prober.POP3, prober.SMTP} {
+	for _, method := range []mail.AuthMethod{mail.AuthXOAuth2, mail.AuthOAuthBearer} {
+		for _, p := range []mail.Protocol{mail.IMAP, mail.POP3, mail.SMTP} {
 			t.Run(string(method)+"_"+string(p), func(t *testing.T) {
 				endpoint := tokenServer(t)
 				servers.dovecot.Tokens.Grant("token-1", realserver.Alice)
-				c := servers.connection(p, prober.ImplicitTLS, byToken(t, method, clientOf(endpoint.URL)))
+				c := servers.connection(p, mail.ImplicitTLS, byToken(t, method, clientOf(endpoint.URL)))
 				wantUp(t, probe(t, c))
 				wantUp(t, probe(t, c))
 				if n := endpoint.Requests(); n != 1 {
@@ -88,7 +89,7 @@ func TestOAuthOnRealServers(t *testing.T) {
 				}
 				servers.dovecot.Tokens.Revoke("token-1")
 				o := probe(t, c)
-				wantDown(t, o, prober.PhaseAuth, prober.TokenRejected)
+				wantDown(t, o, mail.PhaseAuth, mail.TokenRejected)
 				if !o.Auth.Sent || !o.Auth.Rejected {
 					t.Errorf("login %+v, want it sent and refused", o.Auth)
 				}
@@ -103,15 +104,15 @@ func TestOAuthTokenExpires(t *testing.T) {
 	t.Parallel()
 	endpoint := tokenServer(t)
 	endpoint.Expires(4 * time.Second)
-	server, c := tokenMail(t, prober.IMAP, map[string][]string{"token-2": {"alice"}})
-	byToken(t, prober.AuthXOAuth2, clientOf(endpoint.URL))(c)
+	server, c := tokenMail(t, mail.IMAP, map[string][]string{"token-2": {"alice"}})
+	byToken(t, mail.AuthXOAuth2, clientOf(endpoint.URL))(c)
 	var asked []bool // by one probe: whether for a fresh one
 	source := c.Token
-	c.Token = func(ctx context.Context, fresh bool) (prober.Secret, error) {
+	c.Token = func(ctx context.Context, fresh bool) (mail.Secret, error) {
 		asked = append(asked, fresh)
 		return source(ctx, fresh)
 	}
-	wantDown(t, probe(t, c), prober.PhaseAuth, prober.TokenRejected)
+	wantDown(t, probe(t, c), mail.PhaseAuth, mail.TokenRejected)
 	if fmt.Sprint(asked) != "[false true]" || len(server.Logins()) != 1 {
 		t.Errorf("a probe asked for tokens %v and logged in %d times; want one login, and one fresh token after it", asked, len(server.Logins()))
 	}
@@ -136,8 +137,8 @@ func TestOAuthRefreshTokenRotates(t *testing.T) {
 	}
 	settings := clientOf(endpoint.URL)
 	settings.RefreshTokenFile = path
-	_, c := tokenMail(t, prober.SMTP, map[string][]string{"token-1": {"alice"}, "token-2": {"alice"}, "token-3": {"alice"}})
-	byToken(t, prober.AuthOAuthBearer, settings)(c)
+	_, c := tokenMail(t, mail.SMTP, map[string][]string{"token-1": {"alice"}, "token-2": {"alice"}, "token-3": {"alice"}})
+	byToken(t, mail.AuthOAuthBearer, settings)(c)
 	for i := range 3 {
 		wantUp(t, probe(t, c))
 		if form := endpoint.Forms()[i]; form.Get("grant_type") != "refresh_token" || form.Get("refresh_token") != fmt.Sprint("refresh-", i) {
@@ -154,10 +155,10 @@ func TestOAuthRefreshTokenRotates(t *testing.T) {
 func TestOAuthAccessTokenFile(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "token")
-	server, c := tokenMail(t, prober.POP3, map[string][]string{"first": {"alice"}, "second": {"alice"}})
-	byToken(t, prober.AuthXOAuth2, oauth.Settings{AccessTokenFile: path})(c)
+	server, c := tokenMail(t, mail.POP3, map[string][]string{"first": {"alice"}, "second": {"alice"}})
+	byToken(t, mail.AuthXOAuth2, oauth.Settings{AccessTokenFile: path})(c)
 	o := probe(t, c)
-	wantDown(t, o, prober.PhaseAuth, prober.LocalSecret)
+	wantDown(t, o, mail.PhaseAuth, mail.LocalSecret)
 	if len(server.Commands()) != 0 || o.Address != "" {
 		t.Error("a connection was opened without a token")
 	}
@@ -183,8 +184,8 @@ func TestOAuthFetchesOnceForAll(t *testing.T) {
 	for i := range 50 {
 		users = append(users, fmt.Sprint("user-", i))
 	}
-	server, c := tokenMail(t, prober.IMAP, map[string][]string{"token-1": users})
-	byToken(t, prober.AuthXOAuth2, clientOf(endpoint.URL))(c)
+	server, c := tokenMail(t, mail.IMAP, map[string][]string{"token-1": users})
+	byToken(t, mail.AuthXOAuth2, clientOf(endpoint.URL))(c)
 	var probes sync.WaitGroup
 	for _, user := range users {
 		one := *c
@@ -206,7 +207,7 @@ func TestOAuthFetchesOnceForAll(t *testing.T) {
 // is not asked again at once (rows 114 and 115 of the catalogue).
 func TestOAuthEndpointFaults(t *testing.T) {
 	t.Parallel()
-	const unavailable, rejected = prober.TokenUnavailable, prober.TokenRejected
+	const unavailable, rejected = mail.TokenUnavailable, mail.TokenRejected
 	canary := "cn" + rand.Text()
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 		t.Error("a redirect to another host was followed")
@@ -224,7 +225,7 @@ func TestOAuthEndpointFaults(t *testing.T) {
 	for _, test := range []struct {
 		story  string
 		answer http.HandlerFunc
-		want   prober.Reason
+		want   mail.Reason
 		asked  int32 // times, for a client that may have to prove itself otherwise
 	}{
 		{"invalid_grant", says(400, asJSON, `{"error":"invalid_grant","error_description":"`+canary+`","error_uri":"https://`+canary+`"}`), rejected, 1},
@@ -263,8 +264,8 @@ func TestOAuthEndpointFaults(t *testing.T) {
 				test.answer(w, r)
 			}))
 			defer endpoint.Close()
-			server, c := tokenMail(t, prober.IMAP, map[string][]string{})
-			byToken(t, prober.AuthXOAuth2, clientOf(endpoint.URL))(c)
+			server, c := tokenMail(t, mail.IMAP, map[string][]string{})
+			byToken(t, mail.AuthXOAuth2, clientOf(endpoint.URL))(c)
 			for range 3 {
 				wantNoToken(t, c, server, test.want, canary)
 			}
@@ -276,10 +277,10 @@ func TestOAuthEndpointFaults(t *testing.T) {
 }
 
 // wantNoToken demands a probe that ended for want of a token.
-func wantNoToken(t *testing.T, c *prober.Connection, server *mailtest.Server, want prober.Reason, canary string) {
+func wantNoToken(t *testing.T, c *mail.Connection, server *mailtest.Server, want mail.Reason, canary string) {
 	t.Helper()
 	o := new(prober.Prober).Probe(t.Context(), c)
-	wantDown(t, o, prober.PhaseAuth, want)
+	wantDown(t, o, mail.PhaseAuth, want)
 	if o.Auth.Sent || o.Auth.Rejected || o.Address != "" || len(server.Commands()) != 0 {
 		t.Errorf("login %+v at %q, the server heard %q; want nothing", o.Auth, o.Address, server.Commands())
 	}
@@ -294,18 +295,18 @@ func wantNoToken(t *testing.T, c *prober.Connection, server *mailtest.Server, wa
 // time (row 114 of the catalogue).
 func TestOAuthEndpointIsDown(t *testing.T) {
 	t.Parallel()
-	for _, p := range []prober.Protocol{prober.IMAP, prober.POP3, prober.SMTP} {
+	for _, p := range []mail.Protocol{mail.IMAP, mail.POP3, mail.SMTP} {
 		t.Run(string(p), func(t *testing.T) {
 			endpoint := tokenServer(t)
 			server, c := tokenMail(t, p, map[string][]string{})
 			c.Timeout = 300 * time.Millisecond
 			endpoint.Answer(mailtest.TokenSlow)
-			byToken(t, prober.AuthOAuthBearer, clientOf(endpoint.URL))(c)
-			wantNoToken(t, c, server, prober.TokenUnavailable, "no canary")
+			byToken(t, mail.AuthOAuthBearer, clientOf(endpoint.URL))(c)
+			wantNoToken(t, c, server, mail.TokenUnavailable, "no canary")
 			_ = endpoint.Close()
-			byToken(t, prober.AuthOAuthBearer, clientOf(endpoint.URL))(c)
+			byToken(t, mail.AuthOAuthBearer, clientOf(endpoint.URL))(c)
 			c.Timeout = 20 * time.Second
-			wantNoToken(t, c, server, prober.TokenUnavailable, "no canary")
+			wantNoToken(t, c, server, mail.TokenUnavailable, "no canary")
 		})
 	}
 }

@@ -13,11 +13,13 @@ import (
 
 	"github.com/emersion/go-sasl"
 	"github.com/knadh/go-pop3"
+
+	"mailprobe/mail"
 )
 
 // pop3Dialect is a POP3 session.
 type pop3Dialect struct {
-	c      *Connection
+	c      *mail.Connection
 	w      *wire
 	client *pop3.Conn
 	stamp  string              // APOP timestamp of the greeting, empty if none
@@ -26,7 +28,7 @@ type pop3Dialect struct {
 	caps   map[string][]string // as last announced; nil: the server knows no CAPA
 }
 
-func newPOP3(c *Connection, w *wire, _ string) dialect {
+func newPOP3(c *mail.Connection, w *wire, _ string) dialect {
 	d := &pop3Dialect{c: c, w: w}
 	w.lockstep = true
 	return d
@@ -185,9 +187,9 @@ func (d *pop3Dialect) challenge(line string) (challenge []byte, more bool, err e
 }
 
 // mailbox counts with STAT.
-func (d *pop3Dialect) mailbox() (MailboxFacts, error) {
+func (d *pop3Dialect) mailbox() (mail.MailboxFacts, error) {
 	_, err := d.client.Cmd("STAT", false)
-	facts := MailboxFacts{Tried: true}
+	facts := mail.MailboxFacts{Tried: true}
 	if err := d.verdict("STAT", err); err != nil {
 		return facts, err
 	}
@@ -202,13 +204,13 @@ func (d *pop3Dialect) mailbox() (MailboxFacts, error) {
 	if err != nil || sizeErr != nil {
 		return facts, malformedf("STAT: not a number")
 	}
-	return MailboxFacts{Tried: true, OK: true, Counted: true, Messages: count}, nil
+	return mail.MailboxFacts{Tried: true, OK: true, Counted: true, Messages: count}, nil
 }
 
 // quit frees the maildrop's lock.
 func (d *pop3Dialect) quit() error {
 	if d.client == nil { // the greeting was a refusal
-		return d.w.send([]byte(protocols[POP3].goodbye))
+		return d.w.send([]byte(protocols[mail.POP3].goodbye))
 	}
 	return d.verdict("QUIT", d.client.Quit())
 }

@@ -12,6 +12,9 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"mailprobe/guard"
+	"mailprobe/mail"
 )
 
 // Prober probes connections. Its zero value works.
@@ -19,7 +22,7 @@ type Prober struct {
 	// Resolver looks host names up; nil: Go's own.
 	Resolver *net.Resolver
 	// Guard says who may log in; nil: everybody.
-	Guard *Guard
+	Guard *guard.Guard
 	// Hostname is what SMTP greets with; empty: os.Hostname.
 	Hostname string
 	// Log gets the lines of each dialogue at debug level, redacted; nil: nobody.
@@ -30,14 +33,14 @@ type Prober struct {
 
 // Probe goes through the whole conversation a mail client would have, within
 // c.Timeout and until ctx ends, and says goodbye. It never panics.
-func (p *Prober) Probe(ctx context.Context, c *Connection) (o Outcome) {
+func (p *Prober) Probe(ctx context.Context, c *mail.Connection) (o mail.Outcome) {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.Timeout, os.ErrDeadlineExceeded)
 	defer cancel()
 	s := &session{p: p, c: c, log: &transcript{protocol: c.Protocol}}
 	s.begin()
 	defer func() {
 		if bug := recover(); bug != nil {
-			s.fail(&fault{reason: LocalBug, err: errors.New(panicText(bug))})
+			s.fail(&fault{reason: mail.LocalBug, err: errors.New(mail.PanicText(bug))})
 			s.close()
 			o = s.finish()
 		}
@@ -53,12 +56,12 @@ func (p *Prober) Probe(ctx context.Context, c *Connection) (o Outcome) {
 // session is one probe under way.
 type session struct {
 	p   *Prober
-	c   *Connection
+	c   *mail.Connection
 	log *transcript
 
-	secret Secret
-	pass   *Pass // the guard's permission; nil: no login is planned
-	held   bool  // the login is withheld; the phases before it run
+	secret mail.Secret
+	pass   *guard.Pass // the guard's permission; nil: no login is planned
+	held   bool        // the login is withheld; the phases before it run
 
 	late lateness // left out of every duration
 
@@ -68,8 +71,8 @@ type session struct {
 	w     *wire
 	d     dialect
 
-	phase   Phase
-	outcome Outcome
+	phase   mail.Phase
+	outcome mail.Outcome
 	err     error // what ended the plan
 	abrupt  bool  // the peer does not answer: nothing is waited for
 }
@@ -78,18 +81,18 @@ type session struct {
 func (s *session) begin() {
 	now := time.Now()
 	s.log.start = now
-	s.outcome = Outcome{Connection: s.c, Start: now}
+	s.outcome = mail.Outcome{Connection: s.c, Start: now}
 }
 
 // planStep is one entry of a plan.
 type planStep struct {
-	phase Phase
+	phase mail.Phase
 	run   func(*session, context.Context) error
 }
 
 // waiting marks a step that belongs to no phase: the guard makes logins wait for
 // one another, and that is not part of any duration.
-const waiting Phase = ""
+const waiting mail.Phase = ""
 
 // plan lists the steps of a connection's probe before the goodbye.
 func (s *session) plan() []planStep {
@@ -101,22 +104,22 @@ func (s *session) plan() []planStep {
 	}
 	addr, isLiteral := literal(s.c.Host)
 	s.addrs = []netip.Addr{addr}
-	add(!isLiteral, planStep{PhaseResolve, (*session).resolve})
-	add(true, planStep{PhaseConnect, (*session).connect})
-	add(s.c.Encryption == ImplicitTLS, planStep{PhaseTLS, (*session).handshake})
-	add(true, planStep{PhaseGreeting, (*session).greeting}, planStep{PhaseHello, (*session).hello})
-	add(s.c.Encryption == StartTLS, planStep{PhaseStartTLS, (*session).starttls},
-		planStep{PhaseTLS, (*session).handshake}, planStep{PhaseHello, (*session).hello})
+	add(!isLiteral, planStep{mail.PhaseResolve, (*session).resolve})
+	add(true, planStep{mail.PhaseConnect, (*session).connect})
+	add(s.c.Encryption == mail.ImplicitTLS, planStep{mail.PhaseTLS, (*session).handshake})
+	add(true, planStep{mail.PhaseGreeting, (*session).greeting}, planStep{mail.PhaseHello, (*session).hello})
+	add(s.c.Encryption == mail.StartTLS, planStep{mail.PhaseStartTLS, (*session).starttls},
+		planStep{mail.PhaseTLS, (*session).handshake}, planStep{mail.PhaseHello, (*session).hello})
 	login := wantsLogin(s.c) && !s.held
-	add(login, planStep{waiting, (*session).awaitTurn}, planStep{PhaseAuth, (*session).auth})
-	add(login && opensMailbox(s.c), planStep{PhaseMailbox, (*session).mailbox})
+	add(login, planStep{waiting, (*session).awaitTurn}, planStep{mail.PhaseAuth, (*session).auth})
+	add(login && opensMailbox(s.c), planStep{mail.PhaseMailbox, (*session).mailbox})
 	return steps
 }
 
 // opensMailbox reports whether the plan goes on after the login.
-func opensMailbox(c *Connection) bool {
-	if c.Protocol == SMTP {
-		shared := c.SharedMailbox != "" && c.SharedMailboxAccess == SharedSender
+func opensMailbox(c *mail.Connection) bool {
+	if c.Protocol == mail.SMTP {
+		shared := c.SharedMailbox != "" && c.SharedMailboxAccess == mail.SharedSender
 		return c.CheckMailbox && (c.Sender != "" || shared)
 	}
 	return c.CheckMailbox
@@ -129,7 +132,7 @@ func (s *session) walk(ctx context.Context) {
 		if err != nil {
 			s.fail(err)
 		}
-		if step.phase == PhaseAuth {
+		if step.phase == mail.PhaseAuth {
 			s.pass.Done(s.verdict()) // the next login may go
 		}
 		if err != nil {
@@ -137,7 +140,7 @@ func (s *session) walk(ctx context.Context) {
 		}
 	}
 	if s.held && s.err == nil {
-		s.phase = PhaseAuth
+		s.phase = mail.PhaseAuth
 		s.fail(s.withheld())
 	}
 	s.goodbye(ctx)
@@ -154,7 +157,7 @@ func (s *session) enter(ctx context.Context, step planStep) error {
 	}
 	s.phase = step.phase
 	err := step.run(s, ctx)
-	if err == nil && step.phase != PhaseTLS { // which goes on with what it has read
+	if err == nil && step.phase != mail.PhaseTLS { // which goes on with what it has read
 		s.late.answered(start)
 	}
 	s.spend(step.phase, clock())
@@ -166,14 +169,14 @@ func (s *session) enter(ctx context.Context, step planStep) error {
 }
 
 // spend adds time to a phase.
-func (s *session) spend(phase Phase, d time.Duration) {
+func (s *session) spend(phase mail.Phase, d time.Duration) {
 	for i := range s.outcome.Phases {
 		if s.outcome.Phases[i].Phase == phase {
 			s.outcome.Phases[i].Duration += d
 			return
 		}
 	}
-	s.outcome.Phases = append(s.outcome.Phases, PhaseTime{phase, d})
+	s.outcome.Phases = append(s.outcome.Phases, mail.PhaseTime{Phase: phase, Duration: d})
 }
 
 // fail notes what ended the plan; only the first counts.
@@ -191,12 +194,12 @@ func (s *session) fail(err error) {
 	if all := certificateReasons(s.c, err); len(all) > 1 {
 		text = joinReasons(all) + ": " + text // x509 names one of them, and not always that of the reason
 	}
-	s.outcome.Failure = &Failure{Phase: s.phase, Reason: reason, Hint: hint, Text: cleanText(text, maxFailureText)}
+	s.outcome.Failure = &mail.Failure{Phase: s.phase, Reason: reason, Hint: hint, Text: cleanText(text, maxFailureText)}
 }
 
 // text is what a failure may say. After a secret byte was sent, and before
 // STARTTLS, it contains no word of the server except those of a closed list.
-func (s *session) text(reason Reason, err error) string {
+func (s *session) text(reason mail.Reason, err error) string {
 	if !s.log.mute() {
 		return err.Error()
 	}
@@ -205,16 +208,16 @@ func (s *session) text(reason Reason, err error) string {
 	switch {
 	case errors.As(err, &no):
 		return strings.TrimSpace(no.command + ": rejected by server: " + no.reply.status + " " + knownCode(no.reply.code))
-	case errors.As(err, &known) && known.reason == StartTLSNotOffered:
+	case errors.As(err, &known) && known.reason == mail.StartTLSNotOffered:
 		return known.err.Error() // our own words alone
 	case errors.As(err, &known):
-		return plainText(s.phase, reason)
+		return mail.PlainText(s.phase, reason)
 	}
 	return err.Error()
 }
 
 // finish completes the outcome and tells the guard.
-func (s *session) finish() Outcome {
+func (s *session) finish() mail.Outcome {
 	o := &s.outcome
 	if o.End.IsZero() {
 		o.End = time.Now()
@@ -223,7 +226,7 @@ func (s *session) finish() Outcome {
 	newVeil(s.secret).over(o)
 	s.trace()
 	if f := o.Failure; f != nil && o.Auth.Sent && !o.Auth.Accepted {
-		o.Auth.Rejected = f.Class() == Definitive
+		o.Auth.Rejected = f.Class() == mail.Definitive
 	}
 	if s.pass != nil {
 		s.pass.Done(s.verdict())
@@ -235,14 +238,14 @@ func (s *session) finish() Outcome {
 }
 
 // verdict is what the guard is told of the login.
-func (s *session) verdict() AuthVerdict {
+func (s *session) verdict() guard.AuthVerdict {
 	o := &s.outcome
-	v := AuthVerdict{Tried: o.Auth.Sent, Accepted: o.Auth.Accepted, Address: o.Address}
+	v := guard.AuthVerdict{Tried: o.Auth.Sent, Accepted: o.Auth.Accepted, Address: o.Address}
 	// A probe that was called off says nothing of the credential.
 	if v.Tried && !v.Accepted && o.Failure != nil && !errors.Is(s.err, context.Canceled) {
 		v.Class, v.Reason = o.Failure.Class(), o.Failure.Reason
 		if isDoubtful(o.Failure.Phase, s.err) {
-			v.Class = Possible
+			v.Class = mail.Possible
 		}
 	}
 	return v
@@ -251,7 +254,7 @@ func (s *session) verdict() AuthVerdict {
 // renew asks for another token where the server refused this one, so that the
 // next probe has it; a probe logs in once only.
 func (s *session) renew(ctx context.Context) {
-	if f := s.outcome.Failure; s.c.Token != nil && f != nil && f.Reason == TokenRejected {
+	if f := s.outcome.Failure; s.c.Token != nil && f != nil && f.Reason == mail.TokenRejected {
 		_, _ = s.c.Token(ctx, true) // the next probe meets the error, and reports it
 	}
 }

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"mailprobe/internal/mailtest"
+
+	"mailprobe/mail"
 )
 
 // bed is what the tests of whole probes share.
@@ -27,7 +29,7 @@ func newBed(t testing.TB) *bed {
 }
 
 // server starts an honest server with one user.
-func (b *bed) server(t testing.TB, p Protocol, e Encryption, more ...func(*mailtest.Options)) *mailtest.Server {
+func (b *bed) server(t testing.TB, p mail.Protocol, e mail.Encryption, more ...func(*mailtest.Options)) *mailtest.Server {
 	t.Helper()
 	options := mailtest.Options{Protocol: string(p), Encryption: string(e), Certificate: b.cert,
 		Users: map[string]string{"alice": "wonder land"}, Messages: 3}
@@ -43,17 +45,17 @@ func (b *bed) server(t testing.TB, p Protocol, e Encryption, more ...func(*mailt
 }
 
 // connection is what config would make for a server on loopback.
-func (b *bed) connection(p Protocol, e Encryption, addr string, more ...func(*Connection)) *Connection {
+func (b *bed) connection(p mail.Protocol, e mail.Encryption, addr string, more ...func(*mail.Connection)) *mail.Connection {
 	host, port, _ := net.SplitHostPort(addr)
 	number, _ := strconv.Atoi(port)
-	c := &Connection{Name: "test", Protocol: p, Encryption: e, Host: host, Port: number,
-		Username: "alice", Password: InlineSecret(NewSecret("wonder land")), Auth: AuthAuto,
+	c := &mail.Connection{Name: "test", Protocol: p, Encryption: e, Host: host, Port: number,
+		Username: "alice", Password: mail.InlineSecret(mail.NewSecret("wonder land")), Auth: mail.AuthAuto,
 		CheckMailbox: true, Mailbox: "INBOX", Interval: time.Minute, Timeout: 10 * time.Second,
-		Lockout: LockoutNormal, HeldProbe: true, IPProtocol: AnyIP}
-	if p == SMTP {
+		Lockout: mail.LockoutNormal, HeldProbe: true, IPProtocol: mail.AnyIP}
+	if p == mail.SMTP {
 		c.Sender = "alice@example.org"
 	}
-	if e != NoEncryption {
+	if e != mail.NoEncryption {
 		c.TLS = &tls.Config{RootCAs: b.ca.Pool(), ServerName: host, MinVersion: tls.VersionTLS12}
 	}
 	for _, change := range more {
@@ -63,7 +65,7 @@ func (b *bed) connection(p Protocol, e Encryption, addr string, more ...func(*Co
 }
 
 // phaseDuration is the time spent in a phase, and whether it was entered.
-func (o *Outcome) phaseDuration(phase Phase) (time.Duration, bool) {
+func phaseDuration(o *mail.Outcome, phase mail.Phase) (time.Duration, bool) {
 	for _, p := range o.Phases {
 		if p.Phase == phase {
 			return p.Duration, true
@@ -73,16 +75,16 @@ func (o *Outcome) phaseDuration(phase Phase) (time.Duration, bool) {
 }
 
 // pairs calls f for each protocol and encryption.
-func pairs(t *testing.T, f func(*testing.T, Protocol, Encryption)) {
-	for _, p := range []Protocol{IMAP, POP3, SMTP} {
-		for _, e := range []Encryption{NoEncryption, ImplicitTLS, StartTLS} {
+func pairs(t *testing.T, f func(*testing.T, mail.Protocol, mail.Encryption)) {
+	for _, p := range []mail.Protocol{mail.IMAP, mail.POP3, mail.SMTP} {
+		for _, e := range []mail.Encryption{mail.NoEncryption, mail.ImplicitTLS, mail.StartTLS} {
 			t.Run(string(p)+"_"+string(e), func(t *testing.T) { f(t, p, e) })
 		}
 	}
 }
 
 // explain shows an outcome in a failure message.
-func explain(o Outcome) string {
+func explain(o mail.Outcome) string {
 	var b strings.Builder
 	if f := o.Failure; f != nil {
 		b.WriteString(string(f.Phase) + " " + string(f.Reason) + ": " + f.Text + "\n")
@@ -95,7 +97,7 @@ func explain(o Outcome) string {
 
 func TestProbeReachesTheEndOfItsPlan(t *testing.T) {
 	b := newBed(t)
-	pairs(t, func(t *testing.T, p Protocol, e Encryption) {
+	pairs(t, func(t *testing.T, p mail.Protocol, e mail.Encryption) {
 		server := b.server(t, p, e)
 		c := b.connection(p, e, server.Addr)
 		o := new(Prober).Probe(t.Context(), c)
@@ -105,10 +107,10 @@ func TestProbeReachesTheEndOfItsPlan(t *testing.T) {
 		if !o.Auth.Sent || !o.Auth.Accepted || !o.Mailbox.OK {
 			t.Errorf("login %+v, mailbox %+v", o.Auth, o.Mailbox)
 		}
-		if want := p != SMTP; o.Mailbox.Counted != want || want && o.Mailbox.Messages != 3 {
+		if want := p != mail.SMTP; o.Mailbox.Counted != want || want && o.Mailbox.Messages != 3 {
 			t.Errorf("counted %v %d messages, want 3 of IMAP and POP3", o.Mailbox.Counted, o.Mailbox.Messages)
 		}
-		if (o.TLS != nil) != (e != NoEncryption) || o.TLS != nil && (!o.TLS.Verified || o.TLS.Handshake <= 0) {
+		if (o.TLS != nil) != (e != mail.NoEncryption) || o.TLS != nil && (!o.TLS.Verified || o.TLS.Handshake <= 0) {
 			t.Errorf("TLS facts: %+v", o.TLS)
 		}
 		if o.Port != server.Port || o.Address != server.Addr {
@@ -123,15 +125,15 @@ func TestProbeReachesTheEndOfItsPlan(t *testing.T) {
 
 // wantPhases checks that the phases are those of the plan, in order, each with
 // a time, and that together they are not longer than the probe.
-func wantPhases(t *testing.T, o Outcome, e Encryption) {
+func wantPhases(t *testing.T, o mail.Outcome, e mail.Encryption) {
 	t.Helper()
-	want := map[Encryption][]Phase{
-		NoEncryption: {PhaseConnect, PhaseGreeting, PhaseHello, PhaseAuth, PhaseMailbox, PhaseQuit},
-		ImplicitTLS:  {PhaseConnect, PhaseTLS, PhaseGreeting, PhaseHello, PhaseAuth, PhaseMailbox, PhaseQuit},
-		StartTLS: {PhaseConnect, PhaseGreeting, PhaseHello, PhaseStartTLS, PhaseTLS, PhaseAuth,
-			PhaseMailbox, PhaseQuit},
+	want := map[mail.Encryption][]mail.Phase{
+		mail.NoEncryption: {mail.PhaseConnect, mail.PhaseGreeting, mail.PhaseHello, mail.PhaseAuth, mail.PhaseMailbox, mail.PhaseQuit},
+		mail.ImplicitTLS:  {mail.PhaseConnect, mail.PhaseTLS, mail.PhaseGreeting, mail.PhaseHello, mail.PhaseAuth, mail.PhaseMailbox, mail.PhaseQuit},
+		mail.StartTLS: {mail.PhaseConnect, mail.PhaseGreeting, mail.PhaseHello, mail.PhaseStartTLS, mail.PhaseTLS, mail.PhaseAuth,
+			mail.PhaseMailbox, mail.PhaseQuit},
 	}[e]
-	var got []Phase
+	var got []mail.Phase
 	var sum time.Duration
 	for _, p := range o.Phases {
 		got = append(got, p.Phase)
@@ -150,15 +152,15 @@ func wantPhases(t *testing.T, o Outcome, e Encryption) {
 
 func TestProbeChangesNothing(t *testing.T) {
 	b := newBed(t)
-	want := map[Protocol][]string{
-		IMAP: {"CAPABILITY", "AUTHENTICATE", "EXAMINE", "LOGOUT"},
-		POP3: {"CAPA", "AUTH", "STAT", "QUIT"},
-		SMTP: {"EHLO", "AUTH", "MAIL", "RSET", "QUIT"},
+	want := map[mail.Protocol][]string{
+		mail.IMAP: {"CAPABILITY", "AUTHENTICATE", "EXAMINE", "LOGOUT"},
+		mail.POP3: {"CAPA", "AUTH", "STAT", "QUIT"},
+		mail.SMTP: {"EHLO", "AUTH", "MAIL", "RSET", "QUIT"},
 	}
 	for p, verbs := range want {
 		t.Run(string(p), func(t *testing.T) {
-			server := b.server(t, p, ImplicitTLS)
-			if o := new(Prober).Probe(t.Context(), b.connection(p, ImplicitTLS, server.Addr)); !o.Up() {
+			server := b.server(t, p, mail.ImplicitTLS)
+			if o := new(Prober).Probe(t.Context(), b.connection(p, mail.ImplicitTLS, server.Addr)); !o.Up() {
 				t.Fatal(explain(o))
 			}
 			if got := server.Verbs(); !slices.Equal(got, verbs) {
@@ -170,9 +172,9 @@ func TestProbeChangesNothing(t *testing.T) {
 
 func TestProbeWithoutUserStopsBeforeTheLogin(t *testing.T) {
 	b := newBed(t)
-	pairs(t, func(t *testing.T, p Protocol, e Encryption) {
+	pairs(t, func(t *testing.T, p mail.Protocol, e mail.Encryption) {
 		server := b.server(t, p, e)
-		o := new(Prober).Probe(t.Context(), b.connection(p, e, server.Addr, func(c *Connection) { c.Username = "" }))
+		o := new(Prober).Probe(t.Context(), b.connection(p, e, server.Addr, func(c *mail.Connection) { c.Username = "" }))
 		if !o.Up() || o.Auth.Known() || o.Mailbox.Tried || len(server.Logins()) != 0 {
 			t.Errorf("up %v, login %+v, mailbox %+v\n%s", o.Up(), o.Auth, o.Mailbox, explain(o))
 		}
@@ -183,10 +185,10 @@ func TestProbeWithoutUserStopsBeforeTheLogin(t *testing.T) {
 // was missing where.
 func TestProbeSaysWhereSTARTTLSIsMissing(t *testing.T) {
 	b := newBed(t)
-	for protocol, want := range map[Protocol]string{
-		IMAP: "starttls: CAPABILITY lists no STARTTLS", POP3: "starttls: CAPA lists no STLS", SMTP: "starttls: EHLO lists no STARTTLS",
+	for protocol, want := range map[mail.Protocol]string{
+		mail.IMAP: "starttls: CAPABILITY lists no STARTTLS", mail.POP3: "starttls: CAPA lists no STLS", mail.SMTP: "starttls: EHLO lists no STARTTLS",
 	} {
-		o := new(Prober).Probe(t.Context(), b.connection(protocol, StartTLS, b.server(t, protocol, NoEncryption).Addr))
+		o := new(Prober).Probe(t.Context(), b.connection(protocol, mail.StartTLS, b.server(t, protocol, mail.NoEncryption).Addr))
 		if o.Failure == nil || o.Failure.Text != want {
 			t.Errorf("%s: want %q\n%s", protocol, want, explain(o))
 		}
@@ -196,22 +198,22 @@ func TestProbeSaysWhereSTARTTLSIsMissing(t *testing.T) {
 // What is wrong with a certificate is told completely, for x509 names only one.
 func TestProbeNamesEveryFaultOfACertificate(t *testing.T) {
 	b := newBed(t)
-	c := b.connection(IMAP, ImplicitTLS, b.server(t, IMAP, ImplicitTLS).Addr)
+	c := b.connection(mail.IMAP, mail.ImplicitTLS, b.server(t, mail.IMAP, mail.ImplicitTLS).Addr)
 	c.TLS = &tls.Config{RootCAs: x509.NewCertPool(), ServerName: "other.example"}
 	o := new(Prober).Probe(t.Context(), c)
-	if f := o.Failure; f == nil || f.Reason != CertUntrusted || !strings.HasPrefix(f.Text, "cert_untrusted, cert_name: tls: ") {
+	if f := o.Failure; f == nil || f.Reason != mail.CertUntrusted || !strings.HasPrefix(f.Text, "cert_untrusted, cert_name: tls: ") {
 		t.Errorf("want both faults, the reason first\n%s", explain(o))
 	}
 }
 
 func TestProbeWithAWrongPassword(t *testing.T) {
 	b := newBed(t)
-	pairs(t, func(t *testing.T, p Protocol, e Encryption) {
+	pairs(t, func(t *testing.T, p mail.Protocol, e mail.Encryption) {
 		server := b.server(t, p, e)
-		o := new(Prober).Probe(t.Context(), b.connection(p, e, server.Addr, func(c *Connection) {
-			c.Password = InlineSecret(NewSecret("looking glass"))
+		o := new(Prober).Probe(t.Context(), b.connection(p, e, server.Addr, func(c *mail.Connection) {
+			c.Password = mail.InlineSecret(mail.NewSecret("looking glass"))
 		}))
-		wantFailure(t, o, PhaseAuth, AuthRejected)
+		wantFailure(t, o, mail.PhaseAuth, mail.AuthRejected)
 		if !o.Auth.Sent || o.Auth.Accepted || !o.Auth.Rejected || len(server.Logins()) != 1 {
 			t.Errorf("login %+v, %d at the server", o.Auth, len(server.Logins()))
 		}
@@ -222,7 +224,7 @@ func TestProbeWithAWrongPassword(t *testing.T) {
 }
 
 // wantFailure checks where and why a probe ended.
-func wantFailure(t *testing.T, o Outcome, phase Phase, reason Reason) {
+func wantFailure(t *testing.T, o mail.Outcome, phase mail.Phase, reason mail.Reason) {
 	t.Helper()
 	if f := o.Failure; f == nil || f.Phase != phase || f.Reason != reason {
 		t.Fatalf("want %s at %s, got\n%s", reason, phase, explain(o))
@@ -234,10 +236,10 @@ func wantFailure(t *testing.T, o Outcome, phase Phase, reason Reason) {
 
 func TestProbeLogsInWithTheNativeCommand(t *testing.T) {
 	b := newBed(t)
-	pairs(t, func(t *testing.T, p Protocol, e Encryption) {
+	pairs(t, func(t *testing.T, p mail.Protocol, e mail.Encryption) {
 		server := b.server(t, p, e)
-		o := new(Prober).Probe(t.Context(), b.connection(p, e, server.Addr, func(c *Connection) { c.Auth = AuthLogin }))
-		if !o.Up() || o.Auth.Mechanism != AuthLogin {
+		o := new(Prober).Probe(t.Context(), b.connection(p, e, server.Addr, func(c *mail.Connection) { c.Auth = mail.AuthLogin }))
+		if !o.Up() || o.Auth.Mechanism != mail.AuthLogin {
 			t.Fatalf("mechanism %q\n%s", o.Auth.Mechanism, explain(o))
 		}
 	})
@@ -250,15 +252,15 @@ func TestProbeIsStoppedInEveryPhase(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer silent.Close()
-	c := b.connection(IMAP, NoEncryption, silent.Addr().String(), func(c *Connection) { c.Timeout = 200 * time.Millisecond })
+	c := b.connection(mail.IMAP, mail.NoEncryption, silent.Addr().String(), func(c *mail.Connection) { c.Timeout = 200 * time.Millisecond })
 	o := new(Prober).Probe(t.Context(), c)
-	wantFailure(t, o, PhaseGreeting, Timeout)
+	wantFailure(t, o, mail.PhaseGreeting, mail.Timeout)
 
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(50*time.Millisecond, cancel)
 	c.Timeout = time.Minute
 	o = new(Prober).Probe(ctx, c)
-	wantFailure(t, o, PhaseGreeting, Timeout)
+	wantFailure(t, o, mail.PhaseGreeting, mail.Timeout)
 	if o.Duration() > 10*time.Second {
 		t.Errorf("cancelled after 50ms, ended after %v", o.Duration())
 	}

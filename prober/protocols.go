@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/emersion/go-sasl"
+
+	"mailprobe/mail"
 )
 
 // protocolFacts is what is special about a protocol before the first byte.
@@ -18,7 +20,7 @@ type protocolFacts struct {
 	// goodbye is the line that ends a session which is out of step.
 	goodbye string
 	// dialect makes a session over a wire; name is what SMTP greets with.
-	dialect func(c *Connection, w *wire, name string) dialect
+	dialect func(c *mail.Connection, w *wire, name string) dialect
 	// status finds the words that decide in a line of the server.
 	status func(line string) (status, code string)
 	// capability reports whether a line is of a capability list.
@@ -28,13 +30,13 @@ type protocolFacts struct {
 // protocols lists every protocol. A fourth one is a line here and a file. It is
 // filled once, before anything runs: the dialects in it look into it themselves,
 // which Go does not allow of a literal.
-var protocols map[Protocol]protocolFacts
+var protocols map[mail.Protocol]protocolFacts
 
 func init() {
-	protocols = map[Protocol]protocolFacts{
-		IMAP: {"IMAP", "P9 LOGOUT\r\n", newIMAP, imapStatusOf, imapCapabilityLine},
-		POP3: {"POP3", "QUIT\r\n", newPOP3, pop3StatusOf, pop3CapabilityLine},
-		SMTP: {"SMTP", "QUIT\r\n", newSMTP, smtpStatusOf, smtpCapabilityLine},
+	protocols = map[mail.Protocol]protocolFacts{
+		mail.IMAP: {"IMAP", "P9 LOGOUT\r\n", newIMAP, imapStatusOf, imapCapabilityLine},
+		mail.POP3: {"POP3", "QUIT\r\n", newPOP3, pop3StatusOf, pop3CapabilityLine},
+		mail.SMTP: {"SMTP", "QUIT\r\n", newSMTP, smtpStatusOf, smtpCapabilityLine},
 	}
 }
 
@@ -46,8 +48,8 @@ type dialect interface {
 	hello() error    // CAPABILITY, CAPA, EHLO; again after STARTTLS
 	starttls() error // asks only; the handshake is the wire's
 	authenticator
-	mailbox() (MailboxFacts, error) // EXAMINE, STAT, MAIL FROM
-	quit() error                    // the polite end of a session in step
+	mailbox() (mail.MailboxFacts, error) // EXAMINE, STAT, MAIL FROM
+	quit() error                         // the polite end of a session in step
 
 	// drain waits, at most for grace, until the server closes: io.EOF then.
 	drain(grace time.Duration) error
@@ -56,13 +58,13 @@ type dialect interface {
 }
 
 // wantsLogin reports whether the plan of a connection has a login.
-func wantsLogin(c *Connection) bool {
-	return c.Auth != AuthNone && (c.Username != "" || c.Auth == AuthExternal)
+func wantsLogin(c *mail.Connection) bool {
+	return c.Auth != mail.AuthNone && (c.Username != "" || c.Auth == mail.AuthExternal)
 }
 
 // clearText reports whether the wire is in clear text although TLS was asked for.
-func clearText(c *Connection, w *wire) bool {
-	return c.Encryption == StartTLS && !w.encrypted()
+func clearText(c *mail.Connection, w *wire) bool {
+	return c.Encryption == mail.StartTLS && !w.encrypted()
 }
 
 var (
@@ -73,7 +75,7 @@ var (
 // notOffered ends a probe before any credential: there is no way back to clear
 // text (rules R01 and R02).
 func notOffered(what string) *fault {
-	return &fault{reason: StartTLSNotOffered, err: errors.New("starttls: " + what)}
+	return &fault{reason: mail.StartTLSNotOffered, err: errors.New("starttls: " + what)}
 }
 
 // startTLSAnswer judges the answer to STARTTLS. There is exactly one positive
@@ -86,7 +88,7 @@ func startTLSAnswer(err error, positive bool) error {
 	case !errors.As(err, &no):
 		return err
 	case no.reply.status != "" && negative[no.reply.status[:1]]:
-		return &fault{reason: StartTLSRefused, err: err}
+		return &fault{reason: mail.StartTLSRefused, err: err}
 	default:
 		return malformedf("starttls: %s is not a valid answer", no.reply.status)
 	}
@@ -96,14 +98,14 @@ func startTLSAnswer(err error, positive bool) error {
 var negative = map[string]bool{"N": true, "B": true, "-": true, "4": true, "5": true}
 
 // newRefusal is a server's no.
-func newRefusal(c *Connection, w *wire, command string, r reply) *refusal {
+func newRefusal(c *mail.Connection, w *wire, command string, r reply) *refusal {
 	return &refusal{protocol: c.Protocol, command: command, reply: r, tls: w.encrypted()}
 }
 
 // badGreeting is a first line that is not of this protocol, with a hint at the
 // protocol it is of.
-func badGreeting(c *Connection, line string) *fault {
-	return &fault{reason: ProtocolMalformed, hint: greetingHint(c, []byte(line)),
+func badGreeting(c *mail.Connection, line string) *fault {
+	return &fault{reason: mail.ProtocolMalformed, hint: greetingHint(c, []byte(line)),
 		err: fmt.Errorf("greeting: not from a server that speaks %s", protocols[c.Protocol].name)}
 }
 

@@ -12,17 +12,17 @@ import (
 
 	"mailprobe/internal/mailtest"
 	"mailprobe/internal/realserver"
-	"mailprobe/prober"
+	"mailprobe/mail"
 )
 
 // goodToken is the access token that the servers take for Alice.
 const goodToken = "token-of-alice"
 
 // withToken logs in with an access token instead of a password.
-func withToken(token string) func(*prober.Connection) {
-	return func(c *prober.Connection) {
-		c.Password = prober.SecretSource{}
-		c.Token = func(context.Context, bool) (prober.Secret, error) { return prober.NewSecret(token), nil }
+func withToken(token string) func(*mail.Connection) {
+	return func(c *mail.Connection) {
+		c.Password = mail.SecretSource{}
+		c.Token = func(context.Context, bool) (mail.Secret, error) { return mail.NewSecret(token), nil }
 	}
 }
 
@@ -32,27 +32,27 @@ func TestRealServersEveryMechanism(t *testing.T) {
 	servers.dovecot.Tokens.Grant(goodToken, realserver.Alice)
 	good, bad := withToken(goodToken), withToken("a-token-of-nobody")
 	for _, test := range []struct {
-		method     prober.AuthMethod
-		good, bad  func(*prober.Connection) // credentials; good nil: the password
-		wantReason prober.Reason            // of the bad ones
-		only       prober.Protocol          // empty: all three
+		method     mail.AuthMethod
+		good, bad  func(*mail.Connection) // credentials; good nil: the password
+		wantReason mail.Reason            // of the bad ones
+		only       mail.Protocol          // empty: all three
 	}{
-		{prober.AuthLogin, nil, wrongPassword, prober.AuthRejected, ""},
-		{prober.AuthPlain, nil, wrongPassword, prober.AuthRejected, ""},
-		{prober.AuthSASLLogin, nil, wrongPassword, prober.AuthRejected, ""},
-		{prober.AuthCRAMMD5, nil, wrongPassword, prober.AuthRejected, ""},
-		{prober.AuthSCRAMSHA1, nil, wrongPassword, prober.AuthRejected, ""},
-		{prober.AuthSCRAMSHA256, nil, wrongPassword, prober.AuthRejected, ""},
-		{prober.AuthXOAuth2, good, bad, prober.TokenRejected, ""},
-		{prober.AuthOAuthBearer, good, bad, prober.TokenRejected, ""},
-		{prober.AuthAPOP, nil, wrongPassword, prober.AuthRejected, prober.POP3},
+		{mail.AuthLogin, nil, wrongPassword, mail.AuthRejected, ""},
+		{mail.AuthPlain, nil, wrongPassword, mail.AuthRejected, ""},
+		{mail.AuthSASLLogin, nil, wrongPassword, mail.AuthRejected, ""},
+		{mail.AuthCRAMMD5, nil, wrongPassword, mail.AuthRejected, ""},
+		{mail.AuthSCRAMSHA1, nil, wrongPassword, mail.AuthRejected, ""},
+		{mail.AuthSCRAMSHA256, nil, wrongPassword, mail.AuthRejected, ""},
+		{mail.AuthXOAuth2, good, bad, mail.TokenRejected, ""},
+		{mail.AuthOAuthBearer, good, bad, mail.TokenRejected, ""},
+		{mail.AuthAPOP, nil, wrongPassword, mail.AuthRejected, mail.POP3},
 	} {
-		for _, p := range []prober.Protocol{prober.IMAP, prober.POP3, prober.SMTP} {
+		for _, p := range []mail.Protocol{mail.IMAP, mail.POP3, mail.SMTP} {
 			if test.only != "" && test.only != p {
 				continue
 			}
 			t.Run(string(test.method)+"_"+string(p), func(t *testing.T) {
-				c := servers.connection(p, prober.ImplicitTLS)
+				c := servers.connection(p, mail.ImplicitTLS)
 				c.Auth = test.method
 				if test.good != nil {
 					test.good(c)
@@ -63,7 +63,7 @@ func TestRealServersEveryMechanism(t *testing.T) {
 					t.Errorf("logged in by %q", o.Auth.Mechanism)
 				}
 				test.bad(c)
-				wantDown(t, probe(t, c), prober.PhaseAuth, test.wantReason)
+				wantDown(t, probe(t, c), mail.PhaseAuth, test.wantReason)
 			})
 		}
 	}
@@ -74,21 +74,21 @@ func TestRealServersClientCertificates(t *testing.T) {
 	clients := mailtest.MustCA(mailtest.CAOptions{Name: "mailtest client CA"})
 	dovecot := realserver.StartDovecot(t, realserver.Options{Clients: clients})
 	servers := &real{ca: dovecot.CA, dovecot: dovecot, postfix: &realserver.Postfix{}}
-	external := func(c *prober.Connection) {
-		c.Auth, c.Password = prober.AuthExternal, prober.SecretSource{}
+	external := func(c *mail.Connection) {
+		c.Auth, c.Password = mail.AuthExternal, mail.SecretSource{}
 		c.TLS.Certificates = []tls.Certificate{clients.MustIssue(mailtest.CertOptions{
 			CommonName: realserver.Alice, EKU: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})}
 	}
-	for _, p := range []prober.Protocol{prober.IMAP, prober.POP3} {
-		for _, e := range []prober.Encryption{prober.StartTLS, prober.ImplicitTLS} {
+	for _, p := range []mail.Protocol{mail.IMAP, mail.POP3} {
+		for _, e := range []mail.Encryption{mail.StartTLS, mail.ImplicitTLS} {
 			t.Run(string(p)+"_"+string(e), func(t *testing.T) {
 				wantUp(t, probe(t, servers.connection(p, e, external)))
 			})
 		}
 		t.Run(string(p)+"_without_certificate", func(t *testing.T) {
-			c := servers.connection(p, prober.ImplicitTLS, external)
+			c := servers.connection(p, mail.ImplicitTLS, external)
 			c.TLS.Certificates = nil
-			wantDown(t, probe(t, c), prober.PhaseAuth, prober.AuthRejected)
+			wantDown(t, probe(t, c), mail.PhaseAuth, mail.AuthRejected)
 		})
 	}
 }
@@ -96,43 +96,43 @@ func TestRealServersClientCertificates(t *testing.T) {
 // sharing is one attempt to reach the shared mailbox.
 type sharing struct {
 	name       string
-	protocol   prober.Protocol
+	protocol   mail.Protocol
 	user       string
-	access     prober.SharedAccess
-	change     func(*prober.Connection)
-	wantPhase  prober.Phase // empty: the probe comes to its end
-	wantReason prober.Reason
+	access     mail.SharedAccess
+	change     func(*mail.Connection)
+	wantPhase  mail.Phase // empty: the probe comes to its end
+	wantReason mail.Reason
 }
 
 // masterFormat is how Dovecot's master users name whom they log in as.
-func masterFormat(c *prober.Connection) { c.LoginNameFormat = "{shared_mailbox}*{username}" }
+func masterFormat(c *mail.Connection) { c.LoginNameFormat = "{shared_mailbox}*{username}" }
 
 // bySCRAM has an authzid of its own, in another frame than PLAIN's.
-func bySCRAM(c *prober.Connection) { c.Auth = prober.AuthSCRAMSHA256 }
+func bySCRAM(c *mail.Connection) { c.Auth = mail.AuthSCRAMSHA256 }
 
 func TestRealServersSharedMailbox(t *testing.T) {
 	t.Parallel()
-	const imap, pop3, smtp = prober.IMAP, prober.POP3, prober.SMTP
+	const imap, pop3, smtp = mail.IMAP, mail.POP3, mail.SMTP
 	servers := startReal(t, realserver.Options{})
 	for _, test := range []sharing{
-		{"imap_master_user", imap, realserver.Bob, prober.SharedLoginName, masterFormat, "", ""},
-		{"pop3_master_user", pop3, realserver.Bob, prober.SharedLoginName, masterFormat, "", ""},
-		{"imap_no_master_user", imap, realserver.Alice, prober.SharedLoginName, masterFormat, prober.PhaseAuth, prober.AuthRejected},
-		{"imap_authzid", imap, realserver.Bob, prober.SharedAuthzID, nil, "", ""},
-		{"pop3_authzid", pop3, realserver.Bob, prober.SharedAuthzID, nil, "", ""},
-		{"smtp_authzid", smtp, realserver.Bob, prober.SharedAuthzID, nil, "", ""},
-		{"imap_authzid_by_scram", imap, realserver.Bob, prober.SharedAuthzID, bySCRAM, "", ""},
-		{"imap_authzid_refused", imap, realserver.Alice, prober.SharedAuthzID, nil, prober.PhaseAuth, prober.AuthRejected},
-		{"imap_folder", imap, realserver.Bob, prober.SharedFolder, nil, "", ""},
-		{"imap_folder_without_a_right", imap, realserver.Alice, prober.SharedFolder, nil, prober.PhaseMailbox, prober.MailboxMissing},
-		{"imap_folder_without_the_right_to_read", imap, realserver.Carol, prober.SharedFolder, nil, prober.PhaseMailbox, prober.MailboxDenied},
-		{"smtp_sender", smtp, realserver.Bob, prober.SharedSender, nil, "", ""},
-		{"smtp_sender_refused", smtp, realserver.Alice, prober.SharedSender, nil, prober.PhaseMailbox, prober.NotAuthorized},
+		{"imap_master_user", imap, realserver.Bob, mail.SharedLoginName, masterFormat, "", ""},
+		{"pop3_master_user", pop3, realserver.Bob, mail.SharedLoginName, masterFormat, "", ""},
+		{"imap_no_master_user", imap, realserver.Alice, mail.SharedLoginName, masterFormat, mail.PhaseAuth, mail.AuthRejected},
+		{"imap_authzid", imap, realserver.Bob, mail.SharedAuthzID, nil, "", ""},
+		{"pop3_authzid", pop3, realserver.Bob, mail.SharedAuthzID, nil, "", ""},
+		{"smtp_authzid", smtp, realserver.Bob, mail.SharedAuthzID, nil, "", ""},
+		{"imap_authzid_by_scram", imap, realserver.Bob, mail.SharedAuthzID, bySCRAM, "", ""},
+		{"imap_authzid_refused", imap, realserver.Alice, mail.SharedAuthzID, nil, mail.PhaseAuth, mail.AuthRejected},
+		{"imap_folder", imap, realserver.Bob, mail.SharedFolder, nil, "", ""},
+		{"imap_folder_without_a_right", imap, realserver.Alice, mail.SharedFolder, nil, mail.PhaseMailbox, mail.MailboxMissing},
+		{"imap_folder_without_the_right_to_read", imap, realserver.Carol, mail.SharedFolder, nil, mail.PhaseMailbox, mail.MailboxDenied},
+		{"smtp_sender", smtp, realserver.Bob, mail.SharedSender, nil, "", ""},
+		{"smtp_sender_refused", smtp, realserver.Alice, mail.SharedSender, nil, mail.PhaseMailbox, mail.NotAuthorized},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			c := servers.connection(test.protocol, prober.ImplicitTLS, as(test.user))
+			c := servers.connection(test.protocol, mail.ImplicitTLS, as(test.user))
 			c.SharedMailbox, c.SharedMailboxAccess = realserver.Helpdesk, test.access
-			if test.protocol == smtp && test.access == prober.SharedAuthzID {
+			if test.protocol == smtp && test.access == mail.SharedAuthzID {
 				c.Sender = realserver.Helpdesk
 			}
 			if test.change != nil {
@@ -156,13 +156,13 @@ func TestRealServersJudgeSendersAtMail(t *testing.T) {
 	dovecot := realserver.StartDovecot(t, realserver.Options{})
 	servers := &real{ca: dovecot.CA, dovecot: dovecot,
 		postfix: realserver.StartPostfix(t, realserver.PostfixOptions{Users: dovecot, RejectAtMail: true})}
-	shared := func(c *prober.Connection) {
-		c.SharedMailbox, c.SharedMailboxAccess, c.Recipient = realserver.Helpdesk, prober.SharedSender, ""
+	shared := func(c *mail.Connection) {
+		c.SharedMailbox, c.SharedMailboxAccess, c.Recipient = realserver.Helpdesk, mail.SharedSender, ""
 	}
-	o := probe(t, servers.connection(prober.SMTP, prober.StartTLS, as(realserver.Alice), shared))
-	wantDown(t, o, prober.PhaseMailbox, prober.NotAuthorized)
+	o := probe(t, servers.connection(mail.SMTP, mail.StartTLS, as(realserver.Alice), shared))
+	wantDown(t, o, mail.PhaseMailbox, mail.NotAuthorized)
 	if !strings.Contains(o.Failure.Text, "MAIL") {
 		t.Errorf("refused by %q, want MAIL", o.Failure.Text)
 	}
-	wantUp(t, probe(t, servers.connection(prober.SMTP, prober.StartTLS, as(realserver.Bob), shared)))
+	wantUp(t, probe(t, servers.connection(mail.SMTP, mail.StartTLS, as(realserver.Bob), shared)))
 }

@@ -9,8 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"mailprobe/guard"
 	"mailprobe/internal/mailtest"
 	"mailprobe/internal/realserver"
+	"mailprobe/mail"
 	"mailprobe/prober"
 )
 
@@ -36,13 +38,13 @@ func (r *real) nginx(t *testing.T, options realserver.NginxOptions) *realserver.
 }
 
 // through leads a connection to nginx instead of the server behind it.
-func through(n *realserver.Nginx) func(*prober.Connection) {
-	return func(c *prober.Connection) {
-		c.Port = map[prober.Protocol]map[bool]int{
-			prober.IMAP: {false: n.IMAP, true: n.IMAPS},
-			prober.POP3: {false: n.POP3, true: n.POP3S},
-			prober.SMTP: {false: n.SMTP, true: n.SMTPS},
-		}[c.Protocol][c.Encryption == prober.ImplicitTLS]
+func through(n *realserver.Nginx) func(*mail.Connection) {
+	return func(c *mail.Connection) {
+		c.Port = map[mail.Protocol]map[bool]int{
+			mail.IMAP: {false: n.IMAP, true: n.IMAPS},
+			mail.POP3: {false: n.POP3, true: n.POP3S},
+			mail.SMTP: {false: n.SMTP, true: n.SMTPS},
+		}[c.Protocol][c.Encryption == mail.ImplicitTLS]
 	}
 }
 
@@ -59,16 +61,16 @@ func TestRealNginx(t *testing.T) {
 func (r *real) nginxEveryPair(t *testing.T) {
 	nginx := r.nginx(t, realserver.NginxOptions{Directory: r.directory(t).URL})
 	pairs := 0
-	for _, p := range []prober.Protocol{prober.IMAP, prober.POP3, prober.SMTP} {
-		for _, e := range []prober.Encryption{prober.NoEncryption, prober.StartTLS, prober.ImplicitTLS} {
+	for _, p := range []mail.Protocol{mail.IMAP, mail.POP3, mail.SMTP} {
+		for _, e := range []mail.Encryption{mail.NoEncryption, mail.StartTLS, mail.ImplicitTLS} {
 			t.Run(string(p)+"_"+string(e), func(t *testing.T) {
 				pairs++
 				o := probe(t, r.connection(p, e, through(nginx)))
 				wantUp(t, o)
-				if !o.Auth.Accepted || o.Auth.Mechanism != prober.AuthPlain || !o.Mailbox.OK {
+				if !o.Auth.Accepted || o.Auth.Mechanism != mail.AuthPlain || !o.Mailbox.OK {
 					t.Errorf("login %+v, mailbox %+v", o.Auth, o.Mailbox)
 				}
-				if verified := o.TLS != nil && o.TLS.Verified; verified != (e != prober.NoEncryption) {
+				if verified := o.TLS != nil && o.TLS.Verified; verified != (e != mail.NoEncryption) {
 					t.Errorf("TLS facts %+v", o.TLS)
 				}
 			})
@@ -106,15 +108,15 @@ func wantNoLine(t *testing.T, log, pattern string) {
 // nginxSTARTTLSOnly is for an nginx that takes no login in clear.
 func (r *real) nginxSTARTTLSOnly(t *testing.T) {
 	nginx := r.nginx(t, realserver.NginxOptions{Directory: r.directory(t).URL, StartTLSOnly: true})
-	for _, p := range []prober.Protocol{prober.IMAP, prober.POP3, prober.SMTP} {
+	for _, p := range []mail.Protocol{mail.IMAP, mail.POP3, mail.SMTP} {
 		t.Run(string(p), func(t *testing.T) {
-			o := probe(t, r.connection(p, prober.NoEncryption, through(nginx)))
-			wantDown(t, o, prober.PhaseAuth, prober.AuthNeedsTLS)
+			o := probe(t, r.connection(p, mail.NoEncryption, through(nginx)))
+			wantDown(t, o, mail.PhaseAuth, mail.AuthNeedsTLS)
 			wantHint(t, o, "use encryption starttls")
 			if o.Auth.Sent {
 				t.Error("a credential was sent")
 			}
-			wantUp(t, probe(t, r.connection(p, prober.StartTLS, through(nginx))))
+			wantUp(t, probe(t, r.connection(p, mail.StartTLS, through(nginx))))
 		})
 	}
 }
@@ -126,20 +128,20 @@ func (r *real) nginxLoginsThatFail(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		options realserver.NginxOptions
-		change  func(*prober.Connection)
-		want    prober.Reason
+		change  func(*mail.Connection)
+		want    mail.Reason
 	}{
-		{"wrong_password", realserver.NginxOptions{Directory: directory}, wrongPassword, prober.AuthRejected},
-		{"wrong_password_for_the_server_behind", realserver.NginxOptions{Directory: trusting.URL}, wrongPassword, prober.AuthRejected},
+		{"wrong_password", realserver.NginxOptions{Directory: directory}, wrongPassword, mail.AuthRejected},
+		{"wrong_password_for_the_server_behind", realserver.NginxOptions{Directory: trusting.URL}, wrongPassword, mail.AuthRejected},
 		// nginx's own habit. Nobody can tell it from a server behind that is down.
-		{"wrong_password_in_other_words", realserver.NginxOptions{Directory: trusting.URL, HideRefusals: true}, wrongPassword, prober.AuthTemporary},
-		{"server_behind_is_down", realserver.NginxOptions{Directory: nowhere(t).URL}, nil, prober.AuthTemporary},
-		{"directory_is_down", realserver.NginxOptions{Directory: realserver.NoDirectory}, nil, prober.AuthTemporary},
+		{"wrong_password_in_other_words", realserver.NginxOptions{Directory: trusting.URL, HideRefusals: true}, wrongPassword, mail.AuthTemporary},
+		{"server_behind_is_down", realserver.NginxOptions{Directory: nowhere(t).URL}, nil, mail.AuthTemporary},
+		{"directory_is_down", realserver.NginxOptions{Directory: realserver.NoDirectory}, nil, mail.AuthTemporary},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			nginx := r.nginx(t, test.options)
-			for p, e := range map[prober.Protocol]prober.Encryption{
-				prober.IMAP: prober.ImplicitTLS, prober.POP3: prober.StartTLS, prober.SMTP: prober.NoEncryption} {
+			for p, e := range map[mail.Protocol]mail.Encryption{
+				mail.IMAP: mail.ImplicitTLS, mail.POP3: mail.StartTLS, mail.SMTP: mail.NoEncryption} {
 				t.Run(string(p), func(t *testing.T) {
 					c := r.connection(p, e, through(nginx))
 					if test.change != nil {
@@ -155,17 +157,17 @@ func (r *real) nginxLoginsThatFail(t *testing.T) {
 // wantVerdict demands that a login fails for a reason, and that it counts as a
 // refusal, which withholds the next one, for AuthRejected. What nginx says in
 // all other cases may be one: it is asked twice, and not again for a while.
-func wantVerdict(t *testing.T, c *prober.Connection, want prober.Reason) {
+func wantVerdict(t *testing.T, c *mail.Connection, want mail.Reason) {
 	t.Helper()
 	now := time.Now()
-	guard, err := prober.NewGuard(prober.GuardOptions{Now: func() time.Time { return now }})
+	guard, err := guard.NewGuard(guard.GuardOptions{Now: func() time.Time { return now }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	// nginx closes together with its no, so that the goodbye may go wrong.
 	o := (&prober.Prober{Guard: guard}).Probe(t.Context(), c)
-	wantDown(t, o, prober.PhaseAuth, want)
-	if refused := want == prober.AuthRejected; o.Auth.Rejected != refused || o.Auth.Withheld() != refused {
+	wantDown(t, o, mail.PhaseAuth, want)
+	if refused := want == mail.AuthRejected; o.Auth.Rejected != refused || o.Auth.Withheld() != refused {
 		t.Errorf("login %+v after %s", o.Auth, story(o))
 	}
 	sent := 1
@@ -175,13 +177,13 @@ func wantVerdict(t *testing.T, c *prober.Connection, want prober.Reason) {
 			sent++
 		}
 	}
-	if want := map[bool]int{true: 1, false: 2}[want == prober.AuthRejected]; sent != want {
+	if want := map[bool]int{true: 1, false: 2}[want == mail.AuthRejected]; sent != want {
 		t.Errorf("%d logins sent in 10 minutes, want %d", sent, want)
 	}
 }
 
 // wantHint demands that the advice of a failure says something.
-func wantHint(t *testing.T, o prober.Outcome, part string) {
+func wantHint(t *testing.T, o mail.Outcome, part string) {
 	t.Helper()
 	if !strings.Contains(o.Failure.Hint, part) {
 		t.Errorf("hint %q, want %q in it", o.Failure.Hint, part)
@@ -195,29 +197,29 @@ func TestRealTLSProxies(t *testing.T) {
 	for _, kind := range []struct {
 		name    string
 		start   func(testing.TB, *mailtest.CA, ...int) *realserver.TLSProxy
-		down    prober.Reason // with nothing behind it
-		ended   string        // in the last line of a session
-		strange string        // pattern of a session that broke off
+		down    mail.Reason // with nothing behind it
+		ended   string      // in the last line of a session
+		strange string      // pattern of a session that broke off
 	}{
-		{"haproxy", realserver.StartHAProxy, prober.Closed, "/mail ", `\d ([^-].|-[^-]) \d`},
-		{"stunnel", realserver.StartStunnel, prober.Reset, "Connection closed: ", `LOG[0-4]\[\d|reset`},
+		{"haproxy", realserver.StartHAProxy, mail.Closed, "/mail ", `\d ([^-].|-[^-]) \d`},
+		{"stunnel", realserver.StartStunnel, mail.Reset, "Connection closed: ", `LOG[0-4]\[\d|reset`},
 	} {
 		t.Run(kind.name, func(t *testing.T) {
 			behind := []int{servers.dovecot.IMAP, servers.dovecot.POP3, servers.postfix.SMTP}
 			proxy := kind.start(t, servers.ca, append(behind, realserver.ClosedPort, strict.IMAP)...)
-			onPort := func(i int) func(*prober.Connection) {
-				return func(c *prober.Connection) { c.Port = proxy.Ports[i] }
+			onPort := func(i int) func(*mail.Connection) {
+				return func(c *mail.Connection) { c.Port = proxy.Ports[i] }
 			}
-			for i, p := range []prober.Protocol{prober.IMAP, prober.POP3, prober.SMTP} {
-				wantUp(t, probe(t, servers.connection(p, prober.ImplicitTLS, onPort(i))))
+			for i, p := range []mail.Protocol{mail.IMAP, mail.POP3, mail.SMTP} {
+				wantUp(t, probe(t, servers.connection(p, mail.ImplicitTLS, onPort(i))))
 			}
 			wantNoLine(t, ended(t, proxy.Log, kind.ended, len(behind)), kind.strange)
 
-			o := probe(t, servers.connection(prober.IMAP, prober.ImplicitTLS, onPort(3)))
-			wantDown(t, o, prober.PhaseGreeting, kind.down)
+			o := probe(t, servers.connection(mail.IMAP, mail.ImplicitTLS, onPort(3)))
+			wantDown(t, o, mail.PhaseGreeting, kind.down)
 			wantHint(t, o, "whose mail server is down")
-			o = probe(t, servers.connection(prober.IMAP, prober.ImplicitTLS, onPort(4)))
-			wantDown(t, o, prober.PhaseAuth, prober.AuthNeedsTLS)
+			o = probe(t, servers.connection(mail.IMAP, mail.ImplicitTLS, onPort(4)))
+			wantDown(t, o, mail.PhaseAuth, mail.AuthNeedsTLS)
 			wantHint(t, o, "a proxy in front of it that terminates TLS")
 		})
 	}

@@ -14,6 +14,7 @@ import (
 
 	"mailprobe/internal/mailtest"
 	"mailprobe/internal/realserver"
+	"mailprobe/mail"
 	"mailprobe/prober"
 )
 
@@ -37,26 +38,26 @@ func startReal(t *testing.T, options realserver.Options) *real {
 
 // port is where a server of the pair speaks a protocol. Without TLS, Postfix
 // takes mail, and logins if it takes any, on its plain port.
-func (r *real) port(p prober.Protocol, e prober.Encryption) int {
-	return map[prober.Protocol]map[prober.Encryption]int{
-		prober.IMAP: {prober.NoEncryption: r.dovecot.IMAP, prober.StartTLS: r.dovecot.IMAP, prober.ImplicitTLS: r.dovecot.IMAPS},
-		prober.POP3: {prober.NoEncryption: r.dovecot.POP3, prober.StartTLS: r.dovecot.POP3, prober.ImplicitTLS: r.dovecot.POP3S},
-		prober.SMTP: {prober.NoEncryption: r.postfix.SMTP, prober.StartTLS: r.postfix.Submission, prober.ImplicitTLS: r.postfix.SMTPS},
+func (r *real) port(p mail.Protocol, e mail.Encryption) int {
+	return map[mail.Protocol]map[mail.Encryption]int{
+		mail.IMAP: {mail.NoEncryption: r.dovecot.IMAP, mail.StartTLS: r.dovecot.IMAP, mail.ImplicitTLS: r.dovecot.IMAPS},
+		mail.POP3: {mail.NoEncryption: r.dovecot.POP3, mail.StartTLS: r.dovecot.POP3, mail.ImplicitTLS: r.dovecot.POP3S},
+		mail.SMTP: {mail.NoEncryption: r.postfix.SMTP, mail.StartTLS: r.postfix.Submission, mail.ImplicitTLS: r.postfix.SMTPS},
 	}[p][e]
 }
 
 // connection is what config would make for Alice.
-func (r *real) connection(p prober.Protocol, e prober.Encryption, more ...func(*prober.Connection)) *prober.Connection {
-	c := &prober.Connection{Name: "real", Protocol: p, Encryption: e,
+func (r *real) connection(p mail.Protocol, e mail.Encryption, more ...func(*mail.Connection)) *mail.Connection {
+	c := &mail.Connection{Name: "real", Protocol: p, Encryption: e,
 		Host: realserver.Host, Port: r.port(p, e),
-		Auth: prober.AuthAuto, CheckMailbox: true, Mailbox: "INBOX",
+		Auth: mail.AuthAuto, CheckMailbox: true, Mailbox: "INBOX",
 		Interval: time.Minute, Timeout: 20 * time.Second,
-		Lockout: prober.LockoutNormal, HeldProbe: true, IPProtocol: prober.AnyIP}
+		Lockout: mail.LockoutNormal, HeldProbe: true, IPProtocol: mail.AnyIP}
 	as(realserver.Alice)(c)
-	if p == prober.SMTP {
+	if p == mail.SMTP {
 		c.Sender, c.Recipient = realserver.Alice, realserver.Bob
 	}
-	if e != prober.NoEncryption {
+	if e != mail.NoEncryption {
 		c.TLS = &tls.Config{RootCAs: r.ca.Pool(), ServerName: realserver.ServerName, MinVersion: tls.VersionTLS12}
 	}
 	for _, change := range more {
@@ -66,20 +67,20 @@ func (r *real) connection(p prober.Protocol, e prober.Encryption, more ...func(*
 }
 
 // as logs in as a user, with the user's password.
-func as(user string) func(*prober.Connection) {
-	return func(c *prober.Connection) {
+func as(user string) func(*mail.Connection) {
+	return func(c *mail.Connection) {
 		c.Username = user
-		c.Password = prober.InlineSecret(prober.NewSecret(realserver.Password(user)))
+		c.Password = mail.InlineSecret(mail.NewSecret(realserver.Password(user)))
 	}
 }
 
 // wrongPassword is one that no user has.
-func wrongPassword(c *prober.Connection) {
-	c.Password = prober.InlineSecret(prober.NewSecret("not-the-password"))
+func wrongPassword(c *mail.Connection) {
+	c.Password = mail.InlineSecret(mail.NewSecret("not-the-password"))
 }
 
 // probe runs one probe, and checks what holds for every outcome.
-func probe(t *testing.T, c *prober.Connection) prober.Outcome {
+func probe(t *testing.T, c *mail.Connection) mail.Outcome {
 	t.Helper()
 	o := new(prober.Prober).Probe(t.Context(), c)
 	if o.Goodbye != "" {
@@ -92,7 +93,7 @@ func probe(t *testing.T, c *prober.Connection) prober.Outcome {
 }
 
 // story shows an outcome to whoever has to mend it.
-func story(o prober.Outcome) string {
+func story(o mail.Outcome) string {
 	var b strings.Builder
 	if f := o.Failure; f != nil {
 		b.WriteString(string(f.Phase) + " " + string(f.Reason) + ": " + f.Text + " (" + f.Hint + ")\n")
@@ -104,7 +105,7 @@ func story(o prober.Outcome) string {
 }
 
 // wantUp demands a probe that reached its end.
-func wantUp(t *testing.T, o prober.Outcome) {
+func wantUp(t *testing.T, o mail.Outcome) {
 	t.Helper()
 	if !o.Up() {
 		t.Fatalf("not up: %s", story(o))
@@ -112,7 +113,7 @@ func wantUp(t *testing.T, o prober.Outcome) {
 }
 
 // wantDown demands a probe that ended at a phase for a reason.
-func wantDown(t *testing.T, o prober.Outcome, phase prober.Phase, reason prober.Reason) {
+func wantDown(t *testing.T, o mail.Outcome, phase mail.Phase, reason mail.Reason) {
 	t.Helper()
 	if f := o.Failure; f == nil || f.Phase != phase || f.Reason != reason {
 		t.Fatalf("want %s at %s, got %s", reason, phase, story(o))
@@ -130,8 +131,8 @@ func TestRealServersEveryPairWithLogin(t *testing.T) {
 	for kind, certificate := range kinds {
 		t.Run(kind, func(t *testing.T) {
 			servers := startReal(t, realserver.Options{Certificate: certificate, PlaintextAuth: true})
-			for _, p := range []prober.Protocol{prober.IMAP, prober.POP3, prober.SMTP} {
-				for _, e := range []prober.Encryption{prober.NoEncryption, prober.StartTLS, prober.ImplicitTLS} {
+			for _, p := range []mail.Protocol{mail.IMAP, mail.POP3, mail.SMTP} {
+				for _, e := range []mail.Encryption{mail.NoEncryption, mail.StartTLS, mail.ImplicitTLS} {
 					t.Run(string(p)+"_"+string(e), func(t *testing.T) { servers.wantEverything(t, p, e) })
 				}
 			}
@@ -141,21 +142,21 @@ func TestRealServersEveryPairWithLogin(t *testing.T) {
 }
 
 // wantEverything demands of one good probe all that it can learn.
-func (r *real) wantEverything(t *testing.T, p prober.Protocol, e prober.Encryption) {
+func (r *real) wantEverything(t *testing.T, p mail.Protocol, e mail.Encryption) {
 	t.Helper()
 	o := probe(t, r.connection(p, e))
 	wantUp(t, o)
-	mechanism := prober.AuthPlain
-	if e == prober.NoEncryption {
-		mechanism = prober.AuthSCRAMSHA256
+	mechanism := mail.AuthPlain
+	if e == mail.NoEncryption {
+		mechanism = mail.AuthSCRAMSHA256
 	}
 	if !o.Auth.Accepted || o.Auth.Mechanism != mechanism || !o.Mailbox.OK {
 		t.Errorf("login %+v with %s wanted, mailbox %+v", o.Auth, mechanism, o.Mailbox)
 	}
-	if counts := p != prober.SMTP; o.Mailbox.Counted != counts || counts && o.Mailbox.Messages != 1 {
+	if counts := p != mail.SMTP; o.Mailbox.Counted != counts || counts && o.Mailbox.Messages != 1 {
 		t.Errorf("mailbox %+v, want one message", o.Mailbox)
 	}
-	if e == prober.NoEncryption {
+	if e == mail.NoEncryption {
 		if o.TLS != nil {
 			t.Errorf("TLS facts without TLS: %+v", o.TLS)
 		}
@@ -187,11 +188,11 @@ func wantCleanLogs(t *testing.T, r *real) {
 // broken is one way in which a connection of the form is wrong.
 type broken struct {
 	name       string
-	protocol   prober.Protocol
-	encryption prober.Encryption
-	change     func(*real, *prober.Connection)
-	wantPhase  prober.Phase
-	wantReason prober.Reason
+	protocol   mail.Protocol
+	encryption mail.Encryption
+	change     func(*real, *mail.Connection)
+	wantPhase  mail.Phase
+	wantReason mail.Reason
 }
 
 // run probes each broken connection.
@@ -204,10 +205,10 @@ func (r *real) run(t *testing.T, cases []broken) {
 			}
 			o := probe(t, c)
 			wantDown(t, o, test.wantPhase, test.wantReason)
-			if o.Auth.Sent != (test.wantReason == prober.AuthRejected || test.wantPhase == prober.PhaseMailbox) {
+			if o.Auth.Sent != (test.wantReason == mail.AuthRejected || test.wantPhase == mail.PhaseMailbox) {
 				t.Errorf("a credential was sent: %v\n%s", o.Auth.Sent, story(o))
 			}
-			if test.wantPhase == prober.PhaseTLS && strings.HasPrefix(string(test.wantReason), "cert_") {
+			if test.wantPhase == mail.PhaseTLS && strings.HasPrefix(string(test.wantReason), "cert_") {
 				if o.TLS == nil || o.TLS.Verified || o.TLS.NotAfter.IsZero() || o.TLS.FingerprintSHA256 == "" {
 					t.Errorf("certificate facts of a failed verification: %+v", o.TLS)
 				}
@@ -216,54 +217,54 @@ func (r *real) run(t *testing.T, cases []broken) {
 	}
 }
 
-func wrong(_ *real, c *prober.Connection) { wrongPassword(c) }
+func wrong(_ *real, c *mail.Connection) { wrongPassword(c) }
 
-func stranger(_ *real, c *prober.Connection) {
+func stranger(_ *real, c *mail.Connection) {
 	c.TLS.RootCAs = mailtest.MustCA(mailtest.CAOptions{Name: "somebody else"}).Pool()
 }
 
-func otherName(_ *real, c *prober.Connection) { c.TLS.ServerName = "imap.example.test" }
+func otherName(_ *real, c *mail.Connection) { c.TLS.ServerName = "imap.example.test" }
 
 // onPort dials the port of another pair.
-func onPort(p prober.Protocol, e prober.Encryption) func(*real, *prober.Connection) {
-	return func(r *real, c *prober.Connection) { c.Port, c.Timeout = r.port(p, e), 2*time.Second }
+func onPort(p mail.Protocol, e mail.Encryption) func(*real, *mail.Connection) {
+	return func(r *real, c *mail.Connection) { c.Port, c.Timeout = r.port(p, e), 2*time.Second }
 }
 
 func TestRealServersBrokenConnections(t *testing.T) {
 	t.Parallel()
-	const imap, pop3, smtp = prober.IMAP, prober.POP3, prober.SMTP
-	const none, starttls, implicit = prober.NoEncryption, prober.StartTLS, prober.ImplicitTLS
+	const imap, pop3, smtp = mail.IMAP, mail.POP3, mail.SMTP
+	const none, starttls, implicit = mail.NoEncryption, mail.StartTLS, mail.ImplicitTLS
 	startReal(t, realserver.Options{PlaintextAuth: true}).run(t, []broken{
-		{"imap_wrong_password", imap, implicit, wrong, prober.PhaseAuth, prober.AuthRejected},
-		{"pop3_wrong_password", pop3, starttls, wrong, prober.PhaseAuth, prober.AuthRejected},
-		{"smtp_wrong_password", smtp, starttls, wrong, prober.PhaseAuth, prober.AuthRejected},
-		{"imap_wrong_password_in_clear", imap, none, wrong, prober.PhaseAuth, prober.AuthRejected},
-		{"pop3_wrong_password_in_clear", pop3, none, wrong, prober.PhaseAuth, prober.AuthRejected},
-		{"smtp_wrong_password_in_clear", smtp, none, wrong, prober.PhaseAuth, prober.AuthRejected},
-		{"imap_user_without_imap", imap, implicit, func(_ *real, c *prober.Connection) { as(realserver.NoIMAP)(c) }, prober.PhaseAuth, prober.AuthRejected},
-		{"pop3_user_without_pop3", pop3, implicit, func(_ *real, c *prober.Connection) { as(realserver.NoPOP3)(c) }, prober.PhaseAuth, prober.AuthRejected},
+		{"imap_wrong_password", imap, implicit, wrong, mail.PhaseAuth, mail.AuthRejected},
+		{"pop3_wrong_password", pop3, starttls, wrong, mail.PhaseAuth, mail.AuthRejected},
+		{"smtp_wrong_password", smtp, starttls, wrong, mail.PhaseAuth, mail.AuthRejected},
+		{"imap_wrong_password_in_clear", imap, none, wrong, mail.PhaseAuth, mail.AuthRejected},
+		{"pop3_wrong_password_in_clear", pop3, none, wrong, mail.PhaseAuth, mail.AuthRejected},
+		{"smtp_wrong_password_in_clear", smtp, none, wrong, mail.PhaseAuth, mail.AuthRejected},
+		{"imap_user_without_imap", imap, implicit, func(_ *real, c *mail.Connection) { as(realserver.NoIMAP)(c) }, mail.PhaseAuth, mail.AuthRejected},
+		{"pop3_user_without_pop3", pop3, implicit, func(_ *real, c *mail.Connection) { as(realserver.NoPOP3)(c) }, mail.PhaseAuth, mail.AuthRejected},
 
-		{"imap_unknown_ca", imap, implicit, stranger, prober.PhaseTLS, prober.CertUntrusted},
-		{"pop3_unknown_ca", pop3, starttls, stranger, prober.PhaseTLS, prober.CertUntrusted},
-		{"smtp_unknown_ca", smtp, starttls, stranger, prober.PhaseTLS, prober.CertUntrusted},
-		{"imap_certificate_of_another_name", imap, starttls, otherName, prober.PhaseTLS, prober.CertName},
-		{"pop3_certificate_of_another_name", pop3, implicit, otherName, prober.PhaseTLS, prober.CertName},
-		{"smtp_certificate_of_another_name", smtp, implicit, otherName, prober.PhaseTLS, prober.CertName},
+		{"imap_unknown_ca", imap, implicit, stranger, mail.PhaseTLS, mail.CertUntrusted},
+		{"pop3_unknown_ca", pop3, starttls, stranger, mail.PhaseTLS, mail.CertUntrusted},
+		{"smtp_unknown_ca", smtp, starttls, stranger, mail.PhaseTLS, mail.CertUntrusted},
+		{"imap_certificate_of_another_name", imap, starttls, otherName, mail.PhaseTLS, mail.CertName},
+		{"pop3_certificate_of_another_name", pop3, implicit, otherName, mail.PhaseTLS, mail.CertName},
+		{"smtp_certificate_of_another_name", smtp, implicit, otherName, mail.PhaseTLS, mail.CertName},
 
-		{"imap_tls_to_a_plain_port", imap, implicit, onPort(imap, none), prober.PhaseTLS, prober.TLSPlaintext},
-		{"pop3_tls_to_a_plain_port", pop3, implicit, onPort(pop3, none), prober.PhaseTLS, prober.TLSPlaintext},
-		{"smtp_tls_to_a_plain_port", smtp, implicit, onPort(smtp, starttls), prober.PhaseTLS, prober.TLSPlaintext},
-		{"imap_in_clear_to_a_tls_port", imap, none, onPort(imap, implicit), prober.PhaseGreeting, prober.Timeout},
-		{"smtp_starttls_to_a_tls_port", smtp, starttls, onPort(smtp, implicit), prober.PhaseGreeting, prober.Timeout},
-		{"imap_to_a_pop3_port", imap, none, onPort(pop3, none), prober.PhaseGreeting, prober.ProtocolMalformed},
-		{"pop3_to_an_smtp_port", pop3, none, onPort(smtp, none), prober.PhaseGreeting, prober.ProtocolMalformed},
-		{"smtp_to_an_imap_port", smtp, none, onPort(imap, none), prober.PhaseGreeting, prober.ProtocolMalformed},
+		{"imap_tls_to_a_plain_port", imap, implicit, onPort(imap, none), mail.PhaseTLS, mail.TLSPlaintext},
+		{"pop3_tls_to_a_plain_port", pop3, implicit, onPort(pop3, none), mail.PhaseTLS, mail.TLSPlaintext},
+		{"smtp_tls_to_a_plain_port", smtp, implicit, onPort(smtp, starttls), mail.PhaseTLS, mail.TLSPlaintext},
+		{"imap_in_clear_to_a_tls_port", imap, none, onPort(imap, implicit), mail.PhaseGreeting, mail.Timeout},
+		{"smtp_starttls_to_a_tls_port", smtp, starttls, onPort(smtp, implicit), mail.PhaseGreeting, mail.Timeout},
+		{"imap_to_a_pop3_port", imap, none, onPort(pop3, none), mail.PhaseGreeting, mail.ProtocolMalformed},
+		{"pop3_to_an_smtp_port", pop3, none, onPort(smtp, none), mail.PhaseGreeting, mail.ProtocolMalformed},
+		{"smtp_to_an_imap_port", smtp, none, onPort(imap, none), mail.PhaseGreeting, mail.ProtocolMalformed},
 
-		{"smtp_submission_without_starttls", smtp, none, onPort(smtp, starttls), prober.PhaseAuth, prober.AuthNeedsTLS},
-		{"imap_mailbox_missing", imap, implicit, func(_ *real, c *prober.Connection) { c.Mailbox = "Missing" }, prober.PhaseMailbox, prober.MailboxMissing},
-		{"smtp_sender_of_somebody_else", smtp, starttls, func(_ *real, c *prober.Connection) { c.Sender = realserver.Helpdesk }, prober.PhaseMailbox, prober.NotAuthorized},
-		{"smtp_recipient_elsewhere", smtp, none, func(_ *real, c *prober.Connection) { c.Recipient = "somebody@example.org" }, prober.PhaseMailbox, prober.MailboxDenied},
-		{"smtp_recipient_unknown", smtp, none, func(_ *real, c *prober.Connection) { c.Recipient = "nobody@example.test" }, prober.PhaseMailbox, prober.MailboxMissing},
+		{"smtp_submission_without_starttls", smtp, none, onPort(smtp, starttls), mail.PhaseAuth, mail.AuthNeedsTLS},
+		{"imap_mailbox_missing", imap, implicit, func(_ *real, c *mail.Connection) { c.Mailbox = "Missing" }, mail.PhaseMailbox, mail.MailboxMissing},
+		{"smtp_sender_of_somebody_else", smtp, starttls, func(_ *real, c *mail.Connection) { c.Sender = realserver.Helpdesk }, mail.PhaseMailbox, mail.NotAuthorized},
+		{"smtp_recipient_elsewhere", smtp, none, func(_ *real, c *mail.Connection) { c.Recipient = "somebody@example.org" }, mail.PhaseMailbox, mail.MailboxDenied},
+		{"smtp_recipient_unknown", smtp, none, func(_ *real, c *mail.Connection) { c.Recipient = "nobody@example.test" }, mail.PhaseMailbox, mail.MailboxMissing},
 	})
 }
 
@@ -272,11 +273,11 @@ func TestRealServersWithAnExpiredCertificate(t *testing.T) {
 	yesterday := time.Now().Add(-24 * time.Hour).Truncate(time.Second)
 	servers := startReal(t, realserver.Options{Certificate: mailtest.CertOptions{
 		NotBefore: yesterday.Add(-30 * 24 * time.Hour), NotAfter: yesterday}})
-	for _, p := range []prober.Protocol{prober.IMAP, prober.POP3, prober.SMTP} {
-		for _, e := range []prober.Encryption{prober.StartTLS, prober.ImplicitTLS} {
+	for _, p := range []mail.Protocol{mail.IMAP, mail.POP3, mail.SMTP} {
+		for _, e := range []mail.Encryption{mail.StartTLS, mail.ImplicitTLS} {
 			t.Run(string(p)+"_"+string(e), func(t *testing.T) {
 				o := probe(t, servers.connection(p, e))
-				wantDown(t, o, prober.PhaseTLS, prober.CertExpired)
+				wantDown(t, o, mail.PhaseTLS, mail.CertExpired)
 				if o.TLS == nil || !o.TLS.NotAfter.Equal(yesterday) || o.TLS.Verified {
 					t.Errorf("TLS facts %+v, want an end at %v", o.TLS, yesterday)
 				}
@@ -291,11 +292,11 @@ func TestRealServersWithAnExpiredCertificate(t *testing.T) {
 func TestRealServersWithoutSTARTTLS(t *testing.T) {
 	t.Parallel()
 	servers := startReal(t, realserver.Options{NoTLS: true, PlaintextAuth: true})
-	onPlainPort := func(r *real, c *prober.Connection) { c.Port = r.port(c.Protocol, prober.NoEncryption) }
+	onPlainPort := func(r *real, c *mail.Connection) { c.Port = r.port(c.Protocol, mail.NoEncryption) }
 	servers.run(t, []broken{
-		{"imap", prober.IMAP, prober.StartTLS, nil, prober.PhaseStartTLS, prober.StartTLSNotOffered},
-		{"pop3", prober.POP3, prober.StartTLS, nil, prober.PhaseStartTLS, prober.StartTLSNotOffered},
-		{"smtp", prober.SMTP, prober.StartTLS, onPlainPort, prober.PhaseStartTLS, prober.StartTLSNotOffered},
+		{"imap", mail.IMAP, mail.StartTLS, nil, mail.PhaseStartTLS, mail.StartTLSNotOffered},
+		{"pop3", mail.POP3, mail.StartTLS, nil, mail.PhaseStartTLS, mail.StartTLSNotOffered},
+		{"smtp", mail.SMTP, mail.StartTLS, onPlainPort, mail.PhaseStartTLS, mail.StartTLSNotOffered},
 	})
 	if log := servers.dovecot.Log(); strings.Contains(log, "Login:") || strings.Contains(log, "auth failed") {
 		t.Errorf("somebody tried to log in:\n%s", log)
@@ -306,13 +307,13 @@ func TestRealServersWantTLSForPasswords(t *testing.T) {
 	t.Parallel()
 	servers := startReal(t, realserver.Options{Mechanisms: "plain login"})
 	servers.run(t, []broken{
-		{"imap", prober.IMAP, prober.NoEncryption, nil, prober.PhaseAuth, prober.AuthNeedsTLS},
-		{"pop3", prober.POP3, prober.NoEncryption, nil, prober.PhaseAuth, prober.AuthNeedsTLS},
-		{"smtp", prober.SMTP, prober.NoEncryption, nil, prober.PhaseAuth, prober.AuthNeedsTLS},
-		{"imap_mechanism_not_offered", prober.IMAP, prober.ImplicitTLS,
-			func(_ *real, c *prober.Connection) { c.Auth = prober.AuthCRAMMD5 }, prober.PhaseAuth, prober.AuthMechanism},
-		{"smtp_mechanism_not_offered", prober.SMTP, prober.ImplicitTLS,
-			func(_ *real, c *prober.Connection) { c.Auth = prober.AuthSCRAMSHA256 }, prober.PhaseAuth, prober.AuthMechanism},
+		{"imap", mail.IMAP, mail.NoEncryption, nil, mail.PhaseAuth, mail.AuthNeedsTLS},
+		{"pop3", mail.POP3, mail.NoEncryption, nil, mail.PhaseAuth, mail.AuthNeedsTLS},
+		{"smtp", mail.SMTP, mail.NoEncryption, nil, mail.PhaseAuth, mail.AuthNeedsTLS},
+		{"imap_mechanism_not_offered", mail.IMAP, mail.ImplicitTLS,
+			func(_ *real, c *mail.Connection) { c.Auth = mail.AuthCRAMMD5 }, mail.PhaseAuth, mail.AuthMechanism},
+		{"smtp_mechanism_not_offered", mail.SMTP, mail.ImplicitTLS,
+			func(_ *real, c *mail.Connection) { c.Auth = mail.AuthSCRAMSHA256 }, mail.PhaseAuth, mail.AuthMechanism},
 	})
 }
 
@@ -320,7 +321,7 @@ func TestRealPOP3LockIsFreed(t *testing.T) {
 	t.Parallel()
 	servers := startReal(t, realserver.Options{})
 	for range 5 {
-		wantUp(t, probe(t, servers.connection(prober.POP3, prober.ImplicitTLS)))
+		wantUp(t, probe(t, servers.connection(mail.POP3, mail.ImplicitTLS)))
 	}
 	if log := servers.dovecot.Log(); strings.Contains(log, "is locked") {
 		t.Errorf("a maildrop stayed locked:\n%s", log)
@@ -345,8 +346,8 @@ func TestRealPOP3MaildropInUse(t *testing.T) {
 		}
 	}
 	// Dovecot waits 10 s for the lock, says no, and hangs up before any QUIT.
-	o := new(prober.Prober).Probe(t.Context(), servers.connection(prober.POP3, prober.ImplicitTLS))
-	wantDown(t, o, prober.PhaseAuth, prober.MailboxInUse)
+	o := new(prober.Prober).Probe(t.Context(), servers.connection(mail.POP3, mail.ImplicitTLS))
+	wantDown(t, o, mail.PhaseAuth, mail.MailboxInUse)
 	if o.Auth.Rejected {
 		t.Error("a locked maildrop counts as a refused login")
 	}

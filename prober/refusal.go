@@ -6,6 +6,8 @@ package prober
 import (
 	"errors"
 	"strings"
+
+	"mailprobe/mail"
 )
 
 // stages are the parts of a conversation that commands belong to; a set of bits,
@@ -43,13 +45,13 @@ var commandStages = map[string]stages{
 }
 
 // phaseStages serves for a command that commandStages does not know.
-var phaseStages = map[Phase]stages{
-	PhaseGreeting: atGreeting,
-	PhaseHello:    atHello,
-	PhaseStartTLS: atStartTLS,
-	PhaseAuth:     atLogin,
-	PhaseMailbox:  atMailbox,
-	PhaseQuit:     atQuit,
+var phaseStages = map[mail.Phase]stages{
+	mail.PhaseGreeting: atGreeting,
+	mail.PhaseHello:    atHello,
+	mail.PhaseStartTLS: atStartTLS,
+	mail.PhaseAuth:     atLogin,
+	mail.PhaseMailbox:  atMailbox,
+	mail.PhaseQuit:     atQuit,
 }
 
 // refusalRule is one line of a table. An empty field fits everything.
@@ -60,7 +62,7 @@ type refusalRule struct {
 	code    string // a prefix if it ends in "."
 	texts   textGroup
 	only    func(*refusal) bool
-	reason  Reason
+	reason  mail.Reason
 
 	// doubtful is for words that are not those of a wrong password, and yet may
 	// mean one: two in a row count as a refusal.
@@ -94,19 +96,19 @@ func (l *refusalRule) fitsCode(code string) bool {
 // things, and never makes a definitive refusal transient, except the words of Cyrus
 // SASL for its own failures. A code that no rule names, such as [ALERT], says
 // nothing.
-var refusalRules = map[Protocol][]refusalRule{IMAP: imapRules, POP3: pop3Rules, SMTP: smtpRules}
+var refusalRules = map[mail.Protocol][]refusalRule{mail.IMAP: imapRules, mail.POP3: pop3Rules, mail.SMTP: smtpRules}
 
 // refusalReason is the reason for a server's no.
-func refusalReason(phase Phase, r *refusal) Reason {
+func refusalReason(phase mail.Phase, r *refusal) mail.Reason {
 	if l := decidingRule(refusalRules[r.protocol], phase, r); l != nil {
 		return ofToken(l.reason, r)
 	}
-	return CommandRejected
+	return mail.CommandRejected
 }
 
 // isDoubtful reports whether err is a server's no that may mean a wrong password
 // although its reason says otherwise.
-func isDoubtful(phase Phase, err error) bool {
+func isDoubtful(phase mail.Phase, err error) bool {
 	var no *refusal
 	if !errors.As(err, &no) {
 		return false
@@ -116,7 +118,7 @@ func isDoubtful(phase Phase, err error) bool {
 }
 
 // decidingRule is the first rule that fits, nil if none does.
-func decidingRule(rules []refusalRule, phase Phase, r *refusal) *refusalRule {
+func decidingRule(rules []refusalRule, phase mail.Phase, r *refusal) *refusalRule {
 	command, _, _ := strings.Cut(upperASCII(r.command), " ")
 	at, known := commandStages[command]
 	if !known {
@@ -132,197 +134,197 @@ func decidingRule(rules []refusalRule, phase Phase, r *refusal) *refusalRule {
 }
 
 // ofToken corrects the verdict on a password where a token was sent instead.
-func ofToken(reason Reason, r *refusal) Reason {
-	if r.token && (reason == AuthRejected || reason == AuthExpired) {
-		return TokenRejected
+func ofToken(reason mail.Reason, r *refusal) mail.Reason {
+	if r.token && (reason == mail.AuthRejected || reason == mail.AuthExpired) {
+		return mail.TokenRejected
 	}
 	return reason
 }
 
 // imapRules follow RFC 5530 and RFC 9051 section 7.1.
 var imapRules = []refusalRule{
-	{at: atStartTLS, status: "NO", reason: StartTLSRefused},
-	{at: atStartTLS, status: "BAD", reason: StartTLSRefused},
+	{at: atStartTLS, status: "NO", reason: mail.StartTLSRefused},
+	{at: atStartTLS, status: "BAD", reason: mail.StartTLSRefused},
 
 	// Codes.
-	{at: anywhere, texts: notConnectedTexts, reason: NotAuthorized},
-	{at: anywhere, code: "LIMIT", reason: ServerLimit},
-	{at: anywhere, code: "UNAVAILABLE", texts: limitTexts, reason: ServerLimit},
-	{at: atLogin, code: "UNAVAILABLE", reason: AuthTemporary},
-	{at: atLogin, code: "SERVERBUG", reason: AuthTemporary},
-	{at: atLogin, code: "INUSE", reason: AuthTemporary},
-	{at: outsideLogin, code: "UNAVAILABLE", reason: ServerUnavailable},
-	{at: outsideLogin, code: "SERVERBUG", reason: ServerUnavailable},
-	{at: atLogin, code: "AUTHENTICATIONFAILED", texts: methodTexts, reason: AuthMethodForbidden},
-	{at: atLogin, code: "AUTHENTICATIONFAILED", texts: expiredTexts, reason: AuthExpired},
-	{at: atLogin, code: "AUTHENTICATIONFAILED", texts: disabledTexts, reason: AuthDisabled},
-	{at: atLogin, code: "AUTHENTICATIONFAILED", reason: AuthRejected},
+	{at: anywhere, texts: notConnectedTexts, reason: mail.NotAuthorized},
+	{at: anywhere, code: "LIMIT", reason: mail.ServerLimit},
+	{at: anywhere, code: "UNAVAILABLE", texts: limitTexts, reason: mail.ServerLimit},
+	{at: atLogin, code: "UNAVAILABLE", reason: mail.AuthTemporary},
+	{at: atLogin, code: "SERVERBUG", reason: mail.AuthTemporary},
+	{at: atLogin, code: "INUSE", reason: mail.AuthTemporary},
+	{at: outsideLogin, code: "UNAVAILABLE", reason: mail.ServerUnavailable},
+	{at: outsideLogin, code: "SERVERBUG", reason: mail.ServerUnavailable},
+	{at: atLogin, code: "AUTHENTICATIONFAILED", texts: methodTexts, reason: mail.AuthMethodForbidden},
+	{at: atLogin, code: "AUTHENTICATIONFAILED", texts: expiredTexts, reason: mail.AuthExpired},
+	{at: atLogin, code: "AUTHENTICATIONFAILED", texts: disabledTexts, reason: mail.AuthDisabled},
+	{at: atLogin, code: "AUTHENTICATIONFAILED", reason: mail.AuthRejected},
 	// Yahoo says AUTHORIZATIONFAILED for a wrong password.
-	{at: atLogin, code: "AUTHORIZATIONFAILED", only: refusedForAnother, reason: NotAuthorized},
-	{at: atLogin, code: "AUTHORIZATIONFAILED", reason: AuthRejected},
-	{at: anywhere, code: "EXPIRED", reason: AuthExpired},
-	{at: anywhere, code: "PRIVACYREQUIRED", reason: AuthNeedsTLS},
-	{at: atLogin, status: "NO", code: "CONTACTADMIN", reason: AuthDisabled},
-	{at: atLogin | atMailbox | atHello, code: "CLIENTBUG", reason: CommandRejected},
-	{at: atMailbox, code: "NONEXISTENT", reason: MailboxMissing},
-	{at: atMailbox, code: "TRYCREATE", reason: MailboxMissing},
-	{at: atMailbox, code: "NOPERM", reason: MailboxDenied},
-	{at: atMailbox, code: "AUTHORIZATIONFAILED", reason: MailboxDenied},
-	{at: atMailbox, code: "INUSE", reason: MailboxInUse},
-	{at: atMailbox, code: "CORRUPTION", reason: MailboxFailed},
-	{at: atMailbox, code: "CANNOT", reason: MailboxFailed},
-	{at: atMailbox, code: "OVERQUOTA", reason: MailboxFailed},
-	{at: atMailbox, code: "CONTACTADMIN", reason: MailboxFailed},
+	{at: atLogin, code: "AUTHORIZATIONFAILED", only: refusedForAnother, reason: mail.NotAuthorized},
+	{at: atLogin, code: "AUTHORIZATIONFAILED", reason: mail.AuthRejected},
+	{at: anywhere, code: "EXPIRED", reason: mail.AuthExpired},
+	{at: anywhere, code: "PRIVACYREQUIRED", reason: mail.AuthNeedsTLS},
+	{at: atLogin, status: "NO", code: "CONTACTADMIN", reason: mail.AuthDisabled},
+	{at: atLogin | atMailbox | atHello, code: "CLIENTBUG", reason: mail.CommandRejected},
+	{at: atMailbox, code: "NONEXISTENT", reason: mail.MailboxMissing},
+	{at: atMailbox, code: "TRYCREATE", reason: mail.MailboxMissing},
+	{at: atMailbox, code: "NOPERM", reason: mail.MailboxDenied},
+	{at: atMailbox, code: "AUTHORIZATIONFAILED", reason: mail.MailboxDenied},
+	{at: atMailbox, code: "INUSE", reason: mail.MailboxInUse},
+	{at: atMailbox, code: "CORRUPTION", reason: mail.MailboxFailed},
+	{at: atMailbox, code: "CANNOT", reason: mail.MailboxFailed},
+	{at: atMailbox, code: "OVERQUOTA", reason: mail.MailboxFailed},
+	{at: atMailbox, code: "CONTACTADMIN", reason: mail.MailboxFailed},
 
 	// Texts.
-	{at: anywhere, texts: limitTexts, reason: ServerLimit},
-	{at: atLogin, status: "BYE", texts: brokenTexts, reason: MailboxFailed},
-	{at: atMailbox, texts: unnamedTexts, reason: MailboxDenied},
-	{at: atMailbox, status: "NO", texts: deniedTexts, reason: MailboxDenied},
-	{at: atLogin, texts: methodTexts, reason: AuthMethodForbidden},
-	{at: atLogin, texts: disabledTexts, reason: AuthDisabled},
-	{at: atLogin, texts: needsTLSTexts, reason: AuthNeedsTLS},
-	{at: atLogin, texts: mechanismTexts, reason: AuthMechanism},
-	{at: atLogin, status: "NO", texts: expiredTexts, reason: AuthExpired},
-	{at: atLogin, texts: temporaryTexts, reason: AuthTemporary},
-	{at: atLogin, texts: proxyTexts, reason: AuthTemporary, doubtful: true},
-	{at: atLogin, texts: saslTexts, reason: AuthTemporary, doubtful: true},
-	{at: atLogin, texts: tooSoonTexts, reason: AuthTooSoon},
-	{at: atGreeting, status: "BYE", texts: laterTexts, reason: ServerUnavailable},
+	{at: anywhere, texts: limitTexts, reason: mail.ServerLimit},
+	{at: atLogin, status: "BYE", texts: brokenTexts, reason: mail.MailboxFailed},
+	{at: atMailbox, texts: unnamedTexts, reason: mail.MailboxDenied},
+	{at: atMailbox, status: "NO", texts: deniedTexts, reason: mail.MailboxDenied},
+	{at: atLogin, texts: methodTexts, reason: mail.AuthMethodForbidden},
+	{at: atLogin, texts: disabledTexts, reason: mail.AuthDisabled},
+	{at: atLogin, texts: needsTLSTexts, reason: mail.AuthNeedsTLS},
+	{at: atLogin, texts: mechanismTexts, reason: mail.AuthMechanism},
+	{at: atLogin, status: "NO", texts: expiredTexts, reason: mail.AuthExpired},
+	{at: atLogin, texts: temporaryTexts, reason: mail.AuthTemporary},
+	{at: atLogin, texts: proxyTexts, reason: mail.AuthTemporary, doubtful: true},
+	{at: atLogin, texts: saslTexts, reason: mail.AuthTemporary, doubtful: true},
+	{at: atLogin, texts: tooSoonTexts, reason: mail.AuthTooSoon},
+	{at: atGreeting, status: "BYE", texts: laterTexts, reason: mail.ServerUnavailable},
 
 	// Defaults.
-	{at: atGreeting, status: "BYE", reason: ServerRefused},
-	{at: atGreeting, reason: ProtocolMalformed}, // a greeting is OK, PREAUTH or BYE
-	{at: anywhere, status: "BYE", reason: Closed},
-	{at: anywhere, status: "BAD", reason: CommandRejected},
-	{at: atLogin, status: "NO", reason: AuthRejected},
-	{at: atMailbox, status: "NO", reason: MailboxMissing},
-	{at: anywhere, status: "NO", reason: CommandRejected},
-	{at: anywhere, reason: ProtocolMalformed},
+	{at: atGreeting, status: "BYE", reason: mail.ServerRefused},
+	{at: atGreeting, reason: mail.ProtocolMalformed}, // a greeting is OK, PREAUTH or BYE
+	{at: anywhere, status: "BYE", reason: mail.Closed},
+	{at: anywhere, status: "BAD", reason: mail.CommandRejected},
+	{at: atLogin, status: "NO", reason: mail.AuthRejected},
+	{at: atMailbox, status: "NO", reason: mail.MailboxMissing},
+	{at: anywhere, status: "NO", reason: mail.CommandRejected},
+	{at: anywhere, reason: mail.ProtocolMalformed},
 }
 
 // pop3Rules follow RFC 2449 section 8 and RFC 3206.
 var pop3Rules = []refusalRule{
-	{at: anywhere, status: "+", reason: ProtocolMalformed}, // not a no at all
-	{at: atStartTLS, reason: StartTLSRefused},
+	{at: anywhere, status: "+", reason: mail.ProtocolMalformed}, // not a no at all
+	{at: atStartTLS, reason: mail.StartTLSRefused},
 
 	// Codes. Dovecot says IN-USE for its limit of connections, too, and Cyrus
 	// SYS/TEMP for an account that has a password and no mailbox.
-	{at: anywhere, code: "IN-USE", texts: limitTexts, reason: ServerLimit},
-	{at: anywhere, code: "IN-USE", reason: MailboxInUse},
-	{at: anywhere, code: "LOGIN-DELAY", reason: AuthTooSoon},
-	{at: atLogin, code: "SYS/PERM", texts: methodTexts, reason: AuthMethodForbidden},
-	{at: atLogin, code: "SYS/PERM", reason: AuthDisabled},
-	{at: anywhere, code: "SYS/TEMP", texts: limitTexts, reason: ServerLimit},
-	{at: atLogin, code: "SYS/TEMP", texts: maildropTexts, reason: MailboxMissing},
-	{at: atLogin, code: "SYS/TEMP", texts: brokenTexts, reason: MailboxFailed},
-	{at: atLogin, code: "SYS/TEMP", reason: AuthTemporary},
-	{at: atLogin, code: "SYS", reason: AuthTemporary},
-	{at: outsideLogin, code: "SYS/TEMP", reason: ServerUnavailable},
-	{at: outsideLogin, code: "SYS", reason: ServerUnavailable},
-	{at: atLogin, code: "AUTH", texts: saslTexts, reason: AuthTemporary, doubtful: true},
-	{at: atLogin, code: "AUTH", texts: needsTLSTexts, reason: AuthNeedsTLS},
-	{at: atLogin, code: "AUTH", texts: tlsTexts, only: refusedInClear, reason: AuthNeedsTLS},
-	{at: atLogin, code: "AUTH", texts: methodTexts, reason: AuthMethodForbidden},
-	{at: atLogin, code: "AUTH", texts: expiredTexts, reason: AuthExpired},
-	{at: atLogin, code: "AUTH", texts: disabledTexts, reason: AuthDisabled},
-	{at: atLogin, code: "AUTH", reason: AuthRejected},
+	{at: anywhere, code: "IN-USE", texts: limitTexts, reason: mail.ServerLimit},
+	{at: anywhere, code: "IN-USE", reason: mail.MailboxInUse},
+	{at: anywhere, code: "LOGIN-DELAY", reason: mail.AuthTooSoon},
+	{at: atLogin, code: "SYS/PERM", texts: methodTexts, reason: mail.AuthMethodForbidden},
+	{at: atLogin, code: "SYS/PERM", reason: mail.AuthDisabled},
+	{at: anywhere, code: "SYS/TEMP", texts: limitTexts, reason: mail.ServerLimit},
+	{at: atLogin, code: "SYS/TEMP", texts: maildropTexts, reason: mail.MailboxMissing},
+	{at: atLogin, code: "SYS/TEMP", texts: brokenTexts, reason: mail.MailboxFailed},
+	{at: atLogin, code: "SYS/TEMP", reason: mail.AuthTemporary},
+	{at: atLogin, code: "SYS", reason: mail.AuthTemporary},
+	{at: outsideLogin, code: "SYS/TEMP", reason: mail.ServerUnavailable},
+	{at: outsideLogin, code: "SYS", reason: mail.ServerUnavailable},
+	{at: atLogin, code: "AUTH", texts: saslTexts, reason: mail.AuthTemporary, doubtful: true},
+	{at: atLogin, code: "AUTH", texts: needsTLSTexts, reason: mail.AuthNeedsTLS},
+	{at: atLogin, code: "AUTH", texts: tlsTexts, only: refusedInClear, reason: mail.AuthNeedsTLS},
+	{at: atLogin, code: "AUTH", texts: methodTexts, reason: mail.AuthMethodForbidden},
+	{at: atLogin, code: "AUTH", texts: expiredTexts, reason: mail.AuthExpired},
+	{at: atLogin, code: "AUTH", texts: disabledTexts, reason: mail.AuthDisabled},
+	{at: atLogin, code: "AUTH", reason: mail.AuthRejected},
 
 	// Texts.
-	{at: anywhere, texts: limitTexts, reason: ServerLimit},
-	{at: atLogin, texts: brokenTexts, reason: MailboxFailed},
-	{at: atLogin, texts: methodTexts, reason: AuthMethodForbidden},
-	{at: atLogin, texts: disabledTexts, reason: AuthDisabled},
-	{at: atLogin, texts: needsTLSTexts, reason: AuthNeedsTLS},
-	{at: atLogin, texts: mechanismTexts, reason: AuthMechanism},
-	{at: atLogin, texts: expiredTexts, reason: AuthExpired},
-	{at: atLogin, texts: temporaryTexts, reason: AuthTemporary},
-	{at: atLogin, texts: proxyTexts, reason: AuthTemporary, doubtful: true},
-	{at: atLogin, texts: tooSoonTexts, reason: AuthTooSoon},
-	{at: atGreeting, texts: laterTexts, reason: ServerUnavailable},
+	{at: anywhere, texts: limitTexts, reason: mail.ServerLimit},
+	{at: atLogin, texts: brokenTexts, reason: mail.MailboxFailed},
+	{at: atLogin, texts: methodTexts, reason: mail.AuthMethodForbidden},
+	{at: atLogin, texts: disabledTexts, reason: mail.AuthDisabled},
+	{at: atLogin, texts: needsTLSTexts, reason: mail.AuthNeedsTLS},
+	{at: atLogin, texts: mechanismTexts, reason: mail.AuthMechanism},
+	{at: atLogin, texts: expiredTexts, reason: mail.AuthExpired},
+	{at: atLogin, texts: temporaryTexts, reason: mail.AuthTemporary},
+	{at: atLogin, texts: proxyTexts, reason: mail.AuthTemporary, doubtful: true},
+	{at: atLogin, texts: tooSoonTexts, reason: mail.AuthTooSoon},
+	{at: atGreeting, texts: laterTexts, reason: mail.ServerUnavailable},
 
 	// Defaults. No password has been sent when USER is refused.
-	{at: atLogin, command: "USER", only: refusedInClear, reason: AuthNeedsTLS},
-	{at: atLogin, reason: AuthRejected},
-	{at: atGreeting, reason: ServerRefused},
-	{at: atMailbox, reason: MailboxFailed},
-	{at: anywhere, reason: CommandRejected},
+	{at: atLogin, command: "USER", only: refusedInClear, reason: mail.AuthNeedsTLS},
+	{at: atLogin, reason: mail.AuthRejected},
+	{at: atGreeting, reason: mail.ServerRefused},
+	{at: atMailbox, reason: mail.MailboxFailed},
+	{at: anywhere, reason: mail.CommandRejected},
 }
 
 // smtpRules follow RFC 4954 section 6, RFC 5248 and RFC 5321 section 4.2.
 var smtpRules = []refusalRule{
-	{at: anywhere, status: "2", reason: ProtocolMalformed}, // not the yes that was asked for
-	{at: anywhere, status: "3", reason: ProtocolMalformed},
+	{at: anywhere, status: "2", reason: mail.ProtocolMalformed}, // not the yes that was asked for
+	{at: anywhere, status: "3", reason: mail.ProtocolMalformed},
 
 	// 421 may answer any command: the server is leaving.
-	{at: anywhere, status: "421", texts: limitTexts, reason: ServerLimit},
-	{at: atLogin, status: "421", code: "4.7.0", texts: tooSoonTexts, reason: AuthTooSoon},
-	{at: anywhere, status: "421", reason: ServerUnavailable},
-	{at: atStartTLS, reason: StartTLSRefused},
+	{at: anywhere, status: "421", texts: limitTexts, reason: mail.ServerLimit},
+	{at: atLogin, status: "421", code: "4.7.0", texts: tooSoonTexts, reason: mail.AuthTooSoon},
+	{at: anywhere, status: "421", reason: mail.ServerUnavailable},
+	{at: atStartTLS, reason: mail.StartTLSRefused},
 
 	// Codes and replies to a login.
-	{at: atLogin, status: "432", code: "4.3.2", reason: ServerLimit},
-	{at: atLogin, status: "432", code: "4.7.12", reason: AuthExpired},
-	{at: atLogin, status: "4", texts: limitTexts, reason: ServerLimit},
-	{at: atLogin, code: "4.7.0", texts: tooSoonTexts, reason: AuthTooSoon},
-	{at: atLogin, status: "432", reason: AuthExpired}, // RFC 4954: a password transition is needed
-	{at: atLogin, status: "4", texts: proxyTexts, reason: AuthTemporary, doubtful: true},
-	{at: atLogin, status: "4", reason: AuthTemporary},
-	{at: atLogin, code: "5.7.139", texts: credentialTexts, reason: AuthRejected},
-	{at: atLogin, code: "5.7.139", reason: AuthMethodForbidden},
-	{at: atLogin, code: "5.7.9", reason: AuthMethodForbidden},
-	{at: atLogin, code: "5.7.10", reason: AuthNeedsTLS},
-	{at: atLogin, code: "5.7.11", reason: AuthNeedsTLS},
-	{at: atLogin, code: "5.7.12", reason: AuthExpired},
-	{at: atLogin, code: "5.7.13", reason: AuthDisabled},
-	{at: atLogin, code: "5.7.4", reason: AuthMechanism},
-	{at: atLogin, status: "535", texts: saslTexts, reason: AuthTemporary, doubtful: true},
-	{at: atLogin, status: "535", texts: methodTexts, reason: AuthMethodForbidden},
-	{at: atLogin, status: "535", texts: expiredTexts, reason: AuthExpired},
-	{at: atLogin, status: "535", texts: disabledTexts, reason: AuthDisabled},
-	{at: atLogin, code: "5.7.8", reason: AuthRejected},
-	{at: atLogin, code: "5.7.3", reason: AuthRejected},
-	{at: atLogin, status: "535", reason: AuthRejected},
-	{at: atLogin, status: "530", reason: AuthNeedsTLS},
-	{at: atLogin, status: "534", reason: AuthMethodForbidden},
-	{at: atLogin, status: "525", reason: AuthDisabled},
-	{at: atLogin, status: "523", reason: AuthNeedsTLS},
-	{at: atLogin, status: "538", reason: AuthNeedsTLS},
-	{at: atLogin, status: "504", reason: AuthMechanism},
+	{at: atLogin, status: "432", code: "4.3.2", reason: mail.ServerLimit},
+	{at: atLogin, status: "432", code: "4.7.12", reason: mail.AuthExpired},
+	{at: atLogin, status: "4", texts: limitTexts, reason: mail.ServerLimit},
+	{at: atLogin, code: "4.7.0", texts: tooSoonTexts, reason: mail.AuthTooSoon},
+	{at: atLogin, status: "432", reason: mail.AuthExpired}, // RFC 4954: a password transition is needed
+	{at: atLogin, status: "4", texts: proxyTexts, reason: mail.AuthTemporary, doubtful: true},
+	{at: atLogin, status: "4", reason: mail.AuthTemporary},
+	{at: atLogin, code: "5.7.139", texts: credentialTexts, reason: mail.AuthRejected},
+	{at: atLogin, code: "5.7.139", reason: mail.AuthMethodForbidden},
+	{at: atLogin, code: "5.7.9", reason: mail.AuthMethodForbidden},
+	{at: atLogin, code: "5.7.10", reason: mail.AuthNeedsTLS},
+	{at: atLogin, code: "5.7.11", reason: mail.AuthNeedsTLS},
+	{at: atLogin, code: "5.7.12", reason: mail.AuthExpired},
+	{at: atLogin, code: "5.7.13", reason: mail.AuthDisabled},
+	{at: atLogin, code: "5.7.4", reason: mail.AuthMechanism},
+	{at: atLogin, status: "535", texts: saslTexts, reason: mail.AuthTemporary, doubtful: true},
+	{at: atLogin, status: "535", texts: methodTexts, reason: mail.AuthMethodForbidden},
+	{at: atLogin, status: "535", texts: expiredTexts, reason: mail.AuthExpired},
+	{at: atLogin, status: "535", texts: disabledTexts, reason: mail.AuthDisabled},
+	{at: atLogin, code: "5.7.8", reason: mail.AuthRejected},
+	{at: atLogin, code: "5.7.3", reason: mail.AuthRejected},
+	{at: atLogin, status: "535", reason: mail.AuthRejected},
+	{at: atLogin, status: "530", reason: mail.AuthNeedsTLS},
+	{at: atLogin, status: "534", reason: mail.AuthMethodForbidden},
+	{at: atLogin, status: "525", reason: mail.AuthDisabled},
+	{at: atLogin, status: "523", reason: mail.AuthNeedsTLS},
+	{at: atLogin, status: "538", reason: mail.AuthNeedsTLS},
+	{at: atLogin, status: "504", reason: mail.AuthMechanism},
 
 	// Codes and replies to MAIL and RCPT.
-	{at: atMailbox, status: "553", code: "5.7.1", reason: NotAuthorized},
-	{at: atMailbox, code: "5.7.60", reason: NotAuthorized},
-	{at: atMailbox, status: "554", code: "5.2.0", reason: NotAuthorized},
-	{at: atMailbox, texts: senderTexts, reason: NotAuthorized},
-	{at: atMailbox, texts: needsTLSTexts, reason: AuthNeedsTLS},
-	{at: atMailbox, status: "530", reason: NotAuthorized}, // a login is wanted first
-	{at: atMailbox, code: "5.2.2", reason: MailboxFailed},
-	{at: atMailbox, code: "4.2.2", reason: MailboxFailed},
-	{at: atMailbox, status: "552", reason: MailboxFailed},
-	{at: atMailbox, command: "RCPT", code: "5.1.", reason: MailboxMissing},
-	{at: atMailbox, command: "RCPT", status: "550", code: "5.7.", reason: MailboxDenied},
-	{at: atMailbox, command: "RCPT", status: "550", reason: MailboxMissing},
-	{at: atMailbox, command: "RCPT", status: "551", reason: MailboxMissing},
+	{at: atMailbox, status: "553", code: "5.7.1", reason: mail.NotAuthorized},
+	{at: atMailbox, code: "5.7.60", reason: mail.NotAuthorized},
+	{at: atMailbox, status: "554", code: "5.2.0", reason: mail.NotAuthorized},
+	{at: atMailbox, texts: senderTexts, reason: mail.NotAuthorized},
+	{at: atMailbox, texts: needsTLSTexts, reason: mail.AuthNeedsTLS},
+	{at: atMailbox, status: "530", reason: mail.NotAuthorized}, // a login is wanted first
+	{at: atMailbox, code: "5.2.2", reason: mail.MailboxFailed},
+	{at: atMailbox, code: "4.2.2", reason: mail.MailboxFailed},
+	{at: atMailbox, status: "552", reason: mail.MailboxFailed},
+	{at: atMailbox, command: "RCPT", code: "5.1.", reason: mail.MailboxMissing},
+	{at: atMailbox, command: "RCPT", status: "550", code: "5.7.", reason: mail.MailboxDenied},
+	{at: atMailbox, command: "RCPT", status: "550", reason: mail.MailboxMissing},
+	{at: atMailbox, command: "RCPT", status: "551", reason: mail.MailboxMissing},
 
 	// Replies and texts anywhere.
-	{at: outsideLogin, status: "4", texts: limitTexts, reason: ServerLimit},
-	{at: outsideLogin, status: "4", reason: ServerUnavailable},
-	{at: atGreeting, status: "5", reason: ServerRefused},
-	{at: atLogin, texts: mechanismTexts, reason: AuthMechanism},
-	{at: anywhere, status: "500", reason: CommandRejected},
-	{at: anywhere, status: "501", reason: CommandRejected},
-	{at: anywhere, status: "502", reason: CommandRejected},
-	{at: anywhere, status: "503", reason: CommandRejected},
-	{at: anywhere, status: "504", reason: CommandRejected},
-	{at: anywhere, status: "555", reason: CommandRejected},
-	{at: atLogin, texts: needsTLSTexts, reason: AuthNeedsTLS},
-	{at: atLogin, texts: methodTexts, reason: AuthMethodForbidden},
-	{at: atLogin, texts: disabledTexts, reason: AuthDisabled},
+	{at: outsideLogin, status: "4", texts: limitTexts, reason: mail.ServerLimit},
+	{at: outsideLogin, status: "4", reason: mail.ServerUnavailable},
+	{at: atGreeting, status: "5", reason: mail.ServerRefused},
+	{at: atLogin, texts: mechanismTexts, reason: mail.AuthMechanism},
+	{at: anywhere, status: "500", reason: mail.CommandRejected},
+	{at: anywhere, status: "501", reason: mail.CommandRejected},
+	{at: anywhere, status: "502", reason: mail.CommandRejected},
+	{at: anywhere, status: "503", reason: mail.CommandRejected},
+	{at: anywhere, status: "504", reason: mail.CommandRejected},
+	{at: anywhere, status: "555", reason: mail.CommandRejected},
+	{at: atLogin, texts: needsTLSTexts, reason: mail.AuthNeedsTLS},
+	{at: atLogin, texts: methodTexts, reason: mail.AuthMethodForbidden},
+	{at: atLogin, texts: disabledTexts, reason: mail.AuthDisabled},
 
 	// Defaults.
-	{at: atLogin, reason: AuthRejected},
-	{at: atHello, reason: ServerRefused},
-	{at: atMailbox, reason: MailboxDenied},
-	{at: anywhere, reason: CommandRejected},
+	{at: atLogin, reason: mail.AuthRejected},
+	{at: atHello, reason: mail.ServerRefused},
+	{at: atMailbox, reason: mail.MailboxDenied},
+	{at: anywhere, reason: mail.CommandRejected},
 }

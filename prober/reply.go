@@ -10,6 +10,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"mailprobe/mail"
 )
 
 // maxFailureText bounds server text in logs and on pages, in bytes.
@@ -19,7 +21,7 @@ const maxFailureText = 200
 // is quoted cleaned and cut.
 func malformed(what, line string) error {
 	return &fault{
-		reason: ProtocolMalformed,
+		reason: mail.ProtocolMalformed,
 		err:    fmt.Errorf("%s: malformed: %q", what, cleanText(line, maxFailureText)),
 	}
 }

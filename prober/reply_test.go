@@ -6,7 +6,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
+
+	"mailprobe/mail"
 )
 
 func TestParseIMAPStatus(t *testing.T) {
@@ -76,7 +79,7 @@ func TestParsePOP3Reply(t *testing.T) {
 	}
 	for _, line := range []string{"", "\r\n", "+ok", "+OKjunk", "-err", "-ERR\tx", " +OK", "* OK", "220 x", "OK"} {
 		if got, err := parsePOP3Reply(line); !isMalformed(err) {
-			t.Errorf("parsePOP3Reply(%q) = %+v, %v; want %s", line, got, err, ProtocolMalformed)
+			t.Errorf("parsePOP3Reply(%q) = %+v, %v; want %s", line, got, err, mail.ProtocolMalformed)
 		}
 	}
 }
@@ -111,7 +114,7 @@ func TestParseSMTPReply(t *testing.T) {
 		{"220 x", "220 y"}, {"250-x", "251 y"}, {"250-x", ""}, {" 220 x"}, {"* OK x"}, {"٢٢٠ x"}}
 	for _, lines := range broken {
 		if got, err := parseSMTPReply(lines); !isMalformed(err) {
-			t.Errorf("parseSMTPReply(%q) = %+v, %v; want %s", lines, got, err, ProtocolMalformed)
+			t.Errorf("parseSMTPReply(%q) = %+v, %v; want %s", lines, got, err, mail.ProtocolMalformed)
 		}
 	}
 }
@@ -119,7 +122,7 @@ func TestParseSMTPReply(t *testing.T) {
 // isMalformed reports whether err carries the reason protocol_malformed.
 func isMalformed(err error) bool {
 	var f *fault
-	return errors.As(err, &f) && f.reason == ProtocolMalformed
+	return errors.As(err, &f) && f.reason == mail.ProtocolMalformed
 }
 
 func TestParseCapabilities(t *testing.T) {
@@ -181,7 +184,7 @@ func FuzzParseIMAPStatus(f *testing.F) {
 		if ok && (tag == "" || !slices.Contains([]string{"OK", "NO", "BAD", "BYE", "PREAUTH"}, r.status)) {
 			t.Errorf("parseIMAPStatus(%q) = %q, %+v", line, tag, r)
 		}
-		checkReply(t, IMAP, r)
+		checkReply(t, mail.IMAP, r)
 	})
 }
 
@@ -196,7 +199,7 @@ func FuzzParsePOP3Reply(f *testing.F) {
 			t.Errorf("parsePOP3Reply(%q) = %+v, %v", line, r, err)
 		}
 		parsePOP3Capabilities(strings.Split(line, "\n"))
-		checkReply(t, POP3, r)
+		checkReply(t, mail.POP3, r)
 	})
 }
 
@@ -212,19 +215,40 @@ func FuzzParseSMTPReply(f *testing.F) {
 			t.Errorf("parseSMTPReply(%q) = %+v, %v", lines, r, err)
 		}
 		parseSMTPCapabilities(lines)
-		checkReply(t, SMTP, r)
+		checkReply(t, mail.SMTP, r)
 	})
 }
 
 // checkReply classifies a fuzzed reply at every phase and cleans its text.
-func checkReply(t *testing.T, protocol Protocol, r reply) {
+func checkReply(t *testing.T, protocol mail.Protocol, r reply) {
 	for command := range commandStages {
 		no := &refusal{protocol: protocol, command: command, reply: r}
-		if reason, _ := classify(PhaseAuth, nil, no); reason.Meaning() == "" {
+		if reason, _ := classify(mail.PhaseAuth, nil, no); reason.Meaning() == "" {
 			t.Errorf("%s: %+v gives the reason %q, which is not in the table", command, r, reason)
 		}
 	}
 	if clean := cleanText(r.text, maxFailureText); len(clean) > maxFailureText || !utf8.ValidString(clean) {
 		t.Errorf("cleanText(%q) = %q", r.text, clean)
+	}
+}
+
+func TestPOP3LoginDelayIsReadFromTheCapabilities(t *testing.T) {
+	tests := []struct {
+		name      string
+		announced string // the line of CAPA
+		want      time.Duration
+	}{
+		{"Gmail's five minutes", "LOGIN-DELAY 300", 300 * time.Second},
+		{"with an argument", "LOGIN-DELAY 100 USER", 100 * time.Second},
+		{"for ever", "LOGIN-DELAY 2147483647", 2147483647 * time.Second},
+		{"more than a number holds", "LOGIN-DELAY 99999999999999999999", 0},
+		{"nonsense", "LOGIN-DELAY -5", 0},
+		{"no argument", "LOGIN-DELAY", 0},
+		{"nothing", "TOP", 0},
+	}
+	for _, test := range tests {
+		if got := loginDelay(parsePOP3Capabilities([]string{test.announced})["LOGIN-DELAY"]); got != test.want {
+			t.Errorf("%s: %v, want %v", test.name, got, test.want)
+		}
 	}
 }

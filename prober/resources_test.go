@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"mailprobe/mail"
 )
 
 // poorAddress, set in the environment, makes the test binary a process with few
@@ -24,7 +26,7 @@ func TestProbeWithoutDescriptors(t *testing.T) {
 		return
 	}
 	b := newBed(t)
-	server := b.server(t, IMAP, NoEncryption)
+	server := b.server(t, mail.IMAP, mail.NoEncryption)
 	command := exec.Command(os.Args[0], "-test.run=^TestProbeWithoutDescriptors$", "-test.v")
 	command.Env = append(os.Environ(), poorAddress+"="+server.Addr)
 	out, err := command.CombinedOutput()
@@ -39,8 +41,8 @@ func probeInPoverty(t *testing.T, addr string) {
 	if err := os.WriteFile(path, []byte("wonder land\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	inline := (&bed{}).connection(IMAP, NoEncryption, addr, func(c *Connection) { c.Timeout = 30 * time.Second })
-	fromFile := (&bed{}).connection(IMAP, NoEncryption, addr, func(c *Connection) { c.Password = FileSecret(path) })
+	inline := (&bed{}).connection(mail.IMAP, mail.NoEncryption, addr, func(c *mail.Connection) { c.Timeout = 30 * time.Second })
+	fromFile := (&bed{}).connection(mail.IMAP, mail.NoEncryption, addr, func(c *mail.Connection) { c.Password = mail.FileSecret(path) })
 	prober := new(Prober)
 	if o := prober.Probe(t.Context(), inline); !o.Up() { // opens the poller, too
 		t.Fatal(explain(o))
@@ -62,15 +64,15 @@ func probeInPoverty(t *testing.T, addr string) {
 		}
 		held = append(held, file)
 	}
-	wantFailure(t, prober.Probe(t.Context(), inline), PhaseConnect, LocalResources)
-	wantFailure(t, prober.Probe(t.Context(), fromFile), PhaseAuth, LocalResources)
+	wantFailure(t, prober.Probe(t.Context(), inline), mail.PhaseConnect, mail.LocalResources)
+	wantFailure(t, prober.Probe(t.Context(), fromFile), mail.PhaseAuth, mail.LocalResources)
 	byName := *inline
 	byName.Host = "mail.example"
-	wantFailure(t, prober.Probe(t.Context(), &byName), PhaseResolve, LocalResources)
+	wantFailure(t, prober.Probe(t.Context(), &byName), mail.PhaseResolve, mail.LocalResources)
 	for _, file := range held {
 		_ = file.Close()
 	}
-	for _, c := range []*Connection{inline, fromFile} {
+	for _, c := range []*mail.Connection{inline, fromFile} {
 		if o := prober.Probe(t.Context(), c); !o.Up() {
 			t.Errorf("descriptors are free again, but\n%s", explain(o))
 		}

@@ -14,6 +14,8 @@ import (
 	"testing/synctest"
 
 	"mailprobe/internal/mailtest"
+
+	"mailprobe/mail"
 )
 
 // rule is one rule of STARTTLS and TLS. Rows are parts of stories of the
@@ -116,8 +118,8 @@ func (c *turnConn) Write(p []byte) (int, error) {
 // the ClientHello as the next thing after STARTTLS was answered.
 func TestR06OneThingAtATime(t *testing.T) {
 	b := newFaultBed(t)
-	pairs(t, func(t *testing.T, p Protocol, e Encryption) {
-		if e == ImplicitTLS {
+	pairs(t, func(t *testing.T, p mail.Protocol, e mail.Encryption) {
+		if e == mail.ImplicitTLS {
 			return // the same as without encryption, inside
 		}
 		synctest.Test(t, func(t *testing.T) {
@@ -150,14 +152,14 @@ func TestR06OneThingAtATime(t *testing.T) {
 // TestR08StartTLSIsSaidOnce counts in whole sessions with honest servers.
 func TestR08StartTLSIsSaidOnce(t *testing.T) {
 	b := newBed(t)
-	for p, word := range map[Protocol]string{IMAP: "STARTTLS", POP3: "STLS", SMTP: "STARTTLS"} {
-		server, err := mailtest.StartScript(mailtest.MustScript(honest(p, StartTLS, atOnce, opened)+"BYE "+string(p)),
+	for p, word := range map[mail.Protocol]string{mail.IMAP: "STARTTLS", mail.POP3: "STLS", mail.SMTP: "STARTTLS"} {
+		server, err := mailtest.StartScript(mailtest.MustScript(honest(p, mail.StartTLS, atOnce, opened)+"BYE "+string(p)),
 			mailtest.ScriptOptions{TLS: &tls.Config{Certificates: []tls.Certificate{b.cert}}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer server.Close()
-		if o := new(Prober).Probe(t.Context(), b.connection(p, StartTLS, server.Addr)); !o.Up() {
+		if o := new(Prober).Probe(t.Context(), b.connection(p, mail.StartTLS, server.Addr)); !o.Up() {
 			t.Fatal(explain(o))
 		}
 		if n := strings.Count(string(server.Received()), word+"\r\n"); n != 1 {
@@ -170,8 +172,8 @@ func TestR08StartTLSIsSaidOnce(t *testing.T) {
 // certificate.
 func TestR12NoSessionIsResumed(t *testing.T) {
 	b := newBed(t)
-	pairs(t, func(t *testing.T, p Protocol, e Encryption) {
-		if e == NoEncryption {
+	pairs(t, func(t *testing.T, p mail.Protocol, e mail.Encryption) {
+		if e == mail.NoEncryption {
 			return
 		}
 		resumed := 0
@@ -200,13 +202,13 @@ func TestR12NoSessionIsResumed(t *testing.T) {
 func TestR13TheConfiguredNameCounts(t *testing.T) {
 	b := newBed(t)
 	b.cert = b.ca.MustIssue(mailtest.CertOptions{Names: []string{"mx.example.org"}})
-	pairs(t, func(t *testing.T, p Protocol, e Encryption) {
-		if e == NoEncryption {
+	pairs(t, func(t *testing.T, p mail.Protocol, e mail.Encryption) {
+		if e == mail.NoEncryption {
 			return
 		}
 		server := b.server(t, p, e)
 		o := new(Prober).Probe(t.Context(), b.connection(p, e, server.Addr))
-		wantFailure(t, o, PhaseTLS, CertName)
+		wantFailure(t, o, mail.PhaseTLS, mail.CertName)
 		if len(server.Logins()) != 0 || o.TLS == nil || o.TLS.Verified {
 			t.Errorf("%d logins, facts %+v", len(server.Logins()), o.TLS)
 		}
@@ -217,17 +219,17 @@ func TestR13TheConfiguredNameCounts(t *testing.T) {
 func TestR14UnverifiedIsVisible(t *testing.T) {
 	b := newBed(t)
 	stranger := mailtest.MustCA(mailtest.CAOptions{})
-	pairs(t, func(t *testing.T, p Protocol, e Encryption) {
-		if e == NoEncryption {
+	pairs(t, func(t *testing.T, p mail.Protocol, e mail.Encryption) {
+		if e == mail.NoEncryption {
 			return
 		}
 		server := b.server(t, p, e, func(o *mailtest.Options) { o.Certificate = stranger.MustIssue(mailtest.Loopback()) })
-		wantFailure(t, new(Prober).Probe(t.Context(), b.connection(p, e, server.Addr)), PhaseTLS, CertUntrusted)
-		o := new(Prober).Probe(t.Context(), b.connection(p, e, server.Addr, func(c *Connection) { c.TLS.InsecureSkipVerify = true }))
+		wantFailure(t, new(Prober).Probe(t.Context(), b.connection(p, e, server.Addr)), mail.PhaseTLS, mail.CertUntrusted)
+		o := new(Prober).Probe(t.Context(), b.connection(p, e, server.Addr, func(c *mail.Connection) { c.TLS.InsecureSkipVerify = true }))
 		if !o.Up() || o.TLS == nil || o.TLS.Verified {
 			t.Errorf("facts %+v\n%s", o.TLS, explain(o))
 		}
-		o = new(Prober).Probe(t.Context(), b.connection(p, e, server.Addr, func(c *Connection) { c.TLS.RootCAs = stranger.Pool() }))
+		o = new(Prober).Probe(t.Context(), b.connection(p, e, server.Addr, func(c *mail.Connection) { c.TLS.RootCAs = stranger.Pool() }))
 		if !o.Up() || !o.TLS.Verified {
 			t.Errorf("its own CA: facts %+v\n%s", o.TLS, explain(o))
 		}
@@ -237,18 +239,18 @@ func TestR14UnverifiedIsVisible(t *testing.T) {
 // TestR15HiddenInClearWhereItCanBe offers every way in clear.
 func TestR15HiddenInClearWhereItCanBe(t *testing.T) {
 	b := newBed(t)
-	for _, p := range []Protocol{IMAP, POP3, SMTP} {
+	for _, p := range []mail.Protocol{mail.IMAP, mail.POP3, mail.SMTP} {
 		server, err := mailtest.Start(mailtest.Options{Protocol: string(p), Encryption: mailtest.NoEncryption,
 			Users: map[string]string{"alice": "wonder land"}, Mechanisms: []string{"PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-256"}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer server.Close()
-		o := new(Prober).Probe(t.Context(), b.connection(p, NoEncryption, server.Addr))
-		if !o.Up() || o.Auth.Mechanism != AuthSCRAMSHA256 || len(server.Logins()) != 1 || server.Logins()[0].Secret != "" {
+		o := new(Prober).Probe(t.Context(), b.connection(p, mail.NoEncryption, server.Addr))
+		if !o.Up() || o.Auth.Mechanism != mail.AuthSCRAMSHA256 || len(server.Logins()) != 1 || server.Logins()[0].Secret != "" {
 			t.Errorf("%s: mechanism %q, logins %+v\n%s", p, o.Auth.Mechanism, server.Logins(), explain(o))
 		}
-		if c := b.connection(p, NoEncryption, server.Addr, func(c *Connection) { c.Auth = AuthPlain }); !func() bool {
+		if c := b.connection(p, mail.NoEncryption, server.Addr, func(c *mail.Connection) { c.Auth = mail.AuthPlain }); !func() bool {
 			o = new(Prober).Probe(t.Context(), c)
 			return o.Up()
 		}() {
@@ -262,13 +264,13 @@ func TestR16TheRefusedCertificateIsTold(t *testing.T) {
 	b := newBed(t)
 	stranger := mailtest.MustCA(mailtest.CAOptions{})
 	cert := stranger.MustIssue(mailtest.Loopback())
-	pairs(t, func(t *testing.T, p Protocol, e Encryption) {
-		if e == NoEncryption {
+	pairs(t, func(t *testing.T, p mail.Protocol, e mail.Encryption) {
+		if e == mail.NoEncryption {
 			return
 		}
 		server := b.server(t, p, e, func(o *mailtest.Options) { o.Certificate = cert })
 		o := new(Prober).Probe(t.Context(), b.connection(p, e, server.Addr))
-		wantFailure(t, o, PhaseTLS, CertUntrusted)
+		wantFailure(t, o, mail.PhaseTLS, mail.CertUntrusted)
 		if o.TLS == nil || !o.TLS.NotAfter.Equal(cert.Leaf.NotAfter) || o.TLS.FingerprintSHA256 == "" || o.TLS.Verified {
 			t.Errorf("facts %+v", o.TLS)
 		}
@@ -279,14 +281,14 @@ func TestR16TheRefusedCertificateIsTold(t *testing.T) {
 // what is asked for.
 func TestR17NothingElseIsTried(t *testing.T) {
 	b := newBed(t)
-	for _, p := range []Protocol{IMAP, POP3, SMTP} {
-		for _, way := range []struct{ server, client Encryption }{
-			{NoEncryption, ImplicitTLS}, {NoEncryption, StartTLS}, {ImplicitTLS, NoEncryption}, {ImplicitTLS, StartTLS}, {StartTLS, ImplicitTLS}} {
+	for _, p := range []mail.Protocol{mail.IMAP, mail.POP3, mail.SMTP} {
+		for _, way := range []struct{ server, client mail.Encryption }{
+			{mail.NoEncryption, mail.ImplicitTLS}, {mail.NoEncryption, mail.StartTLS}, {mail.ImplicitTLS, mail.NoEncryption}, {mail.ImplicitTLS, mail.StartTLS}, {mail.StartTLS, mail.ImplicitTLS}} {
 			script := "{after at once}"
-			if way.server == ImplicitTLS {
+			if way.server == mail.ImplicitTLS {
 				script = "TLS\nSTALL"
 			}
-			row := &faultRow{script: map[Protocol]string{p: script}}
+			row := &faultRow{script: map[mail.Protocol]string{p: script}}
 			synctest.Test(t, func(t *testing.T) {
 				run, _, options := b.prepare(row, p, way.client, "127.0.0.1:1")
 				text := strings.ReplaceAll(script, "{after at once}", honest(p, way.server, atOnce, opened)+"BYE "+string(p))
@@ -300,7 +302,7 @@ func TestR17NothingElseIsTried(t *testing.T) {
 					return client, nil
 				})
 				for _, talk := range talks {
-					if got := <-talk; findSecret(string(got.Wire), run.secret) != "" || got.Logins() > 0 {
+					if got := <-talk; FindSecret(string(got.Wire), run.secret) != "" || got.Logins() > 0 {
 						t.Errorf("%s, %s where the server speaks %s: a login was tried", p, way.client, way.server)
 					}
 				}
@@ -315,9 +317,9 @@ func TestR17NothingElseIsTried(t *testing.T) {
 // TestR18TheDoorChecks asks for a secret where TLS should be up and is not.
 func TestR18TheDoorChecks(t *testing.T) {
 	b := newBed(t)
-	secret := NewSecret("wonder land")
-	for e, want := range map[Encryption]bool{NoEncryption: true, ImplicitTLS: false, StartTLS: false, "": false} {
-		c := b.connection(IMAP, ImplicitTLS, "127.0.0.1:1", func(c *Connection) { c.Encryption = e })
+	secret := mail.NewSecret("wonder land")
+	for e, want := range map[mail.Encryption]bool{mail.NoEncryption: true, mail.ImplicitTLS: false, mail.StartTLS: false, "": false} {
+		c := b.connection(mail.IMAP, mail.ImplicitTLS, "127.0.0.1:1", func(c *mail.Connection) { c.Encryption = e })
 		id, err := reveal(c, secret, false)
 		if (err == nil) != want || err != nil && id.secret != "" {
 			t.Errorf("encryption %q without TLS: %v", e, err)

@@ -11,6 +11,8 @@ import (
 
 	"github.com/emersion/go-sasl"
 	"github.com/xdg-go/scram"
+
+	"mailprobe/mail"
 )
 
 // The iterations a server may ask for. Below the floor a stolen exchange is
@@ -24,7 +26,7 @@ const (
 // scramClient is SCRAM (RFC 5802, RFC 7677) without channel binding. It belongs
 // to one login: the library caches keys per salt without bound.
 type scramClient struct {
-	method       AuthMethod
+	method       mail.AuthMethod
 	conversation *scram.ClientConversation
 	first        []byte // the client's first message
 	answered     bool   // the server has begun to answer it
@@ -33,19 +35,19 @@ type scramClient struct {
 }
 
 func newSCRAMSHA1(id identity) (sasl.Client, error) {
-	return newSCRAM(AuthSCRAMSHA1, scram.SHA1, id)
+	return newSCRAM(mail.AuthSCRAMSHA1, scram.SHA1, id)
 }
 
 func newSCRAMSHA256(id identity) (sasl.Client, error) {
-	return newSCRAM(AuthSCRAMSHA256, scram.SHA256, id)
+	return newSCRAM(mail.AuthSCRAMSHA256, scram.SHA256, id)
 }
 
 // newSCRAM prepares names and password by SASLprep, as the RFC demands.
-func newSCRAM(method AuthMethod, hash scram.HashGeneratorFcn, id identity) (*scramClient, error) {
+func newSCRAM(method mail.AuthMethod, hash scram.HashGeneratorFcn, id identity) (*scramClient, error) {
 	client, err := hash.NewClient(id.user, id.secret, id.authzid)
 	if err != nil {
 		// The library's error quotes the name; the reader knows it.
-		return nil, &fault{reason: LocalSecret,
+		return nil, &fault{reason: mail.LocalSecret,
 			err: errors.New(string(method) + ": user name or password contains characters that SASLprep (RFC 4013) prohibits")}
 	}
 	client.WithMinIterations(minSCRAMIterations)
@@ -99,7 +101,7 @@ func (s *scramClient) checkIterations(challenge string) error {
 		iterations, err := strconv.ParseUint(digits, 10, 64)
 		switch {
 		case errors.Is(err, strconv.ErrRange) || err == nil && iterations > maxSCRAMIterations:
-			return &fault{reason: ProtocolOversize,
+			return &fault{reason: mail.ProtocolOversize,
 				err: errors.New(string(s.method) + ": the server asks for more than 600,000 iterations")}
 		case err != nil || iterations < minSCRAMIterations:
 			return unexpected(s.method, "the server asks for fewer than 4,096 iterations")
@@ -120,7 +122,7 @@ func (s *scramClient) verified() error {
 // impostor is the fault of a server that cannot prove itself.
 func (s *scramClient) impostor(how string) error {
 	return &fault{
-		reason: ProtocolMalformed,
+		reason: mail.ProtocolMalformed,
 		hint: "The server did not prove that it knows the password: it may be another server than the one meant. " +
 			"Check what answers at this address.",
 		err: errors.New(string(s.method) + ": the server did not prove that it knows the password: " + how),

@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"mailprobe/mail"
 )
 
 // TestProbeWithAPasswordFileThatCannotBeUsed opens no connection, and blocks at
@@ -52,7 +54,7 @@ func TestProbeWithAPasswordFileThatCannotBeUsed(t *testing.T) {
 		{"a symbolic link to itself", func(_ *testing.T, path string) { must(os.Symlink(path, path)) }, "symbolic link"},
 		{"a link to nowhere", func(_ *testing.T, path string) { must(os.Symlink("gone", path)) }, "no such file"},
 		{"/dev/zero", func(_ *testing.T, path string) { must(os.Symlink("/dev/zero", path)) }, "not a regular file"},
-		{"larger than 64 KiB", holding(strings.Repeat("x", maxSecret+1)), "larger than 64 KiB"},
+		{"larger than 64 KiB", holding(strings.Repeat("x", mail.MaxSecret+1)), "larger than 64 KiB"},
 		{"two lines", holding("wonder\nland\n"), "line break"},
 		{"two newlines at the end", holding("wonder land\n\n"), "line break"},
 		{"a NUL", holding("wonder\x00land"), "NUL"},
@@ -74,11 +76,11 @@ func TestProbeWithAPasswordFileThatCannotBeUsed(t *testing.T) {
 		t.Run(test.story, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "password")
 			test.make(t, path)
-			for _, p := range []Protocol{IMAP, POP3, SMTP} {
-				c := b.connection(p, ImplicitTLS, "127.0.0.1:1", func(c *Connection) { c.Password = FileSecret(path) })
+			for _, p := range []mail.Protocol{mail.IMAP, mail.POP3, mail.SMTP} {
+				c := b.connection(p, mail.ImplicitTLS, "127.0.0.1:1", func(c *mail.Connection) { c.Password = mail.FileSecret(path) })
 				start := time.Now()
 				o := (&Prober{dial: noDial}).Probe(t.Context(), c)
-				wantFailure(t, o, PhaseAuth, LocalSecret)
+				wantFailure(t, o, mail.PhaseAuth, mail.LocalSecret)
 				if o.Auth.Sent || o.Auth.Rejected || o.Address != "" || time.Since(start) > c.Timeout/2 {
 					t.Errorf("%+v at %q after %v", o.Auth, o.Address, time.Since(start))
 				}
@@ -93,9 +95,9 @@ func TestProbeWithAPasswordFileThatCannotBeUsed(t *testing.T) {
 // TestProbeCutsOneNewlineOfThePasswordFile (row 146 of the catalogue).
 func TestProbeCutsOneNewlineOfThePasswordFile(t *testing.T) {
 	b := newBed(t)
-	server := b.server(t, IMAP, NoEncryption)
+	server := b.server(t, mail.IMAP, mail.NoEncryption)
 	path := filepath.Join(t.TempDir(), "password")
-	c := b.connection(IMAP, NoEncryption, server.Addr, func(c *Connection) { c.Password = FileSecret(path) })
+	c := b.connection(mail.IMAP, mail.NoEncryption, server.Addr, func(c *mail.Connection) { c.Password = mail.FileSecret(path) })
 	for _, end := range []string{"", "\n", "\r\n"} {
 		if err := os.WriteFile(path, []byte("wonder land"+end), 0o600); err != nil {
 			t.Fatal(err)
@@ -107,7 +109,7 @@ func TestProbeCutsOneNewlineOfThePasswordFile(t *testing.T) {
 	if err := os.WriteFile(path, []byte("wonder land \n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	wantFailure(t, new(Prober).Probe(t.Context(), c), PhaseAuth, AuthRejected) // a space belongs to it
+	wantFailure(t, new(Prober).Probe(t.Context(), c), mail.PhaseAuth, mail.AuthRejected) // a space belongs to it
 }
 
 // mounted is a secret as Kubernetes mounts it: password -> ..data/password, and
@@ -150,11 +152,11 @@ func (m mounted) swap(t *testing.T, password string) {
 // with a mixture, whenever the swap comes (row 148 of the catalogue).
 func TestProbeDuringSecretSwaps(t *testing.T) {
 	b := newBed(t)
-	server := b.server(t, POP3, NoEncryption)
+	server := b.server(t, mail.POP3, mail.NoEncryption)
 	older, newer := strings.Repeat("o", 300), strings.Repeat("n", 200)
 	secret := mountSecret(t, older)
-	c := b.connection(POP3, NoEncryption, server.Addr, func(c *Connection) {
-		c.Password, c.Auth = FileSecret(secret.path()), AuthLogin
+	c := b.connection(mail.POP3, mail.NoEncryption, server.Addr, func(c *mail.Connection) {
+		c.Password, c.Auth = mail.FileSecret(secret.path()), mail.AuthLogin
 	})
 	stop := make(chan struct{})
 	var swapping sync.WaitGroup
@@ -170,13 +172,13 @@ func TestProbeDuringSecretSwaps(t *testing.T) {
 		}
 	})
 	for range 60 {
-		wantFailure(t, new(Prober).Probe(t.Context(), c), PhaseAuth, AuthRejected)
+		wantFailure(t, new(Prober).Probe(t.Context(), c), mail.PhaseAuth, mail.AuthRejected)
 	}
 	close(stop)
 	swapping.Wait()
 	for _, password := range []string{older, newer} {
 		secret.swap(t, password)
-		wantFailure(t, new(Prober).Probe(t.Context(), c), PhaseAuth, AuthRejected)
+		wantFailure(t, new(Prober).Probe(t.Context(), c), mail.PhaseAuth, mail.AuthRejected)
 		if logins := server.Logins(); logins[len(logins)-1].Secret != password {
 			t.Error("the swap before the probe was not seen")
 		}
@@ -192,18 +194,18 @@ func TestProbeDuringSecretSwaps(t *testing.T) {
 // (row 148 of the catalogue).
 func TestSecretSwapEndsAHold(t *testing.T) {
 	b := newBed(t)
-	for _, p := range []Protocol{IMAP, POP3, SMTP} {
+	for _, p := range []mail.Protocol{mail.IMAP, mail.POP3, mail.SMTP} {
 		t.Run(string(p), func(t *testing.T) {
-			server := b.server(t, p, StartTLS)
+			server := b.server(t, p, mail.StartTLS)
 			secret := mountSecret(t, "looking glass")
-			h := newGatehouse(t, "")
+			h := newGuardedTime(t, "")
 			prober := &Prober{Guard: h.Guard}
-			c := b.connection(p, StartTLS, server.Addr, func(c *Connection) { c.Password = FileSecret(secret.path()) })
-			wantFailure(t, prober.Probe(t.Context(), c), PhaseAuth, AuthRejected)
+			c := b.connection(p, mail.StartTLS, server.Addr, func(c *mail.Connection) { c.Password = mail.FileSecret(secret.path()) })
+			wantFailure(t, prober.Probe(t.Context(), c), mail.PhaseAuth, mail.AuthRejected)
 			for range 3 {
 				h.sleep(time.Minute)
 				secret.swap(t, "looking glass\n") // the same again, in a new file
-				wantFailure(t, prober.Probe(t.Context(), c), PhaseAuth, AuthRejected)
+				wantFailure(t, prober.Probe(t.Context(), c), mail.PhaseAuth, mail.AuthRejected)
 			}
 			if n := len(server.Logins()); n != 1 {
 				t.Errorf("%d logins with a password that did not change, want 1", n)

@@ -11,6 +11,8 @@ import (
 	"unicode/utf8"
 
 	"mailprobe/internal/mailtest"
+
+	"mailprobe/mail"
 )
 
 // nextReply separates, in the fuzzed bytes, what the server says at once from
@@ -55,19 +57,19 @@ func sessionSeeds() []string {
 
 // fuzzConnection is a connection of one of the protocols; the fourth kind opens
 // a shared folder.
-func fuzzConnection(kind byte) *Connection {
-	protocol := []Protocol{IMAP, POP3, SMTP, IMAP}[kind%4]
-	c := (&bed{}).connection(protocol, NoEncryption, "192.0.2.1:1")
+func fuzzConnection(kind byte) *mail.Connection {
+	protocol := []mail.Protocol{mail.IMAP, mail.POP3, mail.SMTP, mail.IMAP}[kind%4]
+	c := (&bed{}).connection(protocol, mail.NoEncryption, "192.0.2.1:1")
 	c.Timeout = 30 * time.Second
 	if kind%4 == 3 {
-		c.SharedMailbox, c.SharedMailboxAccess = "helpdesk", SharedFolder
+		c.SharedMailbox, c.SharedMailboxAccess = "helpdesk", mail.SharedFolder
 	}
 	return c
 }
 
 // playBytes runs the plan of c from the greeting on, against a peer that says
 // the next part of said after each of our writes and then closes.
-func playBytes(t *testing.T, c *Connection, said []byte) Outcome {
+func playBytes(t *testing.T, c *mail.Connection, said []byte) mail.Outcome {
 	ours, theirs := mailtest.Pipe(1 << 20)
 	ended := make(chan struct{})
 	go func() {
@@ -92,7 +94,7 @@ func playBytes(t *testing.T, c *Connection, said []byte) Outcome {
 	s.secret, _ = c.Password.Read()
 	s.attach(ctx, ours)
 	for _, step := range s.plan() {
-		if step.phase == PhaseConnect {
+		if step.phase == mail.PhaseConnect {
 			continue
 		}
 		if err := s.enter(ctx, step); err != nil {
@@ -109,13 +111,13 @@ func playBytes(t *testing.T, c *Connection, said []byte) Outcome {
 }
 
 // checkOutcome holds what must be true of every outcome.
-func checkOutcome(t *testing.T, o Outcome) {
+func checkOutcome(t *testing.T, o mail.Outcome) {
 	t.Helper()
 	if f := o.Failure; f != nil {
-		if !slices.Contains(Reasons(), f.Reason) || !slices.Contains(Phases(), f.Phase) {
+		if !slices.Contains(mail.Reasons(), f.Reason) || !slices.Contains(mail.Phases(), f.Phase) {
 			t.Errorf("%s at %s is not of the closed sets", f.Reason, f.Phase)
 		}
-		if f.Reason == LocalBug || !utf8.ValidString(f.Text) || len(f.Text) > maxFailureText {
+		if f.Reason == mail.LocalBug || !utf8.ValidString(f.Text) || len(f.Text) > maxFailureText {
 			t.Errorf("%s: %q", f.Reason, f.Text)
 		}
 	}

@@ -11,6 +11,8 @@ import (
 
 	"github.com/emersion/go-sasl"
 	"github.com/emersion/go-smtp"
+
+	"mailprobe/mail"
 )
 
 // maxSMTPText cuts a reply line's text for the library, which fails a session
@@ -19,7 +21,7 @@ const maxSMTPText = 1000
 
 // smtpDialect is an SMTP session.
 type smtpDialect struct {
-	c      *Connection
+	c      *mail.Connection
 	w      *wire
 	name   string       // to greet with
 	client *smtp.Client // nil before the first command over a safe wire
@@ -31,7 +33,7 @@ type smtpDialect struct {
 	noise  bool // a challenge was not base64
 }
 
-func newSMTP(c *Connection, w *wire, name string) dialect {
+func newSMTP(c *mail.Connection, w *wire, name string) dialect {
 	w.lockstep = true
 	if c.EHLO != "" {
 		name = c.EHLO
@@ -161,8 +163,8 @@ func (m *patientMechanism) Next(challenge []byte) ([]byte, error) {
 // mailbox tries the sender, and the recipient where there is one, and takes
 // both back: nothing is sent. The library's Reset would greet again, so RSET is
 // ours.
-func (d *smtpDialect) mailbox() (MailboxFacts, error) {
-	facts := MailboxFacts{Tried: true}
+func (d *smtpDialect) mailbox() (mail.MailboxFacts, error) {
+	facts := mail.MailboxFacts{Tried: true}
 	if err := d.verdict("MAIL", d.client.Mail(sender(d.c), nil)); err != nil {
 		return facts, err
 	}
@@ -185,9 +187,9 @@ func (d *smtpDialect) mailbox() (MailboxFacts, error) {
 }
 
 // sender is the reverse path that is tried: empty for the null path.
-func sender(c *Connection) string {
+func sender(c *mail.Connection) string {
 	switch {
-	case c.SharedMailbox != "" && c.SharedMailboxAccess == SharedSender:
+	case c.SharedMailbox != "" && c.SharedMailboxAccess == mail.SharedSender:
 		return c.SharedMailbox
 	case c.Sender == "<>":
 		return ""
@@ -214,7 +216,7 @@ func (d *smtpDialect) release()                  {}
 func (d *smtpDialect) outgoing(p []byte) ([]byte, error) {
 	switch {
 	case bytes.HasPrefix(p, []byte("HELO ")):
-		if d.c.Encryption != NoEncryption || wantsLogin(d.c) {
+		if d.c.Encryption != mail.NoEncryption || wantsLogin(d.c) {
 			return nil, d.refused("EHLO", d.reply())
 		}
 		d.helo = true

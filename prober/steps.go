@@ -9,13 +9,15 @@ import (
 	"net"
 	"os"
 	"time"
+
+	"mailprobe/mail"
 )
 
 // admit reads the secret, so that a broken one opens no connection, and asks
 // the guard. It is false when the probe has ended here. What it waits for is no
 // part of the probe's time.
 func (s *session) admit(ctx context.Context) bool {
-	s.phase = PhaseAuth
+	s.phase = mail.PhaseAuth
 	secret, err := readSecret(ctx, s.c, false)
 	if err != nil {
 		s.fail(err)
@@ -28,7 +30,7 @@ func (s *session) admit(ctx context.Context) bool {
 		return true
 	}
 	s.held = true
-	s.outcome.Auth = s.pass.Hold.facts()
+	s.outcome.Auth = s.pass.Hold.Facts()
 	if !s.pass.Connect {
 		s.fail(s.withheld())
 	}
@@ -92,7 +94,7 @@ func (s *session) handshake(ctx context.Context) error {
 	config, asked := watchClientCertificate(s.c.TLS)
 	clock := s.late.clock()
 	state, err := s.w.startTLS(ctx, config)
-	facts := &TLSFacts{}
+	facts := &mail.TLSFacts{}
 	if err != nil {
 		if chain := presentedChain(err); chain != nil {
 			addCertificates(facts, chain)
@@ -149,8 +151,8 @@ func (s *session) awaitTurn(ctx context.Context) error {
 	if s.pass.Login(ctx) {
 		return nil
 	}
-	s.phase = PhaseAuth
-	s.outcome.Auth = s.pass.Hold.facts()
+	s.phase = mail.PhaseAuth
+	s.outcome.Auth = s.pass.Hold.Facts()
 	return s.withheld()
 }
 

@@ -11,35 +11,37 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"mailprobe/mail"
 )
 
 // alertReason is what an alert of the server means, by the words crypto/tls
 // gives it: its alert type is not exported.
 type alertReason struct {
 	words  string
-	reason Reason
+	reason mail.Reason
 	asked  bool // only if a client certificate was asked for
 }
 
 // alertReasons follow RFC 8446 section 6.2. The alerts about certificates speak
 // of ours, for the server has no other one to judge.
 var alertReasons = []alertReason{
-	{words: "tls: protocol version not supported", reason: TLSVersion},
-	{words: "tls: certificate required", reason: TLSClientCert},
-	{words: "tls: bad certificate", reason: TLSClientCert, asked: true},
-	{words: "tls: unsupported certificate", reason: TLSClientCert, asked: true},
-	{words: "tls: revoked certificate", reason: TLSClientCert, asked: true},
-	{words: "tls: expired certificate", reason: TLSClientCert, asked: true},
-	{words: "tls: unknown certificate", reason: TLSClientCert, asked: true},
-	{words: "tls: unknown certificate authority", reason: TLSClientCert, asked: true},
-	{words: "tls: access denied", reason: TLSClientCert, asked: true},
+	{words: "tls: protocol version not supported", reason: mail.TLSVersion},
+	{words: "tls: certificate required", reason: mail.TLSClientCert},
+	{words: "tls: bad certificate", reason: mail.TLSClientCert, asked: true},
+	{words: "tls: unsupported certificate", reason: mail.TLSClientCert, asked: true},
+	{words: "tls: revoked certificate", reason: mail.TLSClientCert, asked: true},
+	{words: "tls: expired certificate", reason: mail.TLSClientCert, asked: true},
+	{words: "tls: unknown certificate", reason: mail.TLSClientCert, asked: true},
+	{words: "tls: unknown certificate authority", reason: mail.TLSClientCert, asked: true},
+	{words: "tls: access denied", reason: mail.TLSClientCert, asked: true},
 	// Servers of TLS 1.2 refuse a missing certificate so.
-	{words: "tls: handshake failure", reason: TLSClientCert, asked: true},
+	{words: "tls: handshake failure", reason: mail.TLSClientCert, asked: true},
 }
 
 // tlsReason sorts what crypto/tls and crypto/x509 return; the reason is empty
 // for an error that is none of theirs.
-func tlsReason(phase Phase, c *Connection, err error) (Reason, string) {
+func tlsReason(phase mail.Phase, c *mail.Connection, err error) (mail.Reason, string) {
 	var verification *tls.CertificateVerificationError
 	if errors.As(err, &verification) {
 		return certificateReason(c, verification.UnverifiedCertificates, verification.Err), ""
@@ -60,10 +62,10 @@ func tlsReason(phase Phase, c *Connection, err error) (Reason, string) {
 	}
 	for _, words := range versionTexts {
 		if strings.Contains(text, words) {
-			return TLSVersion, ""
+			return mail.TLSVersion, ""
 		}
 	}
-	return TLSHandshake, ""
+	return mail.TLSHandshake, ""
 }
 
 // versionTexts are what crypto/tls says when it refuses a version itself.
@@ -74,13 +76,13 @@ var versionTexts = []string{
 
 // recordReason tells clear text from garbage by the first five bytes that came
 // in place of a TLS record.
-func recordReason(c *Connection, header []byte) (Reason, string) {
+func recordReason(c *mail.Connection, header []byte) (mail.Reason, string) {
 	for _, b := range header {
 		if (b < ' ' || b >= 0x7F) && b != '\r' && b != '\n' && b != '\t' {
-			return TLSHandshake, ""
+			return mail.TLSHandshake, ""
 		}
 	}
-	return TLSPlaintext, plaintextHint(c, header)
+	return mail.TLSPlaintext, plaintextHint(c, header)
 }
 
 // alertWords is the text of an alert that the server sent.
@@ -95,16 +97,16 @@ func alertWords(err error) (words string, ok bool) {
 // alertVerdict looks the alert up. With TLS 1.3 the server judges our
 // certificate when the handshake is over for us, so that its alert comes with
 // the first read; nothing else brings an alert about certificates there.
-func alertVerdict(phase Phase, words string, err error) Reason {
+func alertVerdict(phase mail.Phase, words string, err error) mail.Reason {
 	var handshake *handshakeError
 	asked := errors.As(err, &handshake) && handshake.clientCertAsked
 	for _, alert := range alertReasons {
-		late := phase != PhaseTLS && strings.Contains(alert.words, "certificate")
+		late := phase != mail.PhaseTLS && strings.Contains(alert.words, "certificate")
 		if alert.words == words && (!alert.asked || asked || late) {
 			return alert.reason
 		}
 	}
-	return TLSHandshake
+	return mail.TLSHandshake
 }
 
 // isX509 reports whether err is a verdict on a certificate.
@@ -127,7 +129,7 @@ func isX509(err error) bool {
 // which x509 names one; the order here is dates, authority, name, the rest,
 // because a wrong date is the commonest and a name proves nothing under an
 // authority that is not trusted. chain, leaf first, may be empty.
-func certificateReason(c *Connection, chain []*x509.Certificate, err error) Reason {
+func certificateReason(c *mail.Connection, chain []*x509.Certificate, err error) mail.Reason {
 	now := tlsNow(c)
 	if len(chain) > 0 {
 		if reason := dateReason(chain[0], now); reason != "" {
@@ -139,7 +141,7 @@ func certificateReason(c *Connection, chain []*x509.Certificate, err error) Reas
 	}
 	var name x509.HostnameError
 	if !errors.As(err, &name) {
-		return CertInvalid
+		return mail.CertInvalid
 	}
 	// x509 looks at the name first; ask again what it thinks of the chain.
 	if len(chain) > 0 {
@@ -147,28 +149,28 @@ func certificateReason(c *Connection, chain []*x509.Certificate, err error) Reas
 			return reason
 		}
 	}
-	return CertName
+	return mail.CertName
 }
 
 // certificateReasons lists everything that is wrong with a certificate that
 // failed verification, in the order of certificateReason; nil for another error.
-func certificateReasons(c *Connection, err error) []Reason {
+func certificateReasons(c *mail.Connection, err error) []mail.Reason {
 	var verification *tls.CertificateVerificationError
 	if !errors.As(err, &verification) || len(verification.UnverifiedCertificates) == 0 {
 		return nil
 	}
 	chain := verification.UnverifiedCertificates
-	faults := []Reason{certificateReason(c, chain, verification.Err)}
-	note := func(reason Reason) {
+	faults := []mail.Reason{certificateReason(c, chain, verification.Err)}
+	note := func(reason mail.Reason) {
 		if !slices.Contains(faults, reason) {
 			faults = append(faults, reason)
 		}
 	}
 	if unknownAuthority(c, chain) {
-		note(CertUntrusted)
+		note(mail.CertUntrusted)
 	}
 	if c != nil && c.TLS != nil && chain[0].VerifyHostname(c.TLS.ServerName) != nil {
-		note(CertName)
+		note(mail.CertName)
 	}
 	return faults
 }
@@ -176,12 +178,12 @@ func certificateReasons(c *Connection, err error) []Reason {
 // unknownAuthority reports whether nobody trusted has signed a chain. It is asked
 // for a time at which the leaf was good: an authority is not unknown because a
 // certificate has expired.
-func unknownAuthority(c *Connection, chain []*x509.Certificate) bool {
+func unknownAuthority(c *mail.Connection, chain []*x509.Certificate) bool {
 	then := tlsNow(c)
 	switch dateReason(chain[0], then) {
-	case CertExpired:
+	case mail.CertExpired:
 		then = chain[0].NotAfter
-	case CertNotYetValid:
+	case mail.CertNotYetValid:
 		then = chain[0].NotBefore
 	}
 	err := verifyChain(c, chain, then)
@@ -189,7 +191,7 @@ func unknownAuthority(c *Connection, chain []*x509.Certificate) bool {
 	return errors.As(err, &unknown) && issuerDateReason(chain, err, then) == ""
 }
 
-func joinReasons(reasons []Reason) string {
+func joinReasons(reasons []mail.Reason) string {
 	words := make([]string, len(reasons))
 	for i, reason := range reasons {
 		words[i] = string(reason)
@@ -199,7 +201,7 @@ func joinReasons(reasons []Reason) string {
 
 // chainReason is the reason of a verdict on dates or authority, empty for any
 // other.
-func chainReason(chain []*x509.Certificate, err error, now time.Time) Reason {
+func chainReason(chain []*x509.Certificate, err error, now time.Time) mail.Reason {
 	var invalid x509.CertificateInvalidError
 	if errors.As(err, &invalid) && invalid.Reason == x509.Expired {
 		return expiryReason(invalid.Cert, now)
@@ -210,36 +212,36 @@ func chainReason(chain []*x509.Certificate, err error, now time.Time) Reason {
 	var unknown x509.UnknownAuthorityError
 	var roots x509.SystemRootsError
 	if errors.As(err, &unknown) || errors.As(err, &roots) {
-		return CertUntrusted
+		return mail.CertUntrusted
 	}
 	return ""
 }
 
 // expiryReason is the reason for a certificate that x509 calls expired, by
 // which it means either end.
-func expiryReason(cert *x509.Certificate, now time.Time) Reason {
+func expiryReason(cert *x509.Certificate, now time.Time) mail.Reason {
 	if cert != nil {
 		if reason := dateReason(cert, now); reason != "" {
 			return reason
 		}
 	}
-	return CertExpired
+	return mail.CertExpired
 }
 
 // dateReason compares one certificate's dates with now.
-func dateReason(cert *x509.Certificate, now time.Time) Reason {
+func dateReason(cert *x509.Certificate, now time.Time) mail.Reason {
 	switch {
 	case now.After(cert.NotAfter):
-		return CertExpired
+		return mail.CertExpired
 	case now.Before(cert.NotBefore):
-		return CertNotYetValid
+		return mail.CertNotYetValid
 	}
 	return ""
 }
 
 // issuerDateReason finds an issuer out of its dates in the presented chain. x509
 // calls a chain that breaks there "unknown authority".
-func issuerDateReason(chain []*x509.Certificate, err error, now time.Time) Reason {
+func issuerDateReason(chain []*x509.Certificate, err error, now time.Time) mail.Reason {
 	var unknown x509.UnknownAuthorityError
 	if !errors.As(err, &unknown) || len(chain) == 0 {
 		return ""
@@ -268,7 +270,7 @@ func issuerOf(cert *x509.Certificate, chain []*x509.Certificate) *x509.Certifica
 }
 
 // verifyChain verifies a chain without looking at the name.
-func verifyChain(c *Connection, chain []*x509.Certificate, now time.Time) error {
+func verifyChain(c *mail.Connection, chain []*x509.Certificate, now time.Time) error {
 	options := x509.VerifyOptions{CurrentTime: now, Intermediates: x509.NewCertPool()}
 	if c != nil && c.TLS != nil {
 		options.Roots = c.TLS.RootCAs
@@ -281,7 +283,7 @@ func verifyChain(c *Connection, chain []*x509.Certificate, now time.Time) error 
 }
 
 // tlsNow is the time that certificates are judged at.
-func tlsNow(c *Connection) time.Time {
+func tlsNow(c *mail.Connection) time.Time {
 	if c != nil && c.TLS != nil && c.TLS.Time != nil {
 		return c.TLS.Time()
 	}

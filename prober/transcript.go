@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"mailprobe/mail"
 )
 
 // The bounds of a kept dialogue; it is kept per connection, twice.
@@ -25,11 +27,11 @@ const (
 
 // transcript collects the redacted dialogue of one probe.
 type transcript struct {
-	protocol Protocol
+	protocol mail.Protocol
 	start    time.Time
 
 	mu     sync.Mutex
-	lines  []Line
+	lines  []mail.Line
 	secret bool // a login is under way: no client line is kept
 	told   bool // a secret byte went out: no server text is kept any more
 	clear  bool // before STARTTLS: nothing is authentic (rule R09)
@@ -45,15 +47,15 @@ func (t *transcript) client(p []byte) {
 	defer t.mu.Unlock()
 	if t.secret {
 		t.told = true
-		t.addLocked(Client, redacted)
+		t.addLocked(mail.Client, redacted)
 		return
 	}
 	if t.repeating != "" {
-		t.addLocked(Client, t.repeating+withheld)
+		t.addLocked(mail.Client, t.repeating+withheld)
 		return
 	}
 	for line := range bytes.Lines(p) {
-		t.addLocked(Client, string(trimEOL(line)))
+		t.addLocked(mail.Client, string(trimEOL(line)))
 	}
 }
 
@@ -65,14 +67,14 @@ func (t *transcript) server(line []byte) {
 	if t.told || t.clear {
 		text = t.skeletonLocked(text)
 	}
-	t.addLocked(Server, text)
+	t.addLocked(mail.Server, text)
 }
 
 // note keeps a remark of ours.
 func (t *transcript) note(text string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.addLocked(Note, text)
+	t.addLocked(mail.Note, text)
 }
 
 // guardSecret begins (true) and ends the time in which our lines hold a secret.
@@ -112,18 +114,18 @@ func (t *transcript) mute() bool {
 }
 
 // kept returns the dialogue.
-func (t *transcript) kept() []Line {
+func (t *transcript) kept() []mail.Line {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.lines
 }
 
-func (t *transcript) addLocked(side Side, text string) {
+func (t *transcript) addLocked(side mail.Side, text string) {
 	switch n := len(t.lines); {
 	case n == maxTranscriptLines:
-		t.lines = append(t.lines, Line{At: time.Since(t.start), From: Note, Text: "further lines are not kept"})
+		t.lines = append(t.lines, mail.Line{At: time.Since(t.start), From: mail.Note, Text: "further lines are not kept"})
 	case n < maxTranscriptLines:
-		t.lines = append(t.lines, Line{At: time.Since(t.start), From: side, Text: cleanText(text, maxTranscriptText)})
+		t.lines = append(t.lines, mail.Line{At: time.Since(t.start), From: side, Text: cleanText(text, maxTranscriptText)})
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"mailprobe/mail"
 )
 
 // shownWords is everything that may be kept of a server's line after a secret
@@ -12,7 +14,7 @@ import (
 var shownWords = regexp.MustCompile(`^(\*|OK|NO|BAD|BYE|PREAUTH|\+OK|-ERR|\+|[2-5][0-9][0-9]|[245]\.[0-9]{1,3}\.[0-9]{1,3}|…)$`)
 
 // keptOf is what a transcript keeps of a line when a login is under way.
-func keptOf(p Protocol, line string) string {
+func keptOf(p mail.Protocol, line string) string {
 	log := &transcript{protocol: p}
 	log.guardSecret(true)
 	log.client([]byte("PASS wonder land\r\n"))
@@ -25,15 +27,15 @@ func keptOf(p Protocol, line string) string {
 func TestTranscriptKeepsNoWordOfTheServerAfterASecret(t *testing.T) {
 	tests := []struct {
 		name, line, want string
-		protocol         Protocol
+		protocol         mail.Protocol
 	}{
-		{"a known code", "T2 NO [AUTHENTICATIONFAILED] wonder land is wrong", "NO AUTHENTICATIONFAILED …", IMAP},
-		{"an unknown code", "T2 NO [WONDERLAND] no", "NO …", IMAP},
-		{"an echo of the command", "* BAD LOGIN alice {11} wonder land", "* BAD …", IMAP},
-		{"a code of POP3", "-ERR [AUTH] PASS wonder land", "-ERR AUTH …", POP3},
-		{"a challenge", "+ d29uZGVyIGxhbmQ=", "+ …", POP3},
-		{"an enhanced code", "535 5.7.8 <wonder land> refused", "535 5.7.8 …", SMTP},
-		{"what is no reply at all", "wonder land", "…", SMTP},
+		{"a known code", "T2 NO [AUTHENTICATIONFAILED] wonder land is wrong", "NO AUTHENTICATIONFAILED …", mail.IMAP},
+		{"an unknown code", "T2 NO [WONDERLAND] no", "NO …", mail.IMAP},
+		{"an echo of the command", "* BAD LOGIN alice {11} wonder land", "* BAD …", mail.IMAP},
+		{"a code of POP3", "-ERR [AUTH] PASS wonder land", "-ERR AUTH …", mail.POP3},
+		{"a challenge", "+ d29uZGVyIGxhbmQ=", "+ …", mail.POP3},
+		{"an enhanced code", "535 5.7.8 <wonder land> refused", "535 5.7.8 …", mail.SMTP},
+		{"what is no reply at all", "wonder land", "…", mail.SMTP},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -45,12 +47,12 @@ func TestTranscriptKeepsNoWordOfTheServerAfterASecret(t *testing.T) {
 }
 
 func TestTranscriptIsBounded(t *testing.T) {
-	log := &transcript{protocol: SMTP}
+	log := &transcript{protocol: mail.SMTP}
 	for range 10 * maxTranscriptLines {
 		log.server([]byte(strings.Repeat("x", 10*maxTranscriptText)))
 	}
 	lines := log.kept()
-	if len(lines) != maxTranscriptLines+1 || lines[len(lines)-1].From != Note {
+	if len(lines) != maxTranscriptLines+1 || lines[len(lines)-1].From != mail.Note {
 		t.Fatalf("%d lines, the last by %c, want %d and a note", len(lines), lines[len(lines)-1].From, maxTranscriptLines)
 	}
 	for _, line := range lines {
@@ -69,7 +71,7 @@ func FuzzTranscript(f *testing.F) {
 		f.Add(byte(2), []byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, kind byte, line []byte) {
-		kept := keptOf([]Protocol{IMAP, POP3, SMTP}[kind%3], string(line))
+		kept := keptOf([]mail.Protocol{mail.IMAP, mail.POP3, mail.SMTP}[kind%3], string(line))
 		if !utf8.ValidString(kept) || len(kept) > maxTranscriptText {
 			t.Errorf("kept %q", kept)
 		}

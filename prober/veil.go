@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"mailprobe/mail"
 )
 
 // The bytes of a secret, or of a half of it, that are looked for: fewer are in
@@ -26,7 +28,7 @@ type veil []string
 
 // newVeil looks for either half, where the halves are long enough to be none by
 // chance, and so finds the whole too.
-func newVeil(secret Secret) veil {
+func newVeil(secret mail.Secret) veil {
 	text := secret.Reveal()
 	parts := []string{text}
 	if half := len(text) / 2; half >= minVeiled {
@@ -73,9 +75,9 @@ func (v veil) hides(text string) bool {
 }
 
 // over draws the veil over the texts of a server in an outcome.
-func (v veil) over(o *Outcome) {
+func (v veil) over(o *mail.Outcome) {
 	for i := range o.Transcript {
-		if line := &o.Transcript[i]; line.From == Server {
+		if line := &o.Transcript[i]; line.From == mail.Server {
 			v.draw(&line.Text)
 		}
 	}

@@ -3,11 +3,13 @@ package prober
 import (
 	"strings"
 	"testing"
+
+	"mailprobe/mail"
 )
 
 func TestVeilFindsTheSecretInEveryCoding(t *testing.T) {
-	secret := newCanary()
-	v := newVeil(NewSecret(secret))
+	secret := NewCanary()
+	v := newVeil(mail.NewSecret(secret))
 	for _, part := range []string{secret, secret[:len(secret)/2], secret[len(secret)/2:]} {
 		for name, coded := range codings(part) {
 			if text := "CN=mx " + coded + " says hello"; !v.hides(text) {
@@ -24,22 +26,22 @@ func TestVeilFindsTheSecretInEveryCoding(t *testing.T) {
 
 func TestVeilIsNotDrawnForWhatIsInEveryWord(t *testing.T) {
 	for _, secret := range []string{"", "a", "mail", "OK", "ready"} {
-		if v := newVeil(NewSecret(secret)); v.hides("* OK mail server ready, MAIL and READY") || v.hides("") {
+		if v := newVeil(mail.NewSecret(secret)); v.hides("* OK mail server ready, MAIL and READY") || v.hides("") {
 			t.Errorf("the veil of %q hides a greeting", secret)
 		}
 	}
 }
 
 func TestVeilLiesOverEachTextOfTheServer(t *testing.T) {
-	secret := newCanary()
+	secret := NewCanary()
 	said := "CN=" + secret
-	o := Outcome{
-		Transcript: []Line{{From: Server, Text: said}, {From: Server, Text: "* OK ready"}, {From: Client, Text: redacted}},
-		Failure:    &Failure{Phase: PhaseTLS, Reason: CertName, Text: "x509: certificate is valid for " + secret + ", not mail.example.org"},
-		TLS:        &TLSFacts{Chain: []CertificateFacts{{Subject: said, Issuer: said, DNSNames: []string{"mail.example.org", secret}}}},
+	o := mail.Outcome{
+		Transcript: []mail.Line{{From: mail.Server, Text: said}, {From: mail.Server, Text: "* OK ready"}, {From: mail.Client, Text: redacted}},
+		Failure:    &mail.Failure{Phase: mail.PhaseTLS, Reason: mail.CertName, Text: "x509: certificate is valid for " + secret + ", not mail.example.org"},
+		TLS:        &mail.TLSFacts{Chain: []mail.CertificateFacts{{Subject: said, Issuer: said, DNSNames: []string{"mail.example.org", secret}}}},
 	}
-	newVeil(NewSecret(secret)).over(&o)
-	if text := toJSON([]any{o.Transcript, o.Failure, o.TLS}); findSecret(text, secret) != "" {
+	newVeil(mail.NewSecret(secret)).over(&o)
+	if text := toJSON([]any{o.Transcript, o.Failure, o.TLS}); FindSecret(text, secret) != "" {
 		t.Errorf("the secret is in %s", text)
 	}
 	if o.Transcript[1].Text != "* OK ready" || o.TLS.Chain[0].DNSNames[0] != "mail.example.org" || o.Transcript[2].Text != redacted {

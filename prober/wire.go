@@ -16,6 +16,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"mailprobe/mail"
 )
 
 // The bounds of one session. A bound that is passed is the reason
@@ -96,7 +98,7 @@ func (w *wire) startTLS(ctx context.Context, config *tls.Config) (tls.Connection
 	w.readMu.Lock()
 	defer w.readMu.Unlock()
 	if n := w.in.Buffered() + len(w.pending); n > 0 {
-		return tls.ConnectionState{}, w.fail(&fault{reason: StartTLSInjected,
+		return tls.ConnectionState{}, w.fail(&fault{reason: mail.StartTLSInjected,
 			err: fmt.Errorf("%d bytes of clear text before the handshake", n)})
 	}
 	conn := tls.Client(w.raw, config)
@@ -207,7 +209,7 @@ func (w *wire) expectClear() error {
 	w.begun = true
 	first, err := w.in.Peek(1)
 	if err == nil && isTLSRecord(first) {
-		return &fault{reason: ProtocolMalformed, hint: tlsFirstHint, err: errors.New("a TLS record instead of a greeting")}
+		return &fault{reason: mail.ProtocolMalformed, hint: tlsFirstHint, err: errors.New("a TLS record instead of a greeting")}
 	}
 	return err // the system says it once only
 }
@@ -407,11 +409,11 @@ func trimEOL(line []byte) []byte {
 
 // malformedf and oversizef make the faults of the wire.
 func malformedf(format string, args ...any) *fault {
-	return &fault{reason: ProtocolMalformed, err: fmt.Errorf(format, args...)}
+	return &fault{reason: mail.ProtocolMalformed, err: fmt.Errorf(format, args...)}
 }
 
 func oversizef(format string, args ...any) *fault {
-	return &fault{reason: ProtocolOversize, err: fmt.Errorf(format, args...)}
+	return &fault{reason: mail.ProtocolOversize, err: fmt.Errorf(format, args...)}
 }
 
 // tooEarly is the fault of a server that does not wait for its turn: what it says

@@ -7,7 +7,7 @@ import (
 	"net/http"
 	"time"
 
-	"mailprobe/prober"
+	"mailprobe/mail"
 )
 
 // State says in one word how a connection is.
@@ -37,8 +37,8 @@ type connectionJSON struct {
 	Name          string            `json:"name"`
 	State         State             `json:"state"`
 	Since         *time.Time        `json:"since,omitempty"`
-	Protocol      prober.Protocol   `json:"protocol"`
-	Encryption    prober.Encryption `json:"encryption"`
+	Protocol      mail.Protocol     `json:"protocol"`
+	Encryption    mail.Encryption   `json:"encryption"`
 	Host          string            `json:"host"`
 	Port          int               `json:"port"`
 	Labels        map[string]string `json:"labels,omitempty"`
@@ -58,12 +58,12 @@ type connectionJSON struct {
 
 // beatJSON is one outcome in brief.
 type beatJSON struct {
-	Time     time.Time     `json:"time"`
-	Up       bool          `json:"up"`
-	Duration float64       `json:"duration_seconds"`
-	Phase    prober.Phase  `json:"phase,omitempty"`
-	Reason   prober.Reason `json:"reason,omitempty"`
-	Text     string        `json:"text,omitempty"`
+	Time     time.Time   `json:"time"`
+	Up       bool        `json:"up"`
+	Duration float64     `json:"duration_seconds"`
+	Phase    mail.Phase  `json:"phase,omitempty"`
+	Reason   mail.Reason `json:"reason,omitempty"`
+	Text     string      `json:"text,omitempty"`
 }
 
 func newConnectionJSON(m *Memory) connectionJSON {

@@ -6,13 +6,13 @@ import (
 	"net/http/httptest"
 	"testing"
 
-	"mailprobe/prober"
+	"mailprobe/mail"
 )
 
 // tenThousand is a site in which everything was probed fifty times.
 func tenThousand(b *testing.B) http.Handler {
 	h := NewHistory()
-	list := make([]*prober.Connection, 10_000)
+	list := make([]*mail.Connection, 10_000)
 	for i := range list {
 		list[i] = inbox(fmt.Sprint("inbox-", i))
 	}
@@ -44,7 +44,7 @@ func BenchmarkPages(b *testing.B) {
 func BenchmarkObserve(b *testing.B) {
 	h := NewHistory()
 	c := inbox("inbox")
-	h.SetConnections([]*prober.Connection{c})
+	h.SetConnections([]*mail.Connection{c})
 	o := good(c, noon)
 	b.ReportAllocs()
 	for b.Loop() {

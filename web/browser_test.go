@@ -14,7 +14,7 @@ import (
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 
-	"mailprobe/prober"
+	"mailprobe/mail"
 )
 
 // shots is a folder for pictures of the pages: go test ./web -run Browser -shots /tmp/shots
@@ -100,9 +100,9 @@ func TestBrowser(t *testing.T) {
 		path string
 		want []string
 	}{
-		{"/", []string{"4 connections are down", "legacy-pop", prober.ConnectRefused.Meaning(), prober.ConnectRefused.Advice(),
+		{"/", []string{"4 connections are down", "legacy-pop", mail.ConnectRefused.Meaning(), mail.ConnectRefused.Advice(),
 			"9", "of 14 up", "withheld until 12:25 UTC"}},
-		{"/connections/billing-inbox", []string{"billing-inbox", prober.AuthRejected.Advice(), "Last successful probe", "Last failed probe",
+		{"/connections/billing-inbox", []string{"billing-inbox", mail.AuthRejected.Advice(), "Last successful probe", "Last failed probe",
 			"T3 EXAMINE INBOX", "issued by CN=R11", "<redacted>"}},
 		{"/" + detailPath(c.Name), []string{c.Name, "<script>document.title='owned'</script>"}},
 	} {
@@ -156,11 +156,11 @@ func TestBrowserRetry(t *testing.T) {
 	c := inbox("held/one")
 	s := newStage(t, c)
 	o := refused(c, noon)
-	o.Auth = prober.AuthFacts{Held: true, NextAttempt: noon.Add(time.Hour)}
+	o.Auth = mail.AuthFacts{Held: true, NextAttempt: noon.Add(time.Hour)}
 	s.observe(o)
 	released := make(chan string, 1)
 	s.options.Retry = true
-	s.options.Release = func(c *prober.Connection) error { released <- c.Name; return nil }
+	s.options.Release = func(c *mail.Connection) error { released <- c.Name; return nil }
 	server := httptest.NewServer(s.handler())
 	defer server.Close()
 	ctx := browser(t)

@@ -9,7 +9,7 @@ import (
 	"slices"
 	"time"
 
-	"mailprobe/prober"
+	"mailprobe/mail"
 )
 
 // detail is the data of a connection's page.
@@ -34,7 +34,7 @@ type probeView struct {
 	Ago      string
 	Duration string
 	Phases   phaseBar
-	Failure  *prober.Failure
+	Failure  *mail.Failure
 	Facts    []fact
 	Lines    []lineView
 }
@@ -60,7 +60,7 @@ type failureView struct {
 
 // certificateView is one presented certificate.
 type certificateView struct {
-	prober.CertificateFacts
+	mail.CertificateFacts
 	Level string
 }
 
@@ -121,7 +121,7 @@ func gather(failures []Failure) []failureView {
 }
 
 // level is the class of a certificate's dates.
-func level(c prober.CertificateFacts, now time.Time) string {
+func level(c mail.CertificateFacts, now time.Time) string {
 	switch {
 	case now.After(c.NotAfter), now.Before(c.NotBefore):
 		return "late"
@@ -131,13 +131,13 @@ func level(c prober.CertificateFacts, now time.Time) string {
 	return "ok"
 }
 
-func newProbeView(title string, o *prober.Outcome, now time.Time) *probeView {
+func newProbeView(title string, o *mail.Outcome, now time.Time) *probeView {
 	if o == nil {
 		return nil
 	}
 	v := &probeView{Title: title, Up: o.Up(), At: o.End, Ago: span(now.Sub(o.End)), Duration: brief(o.Duration()),
 		Phases: newPhaseBar(o), Failure: o.Failure, Facts: facts(o)}
-	marks := map[prober.Side]string{prober.Client: "→", prober.Server: "←", prober.Note: "·"}
+	marks := map[mail.Side]string{mail.Client: "→", mail.Server: "←", mail.Note: "·"}
 	for _, line := range o.Transcript {
 		v.Lines = append(v.Lines, lineView{brief(line.At), sideWords[line.From], marks[line.From], line.Text})
 	}
@@ -145,7 +145,7 @@ func newProbeView(title string, o *prober.Outcome, now time.Time) *probeView {
 }
 
 // facts is what a probe learned besides its times; what it did not is left out.
-func facts(o *prober.Outcome) []fact {
+func facts(o *mail.Outcome) []fact {
 	var list []fact
 	add := func(known bool, name, value string) {
 		if known {
@@ -170,7 +170,7 @@ func facts(o *prober.Outcome) []fact {
 		if b.OK {
 			state = "opened"
 		}
-		if o.Connection.Protocol == prober.SMTP && b.OK {
+		if o.Connection.Protocol == mail.SMTP && b.OK {
 			state = "sender accepted"
 		}
 		add(true, "Mailbox", state)

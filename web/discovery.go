@@ -19,7 +19,7 @@ import (
 
 	"github.com/prometheus/common/model"
 
-	"mailprobe/prober"
+	"mailprobe/mail"
 )
 
 // discoveryMargin is what a scrape may take beyond the connection's timeout.
@@ -63,7 +63,7 @@ func (s *site) serveDiscovery(w http.ResponseWriter, r *http.Request) {
 }
 
 // scrapeTimeout is never above the interval, which Prometheus refuses.
-func scrapeTimeout(c *prober.Connection) time.Duration {
+func scrapeTimeout(c *mail.Connection) time.Duration {
 	return min(c.Interval, c.Timeout+discoveryMargin)
 }
 

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"mailprobe/prober"
+	"mailprobe/mail"
 )
 
 // docs/api.md names every field that an answer can have, and no other.
@@ -21,10 +21,10 @@ func TestAPIDocumentation(t *testing.T) {
 	for _, word := range regexp.MustCompile("`([a-z_.0-9]+)`").FindAllStringSubmatch(string(page), -1) {
 		documented[word[1]] = true
 	}
-	c := inbox("inbox", prober.Label{Name: "team", Value: "support"})
+	c := inbox("inbox", mail.Label{Name: "team", Value: "support"})
 	s := newStage(t, c)
 	up, down := good(c, noon), refused(c, noon)
-	up.Goodbye = prober.Closed
+	up.Goodbye = mail.Closed
 	down.Auth.NextAttempt, down.Interval = noon.Add(time.Hour), 2*time.Minute
 	s.observe(up)
 	s.observe(down)

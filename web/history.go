@@ -11,7 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"mailprobe/prober"
+	"mailprobe/mail"
 )
 
 // How much is remembered of a connection.
@@ -37,7 +37,7 @@ type roster struct {
 // record is what is remembered of one connection.
 type record struct {
 	mu         sync.Mutex
-	connection *prober.Connection
+	connection *mail.Connection
 	beats      []packedBeat    // oldest first, as are the other lists
 	failures   []packedFailure // equal texts share one string
 	changes    []packedBeat    // the outcomes that were unlike the one before
@@ -50,8 +50,8 @@ type record struct {
 type Beat struct {
 	At       time.Time // end of the probe
 	Duration time.Duration
-	Phase    prober.Phase  // where it failed; empty: it did not
-	Reason   prober.Reason // why; empty: it did not
+	Phase    mail.Phase  // where it failed; empty: it did not
+	Reason   mail.Reason // why; empty: it did not
 }
 
 // Up reports whether the probe went well.
@@ -65,15 +65,15 @@ type Failure struct {
 
 // Memory is a copy of what is known of one connection.
 type Memory struct {
-	Connection *prober.Connection
+	Connection *mail.Connection
 	Since      time.Time // when up became down or down up; zero: never probed
-	Last       *prober.Outcome
+	Last       *mail.Outcome
 
 	// What follows is filled in for one connection, not for lists of all.
-	Beats     []Beat          // oldest first, at most 50
-	Good, Bad *prober.Outcome // the last ones, with transcript; nil: none yet
-	Failures  []Failure       // oldest first, at most 20
-	Changes   []Beat          // oldest first, at most 20
+	Beats     []Beat        // oldest first, at most 50
+	Good, Bad *mail.Outcome // the last ones, with transcript; nil: none yet
+	Failures  []Failure     // oldest first, at most 20
+	Changes   []Beat        // oldest first, at most 20
 }
 
 // depth is how much of a connection is recalled.
@@ -95,7 +95,7 @@ func NewHistory() *History {
 // SetConnections replaces the connections, at load and at reload. Those that ask
 // the same of the same server keep what is remembered of them; the others begin
 // anew or are forgotten.
-func (h *History) SetConnections(connections []*prober.Connection) {
+func (h *History) SetConnections(connections []*mail.Connection) {
 	h.reload.Lock()
 	defer h.reload.Unlock()
 	old := h.roster.Load()
@@ -122,7 +122,7 @@ func (h *History) SetConnections(connections []*prober.Connection) {
 
 // Observe takes in the outcome of one probe. It is ignored when its connection
 // is no longer configured.
-func (h *History) Observe(o prober.Outcome) {
+func (h *History) Observe(o mail.Outcome) {
 	if o.Connection == nil {
 		return
 	}
@@ -132,9 +132,9 @@ func (h *History) Observe(o prober.Outcome) {
 }
 
 // Connections lists the configured connections, sorted by name.
-func (h *History) Connections() []*prober.Connection {
+func (h *History) Connections() []*mail.Connection {
 	sorted := h.roster.Load().sorted
-	list := make([]*prober.Connection, len(sorted))
+	list := make([]*mail.Connection, len(sorted))
 	for i, r := range sorted {
 		list[i] = r.current()
 	}
@@ -170,7 +170,7 @@ func (h *History) All() []Memory {
 }
 
 // become takes over a new definition, or is false where it has another target.
-func (r *record) become(c *prober.Connection) bool {
+func (r *record) become(c *mail.Connection) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.connection.SameTarget(c) {
@@ -180,13 +180,13 @@ func (r *record) become(c *prober.Connection) bool {
 	return true
 }
 
-func (r *record) current() *prober.Connection {
+func (r *record) current() *mail.Connection {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.connection
 }
 
-func (r *record) observe(o *prober.Outcome) {
+func (r *record) observe(o *mail.Outcome) {
 	beat := packBeat(o)
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -220,8 +220,8 @@ func (r *record) observe(o *prober.Outcome) {
 }
 
 // withheld reports whether a probe got as far as a login that was not tried.
-func withheld(o *prober.Outcome) bool {
-	return o.Auth.Held && o.Failure != nil && o.Failure.Phase == prober.PhaseAuth
+func withheld(o *mail.Outcome) bool {
+	return o.Auth.Held && o.Failure != nil && o.Failure.Phase == mail.PhaseAuth
 }
 
 // recall unpacks. Caller must not hold mu.

@@ -12,13 +12,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"mailprobe/prober"
+	"mailprobe/mail"
 )
 
 func TestHistoryGivesBackWhatItTook(t *testing.T) {
 	c := inbox("inbox")
 	h := NewHistory()
-	h.SetConnections([]*prober.Connection{c})
+	h.SetConnections([]*mail.Connection{c})
 	if m, _ := h.Recall("inbox"); m.State() != StateUnknown || m.Good != nil || m.Bad != nil {
 		t.Errorf("never probed: state %q, good %v, bad %v", m.State(), m.Good, m.Bad)
 	}
@@ -29,7 +29,7 @@ func TestHistoryGivesBackWhatItTook(t *testing.T) {
 	if !ok {
 		t.Fatal("the connection is unknown")
 	}
-	secrets := cmpopts.IgnoreTypes(prober.SecretSource{})
+	secrets := cmpopts.IgnoreTypes(mail.SecretSource{})
 	if diff := cmp.Diff(&up, m.Good, secrets); diff != "" {
 		t.Errorf("the good probe changed (-in +out):\n%s", diff)
 	}
@@ -48,20 +48,20 @@ func TestHistoryGivesBackWhatItTook(t *testing.T) {
 func TestHistoryKeepsTheRefusalBehindAHold(t *testing.T) {
 	c := inbox("inbox")
 	h := NewHistory()
-	h.SetConnections([]*prober.Connection{c})
+	h.SetConnections([]*mail.Connection{c})
 	h.Observe(refused(c, noon))
-	held := failed(c, noon.Add(time.Minute), prober.PhaseAuth, prober.AuthRejected, "login withheld")
-	held.Auth = prober.AuthFacts{Held: true, NextAttempt: noon.Add(time.Hour)}
+	held := failed(c, noon.Add(time.Minute), mail.PhaseAuth, mail.AuthRejected, "login withheld")
+	held.Auth = mail.AuthFacts{Held: true, NextAttempt: noon.Add(time.Hour)}
 	h.Observe(held)
 	m, _ := h.Recall("inbox")
 	if !m.Last.Auth.Held || !m.Bad.Auth.Rejected || len(m.Bad.Transcript) == 0 || len(m.Failures) != 2 {
 		t.Errorf("last is held: %t; the failed one is the refusal: %t, with %d lines; %d failures",
 			m.Last.Auth.Held, m.Bad.Auth.Rejected, len(m.Bad.Transcript), len(m.Failures))
 	}
-	down := failed(c, noon.Add(2*time.Minute), prober.PhaseConnect, prober.ConnectRefused, "refused")
+	down := failed(c, noon.Add(2*time.Minute), mail.PhaseConnect, mail.ConnectRefused, "refused")
 	down.Auth.Held = true
 	h.Observe(down)
-	if m, _ := h.Recall("inbox"); m.Bad.Failure.Reason != prober.ConnectRefused || m.Last.Failure.Reason != prober.ConnectRefused {
+	if m, _ := h.Recall("inbox"); m.Bad.Failure.Reason != mail.ConnectRefused || m.Last.Failure.Reason != mail.ConnectRefused {
 		t.Errorf("a failure before the login is not shown: %+v", m.Bad.Failure)
 	}
 }
@@ -69,11 +69,11 @@ func TestHistoryKeepsTheRefusalBehindAHold(t *testing.T) {
 func TestHistoryIsBounded(t *testing.T) {
 	c := inbox("inbox")
 	h := NewHistory()
-	h.SetConnections([]*prober.Connection{c})
+	h.SetConnections([]*mail.Connection{c})
 	for i := range 200 {
 		o := good(c, noon.Add(time.Duration(i)*time.Minute))
 		if i%2 == 1 {
-			o = failed(c, o.End, prober.PhaseConnect, prober.ConnectRefused, fmt.Sprint("refused ", i))
+			o = failed(c, o.End, mail.PhaseConnect, mail.ConnectRefused, fmt.Sprint("refused ", i))
 		}
 		h.Observe(o)
 	}
@@ -83,7 +83,7 @@ func TestHistoryIsBounded(t *testing.T) {
 			len(m.Beats), len(m.Failures), len(m.Changes), maxBeats, maxFailures, maxChanges)
 	}
 	last := m.Failures[len(m.Failures)-1]
-	if last.Text != "refused 199" || last.Reason != prober.ConnectRefused || last.Phase != prober.PhaseConnect || !last.At.Equal(noon.Add(199*time.Minute)) {
+	if last.Text != "refused 199" || last.Reason != mail.ConnectRefused || last.Phase != mail.PhaseConnect || !last.At.Equal(noon.Add(199*time.Minute)) {
 		t.Errorf("the last failure is %+v", last)
 	}
 	if first := m.Beats[0]; !first.Up() || !first.At.Equal(noon.Add(150*time.Minute)) || first.Duration != 83*time.Millisecond {
@@ -94,11 +94,11 @@ func TestHistoryIsBounded(t *testing.T) {
 func TestHistoryOverReload(t *testing.T) {
 	h := NewHistory()
 	stays, goes := inbox("stays"), inbox("goes")
-	h.SetConnections([]*prober.Connection{stays, goes})
+	h.SetConnections([]*mail.Connection{stays, goes})
 	h.Observe(good(stays, noon))
 	h.Observe(good(goes, noon))
 	again, comes := inbox("stays"), inbox("comes")
-	h.SetConnections([]*prober.Connection{comes, again})
+	h.SetConnections([]*mail.Connection{comes, again})
 	h.Observe(good(goes, noon)) // its probe was still under way
 	if _, ok := h.Recall("goes"); ok {
 		t.Error("a removed connection is remembered")
@@ -123,11 +123,11 @@ func TestHistoryOverReload(t *testing.T) {
 func TestHistoryBeginsAnewWithAnotherTarget(t *testing.T) {
 	h := NewHistory()
 	before := inbox("inbox")
-	h.SetConnections([]*prober.Connection{before})
+	h.SetConnections([]*mail.Connection{before})
 	h.Observe(good(before, noon))
 	after := inbox("inbox")
 	after.Host = "new.example.org"
-	h.SetConnections([]*prober.Connection{after})
+	h.SetConnections([]*mail.Connection{after})
 	h.Observe(good(before, noon)) // its probe was still under way
 	if m, _ := h.Recall("inbox"); m.State() != StateUnknown || m.Connection != after {
 		t.Errorf("a connection to another host is %q before its first probe", m.State())
@@ -135,7 +135,7 @@ func TestHistoryBeginsAnewWithAnotherTarget(t *testing.T) {
 	slower := inbox("inbox")
 	slower.Host, slower.Interval = after.Host, time.Hour
 	h.Observe(good(after, noon))
-	h.SetConnections([]*prober.Connection{slower})
+	h.SetConnections([]*mail.Connection{slower})
 	if m, _ := h.Recall("inbox"); m.State() != StateUp {
 		t.Errorf("another interval made it %q", m.State())
 	}
@@ -144,8 +144,8 @@ func TestHistoryBeginsAnewWithAnotherTarget(t *testing.T) {
 func TestHistoryUnknownReasonIsNoSuccess(t *testing.T) {
 	c := inbox("inbox")
 	h := NewHistory()
-	h.SetConnections([]*prober.Connection{c})
-	h.Observe(failed(c, noon, prober.PhaseAuth, "a_word_from_the_future", ""))
+	h.SetConnections([]*mail.Connection{c})
+	h.Observe(failed(c, noon, mail.PhaseAuth, "a_word_from_the_future", ""))
 	if m, _ := h.Recall("inbox"); m.Beats[0].Up() || m.State() != StateDown {
 		t.Errorf("outcome %+v, state %q; want down", m.Beats[0], m.State())
 	}
@@ -156,7 +156,7 @@ func TestHistoryUnknownReasonIsNoSuccess(t *testing.T) {
 func TestHistoryFitsMemory(t *testing.T) {
 	const connections, most = 1000, 8 << 10
 	h := NewHistory()
-	list := make([]*prober.Connection, connections)
+	list := make([]*mail.Connection, connections)
 	for i := range list {
 		list[i] = inbox(fmt.Sprint("inbox-", i))
 		list[i].Host = fmt.Sprintf("mx%d.example.org", i%20)
@@ -190,7 +190,7 @@ func heap() uint64 {
 
 func TestHistoryUnderConcurrentUse(t *testing.T) {
 	h := NewHistory()
-	list := []*prober.Connection{inbox("a"), inbox("b")}
+	list := []*mail.Connection{inbox("a"), inbox("b")}
 	h.SetConnections(list)
 	var users sync.WaitGroup
 	for range 4 {

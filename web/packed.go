@@ -12,7 +12,7 @@ import (
 	"time"
 	"unique"
 
-	"mailprobe/prober"
+	"mailprobe/mail"
 )
 
 // packedBeat is a Beat in 16 bytes.
@@ -31,7 +31,7 @@ type packedFailure struct {
 // packedOutcome is an outcome whose dialogue and chain are packed, and that
 // holds on to no connection: an old definition would live as long.
 type packedOutcome struct {
-	outcome prober.Outcome
+	outcome mail.Outcome
 	text    string // of all lines, one after the other
 	lines   []packedLine
 	chain   unique.Handle[string] // JSON of the chain; the zero handle: none
@@ -41,22 +41,22 @@ type packedOutcome struct {
 type packedLine struct {
 	at     uint32 // microseconds
 	length uint16
-	from   prober.Side
+	from   mail.Side
 }
 
 // The tables behind the one-byte words; read only.
 var (
-	phaseTable  = prober.Phases()
-	reasonTable = prober.Reasons()
+	phaseTable  = mail.Phases()
+	reasonTable = mail.Reasons()
 )
 
-func packBeat(o *prober.Outcome) packedBeat {
+func packBeat(o *mail.Outcome) packedBeat {
 	b := packedBeat{at: o.End.UnixMilli(), duration: micros(o.Duration())}
 	if o.Failure != nil {
 		b.phase = uint8(slices.Index(phaseTable, o.Failure.Phase) + 1)
 		b.reason = uint8(slices.Index(reasonTable, o.Failure.Reason) + 1)
 		if b.reason == 0 { // a word that is not in the table must not look like success
-			b.reason = uint8(slices.Index(reasonTable, prober.LocalBug) + 1)
+			b.reason = uint8(slices.Index(reasonTable, mail.LocalBug) + 1)
 		}
 	}
 	return b
@@ -89,7 +89,7 @@ func micros(d time.Duration) uint32 {
 }
 
 // packOutcome packs o, and takes from the outcomes before it what is the same.
-func packOutcome(o *prober.Outcome, before ...*packedOutcome) *packedOutcome {
+func packOutcome(o *mail.Outcome, before ...*packedOutcome) *packedOutcome {
 	p := &packedOutcome{outcome: *o}
 	p.outcome.Connection, p.outcome.Transcript = nil, nil
 	p.text, p.lines = packLines(o.Transcript)
@@ -112,7 +112,7 @@ func packOutcome(o *prober.Outcome, before ...*packedOutcome) *packedOutcome {
 
 // unpack gives the outcome back; with everything, dialogue and chain too. nil
 // stays nil.
-func (p *packedOutcome) unpack(c *prober.Connection, everything bool) *prober.Outcome {
+func (p *packedOutcome) unpack(c *mail.Connection, everything bool) *mail.Outcome {
 	if p == nil {
 		return nil
 	}
@@ -130,7 +130,7 @@ func (p *packedOutcome) unpack(c *prober.Connection, everything bool) *prober.Ou
 	return &o
 }
 
-func packLines(lines []prober.Line) (string, []packedLine) {
+func packLines(lines []mail.Line) (string, []packedLine) {
 	if len(lines) == 0 {
 		return "", nil
 	}
@@ -149,17 +149,17 @@ func packLines(lines []prober.Line) (string, []packedLine) {
 	return text.String(), packed
 }
 
-func unpackLines(text string, packed []packedLine) []prober.Line {
-	lines := make([]prober.Line, len(packed))
+func unpackLines(text string, packed []packedLine) []mail.Line {
+	lines := make([]mail.Line, len(packed))
 	for i, p := range packed {
-		lines[i] = prober.Line{At: time.Duration(p.at) * time.Microsecond, From: p.from, Text: text[:p.length]}
+		lines[i] = mail.Line{At: time.Duration(p.at) * time.Microsecond, From: p.from, Text: text[:p.length]}
 		text = text[p.length:]
 	}
 	return lines
 }
 
 // packChain makes equal chains one string, for as long as any outcome has it.
-func packChain(chain []prober.CertificateFacts) unique.Handle[string] {
+func packChain(chain []mail.CertificateFacts) unique.Handle[string] {
 	packed, err := json.Marshal(chain)
 	if err != nil {
 		return unique.Handle[string]{} // a date beyond the year 9999
@@ -167,8 +167,8 @@ func packChain(chain []prober.CertificateFacts) unique.Handle[string] {
 	return unique.Make(string(packed))
 }
 
-func unpackChain(packed unique.Handle[string]) []prober.CertificateFacts {
-	var chain []prober.CertificateFacts
+func unpackChain(packed unique.Handle[string]) []mail.CertificateFacts {
+	var chain []mail.CertificateFacts
 	_ = json.Unmarshal([]byte(packed.Value()), &chain) // packChain wrote it
 	return chain
 }

@@ -18,7 +18,7 @@ import (
 	"strings"
 	"time"
 
-	"mailprobe/prober"
+	"mailprobe/mail"
 )
 
 // pageRows is how many connections a page lists; further ones are on further pages.
@@ -42,7 +42,7 @@ var contentSecurityPolicy = "default-src 'none'; style-src 'sha256-" + hashOf(st
 var pages = template.Must(template.New("").Funcs(template.FuncMap{
 	"style":      func() template.HTML { return template.HTML("<style>" + style + "</style>") }, // #nosec G203 -- ours
 	"refresh":    func() int { return pageRefresh },
-	"phaseWords": prober.Phases,
+	"phaseWords": mail.Phases,
 }).ParseFS(pageFiles, "page/*.html"))
 
 func mustRead(name string) string {

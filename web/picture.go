@@ -8,7 +8,7 @@ import (
 	"math"
 	"strings"
 
-	"mailprobe/prober"
+	"mailprobe/mail"
 )
 
 // The beat bar: one upright bar an outcome, the newest on the right. The height
@@ -79,13 +79,13 @@ type phaseBar struct {
 
 // phasePart is one phase; X and Width are parts of 1000.
 type phasePart struct {
-	Phase    prober.Phase
+	Phase    mail.Phase
 	X, Width float64
 	Duration string
 	Failed   bool
 }
 
-func newPhaseBar(o *prober.Outcome) phaseBar {
+func newPhaseBar(o *mail.Outcome) phaseBar {
 	var bar phaseBar
 	var total, at float64
 	for _, p := range o.Phases {

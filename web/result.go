@@ -7,7 +7,7 @@ package web
 import (
 	"time"
 
-	"mailprobe/prober"
+	"mailprobe/mail"
 )
 
 // Result is one outcome. What was not learned is absent.
@@ -17,34 +17,34 @@ type Result struct {
 	Time       time.Time `json:"time"` // end of the probe
 	Duration   float64   `json:"duration_seconds"`
 
-	Protocol   prober.Protocol   `json:"protocol"`
-	Encryption prober.Encryption `json:"encryption"`
-	Host       string            `json:"host"`
-	Port       int               `json:"port"`
-	Address    string            `json:"address,omitempty"` // remote IP and port
+	Protocol   mail.Protocol   `json:"protocol"`
+	Encryption mail.Encryption `json:"encryption"`
+	Host       string          `json:"host"`
+	Port       int             `json:"port"`
+	Address    string          `json:"address,omitempty"` // remote IP and port
 
 	Phases     []PhaseResult  `json:"phases"`
 	Failure    *FailureResult `json:"failure,omitempty"`
 	TLS        *TLSResult     `json:"tls,omitempty"`
 	Auth       *AuthResult    `json:"auth,omitempty"`
 	Mailbox    *MailboxResult `json:"mailbox,omitempty"`
-	Goodbye    prober.Reason  `json:"goodbye_reason,omitempty"` // why the polite end went wrong
+	Goodbye    mail.Reason    `json:"goodbye_reason,omitempty"` // why the polite end went wrong
 	Transcript []DialogueLine `json:"transcript,omitempty"`
 }
 
 // PhaseResult is the time spent in one phase.
 type PhaseResult struct {
-	Phase    prober.Phase `json:"phase"`
-	Duration float64      `json:"duration_seconds"`
+	Phase    mail.Phase `json:"phase"`
+	Duration float64    `json:"duration_seconds"`
 }
 
 // FailureResult is where and why a probe ended, and what to do.
 type FailureResult struct {
-	Phase   prober.Phase  `json:"phase"`
-	Reason  prober.Reason `json:"reason"`
-	Text    string        `json:"text,omitempty"`
-	Meaning string        `json:"meaning"`
-	Advice  string        `json:"advice"`
+	Phase   mail.Phase  `json:"phase"`
+	Reason  mail.Reason `json:"reason"`
+	Text    string      `json:"text,omitempty"`
+	Meaning string      `json:"meaning"`
+	Advice  string      `json:"advice"`
 }
 
 // TLSResult is what a handshake told.
@@ -71,12 +71,12 @@ type CertificateResult struct {
 
 // AuthResult is what happened to the login; absent if none was tried or held.
 type AuthResult struct {
-	Mechanism   prober.AuthMethod `json:"mechanism,omitempty"`
-	Sent        bool              `json:"sent"`
-	Accepted    bool              `json:"accepted"`
-	Rejected    bool              `json:"rejected"`
-	Held        bool              `json:"held"`
-	NextAttempt *time.Time        `json:"next_attempt,omitempty"`
+	Mechanism   mail.AuthMethod `json:"mechanism,omitempty"`
+	Sent        bool            `json:"sent"`
+	Accepted    bool            `json:"accepted"`
+	Rejected    bool            `json:"rejected"`
+	Held        bool            `json:"held"`
+	NextAttempt *time.Time      `json:"next_attempt,omitempty"`
 }
 
 // MailboxResult is what opening the mailbox or naming the sender told.
@@ -93,7 +93,7 @@ type DialogueLine struct {
 }
 
 // NewResult is the JSON form of o, with its dialogue if transcript. nil gives nil.
-func NewResult(o *prober.Outcome, transcript bool) *Result {
+func NewResult(o *mail.Outcome, transcript bool) *Result {
 	if o == nil {
 		return nil
 	}
@@ -127,9 +127,9 @@ func NewResult(o *prober.Outcome, transcript bool) *Result {
 }
 
 // sideWords says who spoke; read only.
-var sideWords = map[prober.Side]string{prober.Client: "client", prober.Server: "server", prober.Note: "note"}
+var sideWords = map[mail.Side]string{mail.Client: "client", mail.Server: "server", mail.Note: "note"}
 
-func newTLSResult(t *prober.TLSFacts) *TLSResult {
+func newTLSResult(t *mail.TLSFacts) *TLSResult {
 	if t == nil {
 		return nil
 	}

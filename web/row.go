@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"mailprobe/prober"
+	"mailprobe/mail"
 )
 
 // row is a connection as the status page shows it.
@@ -17,10 +17,10 @@ type row struct {
 	Name, Href           string
 	Protocol, Encryption string // as people write them
 	Address              string
-	Labels               []prober.Label
+	Labels               []mail.Label
 	State                State
 	For                  string // how long it has been so
-	Failure              *prober.Failure
+	Failure              *mail.Failure
 	HeldUntil            *time.Time // the login is withheld
 	Overdue              bool       // the last result is older than it should be
 	Age                  string     // of the last result
@@ -41,8 +41,8 @@ type certificateDays struct {
 }
 
 // encryptionWords is how people write it; read only.
-var encryptionWords = map[prober.Encryption]string{
-	prober.NoEncryption: "no encryption", prober.ImplicitTLS: "SSL/TLS", prober.StartTLS: "STARTTLS",
+var encryptionWords = map[mail.Encryption]string{
+	mail.NoEncryption: "no encryption", mail.ImplicitTLS: "SSL/TLS", mail.StartTLS: "STARTTLS",
 }
 
 func newRow(m *Memory, now time.Time) row {

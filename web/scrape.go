@@ -16,8 +16,9 @@ import (
 
 	"github.com/prometheus/common/expfmt"
 
+	"mailprobe/mail"
 	"mailprobe/metrics"
-	"mailprobe/prober"
+	"mailprobe/pool"
 )
 
 const (
@@ -63,7 +64,7 @@ func (s *site) probeScraped(w http.ResponseWriter, r *http.Request) {
 	var probes sync.WaitGroup
 	budget := scrapeBudget(r)
 	var longest time.Duration
-	var wanted []*prober.Connection
+	var wanted []*mail.Connection
 	for _, c := range s.History.Connections() {
 		if c.ProbeOnScrape {
 			wanted = append(wanted, c)
@@ -96,10 +97,10 @@ func (s *site) serveProbe(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	o, err := s.Probe(ctx, name, budget.limit(m.Connection))
 	switch {
-	case errors.Is(err, prober.ErrUnknownConnection):
+	case errors.Is(err, pool.ErrUnknownConnection):
 		refuse(w, http.StatusNotFound, unknownConnection) // a reload came between
-	case errors.Is(err, prober.ErrNoSlot):
-		refuse(w, http.StatusServiceUnavailable, prober.ErrNoSlot.Error())
+	case errors.Is(err, pool.ErrNoSlot):
+		refuse(w, http.StatusServiceUnavailable, pool.ErrNoSlot.Error())
 	case err != nil:
 		refuse(w, http.StatusServiceUnavailable, notNow)
 	case query.Get("debug") == "true":
@@ -139,7 +140,7 @@ func scrapeBudget(r *http.Request) budget {
 }
 
 // limit is the time of a probe of c: never above the connection's own timeout.
-func (b budget) limit(c *prober.Connection) time.Duration {
+func (b budget) limit(c *mail.Connection) time.Duration {
 	if b.probing > 0 && b.probing < c.Timeout {
 		return b.probing
 	}
@@ -161,7 +162,7 @@ func (b budget) wait(w http.ResponseWriter, r *http.Request, longest time.Durati
 
 // writeDebug shows a probe to a person: what happened, as comments, then the
 // metrics. It parses as the text format.
-func writeDebug(w http.ResponseWriter, o *prober.Outcome) {
+func writeDebug(w http.ResponseWriter, o *mail.Outcome) {
 	var page bytes.Buffer
 	c := o.Connection
 	fmt.Fprintf(&page, "# connection: %q %s %s %s\n", c.Name, c.Protocol, c.Encryption, c.Address())

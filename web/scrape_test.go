@@ -16,7 +16,8 @@ import (
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 
-	"mailprobe/prober"
+	"mailprobe/mail"
+	"mailprobe/pool"
 )
 
 func TestProbeShowsOneConnection(t *testing.T) {
@@ -36,9 +37,9 @@ func TestProbeShowsOneConnection(t *testing.T) {
 // Nothing of an unknown name comes back.
 func TestProbeRefusesUnknownNames(t *testing.T) {
 	s := newStage(t, inbox("known"))
-	s.options.Probe = func(context.Context, string, time.Duration) (prober.Outcome, error) {
+	s.options.Probe = func(context.Context, string, time.Duration) (mail.Outcome, error) {
 		t.Error("an unknown name was probed")
-		return prober.Outcome{}, nil
+		return mail.Outcome{}, nil
 	}
 	for name, query := range map[string]string{
 		"none": "", "host and port": "?connection=evil:25", "script": "?connection=%3Cscript%3Ealert(1)%3C/script%3E",
@@ -54,7 +55,7 @@ func TestProbeRefusesUnknownNames(t *testing.T) {
 
 func TestProbeDebugShowsTheDialogueAndParses(t *testing.T) {
 	s := newStage(t, inbox("inbox"))
-	s.options.Probe = func(context.Context, string, time.Duration) (prober.Outcome, error) {
+	s.options.Probe = func(context.Context, string, time.Duration) (mail.Outcome, error) {
 		o := refused(inbox("inbox"), noon)
 		o.Transcript = append(o.Transcript, dialogue("S HELP TYPE # HELP mailprobe_up evil", "S <script>alert(1)</script>")...)
 		return o, nil
@@ -107,14 +108,14 @@ func TestScrapeBudget(t *testing.T) {
 
 // pooled puts a real pool behind the site, whose probes take a second.
 func pooled(s *stage, probes *atomic.Int32) {
-	pool := prober.NewPool(prober.PoolOptions{
-		Probe: func(ctx context.Context, c *prober.Connection) prober.Outcome {
+	pool := pool.NewPool(pool.PoolOptions{
+		Probe: func(ctx context.Context, c *mail.Connection) mail.Outcome {
 			probes.Add(1)
 			select {
 			case <-time.After(time.Second):
 				return good(c, time.Now())
 			case <-ctx.Done():
-				return failed(c, time.Now(), prober.PhaseConnect, prober.ConnectTimeout, "")
+				return failed(c, time.Now(), mail.PhaseConnect, mail.ConnectTimeout, "")
 			}
 		},
 		Report: s.observe,
@@ -123,8 +124,8 @@ func pooled(s *stage, probes *atomic.Int32) {
 	s.options.Probe = pool.ProbeNow
 }
 
-func onScrape(n int) []*prober.Connection {
-	list := make([]*prober.Connection, n)
+func onScrape(n int) []*mail.Connection {
+	list := make([]*mail.Connection, n)
 	for i := range list {
 		list[i] = inbox(fmt.Sprint("inbox-", i))
 		list[i].Host = fmt.Sprint("mx", i)
@@ -213,12 +214,12 @@ func TestScrapeEndsWithinItsTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		list := onScrape(1)
 		s := newStage(t, list...)
-		s.options.Probe = prober.NewPool(prober.PoolOptions{}).ProbeNow // replaced below
-		pool := prober.NewPool(prober.PoolOptions{Report: s.observe,
-			Probe: func(ctx context.Context, c *prober.Connection) prober.Outcome { // a server that stalls
+		s.options.Probe = pool.NewPool(pool.PoolOptions{}).ProbeNow // replaced below
+		pool := pool.NewPool(pool.PoolOptions{Report: s.observe,
+			Probe: func(ctx context.Context, c *mail.Connection) mail.Outcome { // a server that stalls
 				<-ctx.Done()
 				time.Sleep(80 * time.Millisecond) // the parting
-				return failed(c, time.Now(), prober.PhaseGreeting, prober.Timeout, "")
+				return failed(c, time.Now(), mail.PhaseGreeting, mail.Timeout, "")
 			}})
 		pool.Set(list)
 		s.options.Probe = pool.ProbeNow
@@ -237,7 +238,7 @@ func TestAtMostFortyScrapes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t, inbox("inbox"))
 		release := make(chan struct{})
-		s.options.Probe = func(context.Context, string, time.Duration) (prober.Outcome, error) {
+		s.options.Probe = func(context.Context, string, time.Duration) (mail.Outcome, error) {
 			<-release
 			return good(inbox("inbox"), noon), nil
 		}
@@ -271,13 +272,13 @@ func TestAtMostFortyScrapes(t *testing.T) {
 
 func TestProbeWithoutAFreeSlot(t *testing.T) {
 	for err, want := range map[error]int{
-		fmt.Errorf("%w: %w", prober.ErrNoSlot, context.DeadlineExceeded): http.StatusServiceUnavailable,
-		context.DeadlineExceeded:    http.StatusServiceUnavailable,
-		prober.ErrUnknownConnection: http.StatusNotFound,
-		prober.ErrPoolStopped:       http.StatusServiceUnavailable,
+		fmt.Errorf("%w: %w", pool.ErrNoSlot, context.DeadlineExceeded): http.StatusServiceUnavailable,
+		context.DeadlineExceeded:  http.StatusServiceUnavailable,
+		pool.ErrUnknownConnection: http.StatusNotFound,
+		pool.ErrPoolStopped:       http.StatusServiceUnavailable,
 	} {
 		s := newStage(t, inbox("inbox"))
-		s.options.Probe = func(context.Context, string, time.Duration) (prober.Outcome, error) { return prober.Outcome{}, err }
+		s.options.Probe = func(context.Context, string, time.Duration) (mail.Outcome, error) { return mail.Outcome{}, err }
 		if w := s.get("/probe?connection=inbox"); w.Code != want {
 			t.Errorf("%v: %d, want %d", err, w.Code, want)
 		}

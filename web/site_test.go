@@ -10,7 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"mailprobe/prober"
+	"mailprobe/guard"
+	"mailprobe/mail"
 )
 
 // discover reads the targets of /sd.
@@ -93,13 +94,13 @@ func TestHostHeaderIsChecked(t *testing.T) {
 }
 
 // hostile is a connection about which everything that others wrote is an attack.
-func hostile() (*prober.Connection, prober.Outcome) {
+func hostile() (*mail.Connection, mail.Outcome) {
 	const attack = `"><script>document.title='owned'</script><img src=x onerror="document.title='owned'">`
-	c := inbox("a/b?c#d&<script>document.title='owned'</script>é", prober.Label{Name: "team", Value: attack})
+	c := inbox("a/b?c#d&<script>document.title='owned'</script>é", mail.Label{Name: "team", Value: attack})
 	o := refused(c, noon)
 	o.Failure.Text, o.Failure.Hint = attack, attack
 	o.Address = attack
-	o.Transcript = append(dialogue("S "+attack), prober.Line{From: prober.Server, Text: "\xff\xfe</li></ol><script>document.title='owned'</script>"})
+	o.Transcript = append(dialogue("S "+attack), mail.Line{From: mail.Server, Text: "\xff\xfe</li></ol><script>document.title='owned'</script>"})
 	o.TLS.Chain[0].Subject, o.TLS.Chain[0].DNSNames = attack, []string{attack, "javascript:alert(1)"}
 	o.TLS.Version, o.TLS.Cipher = attack, attack
 	return c, o
@@ -189,13 +190,13 @@ func TestRetry(t *testing.T) {
 	c := inbox("in/box")
 	s := newStage(t, c)
 	o := refused(c, noon)
-	o.Auth = prober.AuthFacts{Held: true, NextAttempt: noon.Add(time.Hour)}
+	o.Auth = mail.AuthFacts{Held: true, NextAttempt: noon.Add(time.Hour)}
 	s.observe(o)
 	var released []string
-	s.options.Release = func(c *prober.Connection) error {
+	s.options.Release = func(c *mail.Connection) error {
 		released = append(released, c.Name)
 		if len(released) > 1 {
-			return prober.ErrReleasedLately
+			return guard.ErrReleasedLately
 		}
 		return nil
 	}
@@ -295,7 +296,7 @@ func TestOverviewPutsTroubleFirstAndFinds(t *testing.T) {
 		}
 		at += next
 	}
-	for _, want := range []string{prober.AuthRejected.Advice(), prober.ConnectRefused.Meaning(), "withheld until", "<title>3 down"} {
+	for _, want := range []string{mail.AuthRejected.Advice(), mail.ConnectRefused.Meaning(), "withheld until", "<title>3 down"} {
 		if !strings.Contains(strings.ReplaceAll(body, "&#39;", "'"), want) {
 			t.Errorf("the page lacks %q", want)
 		}
@@ -334,7 +335,7 @@ func TestServerThatWantsFewerProbes(t *testing.T) {
 }
 
 func TestOverviewOfTenThousand(t *testing.T) {
-	connections := make([]*prober.Connection, 10_000)
+	connections := make([]*mail.Connection, 10_000)
 	for i := range connections {
 		connections[i] = inbox("inbox-" + strings.Repeat("x", i%7) + string(rune('a'+i%26)) + time.Duration(i).String())
 	}

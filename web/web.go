@@ -16,8 +16,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"mailprobe/guard"
+	"mailprobe/mail"
 	"mailprobe/metrics"
-	"mailprobe/prober"
 )
 
 // The fixed texts of refusals. A request is never quoted.
@@ -33,7 +34,7 @@ type Options struct {
 	History *History            // whose connections are the configured ones
 	Metrics prometheus.Gatherer // what the telemetry path shows
 	// Probe is the pool's ProbeNow.
-	Probe func(ctx context.Context, name string, limit time.Duration) (prober.Outcome, error)
+	Probe func(ctx context.Context, name string, limit time.Duration) (mail.Outcome, error)
 
 	TelemetryPath string      // "/metrics" if empty
 	ExternalURL   *url.URL    // how Prometheus reaches this; nil: by the request's Host
@@ -41,8 +42,8 @@ type Options struct {
 
 	// Retry lets POST requests end the hold of an account.
 	Retry   bool
-	Reload  func() error                   // several requests may call it at once
-	Release func(*prober.Connection) error // ends the hold of an account; nil: there is no retry
+	Reload  func() error                 // several requests may call it at once
+	Release func(*mail.Connection) error // ends the hold of an account; nil: there is no retry
 
 	Log *slog.Logger     // nil: no log
 	Now func() time.Time // nil: time.Now
@@ -219,7 +220,7 @@ func (s *site) serveRetry(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	switch err := s.Release(m.Connection); {
-	case errors.Is(err, prober.ErrReleasedLately):
+	case errors.Is(err, guard.ErrReleasedLately):
 		refuse(w, http.StatusTooManyRequests, err.Error())
 	case err != nil:
 		refuse(w, http.StatusConflict, err.Error())

@@ -3,7 +3,7 @@ package main
 import (
 	"fmt"
 
-	"mailprobe/prober"
+	"mailprobe/mail"
 )
 
 // oneBoard shows a single connection from its state down to its mailbox.
@@ -59,7 +59,7 @@ func whyItFails() panel {
 // order of the alphabet.
 func timeSpent() []panel {
 	var phases []query
-	for _, phase := range prober.Phases() {
+	for _, phase := range mail.Phases() {
 		phases = append(phases, query{legend: "{{phase}}",
 			expr: fmt.Sprintf(`mailprobe_phase_duration_seconds{@one, phase="%s"}`, phase)})
 	}

@@ -9,7 +9,7 @@ import (
 	"go.uber.org/goleak"
 	"gopkg.in/yaml.v3"
 
-	"mailprobe/prober"
+	"mailprobe/mail"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -44,7 +44,7 @@ func TestReasonRulesSayWhatTheProgramSays(t *testing.T) {
 	if err := yaml.Unmarshal(reasonRules(), &file); err != nil {
 		t.Fatal(err)
 	}
-	rules, reasons := file.Groups[0].Rules, prober.Reasons()
+	rules, reasons := file.Groups[0].Rules, mail.Reasons()
 	if len(rules) != len(reasons) {
 		t.Fatalf("%d rules for %d reasons", len(rules), len(reasons))
 	}

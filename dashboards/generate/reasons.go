@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"mailprobe/prober"
+	"mailprobe/mail"
 )
 
 // reasonRules is a rule file with a constant series for each reason, whose
@@ -20,7 +20,7 @@ groups:
   - name: mailprobe-reasons
     rules:
 `)
-	for _, r := range prober.Reasons() {
+	for _, r := range mail.Reasons() {
 		// %q is a valid double-quoted YAML scalar for text without control characters.
 		fmt.Fprintf(&b, "      - record: mailprobe:reason_info\n        expr: vector(1)\n        labels:\n          reason: %s\n          meaning: %q\n          advice: %q\n",
 			r, r.Meaning(), r.Advice())

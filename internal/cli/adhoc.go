@@ -13,20 +13,20 @@ import (
 	"strings"
 
 	"mailprobe/config"
-	"mailprobe/prober"
+	"mailprobe/mail"
 )
 
 // scheme is what the part of a URL before :// stands for.
 type scheme struct {
-	protocol   prober.Protocol
-	encryption prober.Encryption
+	protocol   mail.Protocol
+	encryption mail.Encryption
 }
 
 // schemes is read only.
 var schemes = map[string]scheme{
-	"imap": {prober.IMAP, prober.NoEncryption}, "imaps": {prober.IMAP, prober.ImplicitTLS}, "imap+starttls": {prober.IMAP, prober.StartTLS},
-	"pop3": {prober.POP3, prober.NoEncryption}, "pop3s": {prober.POP3, prober.ImplicitTLS}, "pop3+starttls": {prober.POP3, prober.StartTLS},
-	"smtp": {prober.SMTP, prober.NoEncryption}, "smtps": {prober.SMTP, prober.ImplicitTLS}, "smtp+starttls": {prober.SMTP, prober.StartTLS},
+	"imap": {mail.IMAP, mail.NoEncryption}, "imaps": {mail.IMAP, mail.ImplicitTLS}, "imap+starttls": {mail.IMAP, mail.StartTLS},
+	"pop3": {mail.POP3, mail.NoEncryption}, "pop3s": {mail.POP3, mail.ImplicitTLS}, "pop3+starttls": {mail.POP3, mail.StartTLS},
+	"smtp": {mail.SMTP, mail.NoEncryption}, "smtps": {mail.SMTP, mail.ImplicitTLS}, "smtp+starttls": {mail.SMTP, mail.StartTLS},
 }
 
 const schemeList = "imap, imaps, imap+starttls, pop3, pop3s, pop3+starttls, smtp, smtps, smtp+starttls"
@@ -36,7 +36,7 @@ func isURL(word string) bool { return strings.Contains(word, "://") }
 
 // adHoc makes a connection of a URL such as imaps://user%40example.org@host:993.
 // Its errors do not quote the URL: it may hold a password.
-func adHoc(text, passwordFile string) (*prober.Connection, error) {
+func adHoc(text, passwordFile string) (*mail.Connection, error) {
 	u, err := url.Parse(text)
 	if err != nil {
 		return nil, errors.New("the URL cannot be parsed; percent-encode special characters in the user, such as @ as %40")

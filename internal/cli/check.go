@@ -9,7 +9,7 @@ import (
 	"github.com/prometheus/common/model"
 
 	"mailprobe/internal/exporter"
-	"mailprobe/prober"
+	"mailprobe/mail"
 )
 
 // Check loads a configuration and prints what would be probed: one line a
@@ -44,8 +44,8 @@ func plural(n int, thing string) string {
 }
 
 // login says how a connection logs in, without saying as whom.
-func login(c *prober.Connection) string {
-	if c.Username == "" && c.Auth != prober.AuthExternal {
+func login(c *mail.Connection) string {
+	if c.Username == "" && c.Auth != mail.AuthExternal {
 		return "no"
 	}
 	if c.SharedMailbox != "" {
@@ -55,7 +55,7 @@ func login(c *prober.Connection) string {
 }
 
 // secret says where the secret comes from.
-func secret(c *prober.Connection) string {
+func secret(c *mail.Connection) string {
 	switch {
 	case c.Token != nil:
 		return "token"
@@ -66,7 +66,7 @@ func secret(c *prober.Connection) string {
 }
 
 // interval says when a connection is probed.
-func interval(c *prober.Connection) string {
+func interval(c *mail.Connection) string {
 	if c.ProbeOnScrape {
 		return "on scrape"
 	}

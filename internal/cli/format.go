@@ -10,12 +10,12 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"mailprobe/prober"
+	"mailprobe/mail"
 	"mailprobe/web"
 )
 
 // formats prints outcomes to Stdout and says which exit code they mean; read only.
-var formats = map[string]func(*ProbeOptions, []prober.Outcome) (int, error){
+var formats = map[string]func(*ProbeOptions, []mail.Outcome) (int, error){
 	"table": (*ProbeOptions).table, "json": (*ProbeOptions).json, "nagios": (*ProbeOptions).nagios,
 }
 
@@ -23,12 +23,12 @@ var formats = map[string]func(*ProbeOptions, []prober.Outcome) (int, error){
 const soon = 14
 
 // encryptionWords is how people write it; read only.
-var encryptionWords = map[prober.Encryption]string{
-	prober.NoEncryption: "none", prober.ImplicitTLS: "ssl/tls", prober.StartTLS: "starttls",
+var encryptionWords = map[mail.Encryption]string{
+	mail.NoEncryption: "none", mail.ImplicitTLS: "ssl/tls", mail.StartTLS: "starttls",
 }
 
 // table prints a line a connection, and below it the phases and what to do.
-func (o *ProbeOptions) table(outcomes []prober.Outcome) (int, error) {
+func (o *ProbeOptions) table(outcomes []mail.Outcome) (int, error) {
 	header := []string{"CONNECTION", "PROTOCOL", "ADDRESS", "ENCRYPTION", "UP", "TIME", "TLS", "CERTIFICATE", "REASON"}
 	rows := [][]string{header}
 	code := 0
@@ -121,7 +121,7 @@ func (o *ProbeOptions) indented(page *strings.Builder, text string) {
 }
 
 // cells is a row of the table.
-func cells(outcome *prober.Outcome) []string {
+func cells(outcome *mail.Outcome) []string {
 	c := outcome.Connection
 	version, certificate, reason := "-", "-", "-"
 	if t := outcome.TLS; t != nil {
@@ -140,7 +140,7 @@ func cells(outcome *prober.Outcome) []string {
 }
 
 // below is what does not fit a row.
-func (o *ProbeOptions) below(page *strings.Builder, outcome *prober.Outcome) {
+func (o *ProbeOptions) below(page *strings.Builder, outcome *mail.Outcome) {
 	var phases []string
 	for _, p := range outcome.Phases {
 		phases = append(phases, fmt.Sprintf("%s %s", p.Phase, duration(p.Duration)))
@@ -167,7 +167,7 @@ func (o *ProbeOptions) below(page *strings.Builder, outcome *prober.Outcome) {
 
 // nextLogin says when a login that was refused is tried again. A probe by hand
 // that shares no state file forgets the refusal, and must say so.
-func (o *ProbeOptions) nextLogin(outcome *prober.Outcome) string {
+func (o *ProbeOptions) nextLogin(outcome *mail.Outcome) string {
 	at := outcome.Auth.NextAttempt
 	switch {
 	case o.StateFile == "" && !outcome.Auth.Held:
@@ -179,7 +179,7 @@ func (o *ProbeOptions) nextLogin(outcome *prober.Outcome) string {
 }
 
 // json prints what the API gives of each connection's last probe.
-func (o *ProbeOptions) json(outcomes []prober.Outcome) (int, error) {
+func (o *ProbeOptions) json(outcomes []mail.Outcome) (int, error) {
 	list := struct {
 		Results []*web.Result `json:"results"`
 	}{[]*web.Result{}}
@@ -198,7 +198,7 @@ func (o *ProbeOptions) json(outcomes []prober.Outcome) (int, error) {
 // nagios prints a plugin's answer after the guidelines of monitoring-plugins.org:
 // 0 OK, 1 WARNING for a certificate that ends soon, 2 CRITICAL, 3 UNKNOWN for a
 // fault on this side.
-func (o *ProbeOptions) nagios(outcomes []prober.Outcome) (int, error) {
+func (o *ProbeOptions) nagios(outcomes []mail.Outcome) (int, error) {
 	words := []string{"OK", "WARNING", "CRITICAL", "UNKNOWN"}
 	worst, up := 0, 0
 	var details, figures []string
@@ -233,10 +233,10 @@ func (o *ProbeOptions) nagios(outcomes []prober.Outcome) (int, error) {
 }
 
 // judge gives the state of one outcome, and why.
-func judge(outcome *prober.Outcome) (int, string) {
+func judge(outcome *mail.Outcome) (int, string) {
 	if f := outcome.Failure; f != nil {
 		code := 2
-		if f.Class() == prober.Local && !outcome.Auth.Held {
+		if f.Class() == mail.Local && !outcome.Auth.Held {
 			code = 3
 		}
 		return code, fmt.Sprintf("%s in phase %s: %s %s", f.Reason, f.Phase, f.Reason.Meaning(), f.Advice())
@@ -251,7 +251,7 @@ func judge(outcome *prober.Outcome) (int, string) {
 func severity(code int) int { return []int{0: 0, 1: 1, 3: 2, 2: 3}[code] }
 
 // perfdata is 'label'=value[unit];warn;crit;min;max of one outcome.
-func perfdata(outcome *prober.Outcome) []string {
+func perfdata(outcome *mail.Outcome) []string {
 	c := outcome.Connection
 	label := strings.NewReplacer("'", "''", "=", "_", "|", "_").Replace(printable(c.Name))
 	figures := []string{fmt.Sprintf("'%s'=%.6fs;;;0;%g", label, outcome.Duration().Seconds(), c.Timeout.Seconds())}
@@ -270,7 +270,7 @@ func perfdata(outcome *prober.Outcome) []string {
 func unpiped(text string) string { return strings.ReplaceAll(text, "|", "/") }
 
 // verdict is one word for an outcome.
-func verdict(outcome *prober.Outcome) string {
+func verdict(outcome *mail.Outcome) string {
 	switch {
 	case outcome.Up():
 		return "up"
@@ -281,12 +281,12 @@ func verdict(outcome *prober.Outcome) string {
 }
 
 // daysLeft is how many whole days the chain still holds; negative: it ended.
-func daysLeft(outcome *prober.Outcome) int {
+func daysLeft(outcome *mail.Outcome) int {
 	return int(outcome.TLS.NotAfter.Sub(outcome.End).Hours() / 24)
 }
 
 // certificateDays says in words how long the chain still holds.
-func certificateDays(outcome *prober.Outcome) string {
+func certificateDays(outcome *mail.Outcome) string {
 	switch left := outcome.TLS.NotAfter.Sub(outcome.End); {
 	case left > 0:
 		return fmt.Sprintf("%d d left", daysLeft(outcome))

@@ -14,7 +14,10 @@ import (
 	"sync"
 
 	"mailprobe/config"
+	"mailprobe/guard"
 	"mailprobe/internal/exporter"
+	"mailprobe/mail"
+	"mailprobe/pool"
 	"mailprobe/prober"
 )
 
@@ -77,7 +80,7 @@ func (o *ProbeOptions) probe(ctx context.Context) error {
 	if err != nil {
 		return &ExitError{ExitNotRun, err}
 	}
-	guard, err := prober.OpenGuard(prober.GuardOptions{StatePath: o.StateFile, Log: o.Log})
+	guard, err := guard.OpenGuard(guard.GuardOptions{StatePath: o.StateFile, Log: o.Log})
 	if err != nil {
 		return &ExitError{ExitNotRun, fmt.Errorf("state file: %w", err)}
 	}
@@ -96,9 +99,9 @@ func (o *ProbeOptions) probe(ctx context.Context) error {
 }
 
 // connections finds what is to be probed, in the order asked for.
-func (o *ProbeOptions) connections() ([]*prober.Connection, config.Pool, error) {
+func (o *ProbeOptions) connections() ([]*mail.Connection, config.Pool, error) {
 	var pool config.Pool
-	var configured, chosen []*prober.Connection
+	var configured, chosen []*mail.Connection
 	if len(o.Names) == 0 || slices.ContainsFunc(o.Names, func(name string) bool { return !isURL(name) }) {
 		loaded, _, err := o.Load()
 		if err != nil {
@@ -121,7 +124,7 @@ func (o *ProbeOptions) connections() ([]*prober.Connection, config.Pool, error) 
 		switch {
 		case err != nil:
 			faults = append(faults, err)
-		case slices.ContainsFunc(chosen, func(other *prober.Connection) bool { return other.Name == c.Name }):
+		case slices.ContainsFunc(chosen, func(other *mail.Connection) bool { return other.Name == c.Name }):
 			faults = append(faults, fmt.Errorf("%s is given twice: probe one user at a time", c.Name))
 		default:
 			chosen = append(chosen, c)
@@ -131,7 +134,7 @@ func (o *ProbeOptions) connections() ([]*prober.Connection, config.Pool, error) 
 }
 
 // find takes a URL for a connection of its own, and anything else for a name.
-func (o *ProbeOptions) find(name string, configured []*prober.Connection) (*prober.Connection, error) {
+func (o *ProbeOptions) find(name string, configured []*mail.Connection) (*mail.Connection, error) {
 	if isURL(name) {
 		return adHoc(name, o.PasswordFile)
 	}
@@ -151,13 +154,13 @@ func (o *ProbeOptions) find(name string, configured []*prober.Connection) (*prob
 }
 
 // run probes all at once, within the pool's bounds.
-func (o *ProbeOptions) run(ctx context.Context, connections []*prober.Connection, bounds config.Pool, guard *prober.Guard) ([]prober.Outcome, error) {
-	limit, _ := prober.DescriptorLimit(bounds.MaxInFlight)
+func (o *ProbeOptions) run(ctx context.Context, connections []*mail.Connection, bounds config.Pool, guard *guard.Guard) ([]mail.Outcome, error) {
+	limit, _ := pool.DescriptorLimit(bounds.MaxInFlight)
 	var printing sync.Mutex
 	p := &prober.Prober{Guard: guard, Log: o.Log}
-	pool := prober.NewPool(prober.PoolOptions{
+	pool := pool.NewPool(pool.PoolOptions{
 		MaxInFlight: limit, MaxInFlightPerHost: bounds.MaxInFlightPerHost, Probe: p.Probe, Log: o.Log,
-		Report: func(outcome prober.Outcome) {
+		Report: func(outcome mail.Outcome) {
 			if o.Live {
 				printing.Lock()
 				defer printing.Unlock()
@@ -166,7 +169,7 @@ func (o *ProbeOptions) run(ctx context.Context, connections []*prober.Connection
 		},
 	})
 	pool.Set(connections)
-	outcomes := make([]prober.Outcome, len(connections))
+	outcomes := make([]mail.Outcome, len(connections))
 	faults := make([]error, len(connections))
 	var probes sync.WaitGroup
 	for i, c := range connections {
@@ -186,6 +189,6 @@ func (o *ProbeOptions) run(ctx context.Context, connections []*prober.Connection
 }
 
 // line tells of one probe as it ends.
-func (o *ProbeOptions) line(outcome *prober.Outcome) {
+func (o *ProbeOptions) line(outcome *mail.Outcome) {
 	fmt.Fprintf(o.Stderr, "%s %s %s\n", o.paint(verdict(outcome)), printable(outcome.Connection.Name), duration(outcome.Duration()))
 }

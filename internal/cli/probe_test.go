@@ -18,7 +18,9 @@ import (
 	"go.uber.org/goleak"
 
 	"mailprobe/config"
+	"mailprobe/guard"
 	"mailprobe/internal/mailtest"
+	"mailprobe/mail"
 	"mailprobe/prober"
 )
 
@@ -39,14 +41,14 @@ func imap(t *testing.T) *mailtest.Server {
 }
 
 // inbox is a connection in clear to a server.
-func inbox(name string, s *mailtest.Server, secret string) *prober.Connection {
-	return &prober.Connection{Name: name, Protocol: prober.IMAP, Encryption: prober.NoEncryption, Host: s.Host, Port: s.Port,
-		Username: "a@b", Password: prober.InlineSecret(prober.NewSecret(secret)), Auth: prober.AuthAuto, CheckMailbox: true,
-		Mailbox: "INBOX", Interval: time.Minute, Timeout: 10 * time.Second, IPProtocol: prober.AnyIP, Lockout: prober.LockoutNormal, HeldProbe: true}
+func inbox(name string, s *mailtest.Server, secret string) *mail.Connection {
+	return &mail.Connection{Name: name, Protocol: mail.IMAP, Encryption: mail.NoEncryption, Host: s.Host, Port: s.Port,
+		Username: "a@b", Password: mail.InlineSecret(mail.NewSecret(secret)), Auth: mail.AuthAuto, CheckMailbox: true,
+		Mailbox: "INBOX", Interval: time.Minute, Timeout: 10 * time.Second, IPProtocol: mail.AnyIP, Lockout: mail.LockoutNormal, HeldProbe: true}
 }
 
 // loading gives these connections as the configuration.
-func loading(connections ...*prober.Connection) func() (*config.Config, []config.Finding, error) {
+func loading(connections ...*mail.Connection) func() (*config.Config, []config.Finding, error) {
 	return func() (*config.Config, []config.Finding, error) {
 		return &config.Config{Pool: config.Pool{MaxInFlight: 10, MaxInFlightPerHost: 10}, Connections: connections}, nil, nil
 	}
@@ -78,7 +80,7 @@ func TestProbeTable(t *testing.T) {
 	if code != 2 {
 		t.Errorf("exit code %d, want 2", code)
 	}
-	for _, want := range []string{"CONNECTION", "good", "up", "connect ", "auth_rejected", prober.AuthRejected.Advice(), "S * OK", "<redacted>",
+	for _, want := range []string{"CONNECTION", "good", "up", "connect ", "auth_rejected", mail.AuthRejected.Advice(), "S * OK", "<redacted>",
 		"without --state.file no hold is kept"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("the table lacks %q:\n%s", want, out)
@@ -105,7 +107,7 @@ func TestProbeOnANarrowTerminal(t *testing.T) {
 			}
 		}
 		words := strings.Join(strings.Fields(out), " ")
-		for _, want := range []string{"up good imap " + s.Addr + ", none, ", "down wrong imap ", "auth_rejected", prober.AuthRejected.Advice()} {
+		for _, want := range []string{"up good imap " + s.Addr + ", none, ", "down wrong imap ", "auth_rejected", mail.AuthRejected.Advice()} {
 			if !strings.Contains(words, want) {
 				t.Errorf("%d letters wide: want %q in\n%s", width, want, out)
 			}
@@ -119,10 +121,10 @@ func TestProbeOnANarrowTerminal(t *testing.T) {
 // A failure of which the server's words must not be told is told once.
 func TestProbeRepeatsNoMeaning(t *testing.T) {
 	var page strings.Builder
-	o := prober.Outcome{Connection: inbox("inbox", imap(t), password), Failure: &prober.Failure{Phase: prober.PhaseMailbox,
-		Reason: prober.ProtocolMalformed, Text: "mailbox: " + prober.ProtocolMalformed.Meaning()}}
+	o := mail.Outcome{Connection: inbox("inbox", imap(t), password), Failure: &mail.Failure{Phase: mail.PhaseMailbox,
+		Reason: mail.ProtocolMalformed, Text: "mailbox: " + mail.ProtocolMalformed.Meaning()}}
 	(&ProbeOptions{}).below(&page, &o)
-	if n := strings.Count(page.String(), prober.ProtocolMalformed.Meaning()); n != 1 {
+	if n := strings.Count(page.String(), mail.ProtocolMalformed.Meaning()); n != 1 {
 		t.Errorf("the meaning is there %d times:\n%s", n, page.String())
 	}
 }
@@ -130,7 +132,7 @@ func TestProbeRepeatsNoMeaning(t *testing.T) {
 func TestCertificateDays(t *testing.T) {
 	now := time.Now()
 	for left, want := range map[time.Duration]string{50 * time.Hour: "2 d left", time.Hour: "0 d left", -time.Hour: "expired today", -50 * time.Hour: "expired 2 d ago"} {
-		if got := certificateDays(&prober.Outcome{End: now, TLS: &prober.TLSFacts{NotAfter: now.Add(left)}}); got != want {
+		if got := certificateDays(&mail.Outcome{End: now, TLS: &mail.TLSFacts{NotAfter: now.Add(left)}}); got != want {
 			t.Errorf("%v: %q, want %q", left, got, want)
 		}
 	}
@@ -163,13 +165,13 @@ func TestProbeNagios(t *testing.T) {
 	gone.Host, gone.Port, gone.Username = "127.0.0.1", 1, ""
 	for _, test := range []struct {
 		name        string
-		connections []*prober.Connection
+		connections []*mail.Connection
 		code        int
 		want        string // regular expression
 	}{
-		{"all is well", []*prober.Connection{good}, 0, `^MAILPROBE OK - 1 of 1 connections up \| 'go''od_1'=0\.\d+s;;;0;10\n$`},
-		{"one is down", []*prober.Connection{good, wrong}, 2, `^MAILPROBE CRITICAL - wrong: auth_rejected in phase auth: [^|\n]*\. \(without --state.file [^|\n]*\) \| 'go''od_1'=\S+ 'wrong'=\S+\n$`},
-		{"two are down", []*prober.Connection{wrong, gone}, 2, `^MAILPROBE CRITICAL - 0 of 2 connections up \| [^|\n]*\nCRITICAL: wrong: [^|\n]*\nCRITICAL: gone/: connect_refused [^|\n]*\n$`},
+		{"all is well", []*mail.Connection{good}, 0, `^MAILPROBE OK - 1 of 1 connections up \| 'go''od_1'=0\.\d+s;;;0;10\n$`},
+		{"one is down", []*mail.Connection{good, wrong}, 2, `^MAILPROBE CRITICAL - wrong: auth_rejected in phase auth: [^|\n]*\. \(without --state.file [^|\n]*\) \| 'go''od_1'=\S+ 'wrong'=\S+\n$`},
+		{"two are down", []*mail.Connection{wrong, gone}, 2, `^MAILPROBE CRITICAL - 0 of 2 connections up \| [^|\n]*\nCRITICAL: wrong: [^|\n]*\nCRITICAL: gone/: connect_refused [^|\n]*\n$`},
 	} {
 		code, out, _, _ := probe(t, ProbeOptions{Load: loading(test.connections...), Output: "nagios"})
 		if code != test.code || !regexp.MustCompile(test.want).MatchString(out) {
@@ -187,19 +189,19 @@ func TestProbeNagios(t *testing.T) {
 // An outcome decides over the state of a check.
 func TestJudge(t *testing.T) {
 	now := time.Now()
-	ends := func(days int) *prober.TLSFacts {
-		return &prober.TLSFacts{NotAfter: now.AddDate(0, 0, days).Add(time.Hour)}
+	ends := func(days int) *mail.TLSFacts {
+		return &mail.TLSFacts{NotAfter: now.AddDate(0, 0, days).Add(time.Hour)}
 	}
 	for _, test := range []struct {
 		name    string
-		outcome prober.Outcome
+		outcome mail.Outcome
 		want    int
 	}{
-		{"up", prober.Outcome{End: now}, 0},
-		{"a certificate with time left", prober.Outcome{End: now, TLS: ends(30)}, 0},
-		{"a certificate that ends soon", prober.Outcome{End: now, TLS: ends(5)}, 1},
-		{"down", prober.Outcome{End: now, Failure: &prober.Failure{Phase: prober.PhaseTLS, Reason: prober.CertExpired}, TLS: ends(-2)}, 2},
-		{"a fault on this side", prober.Outcome{End: now, Failure: &prober.Failure{Phase: prober.PhaseAuth, Reason: prober.LocalSecret}}, 3},
+		{"up", mail.Outcome{End: now}, 0},
+		{"a certificate with time left", mail.Outcome{End: now, TLS: ends(30)}, 0},
+		{"a certificate that ends soon", mail.Outcome{End: now, TLS: ends(5)}, 1},
+		{"down", mail.Outcome{End: now, Failure: &mail.Failure{Phase: mail.PhaseTLS, Reason: mail.CertExpired}, TLS: ends(-2)}, 2},
+		{"a fault on this side", mail.Outcome{End: now, Failure: &mail.Failure{Phase: mail.PhaseAuth, Reason: mail.LocalSecret}}, 3},
 	} {
 		if code, text := judge(&test.outcome); code != test.want {
 			t.Errorf("%s: %d %q, want %d", test.name, code, text, test.want)
@@ -250,12 +252,12 @@ func TestProbeObeysTheStateFile(t *testing.T) {
 		t.Errorf("refused by hand: want to read when the next login is allowed in\n%s", out)
 	}
 	state := filepath.Join(t.TempDir(), "state")
-	guard, err := prober.NewGuard(prober.GuardOptions{StatePath: state})
+	guard, err := guard.NewGuard(guard.GuardOptions{StatePath: state})
 	if err != nil {
 		t.Fatal(err)
 	}
 	serving := &prober.Prober{Guard: guard}
-	if o := serving.Probe(t.Context(), wrong); o.Failure == nil || o.Failure.Reason != prober.AuthRejected {
+	if o := serving.Probe(t.Context(), wrong); o.Failure == nil || o.Failure.Reason != mail.AuthRejected {
 		t.Fatalf("the serving one says %+v", o.Failure)
 	}
 	if err := guard.Close(); err != nil {
@@ -280,20 +282,20 @@ func TestAdHoc(t *testing.T) {
 	}
 	for _, test := range []struct {
 		url        string
-		protocol   prober.Protocol
-		encryption prober.Encryption
+		protocol   mail.Protocol
+		encryption mail.Encryption
 		address    string
 		user       string
 	}{
-		{"imaps://a%40b.example@mail.example.org", prober.IMAP, prober.ImplicitTLS, "mail.example.org:993", "a@b.example"},
-		{"imap+starttls://user@mail.example.org", prober.IMAP, prober.StartTLS, "mail.example.org:143", "user"},
-		{"IMAP://mail.example.org:1143/", prober.IMAP, prober.NoEncryption, "mail.example.org:1143", ""},
-		{"pop3s://dom%5Cuser@[2001:db8::1]", prober.POP3, prober.ImplicitTLS, "[2001:db8::1]:995", `dom\user`},
-		{"pop3+starttls://u@h", prober.POP3, prober.StartTLS, "h:110", "u"},
-		{"pop3://h", prober.POP3, prober.NoEncryption, "h:110", ""},
-		{"smtp://mx.example.org", prober.SMTP, prober.NoEncryption, "mx.example.org:25", ""},
-		{"smtp+starttls://u@h:2525", prober.SMTP, prober.StartTLS, "h:2525", "u"},
-		{"smtps://münchen.example", prober.SMTP, prober.ImplicitTLS, "xn--mnchen-3ya.example:465", ""},
+		{"imaps://a%40b.example@mail.example.org", mail.IMAP, mail.ImplicitTLS, "mail.example.org:993", "a@b.example"},
+		{"imap+starttls://user@mail.example.org", mail.IMAP, mail.StartTLS, "mail.example.org:143", "user"},
+		{"IMAP://mail.example.org:1143/", mail.IMAP, mail.NoEncryption, "mail.example.org:1143", ""},
+		{"pop3s://dom%5Cuser@[2001:db8::1]", mail.POP3, mail.ImplicitTLS, "[2001:db8::1]:995", `dom\user`},
+		{"pop3+starttls://u@h", mail.POP3, mail.StartTLS, "h:110", "u"},
+		{"pop3://h", mail.POP3, mail.NoEncryption, "h:110", ""},
+		{"smtp://mx.example.org", mail.SMTP, mail.NoEncryption, "mx.example.org:25", ""},
+		{"smtp+starttls://u@h:2525", mail.SMTP, mail.StartTLS, "h:2525", "u"},
+		{"smtps://münchen.example", mail.SMTP, mail.ImplicitTLS, "xn--mnchen-3ya.example:465", ""},
 	} {
 		secret := ""
 		if test.user != "" {
@@ -307,7 +309,7 @@ func TestAdHoc(t *testing.T) {
 		if c.Protocol != test.protocol || c.Encryption != test.encryption || c.Address() != test.address || c.Username != test.user {
 			t.Errorf("%s: %s %s %s %q", test.url, c.Protocol, c.Encryption, c.Address(), c.Username)
 		}
-		if hasTLS := c.TLS != nil; hasTLS != (c.Encryption != prober.NoEncryption) || c.Timeout <= 0 {
+		if hasTLS := c.TLS != nil; hasTLS != (c.Encryption != mail.NoEncryption) || c.Timeout <= 0 {
 			t.Errorf("%s is not complete: TLS %t, timeout %v", test.url, hasTLS, c.Timeout)
 		}
 	}

@@ -10,15 +10,15 @@ import (
 	"slices"
 	"sync"
 
-	"mailprobe/prober"
+	"mailprobe/mail"
 )
 
 // Target is one connection of the demo and what a probe of it should find.
 type Target struct {
-	Connection *prober.Connection
-	Story      string        // what is behind it, in a few words
-	Phase      prober.Phase  // where its probe fails; empty: nowhere
-	Want       prober.Reason // why; empty: it is up
+	Connection *mail.Connection
+	Story      string      // what is behind it, in a few words
+	Phase      mail.Phase  // where its probe fails; empty: nowhere
+	Want       mail.Reason // why; empty: it is up
 }
 
 // Fleet is the running demo. Its methods may be called by several goroutines at
@@ -79,8 +79,8 @@ func (f *Fleet) add(kit *kit, r recipe) error {
 func (f *Fleet) Targets() []Target { return slices.Clone(f.targets) }
 
 // Connections lists the connections, ready to be probed.
-func (f *Fleet) Connections() []*prober.Connection {
-	var connections []*prober.Connection
+func (f *Fleet) Connections() []*mail.Connection {
+	var connections []*mail.Connection
 	for _, target := range f.targets {
 		connections = append(connections, target.Connection)
 	}

@@ -8,6 +8,8 @@ import (
 
 	"go.uber.org/goleak"
 
+	"mailprobe/guard"
+	"mailprobe/mail"
 	"mailprobe/prober"
 )
 
@@ -33,19 +35,19 @@ func TestEachTargetShowsWhatItPromises(t *testing.T) {
 	for _, target := range f.Targets() {
 		probes.Go(func() {
 			connection := *target.Connection
-			if target.Want != prober.Timeout {
+			if target.Want != mail.Timeout {
 				connection.Timeout = time.Minute // a loaded machine is no fault of the demo
 			}
 			o := (&prober.Prober{}).Probe(t.Context(), &connection)
-			var phase prober.Phase
-			var reason prober.Reason
+			var phase mail.Phase
+			var reason mail.Reason
 			if o.Failure != nil {
 				phase, reason = o.Failure.Phase, o.Failure.Reason
 			}
 			if phase != target.Phase || reason != target.Want {
 				t.Errorf("%s: got %q at %q (%+v), want %q at %q", target.Connection.Name, reason, phase, o.Failure, target.Want, target.Phase)
 			}
-			if target.Want == "" && connection.Protocol != prober.SMTP && o.Mailbox.Messages != messages {
+			if target.Want == "" && connection.Protocol != mail.SMTP && o.Mailbox.Messages != messages {
 				t.Errorf("%s: got %d messages, want %d", target.Connection.Name, o.Mailbox.Messages, messages)
 			}
 		})
@@ -55,10 +57,10 @@ func TestEachTargetShowsWhatItPromises(t *testing.T) {
 
 func TestEveryProtocolAndEncryptionIsThere(t *testing.T) {
 	type pair struct {
-		protocol   prober.Protocol
-		encryption prober.Encryption
+		protocol   mail.Protocol
+		encryption mail.Encryption
 	}
-	up, broken := map[pair]bool{}, map[prober.Reason]bool{}
+	up, broken := map[pair]bool{}, map[mail.Reason]bool{}
 	names := map[string]bool{}
 	for _, target := range fleet(t).Targets() {
 		c := target.Connection
@@ -84,7 +86,7 @@ func TestServerCanBeKilledAndComesBack(t *testing.T) {
 	if connection.Name != name {
 		t.Fatalf("first connection: got %s, want %s", connection.Name, name)
 	}
-	probe := func() prober.Reason {
+	probe := func() mail.Reason {
 		c := *connection
 		c.Timeout = time.Minute
 		o := (&prober.Prober{}).Probe(t.Context(), &c)
@@ -95,14 +97,14 @@ func TestServerCanBeKilledAndComesBack(t *testing.T) {
 	}
 	steps := []struct {
 		do   func() error
-		want prober.Reason
+		want mail.Reason
 	}{
 		{func() error { return nil }, ""},
-		{func() error { up, err := f.Toggle(name); checkUp(t, up, false); return err }, prober.ConnectRefused},
-		{func() error { return f.Stop(name) }, prober.ConnectRefused},
+		{func() error { up, err := f.Toggle(name); checkUp(t, up, false); return err }, mail.ConnectRefused},
+		{func() error { return f.Stop(name) }, mail.ConnectRefused},
 		{func() error { up, err := f.Toggle(name); checkUp(t, up, true); return err }, ""},
 		{func() error { return f.Restart(name) }, ""},
-		{func() error { return f.Stop(name) }, prober.ConnectRefused},
+		{func() error { return f.Stop(name) }, mail.ConnectRefused},
 	}
 	for i, step := range steps {
 		if err := step.do(); err != nil {
@@ -142,7 +144,7 @@ func TestFleetEndsWithItsContext(t *testing.T) {
 // The guard watches whole hosts, and all servers of the demo are one host: the
 // single wrong password must not hold the logins of the others.
 func TestGuardLeavesTheGoodOnesAlone(t *testing.T) {
-	guard, err := prober.NewGuard(prober.GuardOptions{})
+	guard, err := guard.NewGuard(guard.GuardOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +154,7 @@ func TestGuardLeavesTheGoodOnesAlone(t *testing.T) {
 	for range 3 {
 		var probes sync.WaitGroup
 		for _, target := range f.Targets() {
-			if target.Want == prober.Timeout {
+			if target.Want == mail.Timeout {
 				continue // three times its timeout, for a server without a login
 			}
 			probes.Go(func() {

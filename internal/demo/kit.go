@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"mailprobe/internal/mailtest"
-	"mailprobe/prober"
+	"mailprobe/mail"
 )
 
 const (
@@ -75,33 +75,33 @@ func (k *kit) certificate() mailtest.CertOptions {
 }
 
 // connection is what a configuration with this entry would have loaded.
-func (k *kit) connection(r recipe) *prober.Connection {
-	c := &prober.Connection{
+func (k *kit) connection(r recipe) *mail.Connection {
+	c := &mail.Connection{
 		Name:         r.name,
 		Protocol:     r.protocol,
 		Encryption:   r.encryption,
 		Host:         k.host,
 		Username:     r.user(),
-		Password:     prober.InlineSecret(prober.NewSecret(k.password)),
-		Auth:         prober.AuthAuto,
+		Password:     mail.InlineSecret(mail.NewSecret(k.password)),
+		Auth:         mail.AuthAuto,
 		CheckMailbox: true,
 		Mailbox:      "INBOX",
 		Interval:     interval,
 		Timeout:      timeout,
-		IPProtocol:   prober.IP4,
+		IPProtocol:   mail.IP4,
 		EHLO:         "mailprobe." + domain,
-		Lockout:      prober.LockoutNormal,
+		Lockout:      mail.LockoutNormal,
 		HeldProbe:    true,
-		Labels:       []prober.Label{{Name: "demo", Value: "good"}},
+		Labels:       []mail.Label{{Name: "demo", Value: "good"}},
 		Source:       "demo",
 	}
 	if r.want != "" {
 		c.Labels[0].Value = "broken"
 	}
-	if r.encryption != prober.NoEncryption {
+	if r.encryption != mail.NoEncryption {
 		c.TLS = k.trust
 	}
-	if r.protocol == prober.SMTP {
+	if r.protocol == mail.SMTP {
 		c.Sender = sender
 	}
 	return c

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"mailprobe/internal/mailtest"
-	"mailprobe/prober"
+	"mailprobe/mail"
 )
 
 // closedPort is tcpmux, which nothing has listened on for decades.
@@ -18,20 +18,20 @@ const day = 24 * time.Hour
 type recipe struct {
 	name       string
 	story      string
-	protocol   prober.Protocol
-	encryption prober.Encryption
+	protocol   mail.Protocol
+	encryption mail.Encryption
 	server     func(*kit, recipe) start // nil: nothing listens
-	change     func(*prober.Connection)
-	phase      prober.Phase  // where the probe fails; empty: nowhere
-	want       prober.Reason // why
+	change     func(*mail.Connection)
+	phase      mail.Phase  // where the probe fails; empty: nowhere
+	want       mail.Reason // why
 }
 
 // goodRecipes are three protocols in three encryptions, and some more that are
 // up.
 func goodRecipes() []recipe {
 	var recipes []recipe
-	for _, protocol := range []prober.Protocol{prober.IMAP, prober.POP3, prober.SMTP} {
-		for _, encryption := range []prober.Encryption{prober.ImplicitTLS, prober.StartTLS, prober.NoEncryption} {
+	for _, protocol := range []mail.Protocol{mail.IMAP, mail.POP3, mail.SMTP} {
+		for _, encryption := range []mail.Encryption{mail.ImplicitTLS, mail.StartTLS, mail.NoEncryption} {
 			recipes = append(recipes, recipe{
 				name:     string(protocol) + "-" + string(encryption),
 				story:    "a healthy server",
@@ -43,20 +43,20 @@ func goodRecipes() []recipe {
 	return append(recipes,
 		recipe{
 			name: "helpdesk", story: "a mailbox shared with the user, as a folder",
-			protocol: prober.IMAP, encryption: prober.ImplicitTLS,
+			protocol: mail.IMAP, encryption: mail.ImplicitTLS,
 			server: honest(mailtest.Options{Others: "Other Users/", Mailboxes: []string{"Other Users/helpdesk"}}),
-			change: func(c *prober.Connection) {
-				c.SharedMailbox, c.SharedMailboxAccess = "helpdesk", prober.SharedFolder
+			change: func(c *mail.Connection) {
+				c.SharedMailbox, c.SharedMailboxAccess = "helpdesk", mail.SharedFolder
 			},
 		},
 		recipe{
 			name: "slow-login", story: "a server that is slow at each login",
-			protocol: prober.POP3, encryption: prober.ImplicitTLS,
+			protocol: mail.POP3, encryption: mail.ImplicitTLS,
 			server: honest(mailtest.Options{LoginDelay: 700 * time.Millisecond}),
 		},
 		recipe{
 			name: "expires-soon", story: "a certificate with five days left",
-			protocol: prober.SMTP, encryption: prober.ImplicitTLS,
+			protocol: mail.SMTP, encryption: mail.ImplicitTLS,
 			server: certified(func(o *mailtest.CertOptions) { o.NotAfter = time.Now().Add(5 * day) }),
 		})
 }
@@ -67,56 +67,56 @@ func brokenRecipes() []recipe {
 	return []recipe{
 		{
 			name: "wrong-password", story: "the password was changed on the server",
-			protocol: prober.IMAP, encryption: prober.ImplicitTLS,
+			protocol: mail.IMAP, encryption: mail.ImplicitTLS,
 			server: honest(mailtest.Options{Refuse: mailtest.Refusing("NO [AUTHENTICATIONFAILED] Authentication failed")}),
-			phase:  prober.PhaseAuth, want: prober.AuthRejected,
+			phase:  mail.PhaseAuth, want: mail.AuthRejected,
 		}, {
 			name: "expired-certificate", story: "nobody renewed the certificate",
-			protocol: prober.IMAP, encryption: prober.ImplicitTLS,
+			protocol: mail.IMAP, encryption: mail.ImplicitTLS,
 			server: certified(func(o *mailtest.CertOptions) {
 				o.NotBefore, o.NotAfter = time.Now().Add(-90*day), time.Now().Add(-3*day)
 			}),
-			phase: prober.PhaseTLS, want: prober.CertExpired,
+			phase: mail.PhaseTLS, want: mail.CertExpired,
 		}, {
 			name: "wrong-name", story: "the certificate is for another host",
-			protocol: prober.SMTP, encryption: prober.StartTLS,
+			protocol: mail.SMTP, encryption: mail.StartTLS,
 			server: certified(func(o *mailtest.CertOptions) { o.Names, o.IPs = []string{"mail.elsewhere.example"}, nil }),
-			phase:  prober.PhaseTLS, want: prober.CertName,
+			phase:  mail.PhaseTLS, want: mail.CertName,
 		}, {
 			name: "untrusted-ca", story: "a certificate from an unknown CA",
-			protocol: prober.POP3, encryption: prober.ImplicitTLS,
+			protocol: mail.POP3, encryption: mail.ImplicitTLS,
 			server: certified(func(o *mailtest.CertOptions) { o.SelfSigned = true }),
-			phase:  prober.PhaseTLS, want: prober.CertUntrusted,
+			phase:  mail.PhaseTLS, want: mail.CertUntrusted,
 		}, {
 			name: "starttls-not-offered", story: "a submission server without STARTTLS",
-			protocol: prober.SMTP, encryption: prober.StartTLS,
+			protocol: mail.SMTP, encryption: mail.StartTLS,
 			server: honest(mailtest.Options{Encryption: mailtest.NoEncryption}),
-			phase:  prober.PhaseStartTLS, want: prober.StartTLSNotOffered,
+			phase:  mail.PhaseStartTLS, want: mail.StartTLSNotOffered,
 		}, {
 			name: "tls-to-plaintext", story: "TLS tried on a port that speaks plain IMAP",
-			protocol: prober.IMAP, encryption: prober.ImplicitTLS,
+			protocol: mail.IMAP, encryption: mail.ImplicitTLS,
 			server: honest(mailtest.Options{Encryption: mailtest.NoEncryption}),
-			phase:  prober.PhaseTLS, want: prober.TLSPlaintext,
+			phase:  mail.PhaseTLS, want: mail.TLSPlaintext,
 		}, {
 			name: "wrong-protocol", story: "an SMTP server on the port meant for IMAP",
-			protocol: prober.IMAP, encryption: prober.NoEncryption,
+			protocol: mail.IMAP, encryption: mail.NoEncryption,
 			server: honest(mailtest.Options{Protocol: mailtest.SMTP}),
-			phase:  prober.PhaseGreeting, want: prober.ProtocolMalformed,
+			phase:  mail.PhaseGreeting, want: mail.ProtocolMalformed,
 		}, {
 			name: "silent-server", story: "a server that accepts and says nothing",
-			protocol: prober.POP3, encryption: prober.NoEncryption,
+			protocol: mail.POP3, encryption: mail.NoEncryption,
 			server: scripted("STALL"),
-			phase:  prober.PhaseGreeting, want: prober.Timeout,
+			phase:  mail.PhaseGreeting, want: mail.Timeout,
 		}, {
 			name: "connection-refused", story: "nothing listens on the port",
-			protocol: prober.SMTP, encryption: prober.ImplicitTLS,
-			phase: prober.PhaseConnect, want: prober.ConnectRefused,
+			protocol: mail.SMTP, encryption: mail.ImplicitTLS,
+			phase: mail.PhaseConnect, want: mail.ConnectRefused,
 		}, {
 			name: "mailbox-missing", story: "the mailbox was renamed",
-			protocol: prober.IMAP, encryption: prober.StartTLS,
+			protocol: mail.IMAP, encryption: mail.StartTLS,
 			server: honest(mailtest.Options{}),
-			change: func(c *prober.Connection) { c.Mailbox = "Tickets" },
-			phase:  prober.PhaseMailbox, want: prober.MailboxMissing,
+			change: func(c *mail.Connection) { c.Mailbox = "Tickets" },
+			phase:  mail.PhaseMailbox, want: mail.MailboxMissing,
 		},
 	}
 }

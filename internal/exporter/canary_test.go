@@ -29,6 +29,7 @@ import (
 	"mailprobe/internal/canary"
 	"mailprobe/internal/exporter"
 	"mailprobe/internal/mailtest"
+	"mailprobe/mail"
 	"mailprobe/prober"
 )
 
@@ -47,16 +48,16 @@ var echoes = []string{
 }
 
 // told are the ways to give the password to a hostile server and to be answered.
-var told = map[prober.Protocol]string{
-	prober.IMAP: "S: * OK hi\nC: {tag} CAPABILITY\nS: * CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN\nS: {tag} OK\n" +
+var told = map[mail.Protocol]string{
+	mail.IMAP: "S: * OK hi\nC: {tag} CAPABILITY\nS: * CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN\nS: {tag} OK\n" +
 		"C~ (?P<tag>\\S+) (?P<line>.*)\nS: * {echo}\nS: * OK [{echo}] x\nS: {tag} NO {echo}\nC?: *\nS: * BYE {echo}\nS: {tag} NO {echo}",
-	prober.POP3: "S: +OK hi\nC: CAPA\nS: +OK\nS: SASL PLAIN\nS: .\nC: AUTH PLAIN\nS: + \nC~ (?P<line>.*)\nS: -ERR {echo}\nC?: *\nS: -ERR {echo}",
-	prober.SMTP: "S: 220 hi\nC: EHLO *\nS: 250-hi\nS: 250 AUTH PLAIN\nC~ (?P<line>.*)\nS: 535-{echo}\nS: 535 {echo}\nC?: *\nS: 221 {echo}",
+	mail.POP3: "S: +OK hi\nC: CAPA\nS: +OK\nS: SASL PLAIN\nS: .\nC: AUTH PLAIN\nS: + \nC~ (?P<line>.*)\nS: -ERR {echo}\nC?: *\nS: -ERR {echo}",
+	mail.SMTP: "S: 220 hi\nC: EHLO *\nS: 250-hi\nS: 250 AUTH PLAIN\nC~ (?P<line>.*)\nS: 535-{echo}\nS: 535 {echo}\nC?: *\nS: 221 {echo}",
 }
 
 // scene is connections with a secret of their own, to good and hostile servers.
 type scene struct {
-	connections []*prober.Connection
+	connections []*mail.Connection
 	secrets     []string
 	hostile     []*mailtest.Scripted
 }
@@ -96,12 +97,12 @@ func echoWords(secret string) *strings.Replacer {
 		"{hex}", hex.EncodeToString([]byte(secret)), "{base64}", base64.StdEncoding.EncodeToString([]byte(secret)))
 }
 
-func (s *scene) add(name string, protocol prober.Protocol, port int, secret string) {
+func (s *scene) add(name string, protocol mail.Protocol, port int, secret string) {
 	s.secrets = append(s.secrets, secret)
-	s.connections = append(s.connections, &prober.Connection{Name: name, Protocol: protocol,
-		Encryption: prober.NoEncryption, Host: "127.0.0.1", Port: port, Username: "user@example.org",
-		Password: prober.InlineSecret(prober.NewSecret(secret)), Auth: prober.AuthAuto, CheckMailbox: true, Mailbox: "INBOX",
-		Interval: time.Hour, Timeout: 20 * time.Second, IPProtocol: prober.AnyIP, Lockout: prober.LockoutOff})
+	s.connections = append(s.connections, &mail.Connection{Name: name, Protocol: protocol,
+		Encryption: mail.NoEncryption, Host: "127.0.0.1", Port: port, Username: "user@example.org",
+		Password: mail.InlineSecret(mail.NewSecret(secret)), Auth: mail.AuthAuto, CheckMailbox: true, Mailbox: "INBOX",
+		Interval: time.Hour, Timeout: 20 * time.Second, IPProtocol: mail.AnyIP, Lockout: mail.LockoutOff})
 }
 
 func TestSecretsAppearNowhere(t *testing.T) {
@@ -118,7 +119,7 @@ func TestSecretsAppearNowhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	run(t, e)
-	var outcomes []prober.Outcome
+	var outcomes []mail.Outcome
 	for _, c := range s.connections {
 		if page := ask(e, "/probe?debug=true&connection="+c.Name); !strings.Contains(page, "mailprobe_up") {
 			t.Fatalf("%s was not probed:\n%s", c.Name, page)
@@ -181,7 +182,7 @@ func served(e *exporter.Exporter, s *scene) []sink {
 }
 
 // kept is everything else that leaves the process or can be made to.
-func kept(log *safeBuffer, state string, loaded *config.Config, outcomes []prober.Outcome, e *exporter.Exporter) []sink {
+func kept(log *safeBuffer, state string, loaded *config.Config, outcomes []mail.Outcome, e *exporter.Exporter) []sink {
 	dump := func(values ...any) string {
 		var b strings.Builder
 		for _, v := range values {
@@ -214,14 +215,14 @@ func kept(log *safeBuffer, state string, loaded *config.Config, outcomes []probe
 			var all []any
 			for _, c := range loaded.Connections {
 				plain := *c
-				all = append(all, plain, struct{ c prober.Connection }{plain}, struct{ s prober.SecretSource }{plain.Password}, plain.Password)
+				all = append(all, plain, struct{ c mail.Connection }{plain}, struct{ s mail.SecretSource }{plain.Password}, plain.Password)
 			}
 			return dump(all...)
 		}},
 		{"the printed configuration", func() string { return dump(*loaded) }},
 		{"the printed exporter", func() string { return fmt.Sprintf("%+v %#v", e, e) }},
 		{"connections in YAML", func() string {
-			raw, err := yaml.Marshal([]any{loaded.Connections[0].Password, prober.NewSecret("x")})
+			raw, err := yaml.Marshal([]any{loaded.Connections[0].Password, mail.NewSecret("x")})
 			return fmt.Sprint(string(raw), err)
 		}},
 	}

@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/time/rate"
 
-	"mailprobe/prober"
+	"mailprobe/mail"
 )
 
 // The bound on lines about connections: ten thousand that fail at once must not
@@ -31,8 +31,8 @@ type changes struct {
 
 // verdict is what a line says. A connection never probed has none.
 type verdict struct {
-	phase  prober.Phase
-	reason prober.Reason
+	phase  mail.Phase
+	reason mail.Reason
 }
 
 func newChanges(log *slog.Logger) *changes {
@@ -40,7 +40,7 @@ func newChanges(log *slog.Logger) *changes {
 }
 
 // keep forgets the connections that are no longer configured.
-func (c *changes) keep(connections []*prober.Connection) {
+func (c *changes) keep(connections []*mail.Connection) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	kept := make(map[string]verdict, len(connections))
@@ -53,7 +53,7 @@ func (c *changes) keep(connections []*prober.Connection) {
 }
 
 // note logs an outcome if it is news.
-func (c *changes) note(o prober.Outcome) {
+func (c *changes) note(o mail.Outcome) {
 	var now verdict
 	if o.Failure != nil {
 		now = verdict{o.Failure.Phase, o.Failure.Reason}
@@ -81,7 +81,7 @@ func (c *changes) note(o prober.Outcome) {
 }
 
 // say is the line itself: a warning when something is wrong, else information.
-func (c *changes) say(o prober.Outcome) {
+func (c *changes) say(o mail.Outcome) {
 	if o.Up() {
 		c.log.Info("up", "connection", o.Connection.Name, "took", o.Duration())
 		return

@@ -9,7 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"mailprobe/prober"
+	"mailprobe/mail"
 )
 
 // Row 138 of the catalogue of faults: ten thousand connections that fail at
@@ -18,29 +18,29 @@ func TestChangesAreLoggedOnceAndSlowly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
 		changes := newChanges(slog.New(slog.NewTextHandler(&log, nil)))
-		connections := make([]*prober.Connection, 10_000)
+		connections := make([]*mail.Connection, 10_000)
 		for i := range connections {
-			connections[i] = &prober.Connection{Name: fmt.Sprintf("inbox-%d", i)}
+			connections[i] = &mail.Connection{Name: fmt.Sprintf("inbox-%d", i)}
 		}
-		say := func(reason prober.Reason) int {
+		say := func(reason mail.Reason) int {
 			log.Reset()
 			for _, c := range connections {
-				changes.note(prober.Outcome{Connection: c, Failure: &prober.Failure{Phase: prober.PhaseConnect, Reason: reason}})
+				changes.note(mail.Outcome{Connection: c, Failure: &mail.Failure{Phase: mail.PhaseConnect, Reason: reason}})
 			}
 			return strings.Count(log.String(), "\n")
 		}
-		if n := say(prober.ConnectTimeout); n != linesAtOnce {
+		if n := say(mail.ConnectTimeout); n != linesAtOnce {
 			t.Errorf("%d lines for ten thousand at once, want %d", n, linesAtOnce)
 		}
 		time.Sleep(time.Minute)
-		if n := say(prober.ConnectTimeout); n != 0 {
+		if n := say(mail.ConnectTimeout); n != 0 {
 			t.Errorf("%d lines about what is known", n)
 		}
 		time.Sleep(time.Minute)
 		// Now each is news again, in the course of a minute.
 		log.Reset()
 		for _, c := range connections {
-			changes.note(prober.Outcome{Connection: c})
+			changes.note(mail.Outcome{Connection: c})
 			time.Sleep(time.Minute / 10_000)
 		}
 		lines := strings.Count(log.String(), "\n")

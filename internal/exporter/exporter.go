@@ -19,7 +19,10 @@ import (
 	toolkit "github.com/prometheus/exporter-toolkit/web"
 
 	"mailprobe/config"
+	"mailprobe/guard"
+	"mailprobe/mail"
 	"mailprobe/metrics"
+	"mailprobe/pool"
 	"mailprobe/prober"
 	"mailprobe/web"
 )
@@ -48,8 +51,8 @@ type Exporter struct {
 	first     *config.Config // whose pool and metrics count until the end
 	seen      fingerprint    // of the watched file before first was read from it
 	log       *slog.Logger
-	guard     *prober.Guard
-	pool      *prober.Pool
+	guard     *guard.Guard
+	pool      *pool.Pool
 	collector *metrics.Collector
 	history   *web.History
 	changes   *changes
@@ -69,12 +72,12 @@ func New(o Options) (*Exporter, error) {
 	if err != nil {
 		return nil, err
 	}
-	guard, err := prober.NewGuard(prober.GuardOptions{StatePath: o.StateFile, Log: o.Log})
+	guard, err := guard.NewGuard(guard.GuardOptions{StatePath: o.StateFile, Log: o.Log})
 	if err != nil {
 		return nil, fmt.Errorf("state file: %w", err)
 	}
 	e := &Exporter{options: o, first: first, seen: seen, log: o.Log, guard: guard, history: web.NewHistory(), changes: newChanges(o.Log)}
-	limit, lowered := prober.DescriptorLimit(first.Pool.MaxInFlight)
+	limit, lowered := pool.DescriptorLimit(first.Pool.MaxInFlight)
 	if lowered {
 		o.Log.Warn("max_in_flight is lowered to what the file descriptor limit allows",
 			"configured", first.Pool.MaxInFlight, "limit", limit)
@@ -84,7 +87,7 @@ func New(o Options) (*Exporter, error) {
 		Pool:       e.poolStats,
 	})
 	p := &prober.Prober{Guard: guard, Log: o.Log}
-	e.pool = prober.NewPool(prober.PoolOptions{
+	e.pool = pool.NewPool(pool.PoolOptions{
 		MaxInFlight:        limit,
 		MaxInFlightPerHost: first.Pool.MaxInFlightPerHost,
 		Probe:              p.Probe,
@@ -142,7 +145,7 @@ func (e *Exporter) Reload() error {
 }
 
 // report takes an outcome from the pool.
-func (e *Exporter) report(o prober.Outcome) {
+func (e *Exporter) report(o mail.Outcome) {
 	e.collector.Observe(o)
 	e.history.Observe(o)
 	e.changes.note(o)

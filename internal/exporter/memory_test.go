@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"mailprobe/config"
-	"mailprobe/prober"
+	"mailprobe/mail"
 )
 
 // BenchmarkMemoryAtRest reports what a whole exporter holds for a connection
@@ -52,12 +52,12 @@ func liveHeap() int64 {
 	return int64(stats.HeapAlloc)
 }
 
-func restingConnection(i int) *prober.Connection {
-	return &prober.Connection{
-		Name: fmt.Sprintf("customer-%05d-inbox", i), Protocol: prober.IMAP, Encryption: prober.ImplicitTLS,
-		Host: fmt.Sprintf("mail%d.example.org", i), Username: fmt.Sprintf("inbox-%d@example.org", i), Auth: prober.AuthAuto,
+func restingConnection(i int) *mail.Connection {
+	return &mail.Connection{
+		Name: fmt.Sprintf("customer-%05d-inbox", i), Protocol: mail.IMAP, Encryption: mail.ImplicitTLS,
+		Host: fmt.Sprintf("mail%d.example.org", i), Username: fmt.Sprintf("inbox-%d@example.org", i), Auth: mail.AuthAuto,
 		Interval: time.Minute, Timeout: 30 * time.Second, CheckMailbox: true, Mailbox: "INBOX",
-		Labels: []prober.Label{{Name: "team", Value: "support"}}, Source: "mailprobe.yml:12",
+		Labels: []mail.Label{{Name: "team", Value: "support"}}, Source: "mailprobe.yml:12",
 	}
 }
 
@@ -73,29 +73,29 @@ var restingDialogue = []string{
 }
 
 // restingOutcome is a probe over TLS with login; one of ten fails.
-func restingOutcome(c *prober.Connection, i, j int) prober.Outcome {
+func restingOutcome(c *mail.Connection, i, j int) mail.Outcome {
 	start := time.Unix(1_700_000_000+int64(i*60), int64(j))
-	o := prober.Outcome{
+	o := mail.Outcome{
 		Connection: c, Start: start, End: start.Add(time.Duration(40+i) * time.Millisecond),
 		Port: 993, Address: "192.0.2.1:993",
-		TLS: &prober.TLSFacts{Version: "TLS 1.3", Cipher: "TLS_AES_128_GCM_SHA256", Verified: true, Handshake: 9 * time.Millisecond,
+		TLS: &mail.TLSFacts{Version: "TLS 1.3", Cipher: "TLS_AES_128_GCM_SHA256", Verified: true, Handshake: 9 * time.Millisecond,
 			NotAfter: start.Add(24 * time.Hour), FingerprintSHA256: fmt.Sprintf("%064x", j),
-			Chain: []prober.CertificateFacts{{Subject: "CN=" + c.Host, Issuer: "CN=Example CA", DNSNames: []string{c.Host},
+			Chain: []mail.CertificateFacts{{Subject: "CN=" + c.Host, Issuer: "CN=Example CA", DNSNames: []string{c.Host},
 				NotBefore: start, NotAfter: start.Add(24 * time.Hour), Key: x509.ECDSA, KeyBits: 256}}},
-		Auth:    prober.AuthFacts{Mechanism: prober.AuthPlain, Sent: true, Accepted: true},
-		Mailbox: prober.MailboxFacts{Tried: true, OK: true, Counted: true, Messages: uint64(i)},
+		Auth:    mail.AuthFacts{Mechanism: mail.AuthPlain, Sent: true, Accepted: true},
+		Mailbox: mail.MailboxFacts{Tried: true, OK: true, Counted: true, Messages: uint64(i)},
 	}
-	for k, phase := range []prober.Phase{prober.PhaseResolve, prober.PhaseConnect, prober.PhaseTLS, prober.PhaseGreeting,
-		prober.PhaseHello, prober.PhaseAuth, prober.PhaseMailbox, prober.PhaseQuit} {
-		o.Phases = append(o.Phases, prober.PhaseTime{Phase: phase, Duration: time.Duration(k+i) * time.Millisecond})
+	for k, phase := range []mail.Phase{mail.PhaseResolve, mail.PhaseConnect, mail.PhaseTLS, mail.PhaseGreeting,
+		mail.PhaseHello, mail.PhaseAuth, mail.PhaseMailbox, mail.PhaseQuit} {
+		o.Phases = append(o.Phases, mail.PhaseTime{Phase: phase, Duration: time.Duration(k+i) * time.Millisecond})
 	}
 	for k, text := range restingDialogue {
-		o.Transcript = append(o.Transcript, prober.Line{At: time.Duration(k) * time.Millisecond, From: prober.Server,
+		o.Transcript = append(o.Transcript, mail.Line{At: time.Duration(k) * time.Millisecond, From: mail.Server,
 			Text: fmt.Sprintf("%s%d", text, i%10)})
 	}
 	if (i+j)%10 == 0 {
-		o.Failure = &prober.Failure{Phase: prober.PhaseMailbox, Reason: prober.MailboxMissing, Text: "EXAMINE: rejected by server: NO"}
-		o.Mailbox = prober.MailboxFacts{Tried: true}
+		o.Failure = &mail.Failure{Phase: mail.PhaseMailbox, Reason: mail.MailboxMissing, Text: "EXAMINE: rejected by server: NO"}
+		o.Mailbox = mail.MailboxFacts{Tried: true}
 	}
 	return o
 }

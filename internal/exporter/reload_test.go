@@ -19,14 +19,14 @@ import (
 	"mailprobe/config"
 	"mailprobe/internal/exporter"
 	"mailprobe/internal/mailtest"
-	"mailprobe/prober"
+	"mailprobe/mail"
 )
 
 // loader gives a new configuration of the same text at each call, as a reload
 // of an unchanged file does, or what the test has put in its place.
 type loader struct {
 	mu    sync.Mutex
-	build func() []*prober.Connection
+	build func() []*mail.Connection
 	err   error
 }
 
@@ -39,22 +39,22 @@ func (l *loader) load() (*config.Config, []config.Finding, error) {
 	return &config.Config{Connections: l.build()}, nil, nil
 }
 
-func (l *loader) set(build func() []*prober.Connection, err error) {
+func (l *loader) set(build func() []*mail.Connection, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.build, l.err = build, err
 }
 
 // inboxes makes connections of the server, in clear.
-func inboxes(server *mailtest.Server, password string, names ...string) func() []*prober.Connection {
-	return func() []*prober.Connection {
-		var list []*prober.Connection
+func inboxes(server *mailtest.Server, password string, names ...string) func() []*mail.Connection {
+	return func() []*mail.Connection {
+		var list []*mail.Connection
 		for _, name := range names {
-			list = append(list, &prober.Connection{Name: name, Protocol: prober.IMAP, Encryption: prober.NoEncryption,
+			list = append(list, &mail.Connection{Name: name, Protocol: mail.IMAP, Encryption: mail.NoEncryption,
 				Host: server.Host, Port: server.Port, Username: "user@example.org",
-				Password: prober.InlineSecret(prober.NewSecret(password)), Auth: prober.AuthAuto, CheckMailbox: true,
-				Mailbox: "INBOX", Interval: 50 * time.Millisecond, Timeout: 5 * time.Second, IPProtocol: prober.AnyIP,
-				Lockout: prober.LockoutNormal, HeldProbe: true})
+				Password: mail.InlineSecret(mail.NewSecret(password)), Auth: mail.AuthAuto, CheckMailbox: true,
+				Mailbox: "INBOX", Interval: 50 * time.Millisecond, Timeout: 5 * time.Second, IPProtocol: mail.AnyIP,
+				Lockout: mail.LockoutNormal, HeldProbe: true})
 		}
 		return list
 	}

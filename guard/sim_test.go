@@ -1,0 +1,277 @@
+package guard
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"mailprobe/mail"
+	"mailprobe/pool"
+)
+
+// most is the highest number of times within any window.
+func most(times []time.Time, window time.Duration) (n int) {
+	first := 0
+	for last := range times {
+		for times[last].Sub(times[first]) >= window {
+			first++
+		}
+		n = max(n, last-first+1)
+	}
+	return n
+}
+
+// TestGuardMonthOfAWrongPassword probes every 3 minutes for 30 days.
+func TestGuardMonthOfAWrongPassword(t *testing.T) {
+	ann := user("imap", "mail.example", "ann@example.org")
+	pop, smtp := *ann, *ann
+	pop.Name, pop.Protocol, pop.Host = "pop3", mail.POP3, "pop.example"
+	smtp.Name, smtp.Protocol, smtp.Host, smtp.Auth = "smtp", mail.SMTP, "smtp.example", mail.AuthPlain
+	tests := []struct {
+		name    string
+		conns   []*mail.Connection
+		worked  bool // before
+		verdict AuthVerdict
+	}{
+		{"never worked", []*mail.Connection{ann}, false, wrong},
+		{"worked before", []*mail.Connection{ann}, true, wrong},
+		{"the server hangs up", []*mail.Connection{ann}, true, hungUp},
+		{"three protocols, one of them with another mechanism", []*mail.Connection{ann, &pop, &smtp}, false, wrong},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			h := newGatehouse(t, "")
+			if test.worked {
+				for _, c := range test.conns {
+					h.probe(c, "p", right)
+				}
+				h.sleep(time.Minute)
+			}
+			var tries []time.Time
+			for range 30 * 24 * 20 {
+				for _, c := range test.conns {
+					if h.probe(c, "p", test.verdict).Allowed {
+						tries = append(tries, h.at)
+					}
+				}
+				h.sleep(3 * time.Minute)
+			}
+			halfHour, day := most(tries, 30*time.Minute), most(tries, 24*time.Hour)
+			t.Logf("%d tries; at most %d in 30 minutes, %d in 24 hours", len(tries), halfHour, day)
+			if len(tries) < 25 || len(tries) > 33 || halfHour > 2 || day > 4 {
+				t.Errorf("%d tries, at most %d in 30 minutes and %d in 24 hours; want up to 33, 2 and 4", len(tries), halfHour, day)
+			}
+		})
+	}
+}
+
+func TestGuardRestartLoopResetsNothing(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state")
+	h := newGatehouse(t, path)
+	ann := user("ann", "mail.example", "ann@example.org")
+	var tries []time.Time
+	for range 200 { // RestartSec=30
+		if h.probe(ann, "p", wrong).Allowed {
+			tries = append(tries, h.at)
+		}
+		if err := h.store.(*stateFile).lock.Close(); err != nil { // killed: no Close
+			t.Fatal(err)
+		}
+		h.sleep(30 * time.Second)
+		h.open(path)
+	}
+	if len(tries) != 2 || tries[1].Sub(tries[0]) < 35*time.Minute {
+		t.Errorf("tries at %v in 200 restarts, want two, 35 minutes apart", tries)
+	}
+	if err := h.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// backend is a mail server that checks passwords, in virtual time. As Dovecot,
+// it takes two seconds to say no.
+type backend struct {
+	mu       sync.Mutex
+	rejects  map[string]bool // by connection
+	all      bool            // rejects everybody
+	refusals []time.Time
+	tries    map[string]int
+	held     map[string]int // probes without a login although one was configured
+	accepted map[string]time.Time
+}
+
+// probe is what Probe does with a guard.
+func (b *backend) probe(ctx context.Context, g *Guard, c *mail.Connection) mail.Outcome {
+	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
+	defer cancel()
+	p := g.Enter(context.Background(), c, mail.NewSecret("password of "+c.Name))
+	verdict := AuthVerdict{Address: "192.0.2.7:993"}
+	defer func() { p.Done(verdict) }()
+	time.Sleep(40 * time.Millisecond) // until the login
+	if !p.Allowed || !p.Login(ctx) {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.held[c.Name]++
+		return mail.Outcome{Connection: c, Failure: &mail.Failure{Phase: mail.PhaseAuth, Reason: p.Hold.Reason}}
+	}
+	time.Sleep(20 * time.Millisecond)
+	b.mu.Lock()
+	b.tries[c.Name]++
+	rejected := b.all || b.rejects[c.Name]
+	if rejected {
+		b.refusals = append(b.refusals, time.Now())
+	}
+	b.mu.Unlock()
+	verdict.Tried = true
+	if rejected {
+		time.Sleep(2 * time.Second)
+		verdict.Class, verdict.Reason = mail.Definitive, mail.AuthRejected
+		return mail.Outcome{Connection: c, Failure: &mail.Failure{Phase: mail.PhaseAuth, Reason: mail.AuthRejected}}
+	}
+	verdict.Accepted = true
+	b.mu.Lock()
+	b.accepted[c.Name] = time.Now()
+	b.mu.Unlock()
+	return mail.Outcome{Connection: c}
+}
+
+// fleet probes n accounts on one host through a pool and a guard.
+func fleet(t *testing.T, n int, rejects ...string) (b *backend, stop func()) {
+	b = &backend{rejects: map[string]bool{}, tries: map[string]int{}, held: map[string]int{}, accepted: map[string]time.Time{}}
+	for _, name := range rejects {
+		b.rejects[name] = true
+	}
+	g, err := NewGuard(GuardOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	probes := pool.NewPool(pool.PoolOptions{Probe: func(ctx context.Context, c *mail.Connection) mail.Outcome { return b.probe(ctx, g, c) }})
+	var conns []*mail.Connection
+	for i := range n {
+		name := fmt.Sprintf("user-%d", i)
+		conns = append(conns, user(name, "mail.example", name))
+	}
+	probes.Set(conns)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- probes.Run(ctx) }()
+	return b, func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// set makes the backend reject everybody or nobody, and tells how many accounts
+// and how many refusals it had until then.
+func (b *backend) set(all bool) (accepted, refused int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.all = all
+	return len(b.accepted), len(b.refusals)
+}
+
+func TestGuardFleetTurnsWrongAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, stop := fleet(t, 200)
+		time.Sleep(5 * time.Minute)
+		if accepted, refused := b.set(true); accepted != 200 || refused != 0 {
+			t.Fatalf("%d of 200 accepted, %d refused, before anything happened", accepted, refused)
+		}
+		time.Sleep(2 * time.Hour)
+		b.set(false)
+		healed := time.Now()
+		time.Sleep(12 * time.Minute)
+		stop()
+		back := 0
+		for _, at := range b.accepted {
+			if at.After(healed) {
+				back++
+			}
+		}
+		window := most(b.refusals, 10*time.Minute)
+		t.Logf("%d refusals in 2 hours, at most %d in 10 minutes; %d of 200 back 12 minutes after the end", len(b.refusals), window, back)
+		if window > 4 {
+			t.Errorf("%d refusals in 10 minutes, want less than fail2ban's 5", window)
+		}
+		if back < 150 {
+			t.Errorf("%d of 200 log in again 12 minutes after the end, want all that were not tried in vain", back)
+		}
+	})
+}
+
+func TestGuardFleetWrongFromTheStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, stop := fleet(t, 60)
+		b.set(true)
+		time.Sleep(time.Hour)
+		stop()
+		if n := most(b.refusals, 10*time.Minute); n != unprovenBudget || len(b.tries) < 8 {
+			t.Errorf("%d refusals in 10 minutes, %d accounts tried in an hour; want %d, and about 2 in each window", n, len(b.tries), unprovenBudget)
+		}
+	})
+}
+
+func TestGuardOneStalePasswordDisturbsNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, stop := fleet(t, 50, "user-17")
+		time.Sleep(12*time.Hour - time.Second)
+		stop()
+		for i := range 50 {
+			name := fmt.Sprintf("user-%d", i)
+			switch {
+			case b.rejects[name]:
+				if b.tries[name] > 3 {
+					t.Errorf("the stale one tried %d times in 12 hours, want at most 3", b.tries[name])
+				}
+			case b.tries[name] != 12*60 || b.held[name] != 0:
+				t.Errorf("%s: %d logins and %d withheld in 12 hours, want %d and none", name, b.tries[name], b.held[name], 12*60)
+			}
+		}
+	})
+}
+
+func TestGuardOnePasswordOfFiftyTurnsWrong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, stop := fleet(t, 50)
+		time.Sleep(time.Hour)
+		b.mu.Lock()
+		b.rejects["user-3"] = true
+		b.mu.Unlock()
+		time.Sleep(11*time.Hour - time.Second)
+		stop()
+		if len(b.refusals) > 4 || most(b.refusals, 30*time.Minute) > 2 {
+			t.Errorf("refusals at %v, want at most 4, and 2 in half an hour", b.refusals)
+		}
+		for name, held := range b.held {
+			if name != "user-3" {
+				t.Errorf("%s was held %d times because of another", name, held)
+			}
+		}
+	})
+}
+
+// BenchmarkGuard is what the guard costs per login, with 10,000 accounts.
+func BenchmarkGuard(b *testing.B) {
+	g, err := NewGuard(GuardOptions{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	var conns []*mail.Connection
+	for i := range 10000 {
+		conns = append(conns, user("u", fmt.Sprintf("host-%d.example", i%500), fmt.Sprint("user-", i)))
+	}
+	secret, i := mail.NewSecret("p"), 0
+	b.ReportAllocs()
+	for b.Loop() {
+		p := g.Enter(context.Background(), conns[i%len(conns)], secret)
+		p.Login(context.Background())
+		p.Done(AuthVerdict{Tried: true, Accepted: true})
+		i++
+	}
+}

@@ -1,0 +1,178 @@
+// Package prober talks to mail servers: one Connection in, one Outcome out.
+//
+// It knows neither YAML nor Prometheus nor HTTP. A failed service is an
+// Outcome, never a Go error.
+package mail
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"strconv"
+	"time"
+)
+
+// Protocol is the mail protocol of a connection; its value is also the
+// `protocol` label and the word in the configuration.
+type Protocol string
+
+// The protocols a connection can speak.
+const (
+	IMAP Protocol = "imap"
+	POP3 Protocol = "pop3"
+	SMTP Protocol = "smtp"
+)
+
+// Encryption says when TLS starts; its value is also the `encryption` label.
+type Encryption string
+
+// The kinds of encryption. STARTTLS is mandatory where it is asked for: there
+// is no way back to clear text (RFC 8314 section 5.2; rules R01 and R02 of rules_test.go).
+const (
+	NoEncryption Encryption = "none"
+	ImplicitTLS  Encryption = "tls"
+	StartTLS     Encryption = "starttls"
+)
+
+// AuthMethod is the configured word for how to log in; see docs/authentication.md.
+type AuthMethod string
+
+// The words of `auth`. AuthAuto is resolved by what the server offers.
+const (
+	AuthAuto        AuthMethod = "auto"
+	AuthLogin       AuthMethod = "login" // the protocol's own password command
+	AuthPlain       AuthMethod = "plain"
+	AuthCRAMMD5     AuthMethod = "cram-md5"
+	AuthSCRAMSHA1   AuthMethod = "scram-sha-1"
+	AuthSCRAMSHA256 AuthMethod = "scram-sha-256"
+	AuthXOAuth2     AuthMethod = "xoauth2"
+	AuthOAuthBearer AuthMethod = "oauthbearer"
+	AuthExternal    AuthMethod = "external"
+	AuthSASLLogin   AuthMethod = "sasl-login"
+	AuthAPOP        AuthMethod = "apop"
+	AuthNone        AuthMethod = "none"
+)
+
+// SharedAccess is the way a shared mailbox is reached; see docs/shared-mailboxes.md.
+type SharedAccess string
+
+// The words of `shared_mailbox_access`.
+const (
+	SharedAuto      SharedAccess = "auto"
+	SharedLoginName SharedAccess = "login_name"
+	SharedAuthzID   SharedAccess = "authzid"
+	SharedFolder    SharedAccess = "folder"
+	SharedTokenUser SharedAccess = "token_user"
+	SharedSender    SharedAccess = "sender"
+)
+
+// IPProtocol restricts the address family that is dialled.
+type IPProtocol string
+
+// The words of `ip_protocol`.
+const (
+	AnyIP IPProtocol = "any"
+	IP4   IPProtocol = "ip4"
+	IP6   IPProtocol = "ip6"
+)
+
+// Lockout says how carefully a refused login is repeated; see guard.go.
+type Lockout string
+
+// The words of `lockout`.
+const (
+	LockoutNormal Lockout = "normal"
+	LockoutStrict Lockout = "strict"
+	LockoutOff    Lockout = "off"
+)
+
+// TokenSource gives an OAuth2 access token. It may be called by several
+// connections at once and must give up when ctx ends. Its errors wrap
+// ErrTokenUnavailable, ErrTokenRejected or ErrTokenSecret, and hold no text of
+// the endpoint.
+//
+// fresh asks it not to answer with the token it gave last: the server has
+// just refused that one.
+type TokenSource func(ctx context.Context, fresh bool) (Secret, error)
+
+// Connection is one entry of the configuration, validated and complete: every
+// default is filled in. It is immutable after load and shared by all packages.
+type Connection struct {
+	Name       string // unique; the `connection` label
+	Protocol   Protocol
+	Encryption Encryption
+	Host       string // host name, IPv4 or IPv6 address without brackets
+	Port       int    // 0: the default of protocol and encryption
+
+	Username string       // empty: the probe ends before the login
+	Password SecretSource // zero with auth none, external or a token
+
+	Auth  AuthMethod  // never empty; AuthAuto by default
+	Token TokenSource // not nil exactly with xoauth2 and oauthbearer
+	// TokenCredential is what Token gets its tokens with: the refresh token, the
+	// client secret, or the file with the token itself. Another one ends a hold.
+	TokenCredential SecretSource
+
+	SharedMailbox       string       // empty: the user's own mailbox
+	SharedMailboxAccess SharedAccess // never auto where SharedMailbox is set
+	LoginNameFormat     string       // with login_name; holds {username} and {shared_mailbox}
+
+	CheckMailbox bool   // false: stop after the login
+	Mailbox      string // IMAP: the mailbox examined; INBOX by default
+	Sender       string // SMTP: reverse path tried; empty: none; "<>": the null path
+	Recipient    string // SMTP: recipient tried after Sender; empty: none
+
+	Interval      time.Duration // start to start
+	Timeout       time.Duration // of a whole probe, absolute
+	ProbeOnScrape bool          // probed by scrapes, not by the timer
+
+	IPProtocol IPProtocol
+	EHLO       string      // SMTP: name to greet with; empty: this host's name
+	TLS        *tls.Config // built once at load, ServerName set; nil with NoEncryption; cloned by nobody
+	Lockout    Lockout
+	HeldProbe  bool // while logins are held: go on with the phases before the login
+
+	Labels []Label // sorted by name; added to each metric of the connection
+	Source string  // "file:line" of the entry, for messages
+}
+
+// Label is one user-defined label of a connection.
+type Label struct{ Name, Value string }
+
+// defaultPorts are the ports of a connection without one.
+var defaultPorts = map[Protocol]map[Encryption]int{
+	IMAP: {NoEncryption: 143, StartTLS: 143, ImplicitTLS: 993},
+	POP3: {NoEncryption: 110, StartTLS: 110, ImplicitTLS: 995},
+	SMTP: {NoEncryption: 25, StartTLS: 587, ImplicitTLS: 465},
+}
+
+// DefaultPort is the port that is dialled where none is configured. It is 0
+// for a pair that does not exist.
+func DefaultPort(p Protocol, e Encryption) int { return defaultPorts[p][e] }
+
+// EffectivePort is the port that is dialled.
+func (c *Connection) EffectivePort() int {
+	if c.Port != 0 {
+		return c.Port
+	}
+	return DefaultPort(c.Protocol, c.Encryption)
+}
+
+// Address is the host and effective port, in brackets where IPv6 needs them.
+func (c *Connection) Address() string {
+	return net.JoinHostPort(c.Host, strconv.Itoa(c.EffectivePort()))
+}
+
+// SameTarget reports whether two definitions ask the same question of the same
+// server: an answer to one is an answer to the other. How often and how
+// patiently it is asked, labels, and the secret make no difference.
+func (c *Connection) SameTarget(d *Connection) bool {
+	return c == d || c.Name == d.Name && c.Protocol == d.Protocol &&
+		c.Encryption == d.Encryption && c.Host == d.Host &&
+		c.EffectivePort() == d.EffectivePort() && c.IPProtocol == d.IPProtocol &&
+		c.Username == d.Username && c.Auth == d.Auth &&
+		c.SharedMailbox == d.SharedMailbox && c.SharedMailboxAccess == d.SharedMailboxAccess &&
+		c.LoginNameFormat == d.LoginNameFormat &&
+		c.CheckMailbox == d.CheckMailbox && c.Mailbox == d.Mailbox &&
+		c.Sender == d.Sender && c.Recipient == d.Recipient
+}

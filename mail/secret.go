@@ -1,0 +1,136 @@
+package mail
+
+// This file is the only one that reads secret files. A Secret's bytes come out
+// through Reveal alone; a test lists its callers.
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"strings"
+	"syscall"
+	"unique"
+)
+
+// maxSecret bounds a secret file; the largest honest one is a token of some KiB.
+const MaxSecret = 64 << 10
+
+// hidden stands for a secret wherever one would be printed.
+const hidden = "<secret>"
+
+// Secret is a password or a token. Printing, logging or marshalling it in any
+// way shows a fixed word. The zero value is the empty secret.
+//
+// The value is behind a pointer because fmt calls no method on what it finds in
+// an unexported field: there it prints an address. The pointer is a unique one,
+// so that two secrets are equal (==) exactly if their values are: the token
+// sources compare what they read.
+type Secret struct{ value unique.Handle[string] }
+
+// NewSecret hides a value.
+func NewSecret(value string) Secret {
+	if value == "" {
+		return Secret{}
+	}
+	return Secret{unique.Make(value)}
+}
+
+// Reveal returns the value. Only the mechanisms (auth.go), the veil over what
+// servers say, the guard's keyed hash and the token sources may call it.
+func (s Secret) Reveal() string {
+	if s.IsZero() {
+		return "" // a zero handle has no value to ask for
+	}
+	return s.value.Value()
+}
+
+// IsZero reports whether the secret is empty.
+func (s Secret) IsZero() bool { return s == Secret{} }
+
+// String hides the value, as do the other printing methods below.
+func (Secret) String() string               { return hidden }
+func (Secret) GoString() string             { return hidden }
+func (Secret) Format(f fmt.State, _ rune)   { _, _ = io.WriteString(f, hidden) }
+func (Secret) LogValue() slog.Value         { return slog.StringValue(hidden) }
+func (Secret) MarshalText() ([]byte, error) { return []byte(hidden), nil }
+func (Secret) MarshalJSON() ([]byte, error) { return []byte(`"` + hidden + `"`), nil }
+func (Secret) MarshalYAML() (any, error)    { return hidden, nil }
+
+// SecretSource says where a secret comes from: written in the configuration,
+// or a file that is read again before each login, so that a rotation needs no
+// reload. The zero value has no secret.
+type SecretSource struct {
+	inline Secret
+	path   string
+}
+
+// InlineSecret is a source that always gives s.
+func InlineSecret(s Secret) SecretSource { return SecretSource{inline: s} }
+
+// FileSecret is a source that reads path at each call.
+func FileSecret(path string) SecretSource { return SecretSource{path: path} }
+
+// IsZero reports whether no secret is configured at all.
+func (s SecretSource) IsZero() bool { return s.inline.IsZero() && s.path == "" }
+
+// Path is the file's path, or empty for a secret in the configuration.
+func (s SecretSource) Path() string { return s.path }
+
+// Read gives the secret as it is now. One trailing newline of a file is cut.
+// Its errors name the file and never its content: not a regular file, empty,
+// over 64 KiB, or holding CR, LF or NUL, which no mail protocol can carry.
+func (s SecretSource) Read() (Secret, error) {
+	if s.path == "" {
+		return s.inline, CheckSecret(s.inline)
+	}
+	raw, err := readSecretFile(s.path)
+	if err != nil {
+		return Secret{}, err
+	}
+	text := strings.TrimSuffix(strings.TrimSuffix(string(raw), "\n"), "\r")
+	secret := NewSecret(text)
+	if err := CheckSecret(secret); err != nil {
+		return Secret{}, fmt.Errorf("%s: %w", s.path, err)
+	}
+	return secret, nil
+}
+
+// CheckSecret says what is wrong with a secret, without quoting it.
+func CheckSecret(s Secret) error {
+	switch {
+	case s.IsZero():
+		return errors.New("the secret is empty")
+	case strings.ContainsAny(s.value.Value(), "\r\n\x00"):
+		return errors.New("the secret contains a line break or NUL")
+	}
+	return nil
+}
+
+// readSecretFile reads one regular file. O_NONBLOCK keeps a FIFO from blocking
+// the open; the file type is asked of the open file, so that a swapped symlink
+// (Kubernetes rotates so) cannot slip in between.
+func readSecretFile(path string) ([]byte, error) {
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, &fs.PathError{Op: "read", Path: path, Err: errors.New("not a regular file")}
+	}
+	raw, err := io.ReadAll(io.LimitReader(file, MaxSecret+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(raw) > MaxSecret {
+		return nil, &fs.PathError{Op: "read", Path: path, Err: errors.New("larger than 64 KiB")}
+	}
+	return raw, nil
+}

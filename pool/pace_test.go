@@ -1,0 +1,169 @@
+package pool
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"mailprobe/mail"
+)
+
+// paced runs a pool for a while over a server that judges each probe by when it
+// comes. It gives the gaps between the starts of each connection, in seconds,
+// and the outcomes.
+func paced(t *testing.T, d time.Duration, judge func(c *mail.Connection, at time.Duration) mail.Outcome, conns ...*mail.Connection) (map[string][]int, map[string][]mail.Outcome) {
+	t.Helper()
+	gaps, outcomes, last := map[string][]int{}, map[string][]mail.Outcome{}, map[string]time.Time{}
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		begun := time.Now()
+		pool := NewPool(PoolOptions{
+			Probe: func(_ context.Context, c *mail.Connection) mail.Outcome {
+				mu.Lock()
+				defer mu.Unlock()
+				if before := last[c.Name]; !before.IsZero() {
+					gaps[c.Name] = append(gaps[c.Name], int(time.Since(before).Seconds()))
+				}
+				last[c.Name] = time.Now()
+				o := judge(c, time.Since(begun))
+				o.Connection, o.Start, o.End = c, time.Now(), time.Now()
+				return o
+			},
+			Report: func(o mail.Outcome) {
+				mu.Lock()
+				defer mu.Unlock()
+				outcomes[o.Connection.Name] = append(outcomes[o.Connection.Name], o)
+			},
+		})
+		pool.Set(conns)
+		ctx, cancel := context.WithTimeout(t.Context(), d)
+		defer cancel()
+		if err := pool.Run(ctx); err != nil {
+			t.Error(err)
+		}
+		pool.Set(nil)
+		if len(pool.doublings) > 0 {
+			t.Errorf("hosts that are gone are remembered: %v", pool.doublings)
+		}
+	})
+	return gaps, outcomes
+}
+
+func pacedConnection(name, host string, interval time.Duration) *mail.Connection {
+	return &mail.Connection{Name: name, Protocol: mail.IMAP, Host: host, Username: "alice", Interval: interval, Timeout: time.Minute}
+}
+
+func failed(reason mail.Reason) mail.Outcome {
+	return mail.Outcome{Failure: &mail.Failure{Phase: mail.PhaseAuth, Reason: reason}}
+}
+
+// Who is told to come less often does, on all connections to that host, and
+// comes back step by step.
+func TestPaceFollowsALimitingServer(t *testing.T) {
+	for _, reason := range []mail.Reason{mail.ServerLimit, mail.AuthTooSoon} {
+		t.Run(string(reason), func(t *testing.T) {
+			gaps, outcomes := paced(t, 90*time.Minute, func(c *mail.Connection, at time.Duration) mail.Outcome {
+				if strings.HasPrefix(c.Host, "busy") && at < 40*time.Minute {
+					return failed(reason)
+				}
+				return mail.Outcome{}
+			}, pacedConnection("one", "busy.example.org", time.Minute),
+				pacedConnection("elsewhere", "calm.example.org", time.Minute),
+				pacedConnection("seldom anyway", "busy2.example.org", 15*time.Minute))
+			if got := gaps["one"]; !slices.Equal(got[:12], []int{120, 240, 480, 600, 600, 600, 600, 600, 600, 480, 240, 120}) {
+				t.Errorf("gaps %v, want them doubled up to 600, then halved", got)
+			}
+			if got := gaps["one"]; got[len(got)-1] != 60 {
+				t.Errorf("gaps %v, want 60 again at the end", got)
+			}
+			if got := slices.Max(gaps["elsewhere"]); got != 60 {
+				t.Errorf("another host is probed every %d s too", got)
+			}
+			if got := slices.Max(gaps["seldom anyway"]); got != 900 {
+				t.Errorf("an interval of 15 minutes became %d s", got)
+			}
+			last := outcomes["one"][len(outcomes["one"])-1]
+			if first := outcomes["one"][1]; first.Spacing() <= time.Minute || last.Spacing() != time.Minute {
+				t.Errorf("the outcomes speak of %v, then %v to the next probe", first.Spacing(), last.Spacing())
+			}
+		})
+	}
+}
+
+// What one connection was told is meant for its neighbours as well.
+func TestPaceIsTheHosts(t *testing.T) {
+	gaps, _ := paced(t, 20*time.Minute, func(c *mail.Connection, _ time.Duration) mail.Outcome {
+		if c.Name == "limited" {
+			return failed(mail.ServerLimit)
+		}
+		return mail.Outcome{Failure: &mail.Failure{Phase: mail.PhaseAuth, Reason: mail.AuthRejected}}
+	}, pacedConnection("limited", "Mail.example.org", time.Minute), pacedConnection("neighbour", "mail.example.org", time.Minute))
+	if got := slices.Max(gaps["neighbour"]); got < 480 {
+		t.Errorf("gaps of the neighbour %v, want them to grow as well", gaps["neighbour"])
+	}
+}
+
+// Other failures change nothing: a server that comes back is to be seen soon.
+func TestPaceIsKeptThroughOtherFailures(t *testing.T) {
+	for _, reason := range []mail.Reason{mail.ServerUnavailable, mail.ServerRefused, mail.AuthRejected, mail.AuthTemporary, mail.Timeout, mail.ConnectRefused} {
+		gaps, _ := paced(t, 20*time.Minute, func(*mail.Connection, time.Duration) mail.Outcome { return failed(reason) },
+			pacedConnection("one", "mail.example.org", time.Minute))
+		if got := slices.Max(gaps["one"]); got != 60 {
+			t.Errorf("%s: gaps %v", reason, gaps["one"])
+		}
+	}
+}
+
+func TestPaceObeysAnAnnouncedLoginDelay(t *testing.T) {
+	tests := []struct {
+		name  string
+		delay time.Duration // that the server announced; 0: none
+		want  int           // seconds between two probes; the interval is 60
+	}{
+		{"Gmail's five minutes", 300 * time.Second, 300},
+		{"no whole multiple of the interval", 100 * time.Second, 120},
+		{"less than the interval", 10 * time.Second, 60},
+		{"for ever", 2147483647 * time.Second, 3600},
+		{"none", 0, 60},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			gaps, _ := paced(t, 5*time.Hour, func(*mail.Connection, time.Duration) mail.Outcome {
+				return mail.Outcome{Auth: mail.AuthFacts{Sent: true, Accepted: true, Delay: test.delay}}
+			}, pacedConnection("one", "pop.example.org", time.Minute))
+			if got := gaps["one"]; slices.Min(got) != test.want || slices.Max(got) != test.want {
+				t.Errorf("gaps %v, want %d", got, test.want)
+			}
+		})
+	}
+}
+
+// Who probes on each scrape sets the pace: it is not slowed, and does not say so.
+func TestPaceOfScrapesIsTheirs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var reported []mail.Outcome
+		c := pacedConnection("one", "busy.example.org", time.Minute)
+		c.ProbeOnScrape = true
+		pool := NewPool(PoolOptions{
+			Probe: func(_ context.Context, c *mail.Connection) mail.Outcome {
+				o := failed(mail.ServerLimit)
+				o.Connection = c
+				return o
+			},
+			Report: func(o mail.Outcome) { reported = append(reported, o) },
+		})
+		pool.Set([]*mail.Connection{c})
+		for range 3 {
+			if _, err := pool.ProbeNow(t.Context(), "one", 0); err != nil {
+				t.Error(err)
+			}
+		}
+		if got := reported[2].Spacing(); got != time.Minute {
+			t.Errorf("the third probe's outcome speaks of %v to the next", got)
+		}
+	})
+}

@@ -1,0 +1,212 @@
+package pool
+
+// This file keeps the times at which connections are due. It starts nothing
+// but what is due, and never catches up on what was missed.
+
+import (
+	"bytes"
+	"cmp"
+	"container/heap"
+	"crypto/tls"
+	"hash/fnv"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"mailprobe/mail"
+)
+
+const (
+	// A start that is later than this is dropped. Otherwise all starts missed
+	// while the machine slept would happen at once, and measure each other.
+	lateStart = time.Second
+	// The first probes begin within shortSpread, or slower where that would be
+	// more than spreadRate starts a second: above it timings begin to lie.
+	shortSpread = 10 * time.Second
+	spreadRate  = 400
+	// How long Run sleeps when nothing is due at all.
+	idle = time.Hour
+)
+
+// slot is the place of one connection in the schedule.
+type slot struct {
+	connection *mail.Connection
+	exclusive  string        // see exclusiveKey
+	host       string        // in lower case
+	next       time.Time     // the next start; later ones follow at whole intervals
+	last       time.Time     // when the last one was due; zero: none yet
+	loginDelay time.Duration // that the server announced; see pace.go
+	paced      time.Duration // between two starts as last said; 0: the interval
+	index      int           // in the agenda; -1: not there
+	flight     *flight       // waiting or running; nil if neither
+}
+
+func newSlot(c *mail.Connection) *slot {
+	return &slot{connection: c, exclusive: exclusiveKey(c), host: strings.ToLower(c.Host), index: -1}
+}
+
+// timed reports whether the connection is probed on its interval at all.
+func (s *slot) timed() bool {
+	return !s.connection.ProbeOnScrape && s.connection.Interval > 0
+}
+
+// keptSlots are those of fresh that are still configured.
+func keptSlots(fresh []*slot, slots map[string]*slot) []*slot {
+	return slices.DeleteFunc(fresh, func(s *slot) bool { return slots[s.connection.Name] != s })
+}
+
+// sameProbe reports whether two entries with one name probe the same thing, so
+// that the schedule and a running probe go on across a reload. Labels and the
+// place in the file do not matter; a token source cannot be compared, and is
+// taken over with the new entry.
+func sameProbe(a, b *mail.Connection) bool {
+	if !sameTLS(a, b) || (a.Token == nil) != (b.Token == nil) {
+		return false
+	}
+	bare := func(c *mail.Connection) mail.Connection {
+		d := *c
+		d.Labels, d.Source, d.TLS, d.Token = nil, "", nil, nil
+		return d
+	}
+	return reflect.DeepEqual(bare(a), bare(b))
+}
+
+// sameTLS compares the settings that the configuration can express; each load
+// builds a new tls.Config.
+func sameTLS(a, b *mail.Connection) bool {
+	if a.TLS == nil || b.TLS == nil {
+		return a.TLS == b.TLS
+	}
+	x, y := a.TLS, b.TLS
+	return x.ServerName == y.ServerName && x.InsecureSkipVerify == y.InsecureSkipVerify &&
+		x.MinVersion == y.MinVersion && x.MaxVersion == y.MaxVersion &&
+		(x.RootCAs == y.RootCAs || x.RootCAs != nil && y.RootCAs != nil && x.RootCAs.Equal(y.RootCAs)) &&
+		slices.EqualFunc(x.Certificates, y.Certificates, sameCertificate)
+}
+
+// sameCertificate compares two client certificates by their chains.
+func sameCertificate(a, b tls.Certificate) bool {
+	return slices.EqualFunc(a.Certificate, b.Certificate, bytes.Equal)
+}
+
+// spreadLocked gives slots their first starts, evenly spread in the order of a
+// hash of the names, so that neighbours in the file, often on one host, are
+// apart. Slots probed on scrapes alone get none.
+func (p *Pool) spreadLocked(fresh []*slot, now time.Time) {
+	fresh = slices.DeleteFunc(fresh, func(s *slot) bool { return !s.timed() })
+	slices.SortFunc(fresh, func(a, b *slot) int {
+		return cmp.Or(
+			cmp.Compare(nameHash(a.connection.Name), nameHash(b.connection.Name)),
+			cmp.Compare(a.connection.Name, b.connection.Name))
+	})
+	n := time.Duration(len(fresh))
+	window := max(shortSpread, n*time.Second/spreadRate)
+	for i, s := range fresh {
+		s.next = now.Add(min(window, s.connection.Interval) / n * time.Duration(i))
+		heap.Push(&p.agenda, s)
+	}
+}
+
+func nameHash(name string) uint64 {
+	hash := fnv.New64a()
+	_, _ = hash.Write([]byte(name)) // a hash never fails
+	return hash.Sum64()
+}
+
+// startDue launches what is due and says how long nothing else will be.
+func (p *Pool) startDue(now time.Time) time.Duration {
+	p.mu.Lock()
+	var overruns []*mail.Connection
+	dropped := 0
+	for len(p.agenda) > 0 && !p.agenda[0].next.After(now) {
+		s := p.agenda[0]
+		due, late := s.next, now.Sub(s.next)
+		interval := p.pacedLocked(s)
+		ticks := 1 + late/interval // due by now, of which one can start
+		s.last, s.next = due, due.Add(ticks*interval)
+		heap.Fix(&p.agenda, 0)
+		switch {
+		case late >= min(lateStart, interval):
+			p.skipped += uint64(ticks)
+			dropped++
+		case p.startLocked(s, due):
+			overruns = append(overruns, s.connection)
+		}
+	}
+	wait := idle
+	if len(p.agenda) > 0 {
+		wait = p.agenda[0].next.Sub(now)
+	}
+	p.mu.Unlock()
+
+	if dropped > 0 {
+		p.opts.Log.Warn("starts dropped: the clock jumped or the machine is overloaded", "starts", dropped)
+	}
+	for _, c := range overruns {
+		p.opts.Report(localOutcome(c, mail.LocalOverrun, "no free probe slot within the interval of "+c.Interval.String()))
+	}
+	return wait
+}
+
+// startLocked launches the probe of a slot that is due now, or makes the best
+// of one that is under way. It reports whether the one before has not even
+// begun: that one keeps its place in the queue, and the interval is lost.
+func (p *Pool) startLocked(s *slot, due time.Time) (overrun bool) {
+	f := s.flight
+	switch {
+	case f == nil:
+		p.launchLocked(s, &flight{timed: true}, due)
+	case !f.timed: // somebody asked for it just before; one probe serves both
+		f.timed = true
+		if !f.started() {
+			f.limit, f.due = 0, due
+		}
+	default:
+		p.skipped++
+		return !f.started()
+	}
+	return false
+}
+
+// postponeLocked moves the next start of a slot that is on the agenda to a later
+// time.
+func (p *Pool) postponeLocked(s *slot, next time.Time) {
+	if next.After(s.next) {
+		s.next = next
+		heap.Fix(&p.agenda, s.index)
+	}
+}
+
+// agenda is a heap of slots, the next start on top.
+type agenda []*slot
+
+func (a agenda) Len() int           { return len(a) }
+func (a agenda) Less(i, j int) bool { return a[i].next.Before(a[j].next) }
+func (a agenda) Swap(i, j int) {
+	a[i], a[j] = a[j], a[i]
+	a[i].index, a[j].index = i, j
+}
+
+// Push and Pop are for container/heap alone.
+func (a *agenda) Push(x any) {
+	s := x.(*slot)
+	s.index = len(*a)
+	*a = append(*a, s)
+}
+
+func (a *agenda) Pop() any {
+	last := len(*a) - 1
+	s := (*a)[last]
+	(*a)[last] = nil
+	*a = (*a)[:last]
+	s.index = -1
+	return s
+}
+
+// remove takes a slot out wherever it is.
+func (a *agenda) remove(s *slot) {
+	if s.index >= 0 {
+		heap.Remove(a, s.index)
+	}
+}
