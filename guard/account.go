@@ -13,22 +13,22 @@ import (
 )
 
 const (
-	provenFor      = 7 * 24 * time.Hour
-	forgetAfter    = 30 * 24 * time.Hour
-	maxSecrets     = 16 // remembered per account, with their mechanisms: a hold that is pushed out is forgotten
-	maxWait        = 25*time.Hour + 25*time.Hour/10
-	crowded        = 30 * time.Minute // no third refusal within this, whatever the table says
-	crowdedWait    = 35 * time.Minute // longer than the usual 30 minutes of directories
-	day            = 24 * time.Hour
-	refusalsPerDay = 4              // of one account, whatever it logs in with
-	freshenProven  = 12 * time.Hour // how old a kept success may grow
+	knownGoodFor     = 7 * 24 * time.Hour
+	forgetAfter      = 30 * 24 * time.Hour
+	maxSecrets       = 16 // remembered per account, with their mechanisms: a hold that is pushed out is forgotten
+	maxWait          = 25*time.Hour + 25*time.Hour/10
+	minRefusalGap    = 30 * time.Minute // no third refusal within this, whatever the table says
+	minRefusalWait   = 35 * time.Minute // longer than the usual 30 minutes of directories
+	day              = 24 * time.Hour
+	refusalsPerDay   = 4              // of one account, whatever it logs in with
+	refreshKnownGood = 12 * time.Hour // how old a kept success may grow
 )
 
 // waits is how long a login is withheld after each refusal in a row; the last
 // line is for all later ones. A proven secret gets one quick confirmation: the
 // refusal may be the server's fault. Either column makes at most 2 tries in any
 // 30 minutes and 4 in any 24 hours, under the thresholds in use.
-var waits = []struct{ proven, unproven time.Duration }{
+var waits = []struct{ knownGood, unknown time.Duration }{
 	{5 * time.Minute, 35 * time.Minute},
 	{35 * time.Minute, 6 * time.Hour},
 	{6 * time.Hour, 25 * time.Hour},
@@ -47,20 +47,20 @@ type account struct {
 
 // secretState is what is known of an account with one secret and mechanism.
 type secretState struct {
-	Tag      uint16      `json:"tag"`
-	Seen     time.Time   `json:"seen"`
-	Accepted time.Time   `json:"accepted,omitzero"` // last time; zero: never since a Release
-	Refusals int         `json:"refusals,omitzero"` // in a row
-	Trusted  bool        `json:"trusted,omitzero"`  // it was proven when the row began
-	Doubt    bool        `json:"doubt,omitzero"`    // the last try may have been a refusal
-	Since    time.Time   `json:"since,omitzero"`    // beginning of the row
-	Next     time.Time   `json:"next,omitzero"`     // no try before
-	Reason   mail.Reason `json:"reason,omitempty"`  // of the last refusal
+	Tag          uint16      `json:"tag"`
+	Seen         time.Time   `json:"seen"`
+	Accepted     time.Time   `json:"accepted,omitzero"` // last time; zero: never since a Release
+	Refusals     int         `json:"refusals,omitzero"` // in a row
+	WasKnownGood bool        `json:"trusted,omitzero"`  // it was proven when the row began
+	Suspected    bool        `json:"doubt,omitzero"`    // the last try may have been a refusal
+	Since        time.Time   `json:"since,omitzero"`    // beginning of the row
+	Next         time.Time   `json:"next,omitzero"`     // no try before
+	Reason       mail.Reason `json:"reason,omitempty"`  // of the last refusal
 }
 
 // turn is held by one pass at a time.
 type turn struct {
-	holder  *Pass
+	holder  *Permit
 	changed chan struct{} // closed when the turn is given back; nil: nobody waits
 }
 
@@ -125,9 +125,9 @@ func (s *secretState) hold(lockout mail.Lockout, now time.Time) Hold {
 	return Hold{}
 }
 
-// proven reports whether the secret worked lately and was not refused since.
-func (s *secretState) proven(now time.Time) bool {
-	return s.Refusals == 0 && !s.Accepted.IsZero() && now.Sub(s.Accepted) < provenFor
+// knownGood reports whether the secret worked lately and was not refused since.
+func (s *secretState) knownGood(now time.Time) bool {
+	return s.Refusals == 0 && !s.Accepted.IsZero() && now.Sub(s.Accepted) < knownGoodFor
 }
 
 // accept forgets the refusals of this secret. It reports whether that is worth
@@ -143,20 +143,20 @@ func (s *secretState) accept(now time.Time) (endsHold bool) {
 // counts them together.
 func (a *account) refuse(s *secretState, reason mail.Reason, interval time.Duration, now time.Time) {
 	if s.Refusals == 0 {
-		s.Since, s.Trusted = now, s.proven(now) && !s.Doubt
+		s.Since, s.WasKnownGood = now, s.knownGood(now) && !s.Suspected
 	}
 	s.Refusals++
 	s.Reason = cmp.Or(reason, mail.AuthRejected) // a hold without a reason would be none
-	row := waits[min(s.Refusals, len(waits))-1]
-	wait := row.unproven
-	if s.Trusted {
-		wait = row.proven
+	waitsOfRow := waits[min(s.Refusals, len(waits))-1]
+	wait := waitsOfRow.unknown
+	if s.WasKnownGood {
+		wait = waitsOfRow.knownGood
 	}
 	if s.Refusals == 1 {
 		wait = max(wait, interval)
 	}
-	if ago := now.Sub(a.Refused); !a.Refused.IsZero() && ago >= 0 && ago < crowded {
-		wait = max(wait, crowdedWait)
+	if ago := now.Sub(a.Refused); !a.Refused.IsZero() && ago >= 0 && ago < minRefusalGap {
+		wait = max(wait, minRefusalWait)
 	}
 	a.Refused = now
 	s.Next = now.Add(wait + rand.N(wait/10))
@@ -184,18 +184,18 @@ func (a *account) dayFull(now time.Time) time.Time {
 	return a.Recent[0].Add(day + time.Minute)
 }
 
-// doubt counts a try that may have been a refusal. It reports whether it is the
+// suspect counts a try that may have been a refusal. It reports whether it is the
 // second in a row, which counts as one.
-func (a *account) doubt(s *secretState, now time.Time) (second bool) {
-	if s.Doubt {
+func (a *account) suspect(s *secretState, now time.Time) (second bool) {
+	if s.Suspected {
 		return true
 	}
-	s.Doubt, a.Refused = true, now
+	s.Suspected, a.Refused = true, now
 	return false
 }
 
-// taken gives what to wait for while another pass has the turn; nil: it is free.
-func (t *turn) taken() (changed <-chan struct{}) {
+// waitFor returns what to wait for while another pass has the turn; nil: it is free.
+func (t *turn) waitFor() (changed <-chan struct{}) {
 	if t.holder == nil {
 		return nil
 	}
@@ -205,8 +205,8 @@ func (t *turn) taken() (changed <-chan struct{}) {
 	return t.changed
 }
 
-// give gives the turn back, if p has it.
-func (t *turn) give(p *Pass) {
+// release returns the turn back, if p has it.
+func (t *turn) release(p *Permit) {
 	if t.holder != p {
 		return
 	}

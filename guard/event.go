@@ -56,10 +56,10 @@ func resultOf(v AuthVerdict) result {
 func (g *Guard) apply(e event, name string) (urgent bool) {
 	a := g.account(e.Account)
 	s := a.secret(e.Tag, e.At)
-	d := g.meet(e.Host, e.Address)
+	d := g.mergeAddress(e.Host, e.Address)
 	switch e.Result {
 	case accepted:
-		if e.At.Sub(s.Accepted) > freshenProven {
+		if e.At.Sub(s.Accepted) > refreshKnownGood {
 			g.changes++
 		}
 		if urgent = s.accept(e.At); urgent {
@@ -71,14 +71,14 @@ func (g *Guard) apply(e event, name string) (urgent bool) {
 		}
 	case doubtful:
 		urgent = true
-		if a.doubt(s, e.At) {
+		if a.suspect(s, e.At) {
 			g.refuse(a, s, d, e, name)
 		}
 	case refused:
 		urgent = true
 		g.refuse(a, s, d, e, name)
 	case undecided:
-		s.Doubt = false
+		s.Suspected = false
 	}
 	if urgent {
 		g.changes++
@@ -86,9 +86,9 @@ func (g *Guard) apply(e event, name string) (urgent bool) {
 	return urgent
 }
 
-// refuse counts a refusal for the account and for the destination.
-func (g *Guard) refuse(a *account, s *secretState, d *destination, e event, name string) {
-	proven := s.proven(e.At)
+// refuse counts a refusal for the account and for the server.
+func (g *Guard) refuse(a *account, s *secretState, d *server, e event, name string) {
+	proven := s.knownGood(e.At)
 	a.refuse(s, e.Reason, e.Interval, e.At)
 	if e.strict {
 		g.note(slog.LevelWarn, "login refused: will not be tried again until something changes", "connection", name,
@@ -97,11 +97,11 @@ func (g *Guard) refuse(a *account, s *secretState, d *destination, e event, name
 		g.note(slog.LevelWarn, "login refused: will not be tried again before the given time", "connection", name,
 			"reason", e.Reason, "refusals", s.Refusals, "until", s.Next.UTC().Format(time.RFC3339))
 	}
-	before := !unprovenHold(d.Refusals).IsZero()
+	before := !holdForUnknown(d.Refusals).IsZero()
 	if d.refused(proven, e.Lines, e.At) {
 		g.note(slog.LevelWarn, "mass failure: several logins that used to work were refused; only one login at a time is tried on this server, every 10 minutes",
 			"connection", name)
-	} else if !before && !d.Mass && !unprovenHold(d.Refusals).IsZero() {
+	} else if !before && !d.Open && !holdForUnknown(d.Refusals).IsZero() {
 		g.note(slog.LevelWarn, "several logins were refused: logins to this server that never worked wait for 10 minutes", "connection", name)
 	}
 }

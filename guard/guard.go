@@ -34,8 +34,8 @@ var (
 	ErrReleasedLately = errors.New("a hold was ended less than 10 minutes ago")
 )
 
-// GuardOptions says where a Guard keeps what it must not forget.
-type GuardOptions struct {
+// Options says where a Guard keeps what it must not forget.
+type Options struct {
 	StatePath string           // empty: nothing survives a restart
 	Log       *slog.Logger     // nil: no log
 	Now       func() time.Time // nil: time.Now
@@ -53,17 +53,17 @@ type Guard struct {
 	now   func() time.Time
 	store store // nil: memory alone
 
-	maxLogins int // see GuardOptions
+	maxLogins int // see Options
 
-	mu           sync.Mutex
-	key          []byte // of every hash; made once per state file
-	accounts     map[keyedHash]*account
-	destinations map[keyedHash]*destination // by each of their names
-	changes      uint64                     // worth keeping, since the start
-	damaged      bool                       // the state file could not be read
-	unkept       bool                       // the last change could not be kept
-	pruned       time.Time
-	notes        []note // log lines to be written outside the lock
+	mu       sync.Mutex
+	key      []byte // of every hash; made once per state file
+	accounts map[keyedHash]*account
+	servers  map[keyedHash]*server // by each of their names
+	changes  uint64                // worth keeping, since the start
+	damaged  bool                  // the state file could not be read
+	unkept   bool                  // the last change could not be kept
+	pruned   time.Time
+	notes    []note // log lines to be written outside the lock
 }
 
 // keyedHash stands for a name that must not be in the state file.
@@ -81,10 +81,10 @@ func (h *keyedHash) UnmarshalText(text []byte) error {
 	return err
 }
 
-// NewGuard makes the guard of a serving process. It fails if the state file is
+// New makes the guard of a serving process. It fails if the state file is
 // in use by another one or cannot be kept; a damaged file is no error, see
 // stateDamaged.
-func NewGuard(opts GuardOptions) (*Guard, error) {
+func New(opts Options) (*Guard, error) {
 	g := newGuard(opts)
 	if opts.StatePath == "" {
 		g.key = newInstallKey()
@@ -96,13 +96,13 @@ func NewGuard(opts GuardOptions) (*Guard, error) {
 	return g, nil
 }
 
-func newGuard(opts GuardOptions) *Guard {
+func newGuard(opts Options) *Guard {
 	g := &Guard{
-		log:          opts.Log,
-		now:          opts.Now,
-		maxLogins:    cmp.Or(opts.MaxLogins, defaultMaxLogins),
-		accounts:     make(map[keyedHash]*account),
-		destinations: make(map[keyedHash]*destination),
+		log:       opts.Log,
+		now:       opts.Now,
+		maxLogins: cmp.Or(opts.MaxLogins, defaultMaxLogins),
+		accounts:  make(map[keyedHash]*account),
+		servers:   make(map[keyedHash]*server),
 	}
 	if g.log == nil {
 		g.log = slog.New(slog.DiscardHandler)
@@ -122,7 +122,7 @@ func newInstallKey() []byte {
 
 // Release ends the holds of a connection's account, so that its next probe
 // tries to log in: somebody has put right what was wrong at the server. The
-// hold of a destination stays. Its errors are ErrNotHeld and ErrReleasedLately.
+// hold of a server stays. Its errors are ErrNotHeld and ErrReleasedLately.
 func (g *Guard) Release(c *mail.Connection) error {
 	if g == nil {
 		return ErrNotHeld
@@ -161,10 +161,10 @@ func (g *Guard) Close() error {
 	return g.store.close(g)
 }
 
-// find gives the account, the secret and the destination of a pass.
-func (g *Guard) find(p *Pass, now time.Time) (*account, *secretState, *destination) {
+// find gives the account, the secret and the server of a pass.
+func (g *Guard) find(p *Permit, now time.Time) (*account, *secretState, *server) {
 	a := g.account(p.account)
-	return a, a.secret(p.tag, now), g.destination(p.host)
+	return a, a.secret(p.tag, now), g.server(p.host)
 }
 
 // accountHash names who logs in, without host or protocol: mail servers of one
@@ -192,10 +192,10 @@ func (g *Guard) secretTag(c *mail.Connection, secret mail.Secret) uint16 {
 	return binary.BigEndian.Uint16(full[:])
 }
 
-// destinationHash names the server of a connection by its host, whatever the
+// serverHash names the server of a connection by its host, whatever the
 // port; an address is itself. On loopback each port is another server: a tunnel,
 // or a test.
-func (g *Guard) destinationHash(c *mail.Connection) keyedHash {
+func (g *Guard) serverHash(c *mail.Connection) keyedHash {
 	addr, err := netip.ParseAddr(c.Host)
 	switch {
 	case err == nil && addr.IsLoopback() || strings.EqualFold(c.Host, "localhost"):

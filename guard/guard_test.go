@@ -24,23 +24,23 @@ var (
 	dead    = AuthVerdict{}
 )
 
-// gatehouse is a guard with a clock that the story sets.
-type gatehouse struct {
+// fixture is a guard with a clock that the run sets.
+type fixture struct {
 	*Guard
 	t     *testing.T
 	at    time.Time
 	lines []string // of the log
 }
 
-func newGatehouse(t *testing.T, statePath string) *gatehouse {
-	h := &gatehouse{t: t, at: time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)}
+func newFixture(t *testing.T, statePath string) *fixture {
+	h := &fixture{t: t, at: time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)}
 	h.open(statePath)
 	return h
 }
 
 // open starts another process on the state file.
-func (h *gatehouse) open(statePath string) {
-	guard, err := NewGuard(GuardOptions{StatePath: statePath, Log: slog.New(h), Now: func() time.Time { return h.at }})
+func (h *fixture) open(statePath string) {
+	guard, err := New(Options{StatePath: statePath, Log: slog.New(h), Now: func() time.Time { return h.at }})
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -48,7 +48,7 @@ func (h *gatehouse) open(statePath string) {
 }
 
 // probe lets one probe come to the gate; a login gets the verdict.
-func (h *gatehouse) probe(c *mail.Connection, secret string, v AuthVerdict) *Pass {
+func (h *fixture) probe(c *mail.Connection, secret string, v AuthVerdict) *Permit {
 	p := h.Enter(context.Background(), c, mail.NewSecret(secret))
 	if !p.Allowed || !p.Login(context.Background()) {
 		v = AuthVerdict{}
@@ -58,7 +58,7 @@ func (h *gatehouse) probe(c *mail.Connection, secret string, v AuthVerdict) *Pas
 }
 
 // wantHeld checks that a login is withheld for a time, with the table's jitter.
-func (h *gatehouse) wantHeld(c *mail.Connection, secret string, reason mail.Reason, wait time.Duration) {
+func (h *fixture) wantHeld(c *mail.Connection, secret string, reason mail.Reason, wait time.Duration) {
 	h.t.Helper()
 	p := h.Enter(context.Background(), c, mail.NewSecret(secret))
 	defer p.Done(dead)
@@ -73,25 +73,25 @@ func (h *gatehouse) wantHeld(c *mail.Connection, secret string, reason mail.Reas
 	}
 }
 
-func (h *gatehouse) wantAllowed(c *mail.Connection, secret string) {
+func (h *fixture) wantAllowed(c *mail.Connection, secret string) {
 	h.t.Helper()
 	if p := h.probe(c, secret, dead); !p.Allowed {
 		h.t.Fatalf("held for %+v, want allowed", p.Hold)
 	}
 }
 
-func (h *gatehouse) sleep(d time.Duration) { h.at = h.at.Add(d) }
+func (h *fixture) sleep(d time.Duration) { h.at = h.at.Add(d) }
 
 // The methods of slog.Handler keep the messages.
-func (h *gatehouse) Enabled(context.Context, slog.Level) bool { return true }
-func (h *gatehouse) WithAttrs([]slog.Attr) slog.Handler       { return h }
-func (h *gatehouse) WithGroup(string) slog.Handler            { return h }
-func (h *gatehouse) Handle(_ context.Context, r slog.Record) error {
+func (h *fixture) Enabled(context.Context, slog.Level) bool { return true }
+func (h *fixture) WithAttrs([]slog.Attr) slog.Handler       { return h }
+func (h *fixture) WithGroup(string) slog.Handler            { return h }
+func (h *fixture) Handle(_ context.Context, r slog.Record) error {
 	h.lines = append(h.lines, r.Message)
 	return nil
 }
 
-func (h *gatehouse) said(words string) (times int) {
+func (h *fixture) said(words string) (times int) {
 	for _, line := range h.lines {
 		if strings.Contains(line, words) {
 			times++
@@ -116,17 +116,17 @@ func TestGuard(t *testing.T) {
 		return &c
 	}
 	tests := []struct {
-		name  string
-		story func(t *testing.T, h *gatehouse)
+		name string
+		run  func(t *testing.T, h *fixture)
 	}{
-		{"a wrong password is left alone longer and longer", func(_ *testing.T, h *gatehouse) {
+		{"a wrong password is left alone longer and longer", func(_ *testing.T, h *fixture) {
 			for _, wait := range []time.Duration{35 * time.Minute, 6 * time.Hour, 25 * time.Hour, 25 * time.Hour, 25 * time.Hour} {
 				h.probe(ann, "bad", wrong)
 				h.wantHeld(ann, "bad", mail.AuthRejected, wait)
 				h.sleep(wait + wait/10)
 			}
 		}},
-		{"a password that worked gets one quick confirmation", func(_ *testing.T, h *gatehouse) {
+		{"a password that worked gets one quick confirmation", func(_ *testing.T, h *fixture) {
 			h.probe(ann, "good", right)
 			for _, wait := range []time.Duration{5 * time.Minute, 35 * time.Minute, 6 * time.Hour, 25 * time.Hour, 25 * time.Hour} {
 				h.sleep(wait + wait/10)
@@ -134,20 +134,20 @@ func TestGuard(t *testing.T) {
 				h.wantHeld(ann, "good", mail.AuthRejected, wait)
 			}
 		}},
-		{"the confirmation is not sooner than the interval", func(_ *testing.T, h *gatehouse) {
+		{"the confirmation is not sooner than the interval", func(_ *testing.T, h *fixture) {
 			slow := change(func(c *mail.Connection) { c.Interval = time.Hour })
 			h.probe(slow, "good", right)
 			h.sleep(time.Hour)
 			h.probe(slow, "good", wrong)
 			h.wantHeld(slow, "good", mail.AuthRejected, time.Hour)
 		}},
-		{"what worked more than a week ago is not proven", func(_ *testing.T, h *gatehouse) {
+		{"what worked more than a week ago is not proven", func(_ *testing.T, h *fixture) {
 			h.probe(ann, "good", right)
-			h.sleep(provenFor)
+			h.sleep(knownGoodFor)
 			h.probe(ann, "good", wrong)
 			h.wantHeld(ann, "good", mail.AuthRejected, 35*time.Minute)
 		}},
-		{"a success ends the row", func(t *testing.T, h *gatehouse) {
+		{"a success ends the row", func(t *testing.T, h *fixture) {
 			h.probe(ann, "good", wrong)
 			h.sleep(40 * time.Minute)
 			h.probe(ann, "good", right)
@@ -156,46 +156,46 @@ func TestGuard(t *testing.T) {
 				t.Errorf("log %q, want one line for each change", h.lines)
 			}
 		}},
-		{"a corrected password is tried at the next probe", func(_ *testing.T, h *gatehouse) {
+		{"a corrected password is tried at the next probe", func(_ *testing.T, h *fixture) {
 			h.probe(ann, "bad", wrong)
 			h.wantAllowed(ann, "good")
 			h.probe(ann, "good", right)
 			h.wantHeld(ann, "bad", mail.AuthRejected, 35*time.Minute)
 		}},
-		{"another mechanism is tried at the next probe", func(_ *testing.T, h *gatehouse) {
+		{"another mechanism is tried at the next probe", func(_ *testing.T, h *fixture) {
 			h.probe(ann, "bad", wrong)
 			h.wantAllowed(change(func(c *mail.Connection) { c.Auth = mail.AuthCRAMMD5 }), "bad")
 		}},
-		{"another login name is another account", func(_ *testing.T, h *gatehouse) {
+		{"another login name is another account", func(_ *testing.T, h *fixture) {
 			h.probe(ann, "bad", wrong)
 			h.wantAllowed(user("bob", "mail.example", "bob@example.org"), "bad")
 		}},
-		{"protocols and hosts of one realm count together", func(_ *testing.T, h *gatehouse) {
+		{"protocols and hosts of one realm count together", func(_ *testing.T, h *fixture) {
 			h.probe(ann, "bad", wrong)
 			h.wantHeld(change(func(c *mail.Connection) {
 				c.Protocol, c.Host, c.Username = mail.SMTP, "smtp.example", "ANN@Example.org"
 			}), "bad", mail.AuthRejected, 35*time.Minute)
 		}},
-		{"a login name without a domain belongs to its host", func(_ *testing.T, h *gatehouse) {
+		{"a login name without a domain belongs to its host", func(_ *testing.T, h *fixture) {
 			h.probe(user("a", "one.example", "ann"), "bad", wrong)
 			h.wantAllowed(user("b", "two.example", "ann"), "bad")
 			h.wantHeld(user("c", "ONE.example", "ann"), "bad", mail.AuthRejected, 35*time.Minute)
 		}},
-		{"two wrong passwords of one account wait together", func(_ *testing.T, h *gatehouse) {
+		{"two wrong passwords of one account wait together", func(_ *testing.T, h *fixture) {
 			h.probe(ann, "bad", wrong)
 			h.sleep(20 * time.Minute)
 			h.probe(ann, "worse", wrong)
 			h.sleep(20 * time.Minute)
 			h.wantHeld(ann, "bad", mail.AuthRejected, h.accounts[h.accountHash(ann)].Secrets[1].Next.Sub(h.at))
 		}},
-		{"a new access token is no new secret", func(_ *testing.T, h *gatehouse) {
+		{"a new access token is no new secret", func(_ *testing.T, h *fixture) {
 			c := change(func(c *mail.Connection) {
 				c.Auth, c.Token = mail.AuthXOAuth2, func(context.Context, bool) (mail.Secret, error) { return mail.Secret{}, nil }
 			})
 			h.probe(c, "token-1", AuthVerdict{Tried: true, Class: mail.Definitive, Reason: mail.TokenRejected})
 			h.wantHeld(c, "token-2", mail.TokenRejected, 35*time.Minute)
 		}},
-		{"another refresh token is another secret", func(_ *testing.T, h *gatehouse) {
+		{"another refresh token is another secret", func(_ *testing.T, h *fixture) {
 			behind := func(refresh string) *mail.Connection {
 				return change(func(c *mail.Connection) {
 					c.Auth, c.TokenCredential = mail.AuthXOAuth2, mail.InlineSecret(mail.NewSecret(refresh))
@@ -206,34 +206,34 @@ func TestGuard(t *testing.T) {
 			h.wantHeld(behind("old"), "token-2", mail.TokenRejected, 35*time.Minute)
 			h.wantAllowed(behind("new"), "token-2")
 		}},
-		{"a server that hangs up after the password counts at the second time", func(_ *testing.T, h *gatehouse) {
+		{"a server that hangs up after the password counts at the second time", func(_ *testing.T, h *fixture) {
 			h.probe(ann, "bad", hungUp)
 			h.wantAllowed(ann, "bad")
 			h.sleep(time.Minute)
 			h.probe(ann, "bad", hungUp)
 			h.wantHeld(ann, "bad", mail.Closed, 35*time.Minute)
 		}},
-		{"so does one that falls silent, also for a proven password", func(_ *testing.T, h *gatehouse) {
+		{"so does one that falls silent, also for a proven password", func(_ *testing.T, h *fixture) {
 			h.probe(ann, "good", right)
 			h.probe(ann, "good", tooSlow)
 			h.sleep(time.Minute)
 			h.probe(ann, "good", tooSlow)
 			h.wantHeld(ann, "good", mail.Timeout, 35*time.Minute)
 		}},
-		{"an answer in between ends the doubt", func(_ *testing.T, h *gatehouse) {
+		{"an answer in between ends the doubt", func(_ *testing.T, h *fixture) {
 			for range 5 {
 				h.probe(ann, "good", hungUp)
 				h.probe(ann, "good", later)
 				h.wantAllowed(ann, "good")
 			}
 		}},
-		{"a temporary failure holds nothing", func(_ *testing.T, h *gatehouse) {
+		{"a temporary failure holds nothing", func(_ *testing.T, h *fixture) {
 			for range 20 {
 				h.probe(ann, "good", later)
 				h.wantAllowed(ann, "good")
 			}
 		}},
-		{"strict: one try, then only a change", func(t *testing.T, h *gatehouse) {
+		{"strict: one try, then only a change", func(t *testing.T, h *fixture) {
 			strict := change(func(c *mail.Connection) { c.Lockout = mail.LockoutStrict })
 			h.probe(strict, "bad", hungUp)
 			if h.said("until something changes") != 1 || h.said("given time") != 0 {
@@ -245,7 +245,7 @@ func TestGuard(t *testing.T) {
 			}
 			h.wantAllowed(strict, "good")
 		}},
-		{"off: no hold, and none for others either", func(_ *testing.T, h *gatehouse) {
+		{"off: no hold, and none for others either", func(_ *testing.T, h *fixture) {
 			off := change(func(c *mail.Connection) { c.Lockout = mail.LockoutOff })
 			for range 50 {
 				h.probe(off, "bad", wrong)
@@ -253,7 +253,7 @@ func TestGuard(t *testing.T) {
 			}
 			h.wantAllowed(user("bob", "mail.example", "bob@example.org"), "unproven")
 		}},
-		{"a hand can release once in ten minutes", func(t *testing.T, h *gatehouse) {
+		{"a hand can release once in ten minutes", func(t *testing.T, h *fixture) {
 			if err := h.Release(ann); !errors.Is(err, ErrNotHeld) {
 				t.Errorf("release of nothing: %v, want %v", err, ErrNotHeld)
 			}
@@ -276,7 +276,7 @@ func TestGuard(t *testing.T) {
 				t.Errorf("log %q, want both releases", h.lines)
 			}
 		}},
-		{"a held server is looked at every five minutes", func(t *testing.T, h *gatehouse) {
+		{"a held server is lastHeldProbe at every five minutes", func(t *testing.T, h *fixture) {
 			h.probe(ann, "bad", wrong)
 			looks := 0
 			for range 30 {
@@ -290,29 +290,29 @@ func TestGuard(t *testing.T) {
 			}
 			h.sleep(time.Minute)
 			if h.probe(change(func(c *mail.Connection) { c.HeldProbe = false }), "bad", dead).Connect {
-				t.Error("looked although held_probe is off")
+				t.Error("lastHeldProbe although held_probe is off")
 			}
 		}},
-		{"a clock set back ten years does not hold for ten years", func(_ *testing.T, h *gatehouse) {
+		{"a clock set back ten years does not hold for ten years", func(_ *testing.T, h *fixture) {
 			h.probe(ann, "bad", wrong)
 			h.sleep(-10 * 365 * 24 * time.Hour)
 			h.wantHeld(ann, "bad", mail.AuthRejected, maxWait)
 		}},
-		{"Done counts once", func(_ *testing.T, h *gatehouse) {
+		{"Done counts once", func(_ *testing.T, h *fixture) {
 			p := h.probe(ann, "bad", wrong)
 			h.sleep(time.Hour)
 			p.Done(wrong)
 			h.wantAllowed(ann, "bad")
 		}},
-		{"what nobody used for a month is forgotten", func(t *testing.T, h *gatehouse) {
+		{"what nobody used for a month is forgotten", func(t *testing.T, h *fixture) {
 			h.probe(ann, "bad", wrong)
 			h.sleep(forgetAfter + time.Hour)
 			h.probe(user("bob", "bob.example", "bob"), "good", right)
-			if len(h.accounts) != 1 || len(h.destinations) != 0 {
-				t.Errorf("%d accounts and %d destination names left, want bob's, and none: they are quiet", len(h.accounts), len(h.destinations))
+			if len(h.accounts) != 1 || len(h.servers) != 0 {
+				t.Errorf("%d accounts and %d server names left, want bob's, and none: they are quiet", len(h.accounts), len(h.servers))
 			}
 		}},
-		{"no hold is pushed out by other ways to log in", func(t *testing.T, h *gatehouse) {
+		{"no hold is pushed out by other ways to log in", func(t *testing.T, h *fixture) {
 			ways := []mail.AuthMethod{mail.AuthAuto, mail.AuthLogin, mail.AuthPlain, mail.AuthCRAMMD5, mail.AuthSCRAMSHA1, mail.AuthSCRAMSHA256, mail.AuthSASLLogin, mail.AuthAPOP}
 			by := func(way mail.AuthMethod) *mail.Connection { return change(func(c *mail.Connection) { c.Auth = way }) }
 			for _, way := range ways {
@@ -325,7 +325,7 @@ func TestGuard(t *testing.T) {
 				}
 			}
 		}},
-		{"an account remembers few secrets", func(t *testing.T, h *gatehouse) {
+		{"an account remembers few secrets", func(t *testing.T, h *fixture) {
 			for i := range 100 {
 				h.sleep(time.Hour)
 				h.probe(ann, fmt.Sprint(i), right)
@@ -336,7 +336,7 @@ func TestGuard(t *testing.T) {
 		}},
 	}
 	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) { test.story(t, newGatehouse(t, "")) })
+		t.Run(test.name, func(t *testing.T) { test.run(t, newFixture(t, "")) })
 	}
 }
 
@@ -345,16 +345,16 @@ func TestGuardDestination(t *testing.T) {
 	for i := range 20 {
 		users = append(users, user(fmt.Sprint("u", i), "mail.example", fmt.Sprint("u", i)))
 	}
-	proven := func(h *gatehouse) {
+	proven := func(h *fixture) {
 		for _, c := range users {
 			h.probe(c, "p", right)
 		}
 	}
 	tests := []struct {
-		name  string
-		story func(t *testing.T, h *gatehouse)
+		name string
+		run  func(t *testing.T, h *fixture)
 	}{
-		{"after two refused newcomers the others wait for the window", func(_ *testing.T, h *gatehouse) {
+		{"after two refused newcomers the others wait for the window", func(_ *testing.T, h *fixture) {
 			h.probe(users[0], "p", right)
 			h.probe(users[1], "p", wrong)
 			h.sleep(4 * time.Minute)
@@ -364,7 +364,7 @@ func TestGuardDestination(t *testing.T) {
 			h.sleep(6 * time.Minute)
 			h.wantAllowed(users[3], "p")
 		}},
-		{"two proven ones are a mass failure with one canary", func(t *testing.T, h *gatehouse) {
+		{"two proven ones are a mass failure with one canary", func(t *testing.T, h *fixture) {
 			proven(h)
 			h.probe(users[0], "p", wrong)
 			h.probe(users[1], "p", wrong)
@@ -388,7 +388,7 @@ func TestGuardDestination(t *testing.T) {
 				t.Errorf("log %q, want begin and end once", h.lines)
 			}
 		}},
-		{"a canary that never got to the login makes room", func(t *testing.T, h *gatehouse) {
+		{"a canary that never got to the login makes room", func(t *testing.T, h *fixture) {
 			proven(h)
 			h.probe(users[0], "p", wrong)
 			h.probe(users[1], "p", wrong)
@@ -400,7 +400,7 @@ func TestGuardDestination(t *testing.T) {
 				}
 			}
 		}},
-		{"an address in common makes one destination of two hosts", func(_ *testing.T, h *gatehouse) {
+		{"an address in common makes one server of two hosts", func(_ *testing.T, h *fixture) {
 			h.probe(users[0], "p", right)
 			alias := user("alias", "imap.example", "new")
 			h.probe(alias, "p", AuthVerdict{Tried: true, Accepted: true, Address: "192.0.2.1:143"})
@@ -410,7 +410,7 @@ func TestGuardDestination(t *testing.T) {
 			h.wantHeld(user("y", "192.0.2.1", "y"), "p", mail.AuthHeld, guardWindow)
 			h.wantAllowed(user("z", "192.0.2.2", "z"), "p")
 		}},
-		{"two hosts with refusals each turn out to be one", func(_ *testing.T, h *gatehouse) {
+		{"two hosts with refusals each turn out to be one", func(_ *testing.T, h *fixture) {
 			there := wrong
 			there.Address = "192.0.2.9:993"
 			h.probe(users[0], "p", wrong)
@@ -420,7 +420,7 @@ func TestGuardDestination(t *testing.T) {
 			h.wantHeld(users[1], "p", mail.AuthHeld, guardWindow)
 			h.wantHeld(user("d", "192.0.2.9", "d"), "p", mail.AuthHeld, guardWindow)
 		}},
-		{"a login refused by the guard at the last moment", func(t *testing.T, h *gatehouse) {
+		{"a login refused by the guard at the last moment", func(t *testing.T, h *fixture) {
 			proven(h)
 			late := h.Enter(context.Background(), users[5], mail.NewSecret("p"))
 			h.sleep(time.Second) // still dialling: the others do not wait for it
@@ -434,14 +434,14 @@ func TestGuardDestination(t *testing.T) {
 		}},
 	}
 	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) { test.story(t, newGatehouse(t, "")) })
+		t.Run(test.name, func(t *testing.T) { test.run(t, newFixture(t, "")) })
 	}
 }
 
 // TestGuardTurns runs in real order and virtual time: several probes at once.
 func TestGuardTurns(t *testing.T) {
 	type entry struct {
-		pass *Pass
+		pass *Permit
 		at   time.Duration // after the beginning
 	}
 	enter := func(g *Guard, c *mail.Connection) <-chan entry {
@@ -461,8 +461,8 @@ func TestGuardTurns(t *testing.T) {
 	imap, pop := user("imap", "mail.example", "ann@example.org"), user("pop", "pop.example", "ann@example.org")
 	bob := user("bob", "mail.example", "bob@example.org")
 	tests := []struct {
-		name  string
-		story func(t *testing.T, g *Guard)
+		name string
+		run  func(t *testing.T, g *Guard)
 	}{
 		{"two connections with one wrong password make one attempt", func(t *testing.T, g *Guard) {
 			first, second := enter(g, imap), enter(g, pop)
@@ -515,11 +515,11 @@ func TestGuardTurns(t *testing.T) {
 		{"a login under way keeps it, the waiter goes on without", func(t *testing.T, g *Guard) {
 			<-enter(g, imap)
 			two := <-enter(g, pop)
-			if two.pass.Allowed || !two.pass.Connect || two.pass.Hold.Reason != mail.AuthHeld || two.at != patience {
-				t.Errorf("the second: %+v after %v, want it held for now after %v, but connecting", two.pass, two.at, patience)
+			if two.pass.Allowed || !two.pass.Connect || two.pass.Hold.Reason != mail.AuthHeld || two.at != maxQueueWait {
+				t.Errorf("the second: %+v after %v, want it held for now after %v, but connecting", two.pass, two.at, maxQueueWait)
 			}
 		}},
-		{"patience is a third of a short timeout", func(t *testing.T, g *Guard) {
+		{"maxQueueWait is a third of a short timeout", func(t *testing.T, g *Guard) {
 			<-enter(g, imap)
 			short := *pop
 			short.Timeout = 3 * time.Second
@@ -533,7 +533,7 @@ func TestGuardTurns(t *testing.T) {
 				conns = append(conns, user(fmt.Sprint("u", i), "mail.example", fmt.Sprint("u", i)))
 				(<-enter(g, conns[i])).pass.Done(right)
 			}
-			var first *Pass
+			var first *Permit
 			for _, c := range conns[:4] {
 				e := <-enter(g, c)
 				if first = e.pass; e.at != 0 || !first.Allowed {
@@ -546,8 +546,8 @@ func TestGuardTurns(t *testing.T) {
 			if e := <-fifth; e.at != time.Second || !e.pass.Allowed {
 				t.Errorf("the fifth: after %v, want it when there is room", e.at)
 			}
-			if e := <-enter(g, conns[5]); e.at != patience || !e.pass.Allowed {
-				t.Errorf("the sixth: allowed %v after %v, want it after %v", e.pass.Allowed, e.at, patience)
+			if e := <-enter(g, conns[5]); e.at != maxQueueWait || !e.pass.Allowed {
+				t.Errorf("the sixth: allowed %v after %v, want it after %v", e.pass.Allowed, e.at, maxQueueWait)
 			}
 		}},
 		{"after a refusal even known ones go one at a time, for three logins", func(t *testing.T, g *Guard) {
@@ -579,11 +579,11 @@ func TestGuardTurns(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				g, err := NewGuard(GuardOptions{})
+				g, err := New(Options{})
 				if err != nil {
 					t.Fatal(err)
 				}
-				test.story(t, g)
+				test.run(t, g)
 			})
 		})
 	}
@@ -605,14 +605,14 @@ func TestNilGuardLetsEverybodyThrough(t *testing.T) {
 }
 
 func TestGuardHashesAreUnambiguous(t *testing.T) {
-	h := newGatehouse(t, "")
-	at := func(host string) keyedHash { return h.destinationHash(user("u", host, "u")) }
+	h := newFixture(t, "")
+	at := func(host string) keyedHash { return h.serverHash(user("u", host, "u")) }
 	tunnel := user("u", "localhost", "u")
 	tunnel.Port = 1143
 	names := []keyedHash{
 		h.accountHash(user("a", "x", "a@b")), h.accountHash(user("a", "x", "a")), h.accountHash(user("a", "y", "a")),
 		at("x"), at("y"), at("192.0.2.1"), at("2001:db8::1"),
-		at("127.0.0.1"), h.destinationHash(tunnel),
+		at("127.0.0.1"), h.serverHash(tunnel),
 	}
 	slices.SortFunc(names, func(x, y keyedHash) int { return slices.Compare(x[:], y[:]) })
 	if len(slices.Compact(names)) != 9 {

@@ -17,11 +17,11 @@ const maxJournal = 1 << 20 // bytes; some 3,000 verdicts nobody has taken in
 
 func journalPath(state string) string { return state + ".journal" }
 
-// OpenGuard makes the guard of a process that probes by hand beside a serving
+// Open makes the guard of a process that probes by hand beside a serving
 // one, or between two runs of it. It obeys the holds of the state file and
 // leaves its own verdicts for the serving process. Without a state file, or with
 // a damaged one, it remembers nothing; one that may not be read is an error.
-func OpenGuard(opts GuardOptions) (*Guard, error) {
+func Open(opts Options) (*Guard, error) {
 	g := newGuard(opts)
 	info, err := os.Stat(opts.StatePath)
 	if opts.StatePath == "" || os.IsNotExist(err) {

@@ -19,7 +19,7 @@ func TestGuardCountsLinesOfBanLists(t *testing.T) {
 		refusals int // within the window
 	}{{mail.IMAP, 3}, {mail.POP3, 3}, {mail.SMTP, 2}} {
 		t.Run(string(test.protocol), func(t *testing.T) {
-			h := newGatehouse(t, "")
+			h := newFixture(t, "")
 			var conns []*mail.Connection
 			for i := range 8 {
 				c := user(fmt.Sprint("user-", i), "mail.example", fmt.Sprint("user-", i))
@@ -58,7 +58,7 @@ func TestGuardCountsLinesOfBanLists(t *testing.T) {
 // TestGuardLetsTwoSMTPLoginsOverlap: both could be refused.
 func TestGuardLetsTwoSMTPLoginsOverlap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newGatehouse(t, "")
+		h := newFixture(t, "")
 		var conns []*mail.Connection
 		for i := range 3 {
 			c := user(fmt.Sprint("user-", i), "mail.example", fmt.Sprint("user-", i))

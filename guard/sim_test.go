@@ -44,7 +44,7 @@ func TestGuardMonthOfAWrongPassword(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			h := newGatehouse(t, "")
+			h := newFixture(t, "")
 			if test.worked {
 				for _, c := range test.conns {
 					h.probe(c, "p", right)
@@ -71,7 +71,7 @@ func TestGuardMonthOfAWrongPassword(t *testing.T) {
 
 func TestGuardRestartLoopResetsNothing(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state")
-	h := newGatehouse(t, path)
+	h := newFixture(t, path)
 	ann := user("ann", "mail.example", "ann@example.org")
 	var tries []time.Time
 	for range 200 { // RestartSec=30
@@ -145,7 +145,7 @@ func fleet(t *testing.T, n int, rejects ...string) (b *backend, stop func()) {
 	for _, name := range rejects {
 		b.rejects[name] = true
 	}
-	g, err := NewGuard(GuardOptions{})
+	g, err := New(Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,8 +211,8 @@ func TestGuardFleetWrongFromTheStart(t *testing.T) {
 		b.set(true)
 		time.Sleep(time.Hour)
 		stop()
-		if n := most(b.refusals, 10*time.Minute); n != unprovenBudget || len(b.tries) < 8 {
-			t.Errorf("%d refusals in 10 minutes, %d accounts tried in an hour; want %d, and about 2 in each window", n, len(b.tries), unprovenBudget)
+		if n := most(b.refusals, 10*time.Minute); n != unknownBudget || len(b.tries) < 8 {
+			t.Errorf("%d refusals in 10 minutes, %d accounts tried in an hour; want %d, and about 2 in each window", n, len(b.tries), unknownBudget)
 		}
 	})
 }
@@ -258,7 +258,7 @@ func TestGuardOnePasswordOfFiftyTurnsWrong(t *testing.T) {
 
 // BenchmarkGuard is what the guard costs per login, with 10,000 accounts.
 func BenchmarkGuard(b *testing.B) {
-	g, err := NewGuard(GuardOptions{})
+	g, err := New(Options{})
 	if err != nil {
 		b.Fatal(err)
 	}

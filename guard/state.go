@@ -30,10 +30,10 @@ const (
 
 // savedState is the file.
 type savedState struct {
-	Version      int                   `json:"version"`
-	Key          []byte                `json:"key"`
-	Accounts     map[keyedHash]account `json:"accounts"`
-	Destinations []destination         `json:"destinations,omitempty"`
+	Version  int                   `json:"version"`
+	Key      []byte                `json:"key"`
+	Accounts map[keyedHash]account `json:"accounts"`
+	Servers  []server              `json:"destinations,omitempty"`
 }
 
 // store keeps what the guard learns.
@@ -97,10 +97,10 @@ func (g *Guard) load(path string) error {
 	for id, a := range state.Accounts {
 		g.accounts[id] = &a
 	}
-	for i := range state.Destinations {
-		d := &state.Destinations[i]
+	for i := range state.Servers {
+		d := &state.Servers[i]
 		for _, name := range d.Names {
-			g.destinations[name] = d
+			g.servers[name] = d
 		}
 	}
 	return nil
@@ -200,7 +200,7 @@ func (g *Guard) snapshot(now time.Time) *savedState {
 	for id, a := range g.accounts {
 		kept := account{Refused: a.Refused, Recent: slices.Clone(a.Recent), Released: a.Released}
 		for _, s := range a.Secrets {
-			if s.Refusals > 0 || s.Doubt || !s.Accepted.IsZero() {
+			if s.Refusals > 0 || s.Suspected || !s.Accepted.IsZero() {
 				kept.Secrets = append(kept.Secrets, s)
 			}
 		}
@@ -208,10 +208,10 @@ func (g *Guard) snapshot(now time.Time) *savedState {
 			state.Accounts[id] = kept
 		}
 	}
-	for name, d := range g.destinations {
-		if name == d.Names[0] && (d.Mass || len(d.Refusals) > 0) {
-			state.Destinations = append(state.Destinations, destination{
-				Names: slices.Clone(d.Names), Refusals: slices.Clone(d.Refusals), Mass: d.Mass, CanaryAt: d.CanaryAt,
+	for name, d := range g.servers {
+		if name == d.Names[0] && (d.Open || len(d.Refusals) > 0) {
+			state.Servers = append(state.Servers, server{
+				Names: slices.Clone(d.Names), Refusals: slices.Clone(d.Refusals), Open: d.Open, NextProbe: d.NextProbe,
 			})
 		}
 	}

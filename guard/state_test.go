@@ -21,7 +21,7 @@ import (
 
 func TestGuardStateSurvivesARestart(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state")
-	h := newGatehouse(t, path)
+	h := newFixture(t, path)
 	ann, bob, cid := user("ann", "mail.example", "ann"), user("bob", "mail.example", "bob"), user("cid", "mail.example", "cid")
 	dan, eve := user("dan", "far.example", "dan"), user("eve", "far.example", "eve")
 	there := AuthVerdict{Tried: true, Accepted: true, Address: "198.51.100.1:993"}
@@ -44,8 +44,8 @@ func TestGuardStateSurvivesARestart(t *testing.T) {
 	h.wantHeld(cid, "p", mail.AuthRejected, h.accounts[h.accountHash(cid)].Secrets[0].Next.Sub(h.at))
 	h.wantAllowed(cid, "new")
 	h.wantHeld(dan, "p", mail.AuthExpired, h.accounts[h.accountHash(dan)].Secrets[0].Next.Sub(h.at))
-	if !h.destinations[h.destinationHash(dan)].Mass || h.destinations[h.destinationHash(user("", "198.51.100.1", ""))] != h.destinations[h.destinationHash(dan)] {
-		t.Error("the mass failure, or the address of the destination, is forgotten")
+	if !h.servers[h.serverHash(dan)].Open || h.servers[h.serverHash(user("", "198.51.100.1", ""))] != h.servers[h.serverHash(dan)] {
+		t.Error("the mass failure, or the address of the server, is forgotten")
 	}
 	h.probe(bob, "p", hungUp) // the second in a row
 	h.wantHeld(bob, "p", mail.Closed, 35*time.Minute)
@@ -64,7 +64,7 @@ func TestGuardStateSurvivesARestart(t *testing.T) {
 // however often mailprobe is restarted.
 func TestGuardStateRemembersTheRefusalsOfTheDay(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state")
-	h := newGatehouse(t, path)
+	h := newFixture(t, path)
 	ann := user("ann", "mail.example", "ann")
 	began := h.at
 	for _, secret := range []string{"first", "second", "third"} {
@@ -86,7 +86,7 @@ func TestGuardStateRemembersTheRefusalsOfTheDay(t *testing.T) {
 
 func TestGuardStateHoldsNoNameAndNoSecret(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state")
-	h := newGatehouse(t, path)
+	h := newFixture(t, path)
 	const secret = "correct-horse-battery-staple"
 	c := user("canary-connection", "canary-host.example", "canary-user@canary-realm.example")
 	h.probe(c, secret, wrong)
@@ -127,7 +127,7 @@ func TestGuardstateDamaged(t *testing.T) {
 			if err := os.WriteFile(path, []byte(test.content), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			h := newGatehouse(t, path)
+			h := newFixture(t, path)
 			if !h.stateDamaged() || h.said("unusable") != 1 {
 				t.Errorf("damaged %v, log %q; want it said", h.stateDamaged(), h.lines)
 			}
@@ -157,14 +157,14 @@ func TestGuardStateSecondProcessRefuses(t *testing.T) {
 		t.Skip("no flock")
 	}
 	path := filepath.Join(t.TempDir(), "state")
-	first := newGatehouse(t, path)
-	if _, err := NewGuard(GuardOptions{StatePath: path}); err == nil || !strings.Contains(err.Error(), "another mailprobe is using this state file") {
+	first := newFixture(t, path)
+	if _, err := New(Options{StatePath: path}); err == nil || !strings.Contains(err.Error(), "another mailprobe is using this state file") {
 		t.Errorf("second guard: %v, want a refusal that says why", err)
 	}
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
 	}
-	second, err := NewGuard(GuardOptions{StatePath: path})
+	second, err := New(Options{StatePath: path})
 	if err != nil {
 		t.Fatalf("after the first has gone: %v", err)
 	}
@@ -175,11 +175,11 @@ func TestGuardStateSecondProcessRefuses(t *testing.T) {
 
 func TestGuardStateThatCannotBeKept(t *testing.T) {
 	dir := t.TempDir()
-	if _, err := NewGuard(GuardOptions{StatePath: filepath.Join(dir, "missing", "state")}); err == nil {
+	if _, err := New(Options{StatePath: filepath.Join(dir, "missing", "state")}); err == nil {
 		t.Error("a directory that does not exist is no error")
 	}
 	path := filepath.Join(dir, "state")
-	h := newGatehouse(t, path)
+	h := newFixture(t, path)
 	ann := user("ann", "mail.example", "ann")
 	if err := os.Mkdir(path+".new", 0o700); err != nil { // in the way of the next write
 		t.Fatal(err)
@@ -208,7 +208,7 @@ func TestGuardStateThatCannotBeKept(t *testing.T) {
 // 10,000 writes.
 func TestGuardStateSavesSuccessesLazily(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state")
-	h := newGatehouse(t, path)
+	h := newFixture(t, path)
 	writes, last := 0, fs.FileInfo(nil)
 	for i := range 300 {
 		h.sleep(time.Second)
@@ -285,14 +285,14 @@ func awaitWrite(t *testing.T, path string) {
 }
 
 func writeForEver(path string) {
-	g, err := NewGuard(GuardOptions{StatePath: path})
+	g, err := New(Options{StatePath: path})
 	if err != nil {
 		panic(err)
 	}
 	for i := 0; ; i++ {
 		c := user("c", fmt.Sprint("host-", i), fmt.Sprint("user-", i))
 		g.mu.Lock()
-		e := (&Pass{guard: g, connection: c, account: g.accountHash(c), host: g.destinationHash(c)}).event(wrong, time.Now())
+		e := (&Permit{guard: g, connection: c, account: g.accountHash(c), host: g.serverHash(c)}).event(wrong, time.Now())
 		e.Address = keyedHash{}
 		urgent := g.apply(e, c.Name)
 		g.unlock()
@@ -303,7 +303,7 @@ func writeForEver(path string) {
 // TestGuardStateConcurrentVerdicts shares writes and loses none.
 func TestGuardStateConcurrentVerdicts(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state")
-	g, err := NewGuard(GuardOptions{StatePath: path})
+	g, err := New(Options{StatePath: path})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -325,18 +325,18 @@ func TestGuardStateConcurrentVerdicts(t *testing.T) {
 	}
 }
 
-func TestOpenGuard(t *testing.T) {
+func TestOpen(t *testing.T) {
 	ann, bob := user("ann", "mail.example", "ann"), user("bob", "bob.example", "bob")
 	tests := []struct {
-		name  string
-		story func(t *testing.T, path string, h *gatehouse, hand *Guard)
+		name string
+		run  func(t *testing.T, path string, h *fixture, hand *Guard)
 	}{
-		{"obeys the holds of the serving process", func(t *testing.T, _ string, _ *gatehouse, hand *Guard) {
+		{"obeys the holds of the serving process", func(t *testing.T, _ string, _ *fixture, hand *Guard) {
 			if p := hand.Enter(context.Background(), ann, mail.NewSecret("bad")); p.Allowed || p.Hold.Reason != mail.AuthRejected {
 				t.Errorf("allowed %v with %+v, want held", p.Allowed, p.Hold)
 			}
 		}},
-		{"its refusal holds the serving process", func(t *testing.T, _ string, h *gatehouse, hand *Guard) {
+		{"its refusal holds the serving process", func(t *testing.T, _ string, h *fixture, hand *Guard) {
 			p := hand.Enter(context.Background(), bob, mail.NewSecret("bad"))
 			p.Done(wrong)
 			h.sleep(journalPoll)
@@ -346,10 +346,10 @@ func TestOpenGuard(t *testing.T) {
 				t.Errorf("log %q, want the refusal by hand too", h.lines)
 			}
 		}},
-		{"its refusal holds the next run by hand", func(t *testing.T, path string, h *gatehouse, hand *Guard) {
+		{"its refusal holds the next run by hand", func(t *testing.T, path string, h *fixture, hand *Guard) {
 			p := hand.Enter(context.Background(), bob, mail.NewSecret("bad"))
 			p.Done(wrong)
-			again, err := OpenGuard(GuardOptions{StatePath: path, Now: h.now})
+			again, err := Open(Options{StatePath: path, Now: h.now})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -357,7 +357,7 @@ func TestOpenGuard(t *testing.T) {
 				t.Error("tried again at once")
 			}
 		}},
-		{"its success ends a hold", func(t *testing.T, _ string, h *gatehouse, hand *Guard) {
+		{"its success ends a hold", func(t *testing.T, _ string, h *fixture, hand *Guard) {
 			h.sleep(40 * time.Minute)
 			p := hand.Enter(context.Background(), ann, mail.NewSecret("bad"))
 			if !p.Allowed {
@@ -370,7 +370,7 @@ func TestOpenGuard(t *testing.T) {
 				t.Errorf("log %q, want the success by hand", h.lines)
 			}
 		}},
-		{"it never writes the state file", func(t *testing.T, path string, h *gatehouse, hand *Guard) {
+		{"it never writes the state file", func(t *testing.T, path string, h *fixture, hand *Guard) {
 			before, err := os.ReadFile(path)
 			if err != nil {
 				t.Fatal(err)
@@ -390,7 +390,7 @@ func TestOpenGuard(t *testing.T) {
 			}
 			_ = h
 		}},
-		{"it follows no link that lies where the journal should", func(t *testing.T, path string, _ *gatehouse, hand *Guard) {
+		{"it follows no link that lies where the journal should", func(t *testing.T, path string, _ *fixture, hand *Guard) {
 			victim := filepath.Join(t.TempDir(), "victim")
 			if err := os.Symlink(victim, journalPath(path)); err != nil {
 				t.Fatal(err)
@@ -405,13 +405,13 @@ func TestOpenGuard(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "state")
-			h := newGatehouse(t, path)
+			h := newFixture(t, path)
 			h.probe(ann, "bad", wrong)
-			hand, err := OpenGuard(GuardOptions{StatePath: path, Now: h.now})
+			hand, err := Open(Options{StatePath: path, Now: h.now})
 			if err != nil {
 				t.Fatal(err)
 			}
-			test.story(t, path, h, hand)
+			test.run(t, path, h, hand)
 			if err := h.Close(); err != nil {
 				t.Error(err)
 			}
@@ -419,10 +419,10 @@ func TestOpenGuard(t *testing.T) {
 	}
 }
 
-func TestOpenGuardWithoutState(t *testing.T) {
+func TestOpenWithoutState(t *testing.T) {
 	dir := t.TempDir()
 	for _, path := range []string{"", filepath.Join(dir, "missing")} {
-		g, err := OpenGuard(GuardOptions{StatePath: path})
+		g, err := Open(Options{StatePath: path})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -433,7 +433,7 @@ func TestOpenGuardWithoutState(t *testing.T) {
 	if err := os.WriteFile(damaged, []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if g, err := OpenGuard(GuardOptions{StatePath: damaged}); err != nil || !g.stateDamaged() {
+	if g, err := Open(Options{StatePath: damaged}); err != nil || !g.stateDamaged() {
 		t.Errorf("a damaged file: %v, want a guard that says so", err)
 	}
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
@@ -443,7 +443,7 @@ func TestOpenGuardWithoutState(t *testing.T) {
 
 // validState is a state file with everything in it.
 func validState() string {
-	g := newGuard(GuardOptions{})
+	g := newGuard(Options{})
 	g.key = newInstallKey()
 	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	one, two := keyedHash{1}, keyedHash{2}
@@ -471,7 +471,7 @@ func FuzzReadState(f *testing.F) {
 		if err := os.WriteFile(path, raw, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		g := newGuard(GuardOptions{Now: func() time.Time { return now }})
+		g := newGuard(Options{Now: func() time.Time { return now }})
 		if g.load(path) != nil {
 			return
 		}
@@ -503,7 +503,7 @@ func FuzzReadJournal(f *testing.F) {
 	f.Add(append(append(line, '\n'), line...))
 	f.Add([]byte("\n\n{}\n{\"at\":1}\n"))
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		g := newGuard(GuardOptions{})
+		g := newGuard(Options{})
 		g.key = newInstallKey()
 		for _, e := range readJournal(bytes.NewReader(raw)) {
 			if e.sane(time.Unix(1e9, 0)) {

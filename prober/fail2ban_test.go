@@ -61,7 +61,7 @@ func newYear(t *testing.T, servers *real, conns []*mail.Connection) *year {
 		now: time.Now().UTC().Add(-30 * 24 * time.Hour).Truncate(time.Minute)}
 	y.dovecot.begin(servers.dovecot.Log())
 	y.postfix.begin(servers.postfix.Log())
-	guard, err := guard.NewGuard(guard.GuardOptions{Now: y.clock})
+	guard, err := guard.New(guard.Options{Now: y.clock})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -75,7 +75,7 @@ func TestProbeWithGuardMakesOneAttempt(t *testing.T) {
 	b := newBed(t)
 	slow := func(o *mailtest.Options) { o.LoginDelay = 100 * time.Millisecond }
 	imap, smtp := b.server(t, mail.IMAP, mail.ImplicitTLS, slow), b.server(t, mail.SMTP, mail.ImplicitTLS, slow)
-	guard, err := guard.NewGuard(guard.GuardOptions{})
+	guard, err := guard.New(guard.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

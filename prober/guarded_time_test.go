@@ -23,7 +23,7 @@ type guardedTime struct {
 
 func newGuardedTime(t *testing.T, statePath string) *guardedTime {
 	h := &guardedTime{at: time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)}
-	g, err := guard.NewGuard(guard.GuardOptions{StatePath: statePath, Now: func() time.Time { return h.at }})
+	g, err := guard.New(guard.Options{StatePath: statePath, Now: func() time.Time { return h.at }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +34,7 @@ func newGuardedTime(t *testing.T, statePath string) *guardedTime {
 func (h *guardedTime) sleep(d time.Duration) { h.at = h.at.Add(d) }
 
 // probe asks for a login without a server; it gets the verdict if it is allowed.
-func (h *guardedTime) probe(c *mail.Connection, secret string, v guard.AuthVerdict) *guard.Pass {
+func (h *guardedTime) probe(c *mail.Connection, secret string, v guard.AuthVerdict) *guard.Permit {
 	p := h.Enter(context.Background(), c, mail.NewSecret(secret))
 	if !p.Allowed || !p.Login(context.Background()) {
 		v = guard.AuthVerdict{}

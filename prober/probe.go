@@ -60,8 +60,8 @@ type session struct {
 	log *transcript
 
 	secret mail.Secret
-	pass   *guard.Pass // the guard's permission; nil: no login is planned
-	held   bool        // the login is withheld; the phases before it run
+	permit *guard.Permit // the guard's permission; nil: no login is planned
+	held   bool          // the login is withheld; the phases before it run
 
 	late lateness // left out of every duration
 
@@ -133,7 +133,7 @@ func (s *session) walk(ctx context.Context) {
 			s.fail(err)
 		}
 		if step.phase == mail.PhaseAuth {
-			s.pass.Done(s.verdict()) // the next login may go
+			s.permit.Done(s.verdict()) // the next login may go
 		}
 		if err != nil {
 			break
@@ -228,10 +228,10 @@ func (s *session) finish() mail.Outcome {
 	if f := o.Failure; f != nil && o.Auth.Sent && !o.Auth.Accepted {
 		o.Auth.Rejected = f.Class() == mail.Definitive
 	}
-	if s.pass != nil {
-		s.pass.Done(s.verdict())
-		if o.Auth.Sent && s.pass.Hold.Reason != "" {
-			o.Auth.HeldNext, o.Auth.NextAttempt = true, s.pass.Hold.Until
+	if s.permit != nil {
+		s.permit.Done(s.verdict())
+		if o.Auth.Sent && s.permit.Hold.Reason != "" {
+			o.Auth.HeldNext, o.Auth.NextAttempt = true, s.permit.Hold.Until
 		}
 	}
 	return *o

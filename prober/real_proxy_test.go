@@ -160,7 +160,7 @@ func (r *real) nginxLoginsThatFail(t *testing.T) {
 func wantVerdict(t *testing.T, c *mail.Connection, want mail.Reason) {
 	t.Helper()
 	now := time.Now()
-	guard, err := guard.NewGuard(guard.GuardOptions{Now: func() time.Time { return now }})
+	guard, err := guard.New(guard.Options{Now: func() time.Time { return now }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,26 +24,26 @@ func (s *session) admit(ctx context.Context) bool {
 		return false
 	}
 	s.secret = secret
-	s.pass = s.p.Guard.Enter(ctx, s.c, secret)
+	s.permit = s.p.Guard.Enter(ctx, s.c, secret)
 	s.begin()
-	if s.pass.Allowed {
+	if s.permit.Allowed {
 		return true
 	}
 	s.held = true
-	s.outcome.Auth = s.pass.Hold.Facts()
-	if !s.pass.Connect {
+	s.outcome.Auth = s.permit.Hold.Facts()
+	if !s.permit.Connect {
 		s.fail(s.withheld())
 	}
-	return s.pass.Connect
+	return s.permit.Connect
 }
 
 // withheld is why a login was not tried.
 func (s *session) withheld() error {
 	until := "until something changes" // lockout strict
-	if !s.pass.Hold.Until.IsZero() {
-		until = "until " + s.pass.Hold.Until.UTC().Format(time.RFC3339)
+	if !s.permit.Hold.Until.IsZero() {
+		until = "until " + s.permit.Hold.Until.UTC().Format(time.RFC3339)
 	}
-	return &fault{reason: s.pass.Hold.Reason, err: fmt.Errorf("login withheld %s: %s", until, s.pass.Hold.Reason)}
+	return &fault{reason: s.permit.Hold.Reason, err: fmt.Errorf("login withheld %s: %s", until, s.permit.Hold.Reason)}
 }
 
 func (s *session) resolve(ctx context.Context) (err error) {
@@ -148,11 +148,11 @@ func (s *session) starttls(context.Context) error { return s.d.starttls() }
 // awaitTurn asks the guard again, now that the credential is about to be sent:
 // another login may have been refused since the probe began.
 func (s *session) awaitTurn(ctx context.Context) error {
-	if s.pass.Login(ctx) {
+	if s.permit.Login(ctx) {
 		return nil
 	}
 	s.phase = mail.PhaseAuth
-	s.outcome.Auth = s.pass.Hold.Facts()
+	s.outcome.Auth = s.permit.Hold.Facts()
 	return s.withheld()
 }
 

@@ -80,7 +80,7 @@ func (o *ProbeOptions) probe(ctx context.Context) error {
 	if err != nil {
 		return &ExitError{ExitNotRun, err}
 	}
-	guard, err := guard.OpenGuard(guard.GuardOptions{StatePath: o.StateFile, Log: o.Log})
+	guard, err := guard.Open(guard.Options{StatePath: o.StateFile, Log: o.Log})
 	if err != nil {
 		return &ExitError{ExitNotRun, fmt.Errorf("state file: %w", err)}
 	}

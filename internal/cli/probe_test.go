@@ -252,7 +252,7 @@ func TestProbeObeysTheStateFile(t *testing.T) {
 		t.Errorf("refused by hand: want to read when the next login is allowed in\n%s", out)
 	}
 	state := filepath.Join(t.TempDir(), "state")
-	guard, err := guard.NewGuard(guard.GuardOptions{StatePath: state})
+	guard, err := guard.New(guard.Options{StatePath: state})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -144,7 +144,7 @@ func TestFleetEndsWithItsContext(t *testing.T) {
 // The guard watches whole hosts, and all servers of the demo are one host: the
 // single wrong password must not hold the logins of the others.
 func TestGuardLeavesTheGoodOnesAlone(t *testing.T) {
-	guard, err := guard.NewGuard(guard.GuardOptions{})
+	guard, err := guard.New(guard.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

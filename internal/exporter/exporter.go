@@ -72,7 +72,7 @@ func New(o Options) (*Exporter, error) {
 	if err != nil {
 		return nil, err
 	}
-	guard, err := guard.NewGuard(guard.GuardOptions{StatePath: o.StateFile, Log: o.Log})
+	guard, err := guard.New(guard.Options{StatePath: o.StateFile, Log: o.Log})
 	if err != nil {
 		return nil, fmt.Errorf("state file: %w", err)
 	}

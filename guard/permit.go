@@ -14,13 +14,13 @@ import (
 	"mailprobe/mail"
 )
 
-// patience bounds how long Login waits for its turn; a third of the probe's time
+// maxQueueWait bounds how long Login waits for its turn; a third of the probe's time
 // is bound enough where that is less, so that the login still has some.
-const patience = 10 * time.Second
+const maxQueueWait = 10 * time.Second
 
 // Hold is why, and until when, a login is withheld.
 type Hold struct {
-	// Reason is the verdict that caused it, or AuthHeld where the destination
+	// Reason is the verdict that caused it, or AuthHeld where the server
 	// is held and not the account.
 	Reason mail.Reason
 	// Until is when the next login may be tried; zero: only when the secret,
@@ -33,9 +33,9 @@ func (h Hold) Facts() mail.AuthFacts {
 	return mail.AuthFacts{Held: true, HeldForOthers: h.Reason == mail.AuthHeld, NextAttempt: h.Until}
 }
 
-// Pass is the answer to one probe that wants to log in. Done must be called
-// exactly once, whatever happened. A nil *Pass is allowed everything.
-type Pass struct {
+// Permit is the answer to one probe that wants to log in. Done must be called
+// exactly once, whatever happened. A nil *Permit is allowed everything.
+type Permit struct {
 	Allowed bool
 	Hold    Hold // zero if allowed; after Done, of the next login, if this one was refused
 	Connect bool // the phases before the login may run
@@ -46,13 +46,13 @@ type Pass struct {
 	host       keyedHash
 	tag        uint16 // of the secret
 
-	unproven bool      // it logs in with a secret that is not known to work
-	canary   bool      // it is the one that tries while a destination is held
-	entered  time.Time // when it was admitted to the server
-	hurried  bool      // its patience has ended already
-	reached  bool      // it is at its login, or past it
-	since    time.Time // when it got its turn
-	done     bool
+	unknown   bool      // it logs in with a secret that is not known to work
+	halfOpen  bool      // it is the one that tries while a server is held
+	entered   time.Time // when it was admitted to the server
+	waitedOut bool      // its maxQueueWait has ended already
+	atLogin   bool      // it is at its login, or past it
+	since     time.Time // when it got its turn
+	done      bool
 }
 
 // AuthVerdict is the result of a login. The zero value is a login that was not
@@ -68,17 +68,17 @@ type AuthVerdict struct {
 // Enter asks whether a login with a secret that was just read may be tried. It
 // is called before the dial. Only a few sessions may go to one server at once,
 // because ban lists also count those that leave without a login: the others wait
-// here, until ctx ends or patience does. A session that has not reached its login
+// here, until ctx ends or maxQueueWait does. A session that has not atLogin its login
 // after a second is at a slow or dead server, and keeps no other one waiting.
-func (g *Guard) Enter(ctx context.Context, c *mail.Connection, secret mail.Secret) *Pass {
+func (g *Guard) Enter(ctx context.Context, c *mail.Connection, secret mail.Secret) *Permit {
 	if g == nil || c.Lockout == mail.LockoutOff {
-		return &Pass{Allowed: true, Connect: true}
+		return &Permit{Allowed: true, Connect: true}
 	}
-	p := g.newPass(c, secret)
-	giveUp := time.NewTimer(patienceWithin(ctx))
+	p := g.newPermit(c, secret)
+	giveUp := time.NewTimer(queueWaitWithin(ctx))
 	defer giveUp.Stop()
-	for patient := true; ; {
-		changed := p.approach(!patient)
+	for canWait := true; ; {
+		changed := p.tryReserve(!canWait)
 		if changed == nil {
 			return p
 		}
@@ -87,17 +87,17 @@ func (g *Guard) Enter(ctx context.Context, c *mail.Connection, secret mail.Secre
 		case <-changed:
 		case <-lapsed.C:
 		case <-ctx.Done():
-			patient = false
+			canWait = false
 		case <-giveUp.C:
-			patient = false
+			canWait = false
 		}
 		lapsed.Stop()
 	}
 }
 
-// approach answers a pass before the dial, or gives what to wait for. The last
+// tryReserve answers a pass before the dial, or gives what to wait for. The last
 // time there is always an answer.
-func (p *Pass) approach(last bool) (changed <-chan struct{}) {
+func (p *Permit) tryReserve(last bool) (changed <-chan struct{}) {
 	g := p.guard
 	g.mu.Lock()
 	defer g.unlock()
@@ -107,54 +107,54 @@ func (p *Pass) approach(last bool) (changed <-chan struct{}) {
 	}
 	_, s, d := g.find(p, now)
 	if hold := s.hold(p.connection.Lockout, now); hold.Reason != "" {
-		p.deny(hold, d, now)
+		p.withhold(hold, d, now)
 		return nil
 	}
 	if until := p.heldAt(d, s, now); !until.IsZero() {
-		p.deny(Hold{mail.AuthHeld, until}, d, now)
+		p.withhold(Hold{mail.AuthHeld, until}, d, now)
 		return nil
 	}
-	p.unproven = !s.proven(now)
-	if changed = d.busy(p, g.maxLogins, now); changed != nil && !last {
+	p.unknown = !s.knownGood(now)
+	if changed = d.waitToConnect(p, g.maxLogins, now); changed != nil && !last {
 		return changed
 	}
 	if changed != nil && !d.trusts(p) {
 		p.Hold = p.nextInterval(now)
 		return nil
 	}
-	p.hurried = changed != nil
+	p.waitedOut = changed != nil
 	p.Allowed, p.Connect, p.entered = true, true, now
-	d.approach(p)
+	d.startConnecting(p)
 	return nil
 }
 
 // Login asks for permission to send the credential now. A login that is not known to
 // work, or at a server that refused one lately, waits here for its turn, until
-// ctx ends or patience does. It is false if the login is withheld after all: Hold
+// ctx ends or maxQueueWait does. It is false if the login is withheld after all: Hold
 // then says why. A nil guard's pass, and one of lockout off, is always let through.
-func (p *Pass) Login(ctx context.Context) bool {
+func (p *Permit) Login(ctx context.Context) bool {
 	if p == nil || p.guard == nil {
 		return true
 	}
-	giveUp := time.NewTimer(patienceWithin(ctx))
+	giveUp := time.NewTimer(queueWaitWithin(ctx))
 	defer giveUp.Stop()
-	for patient := !p.hurried; ; {
-		changed := p.ask(!patient)
+	for canWait := !p.waitedOut; ; {
+		changed := p.tryAcquire(!canWait)
 		if changed == nil {
 			return p.Allowed
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			patient = false
+			canWait = false
 		case <-giveUp.C:
-			patient = false
+			canWait = false
 		}
 	}
 }
 
 // Done reports the result of the login. Only the first call counts.
-func (p *Pass) Done(v AuthVerdict) {
+func (p *Permit) Done(v AuthVerdict) {
 	if p == nil || p.guard == nil || p.done {
 		return
 	}
@@ -167,13 +167,13 @@ func (p *Pass) Done(v AuthVerdict) {
 	if v.Tried {
 		p.Hold = s.hold(p.connection.Lockout, e.At)
 	}
-	if p.canary && !v.Tried {
-		d.CanaryAt, d.canary = e.At, keyedHash{} // the next one is the canary
+	if p.halfOpen && !v.Tried {
+		d.NextProbe, d.lastProbe = e.At, keyedHash{} // the next one is the canary
 	}
-	a.turn.give(p)
+	a.turn.release(p)
 	d.leave(p)
-	if d.candidate == p {
-		d.candidate = nil
+	if d.probing == p {
+		d.probing = nil
 	}
 	g.pruneLocked(e.At)
 	g.unlock()
@@ -182,35 +182,35 @@ func (p *Pass) Done(v AuthVerdict) {
 	}
 }
 
-// patienceWithin is how long a probe with this context can wait for its turn.
-func patienceWithin(ctx context.Context) time.Duration {
+// queueWaitWithin is how long a probe with this context can wait for its turn.
+func queueWaitWithin(ctx context.Context) time.Duration {
 	deadline, ok := ctx.Deadline()
 	if !ok {
-		return patience
+		return maxQueueWait
 	}
-	return min(patience, max(0, time.Until(deadline)/3))
+	return min(maxQueueWait, max(0, time.Until(deadline)/3))
 }
 
-// newPass knows who wants to log in where, and nothing else yet.
-func (g *Guard) newPass(c *mail.Connection, secret mail.Secret) *Pass {
-	return &Pass{
+// newPermit knows who wants to log in where, and nothing else yet.
+func (g *Guard) newPermit(c *mail.Connection, secret mail.Secret) *Permit {
+	return &Permit{
 		guard:      g,
 		connection: c,
 		account:    g.accountHash(c),
-		host:       g.destinationHash(c),
+		host:       g.serverHash(c),
 		tag:        g.secretTag(c, secret),
 	}
 }
 
-// ask answers a pass now, or gives what to wait for. The last time there is
+// tryAcquire answers a pass now, or gives what to wait for. The last time there is
 // always an answer.
-func (p *Pass) ask(last bool) (changed <-chan struct{}) {
+func (p *Permit) tryAcquire(last bool) (changed <-chan struct{}) {
 	g := p.guard
 	g.mu.Lock()
 	defer g.unlock()
 	now := g.now()
 	a, s, d := g.find(p, now)
-	p.reached = true
+	p.atLogin = true
 	p.Allowed, p.Hold = false, s.hold(p.connection.Lockout, now)
 	if p.Hold.Reason != "" {
 		return nil
@@ -219,17 +219,17 @@ func (p *Pass) ask(last bool) (changed <-chan struct{}) {
 		p.Hold = Hold{mail.AuthHeld, until}
 		return nil
 	}
-	p.unproven = !s.proven(now)
-	if p.unproven {
-		changed = a.turn.taken()
+	p.unknown = !s.knownGood(now)
+	if p.unknown {
+		changed = a.turn.waitFor()
 	}
 	ofAccount := changed != nil
 	if !ofAccount {
-		changed = d.crowded(p, g.maxLogins)
+		changed = d.waitForLoginSlot(p, g.maxLogins)
 	}
 	switch {
 	case changed == nil || last && !ofAccount && d.trusts(p):
-		p.admit(a, d, now)
+		p.grant(a, d, now)
 	case last: // the probe goes on without the login
 		p.Hold = p.nextInterval(now)
 	default:
@@ -238,53 +238,53 @@ func (p *Pass) ask(last bool) (changed <-chan struct{}) {
 	return nil
 }
 
-// heldAt is until when the destination withholds the login; zero: not now. In a
+// heldAt is until when the server withholds the login; zero: not now. In a
 // mass failure one pass at a time may be the canary, so that the others do not
 // come and go without a login.
-func (p *Pass) heldAt(d *destination, s *secretState, now time.Time) time.Time {
+func (p *Permit) heldAt(d *server, s *secretState, now time.Time) time.Time {
 	until, canary := d.hold(p.account, s, now)
 	switch {
 	case !canary:
 		return until
-	case d.candidate != nil && d.candidate != p:
+	case d.probing != nil && d.probing != p:
 		return now.Add(p.connection.Interval)
 	}
-	d.candidate = p
+	d.probing = p
 	return time.Time{}
 }
 
-// admit lets the login through. It comes here also when patience ends at a
+// grant lets the login through. It comes here also when maxQueueWait ends at a
 // trusted server: that it is slow is no reason for a hold.
-func (p *Pass) admit(a *account, d *destination, now time.Time) {
+func (p *Permit) grant(a *account, d *server, now time.Time) {
 	p.Allowed, p.since = true, now
-	if p.unproven {
+	if p.unknown {
 		a.turn.holder = p
 	}
-	d.enter(p)
-	if d.candidate == p {
-		p.canary = true
-		d.CanaryAt, d.canary = now.Add(guardWindow), p.account
+	d.startLogin(p)
+	if d.probing == p {
+		p.halfOpen = true
+		d.NextProbe, d.lastProbe = now.Add(guardWindow), p.account
 	}
 }
 
-// deny withholds the login. What comes before it may be looked at once in a
-// while, for the whole destination, and not while it refuses: fail2ban's
+// withhold withholds the login. What comes before it may be lastHeldProbe at once in a
+// while, for the whole server, and not while it refuses: fail2ban's
 // aggressive filters count sessions that never log in, too.
-func (p *Pass) deny(hold Hold, d *destination, now time.Time) {
+func (p *Permit) withhold(hold Hold, d *server, now time.Time) {
 	p.Hold = hold
-	if p.connection.HeldProbe && now.Sub(d.looked) >= lookGap && len(d.Refusals) <= looksUpTo {
-		d.looked = now
+	if p.connection.HeldProbe && now.Sub(d.lastHeldProbe) >= heldProbeGap && len(d.Refusals) <= heldProbesUpTo {
+		d.lastHeldProbe = now
 		p.Connect = true
 	}
 }
 
 // nextInterval is the hold of a login whose turn is simply not now.
-func (p *Pass) nextInterval(now time.Time) Hold {
+func (p *Permit) nextInterval(now time.Time) Hold {
 	return Hold{mail.AuthHeld, now.Add(p.connection.Interval)}
 }
 
 // event is the pass's verdict as it is counted and kept.
-func (p *Pass) event(v AuthVerdict, at time.Time) event {
+func (p *Permit) event(v AuthVerdict, at time.Time) event {
 	e := event{
 		At: at, Began: p.since, Account: p.account, Tag: p.tag, Host: p.host,
 		Reason: v.Reason, Interval: p.connection.Interval, Result: resultOf(v), Lines: linesOf(p.connection.Protocol),
