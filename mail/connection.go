@@ -1,7 +1,7 @@
-// Package prober talks to mail servers: one Connection in, one Outcome out.
+// Package mail holds the nouns of the house: a Connection, what a probe of it
+// learned (Outcome), the Reasons why one fails, and secrets that do not print.
 //
-// It knows neither YAML nor Prometheus nor HTTP. A failed service is an
-// Outcome, never a Go error.
+// It imports nothing of ours. A failed service is an Outcome, never a Go error.
 package mail
 
 import (
@@ -161,18 +161,4 @@ func (c *Connection) EffectivePort() int {
 // Address is the host and effective port, in brackets where IPv6 needs them.
 func (c *Connection) Address() string {
 	return net.JoinHostPort(c.Host, strconv.Itoa(c.EffectivePort()))
-}
-
-// SameTarget reports whether two definitions ask the same question of the same
-// server: an answer to one is an answer to the other. How often and how
-// patiently it is asked, labels, and the secret make no difference.
-func (c *Connection) SameTarget(d *Connection) bool {
-	return c == d || c.Name == d.Name && c.Protocol == d.Protocol &&
-		c.Encryption == d.Encryption && c.Host == d.Host &&
-		c.EffectivePort() == d.EffectivePort() && c.IPProtocol == d.IPProtocol &&
-		c.Username == d.Username && c.Auth == d.Auth &&
-		c.SharedMailbox == d.SharedMailbox && c.SharedMailboxAccess == d.SharedMailboxAccess &&
-		c.LoginNameFormat == d.LoginNameFormat &&
-		c.CheckMailbox == d.CheckMailbox && c.Mailbox == d.Mailbox &&
-		c.Sender == d.Sender && c.Recipient == d.Recipient
 }

@@ -125,7 +125,7 @@ func (p *Pool) Set(conns []*mail.Connection) {
 	p.slots = make(map[string]*slot, len(conns))
 	var fresh []*slot
 	for _, c := range conns {
-		if s := known[c.Name]; s != nil && sameProbe(s.connection, c) {
+		if s := known[c.Name]; s != nil && s.connection.SameProbe(c) {
 			s.connection = c // labels and TLS settings may be newer
 			p.slots[c.Name] = s
 			delete(known, c.Name)

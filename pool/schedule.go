@@ -4,12 +4,9 @@ package pool
 // but what is due, and never catches up on what was missed.
 
 import (
-	"bytes"
 	"cmp"
 	"container/heap"
-	"crypto/tls"
 	"hash/fnv"
-	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -54,40 +51,6 @@ func (s *slot) timed() bool {
 // keptSlots are those of fresh that are still configured.
 func keptSlots(fresh []*slot, slots map[string]*slot) []*slot {
 	return slices.DeleteFunc(fresh, func(s *slot) bool { return slots[s.connection.Name] != s })
-}
-
-// sameProbe reports whether two entries with one name probe the same thing, so
-// that the schedule and a running probe go on across a reload. Labels and the
-// place in the file do not matter; a token source cannot be compared, and is
-// taken over with the new entry.
-func sameProbe(a, b *mail.Connection) bool {
-	if !sameTLS(a, b) || (a.Token == nil) != (b.Token == nil) {
-		return false
-	}
-	bare := func(c *mail.Connection) mail.Connection {
-		d := *c
-		d.Labels, d.Source, d.TLS, d.Token = nil, "", nil, nil
-		return d
-	}
-	return reflect.DeepEqual(bare(a), bare(b))
-}
-
-// sameTLS compares the settings that the configuration can express; each load
-// builds a new tls.Config.
-func sameTLS(a, b *mail.Connection) bool {
-	if a.TLS == nil || b.TLS == nil {
-		return a.TLS == b.TLS
-	}
-	x, y := a.TLS, b.TLS
-	return x.ServerName == y.ServerName && x.InsecureSkipVerify == y.InsecureSkipVerify &&
-		x.MinVersion == y.MinVersion && x.MaxVersion == y.MaxVersion &&
-		(x.RootCAs == y.RootCAs || x.RootCAs != nil && y.RootCAs != nil && x.RootCAs.Equal(y.RootCAs)) &&
-		slices.EqualFunc(x.Certificates, y.Certificates, sameCertificate)
-}
-
-// sameCertificate compares two client certificates by their chains.
-func sameCertificate(a, b tls.Certificate) bool {
-	return slices.EqualFunc(a.Certificate, b.Certificate, bytes.Equal)
 }
 
 // spreadLocked gives slots their first starts, evenly spread in the order of a

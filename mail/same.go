@@ -1,0 +1,121 @@
+package mail
+
+// This file is the only definition of "the same connection": what a reload may
+// keep of a connection whose entry was edited.
+
+import (
+	"bytes"
+	"crypto/tls"
+	"slices"
+)
+
+// Difference says how far two definitions of a connection differ. The values
+// are ordered: each includes the consequences of those before it.
+type Difference int
+
+// What a change of a definition ends.
+const (
+	// NoDifference: the definitions are equal.
+	NoDifference Difference = iota
+	// OtherDescription: only what is shown with the results differs. The schedule
+	// and a running probe go on.
+	OtherDescription
+	// OtherProbe: the same question is asked at other times, with other patience,
+	// another secret or another trust. A running probe counts no longer, but
+	// past outcomes still do.
+	OtherProbe
+	// OtherTarget: another question or another server. Past outcomes say nothing
+	// about it.
+	OtherTarget
+)
+
+// comparedField is one field of Connection: how to compare it, and what a
+// change of it means.
+type comparedField struct {
+	name   string
+	change Difference
+	equal  func(a, b *Connection) bool
+}
+
+// compared makes a comparedField of a field whose values compare with ==.
+func compared[V comparable](name string, change Difference, of func(*Connection) V) comparedField {
+	return comparedField{name, change, func(a, b *Connection) bool { return of(a) == of(b) }}
+}
+
+// comparedFields has a line for every field of Connection, the gravest changes
+// first; a test finds the ones that are missing. Read only.
+var comparedFields = []comparedField{
+	compared("Name", OtherTarget, func(c *Connection) string { return c.Name }),
+	compared("Protocol", OtherTarget, func(c *Connection) Protocol { return c.Protocol }),
+	compared("Encryption", OtherTarget, func(c *Connection) Encryption { return c.Encryption }),
+	compared("Host", OtherTarget, func(c *Connection) string { return c.Host }),
+	compared("Port", OtherTarget, (*Connection).EffectivePort), // writing the default port down changes nothing
+	compared("IPProtocol", OtherTarget, func(c *Connection) IPProtocol { return c.IPProtocol }),
+	compared("Username", OtherTarget, func(c *Connection) string { return c.Username }),
+	compared("Auth", OtherTarget, func(c *Connection) AuthMethod { return c.Auth }),
+	compared("SharedMailbox", OtherTarget, func(c *Connection) string { return c.SharedMailbox }),
+	compared("SharedMailboxAccess", OtherTarget, func(c *Connection) SharedAccess { return c.SharedMailboxAccess }),
+	compared("LoginNameFormat", OtherTarget, func(c *Connection) string { return c.LoginNameFormat }),
+	compared("CheckMailbox", OtherTarget, func(c *Connection) bool { return c.CheckMailbox }),
+	compared("Mailbox", OtherTarget, func(c *Connection) string { return c.Mailbox }),
+	compared("Sender", OtherTarget, func(c *Connection) string { return c.Sender }),
+	compared("Recipient", OtherTarget, func(c *Connection) string { return c.Recipient }),
+
+	compared("Password", OtherProbe, func(c *Connection) SecretSource { return c.Password }),
+	// Two token sources cannot be compared: the new one is taken over.
+	compared("Token", OtherProbe, func(c *Connection) bool { return c.Token != nil }),
+	compared("TokenCredential", OtherProbe, func(c *Connection) SecretSource { return c.TokenCredential }),
+	compared("Interval", OtherProbe, func(c *Connection) int64 { return int64(c.Interval) }),
+	compared("Timeout", OtherProbe, func(c *Connection) int64 { return int64(c.Timeout) }),
+	compared("ProbeOnScrape", OtherProbe, func(c *Connection) bool { return c.ProbeOnScrape }),
+	compared("EHLO", OtherProbe, func(c *Connection) string { return c.EHLO }),
+	{"TLS", OtherProbe, func(a, b *Connection) bool { return sameTLS(a.TLS, b.TLS) }},
+	compared("Lockout", OtherProbe, func(c *Connection) Lockout { return c.Lockout }),
+	compared("HeldProbe", OtherProbe, func(c *Connection) bool { return c.HeldProbe }),
+
+	{"Labels", OtherDescription, func(a, b *Connection) bool { return slices.Equal(a.Labels, b.Labels) }},
+	compared("Source", OtherDescription, func(c *Connection) string { return c.Source }),
+}
+
+// Compare returns the gravest difference between two definitions. nil differs
+// from everything but nil.
+func (c *Connection) Compare(d *Connection) Difference {
+	if c == d {
+		return NoDifference
+	}
+	if c == nil || d == nil {
+		return OtherTarget
+	}
+	gravest := NoDifference
+	for _, f := range comparedFields {
+		if f.change > gravest && !f.equal(c, d) {
+			gravest = f.change
+		}
+	}
+	return gravest
+}
+
+// SameTarget reports whether two definitions ask the same question of the same
+// server: an outcome of one is an outcome of the other.
+func (c *Connection) SameTarget(d *Connection) bool { return c.Compare(d) < OtherTarget }
+
+// SameProbe reports whether two definitions are probed in the same way at the
+// same times: the schedule and a running probe of one serve the other.
+func (c *Connection) SameProbe(d *Connection) bool { return c.Compare(d) < OtherProbe }
+
+// sameTLS compares the settings that the configuration can express; each load
+// builds a new tls.Config.
+func sameTLS(a, b *tls.Config) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.ServerName == b.ServerName && a.InsecureSkipVerify == b.InsecureSkipVerify &&
+		a.MinVersion == b.MinVersion && a.MaxVersion == b.MaxVersion &&
+		(a.RootCAs == b.RootCAs || a.RootCAs != nil && b.RootCAs != nil && a.RootCAs.Equal(b.RootCAs)) &&
+		slices.EqualFunc(a.Certificates, b.Certificates, sameCertificate)
+}
+
+// sameCertificate compares two client certificates by their chains.
+func sameCertificate(a, b tls.Certificate) bool {
+	return slices.EqualFunc(a.Certificate, b.Certificate, bytes.Equal)
+}
