@@ -11,7 +11,7 @@ FUZZTIME ?= 30s
 PKG_VERSION = github.com/prometheus/common/version
 LDFLAGS = -s -w -X $(PKG_VERSION).Version=$(VERSION) -X $(PKG_VERSION).Revision=$(REVISION)
 
-.PHONY: all fmt vet lint test race fuzz real bench build demo clean
+.PHONY: all fmt vet lint test race fuzz real bench build generate demo clean
 
 all: fmt vet lint test build
 
@@ -41,6 +41,12 @@ bench:
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o mailprobe .
+
+generate: ## writes every file that is generated; a test names each one that is stale
+	$(GO) test -count=1 ./mail -run 'TestDocs' -update
+	$(GO) test -count=1 ./config -run 'TestSchemaFileIsUpToDate|TestReferenceIsUpToDate' -update
+	$(GO) test -count=1 ./metrics -run 'TestDocumentationIsTheTable' -update
+	$(GO) generate ./...
 
 demo:
 	$(GO) run . demo

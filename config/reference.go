@@ -45,7 +45,7 @@ func (o *outline) write(b *strings.Builder, title string) {
 	b.WriteString("\n")
 }
 
-const referenceHead = `<!-- Generated from the field tables in config/: go test ./config -update. -->
+const referenceHead = `<!-- Generated from the field tables in config/: make generate. -->
 # Configuration reference
 
 mailprobe reads one YAML file (` + "`--config.file`" + `). ` + "[config.example.yml](../config.example.yml)" + ` shows every field in

@@ -2,7 +2,7 @@
 // come with mailprobe, and the tests that keep them true to its metrics.
 //
 // The boards, rules/mailprobe-reasons.yml and the copies for Kubernetes under
-// deploy/ are generated: change package generate and run go generate. The other
+// deploy/ are generated: change package generate and run make generate. The other
 // rules are written by hand.
 package dashboards
 

@@ -100,12 +100,3 @@ func TestGrafanaFindsTheBoards(t *testing.T) {
 		}
 	}
 }
-
-// The demo must not show other inhibitions than those that people copy.
-func TestDemoInhibitsAsTheExampleDoes(t *testing.T) {
-	_, want, _ := strings.Cut(read(t, "alertmanager/alertmanager.yml"), "\ninhibit_rules:")
-	_, got, _ := strings.Cut(read(t, "compose/alertmanager.yml"), "\ninhibit_rules:")
-	if got != want || got == "" {
-		t.Error("compose/alertmanager.yml has other inhibit_rules than alertmanager/alertmanager.yml")
-	}
-}

@@ -15,7 +15,7 @@ import (
 // and probe them by its scrapes.
 func fromDiscovery(t *testing.T, p *pager, binary, alertmanager string) {
 	const job, toggled = "mail", "inbox"
-	file, server, options := site(t)
+	file, server, options := scrapedConnections(t)
 	mailprobe := promtest.StartMailprobe(t, binary, "--config.file="+file)
 	prometheus := promtest.StartPrometheus(t, hurried(t, "deploy/prometheus/prometheus-sd.yml", mailprobe.Address, alertmanager))
 	// One target for each connection, named as the connection; and mailprobe's own.
@@ -45,9 +45,9 @@ func fromDiscovery(t *testing.T, p *pager, binary, alertmanager string) {
 	}
 }
 
-// site is a configuration of three connections that are probed by scrapes, and
+// scrapedConnections writes a configuration of three connections that are probed by scrapes, and
 // the server of the first, which its options start again.
-func site(t *testing.T) (file string, first *mailtest.Server, options mailtest.Options) {
+func scrapedConnections(t *testing.T) (file string, first *mailtest.Server, options mailtest.Options) {
 	t.Helper()
 	ca := mailtest.MustCA(mailtest.CAOptions{})
 	dir := t.TempDir()

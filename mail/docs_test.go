@@ -28,7 +28,7 @@ func reasonsDocument() string {
 
 Why a probe failed: the values of the label ` + "`reason`" + `. The set is closed; a word is added in a minor release and
 renamed in a major one. This page is generated from the table in ` + "`mail/reason.go`" + ` by
-` + "`go test ./mail -run Docs -update`" + `.
+` + "`make generate`" + `.
 
 The class says what a reason means for the next login attempt:
 
@@ -70,6 +70,6 @@ func TestDocsReasons(t *testing.T) {
 		t.Fatal(err)
 	}
 	if string(got) != want {
-		t.Errorf("%s differs from the table; go test ./mail -run Docs -update", path)
+		t.Errorf("%s differs from the table: run make generate", path)
 	}
 }

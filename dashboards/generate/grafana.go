@@ -154,7 +154,7 @@ type line struct {
 	panels []panel // GridPos.W is set, or 0 for an equal share of what is left
 }
 
-// layout gives every panel its place and its number.
+// layout assigns every panel its place and its number.
 func layout(sections []section) []panel {
 	var out []panel
 	y, id := 0, 1

@@ -1,7 +1,7 @@
 // Command generate writes the files of dashboards/ and deploy/ that are made
-// from others: the Grafana boards, the rule file that gives failure reasons
-// their words, and the copies of boards and rules for Kubernetes. Run it from
-// dashboards/ by go generate.
+// from others: the Grafana boards, the rule file with the meaning and advice of
+// each failure reason, the copies of boards and rules for Kubernetes, and the
+// Alertmanager configuration of the Compose demo. Run it by make generate.
 package main
 
 import (
@@ -33,8 +33,8 @@ func run(dir string) error {
 	return nil
 }
 
-// generated gives the content of every generated file by its name relative to
-// dir. It reads the rules that are written by hand.
+// generated returns the content of every generated file by its name relative to
+// dir. It reads the files that are written by hand.
 func generated(dir string) (map[string][]byte, error) {
 	files := map[string][]byte{"rules/mailprobe-reasons.yml": reasonRules()}
 	for _, board := range []dashboard{overview(), oneBoard()} {
@@ -44,8 +44,10 @@ func generated(dir string) (map[string][]byte, error) {
 		}
 		files[board.UID+".json"] = content
 	}
-	if err := addKubernetes(dir, files); err != nil {
-		return nil, err
+	for _, add := range []func(string, map[string][]byte) error{addKubernetes, addCompose} {
+		if err := add(dir, files); err != nil {
+			return nil, err
+		}
 	}
 	return files, nil
 }

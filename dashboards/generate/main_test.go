@@ -22,11 +22,11 @@ func TestGeneratedFilesAreUpToDate(t *testing.T) {
 	for name, want := range files {
 		got, err := os.ReadFile(filepath.Join("..", name))
 		if err != nil {
-			t.Errorf("%v; run go generate ./dashboards", err)
+			t.Errorf("%v; run make generate", err)
 			continue
 		}
 		if !bytes.Equal(got, want) {
-			t.Errorf("%s is not what the generator makes; run go generate ./dashboards", name)
+			t.Errorf("%s is not what the generator makes; run make generate", name)
 		}
 	}
 }

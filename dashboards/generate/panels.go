@@ -62,7 +62,7 @@ func shades(colour string) option {
 	return with("color", object{"mode": "shades", "fixedColor": colour})
 }
 
-// coloured gives the lines whose name ends so a colour of their own.
+// coloured sets the colour of the lines whose name has this ending.
 func coloured(ending, colour string) option {
 	return func(p *panel) {
 		p.FieldConfig.Overrides = append(p.FieldConfig.Overrides, override{

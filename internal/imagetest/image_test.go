@@ -26,20 +26,20 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // patience bounds each step; the build compiles everything on a cold cache.
 const patience = 8 * time.Minute
 
-// workshop is buildah with a store of its own: no daemon, no registry.
-type workshop struct {
+// imageBuilder is buildah with a store of its own: no daemon, no registry.
+type imageBuilder struct {
 	t   *testing.T
 	dir string
 }
 
-func newWorkshop(t *testing.T) *workshop {
+func newImageBuilder(t *testing.T) *imageBuilder {
 	t.Helper()
 	realserver.Need(t, "buildah")
 	dir, err := os.MkdirTemp("/var/tmp", "mailprobe-image")
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &workshop{t: t, dir: dir}
+	w := &imageBuilder{t: t, dir: dir}
 	t.Cleanup(func() {
 		_, _ = w.try("rm", "--all")
 		_ = os.RemoveAll(dir)
@@ -47,9 +47,9 @@ func newWorkshop(t *testing.T) *workshop {
 	return w
 }
 
-// command is a buildah command over the workshop's store. vfs and chroot need
+// command is a buildah command over the builder's store. vfs and chroot need
 // neither overlay mounts nor namespaces, which containers may lack.
-func (w *workshop) command(ctx context.Context, args ...string) *exec.Cmd {
+func (w *imageBuilder) command(ctx context.Context, args ...string) *exec.Cmd {
 	c := exec.CommandContext(ctx, "buildah",
 		append([]string{"--root", w.dir + "/store", "--runroot", w.dir + "/run", "--storage-driver", "vfs"}, args...)...)
 	c.Env = append(os.Environ(), "BUILDAH_ISOLATION=chroot", "TMPDIR="+w.dir)
@@ -57,8 +57,8 @@ func (w *workshop) command(ctx context.Context, args ...string) *exec.Cmd {
 	return c
 }
 
-// try runs a command and gives all it printed.
-func (w *workshop) try(args ...string) (string, error) {
+// try runs a command and returns its combined output.
+func (w *imageBuilder) try(args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	out, err := w.command(ctx, args...).CombinedOutput()
@@ -66,7 +66,7 @@ func (w *workshop) try(args ...string) (string, error) {
 }
 
 // do runs a command that has to go well.
-func (w *workshop) do(args ...string) string {
+func (w *imageBuilder) do(args ...string) string {
 	w.t.Helper()
 	out, err := w.try(args...)
 	if err != nil {
@@ -77,7 +77,7 @@ func (w *workshop) do(args ...string) string {
 
 // standIn makes an image in the place of golang:1.26, so that nothing is pulled:
 // a shell, its libraries and the CA bundle. Go itself is mounted at the build.
-func (w *workshop) standIn() {
+func (w *imageBuilder) standIn() {
 	w.t.Helper()
 	base := filepath.Join(w.dir, "base")
 	files := []string{"/etc/ssl/certs/ca-certificates.crt", "/etc/resolv.conf"}
@@ -131,7 +131,7 @@ func goEnv(t *testing.T, name string) string {
 
 // build builds the Dockerfile with the Go, the modules and the build cache of
 // this machine. Docker's format, for OCI's has no HEALTHCHECK.
-func (w *workshop) build() {
+func (w *imageBuilder) build() {
 	w.t.Helper()
 	arch := goEnv(w.t, "GOARCH")
 	w.do("bud", "--quiet", "--pull-never", "--format", "docker", "-t", "mailprobe",
@@ -144,7 +144,7 @@ func (w *workshop) build() {
 }
 
 func TestImage(t *testing.T) {
-	w := newWorkshop(t)
+	w := newImageBuilder(t)
 	w.standIn()
 	w.build()
 	w.wantSettings()
@@ -193,7 +193,7 @@ func wantIn(t *testing.T, text string, words ...string) {
 }
 
 // wantSettings looks at what the image says of itself.
-func (w *workshop) wantSettings() {
+func (w *imageBuilder) wantSettings() {
 	w.t.Helper()
 	var got struct {
 		Docker struct {
@@ -223,7 +223,7 @@ func (w *workshop) wantSettings() {
 
 // wantNothingElse demands that the image holds the binary, its licence, the CA
 // bundle, and no more.
-func (w *workshop) wantNothingElse(container string) {
+func (w *imageBuilder) wantNothingElse(container string) {
 	w.t.Helper()
 	root := w.do("mount", container)
 	defer w.do("umount", container)
@@ -245,7 +245,7 @@ func (w *workshop) wantNothingElse(container string) {
 // wantProbe runs the service in the image until a probe over TLS went well,
 // which an authority in the image's bundle has to vouch for, and asks it for its
 // health as the image itself would.
-func (w *workshop) wantProbe(image func(args ...string) []string) {
+func (w *imageBuilder) wantProbe(image func(args ...string) []string) {
 	w.t.Helper()
 	const address = "127.0.0.1:19926"
 	ctx, cancel := context.WithTimeout(context.Background(), patience)

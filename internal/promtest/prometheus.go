@@ -33,7 +33,7 @@ func StartPrometheus(t *testing.T, config string, args ...string) *Prometheus {
 }
 
 // StartAlertmanager runs Debian's Alertmanager, alone, with a configuration file
-// and gives its address.
+// and returns its address.
 func StartAlertmanager(t *testing.T, config string) string {
 	t.Helper()
 	Need(t, "prometheus-alertmanager")
@@ -43,7 +43,7 @@ func StartAlertmanager(t *testing.T, config string) string {
 	return address
 }
 
-// Query gives the result of an instant query, now.
+// Query returns the result of an instant query, now.
 func (p *Prometheus) Query(expr string) (model.Vector, error) {
 	response, err := client.PostForm(p.URL+"/api/v1/query", url.Values{"query": {expr}})
 	if err != nil {

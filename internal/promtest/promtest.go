@@ -32,7 +32,7 @@ func Need(t *testing.T, tools ...string) {
 	}
 }
 
-// Run runs a tool to its end and gives what it wrote. The test fails unless it
+// Run runs a tool to its end and returns what it wrote. The test fails unless it
 // ends well within two minutes.
 func Run(t *testing.T, tool string, args ...string) string {
 	t.Helper()

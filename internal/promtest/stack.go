@@ -11,7 +11,7 @@ import (
 // WithRules makes a directory that looks as the comments in deploy/prometheus
 // ask for: the file, and the rules beside it in rules/. root is the way to the
 // top of the repository. Pairs of old and new texts are replaced in the file;
-// an old text that is not there fails the test. It gives the file's path.
+// an old text that is not there fails the test. It returns the file's path.
 func WithRules(t *testing.T, root, file string, pairs ...string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -70,7 +70,7 @@ func StartMailprobe(t *testing.T, binary string, args ...string) *Mailprobe {
 	return &Mailprobe{Address: address, Process: Start(t, "http://"+address+"/-/healthy", binary, args...)}
 }
 
-// Build builds mailprobe and gives the path of the binary. root is as for
+// Build builds mailprobe and returns the path of the binary. root is as for
 // WithRules.
 func Build(t *testing.T, root string) string {
 	t.Helper()

@@ -19,7 +19,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// kinds gives each kind of manifest an empty object to be read into.
+// kinds maps each kind of manifest to a constructor of its type.
 var kinds = map[string]func() any{
 	"v1/ConfigMap":       func() any { return new(corev1.ConfigMap) },
 	"v1/Secret":          func() any { return new(corev1.Secret) },

@@ -17,8 +17,8 @@ import (
 	"mailprobe/mail"
 )
 
-// drawn is a panel as Grafana reads it.
-type drawn struct {
+// panelModel is a panel as Grafana reads it.
+type panelModel struct {
 	Type, Title string
 	GridPos     struct{ W int }
 	FieldConfig struct {
@@ -39,25 +39,25 @@ type drawn struct {
 	}
 }
 
-// draw reads the panels of a board, without the headings of its rows.
-func draw(t *testing.T, b board) []drawn {
+// panelModels reads the panels of a board, without the headings of its rows.
+func panelModels(t *testing.T, b board) []panelModel {
 	t.Helper()
 	content, err := os.ReadFile(b.file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var file struct{ Panels []drawn }
+	var file struct{ Panels []panelModel }
 	if err := json.Unmarshal(content, &file); err != nil {
 		t.Fatal(err)
 	}
-	return slices.DeleteFunc(file.Panels, func(p drawn) bool { return p.Type == "row" })
+	return slices.DeleteFunc(file.Panels, func(p panelModel) bool { return p.Type == "row" })
 }
 
 // eachPanel checks all panels of one type, or of every type where it is empty.
-func eachPanel(t *testing.T, kind string, check func(t *testing.T, p drawn)) {
+func eachPanel(t *testing.T, kind string, check func(t *testing.T, p panelModel)) {
 	t.Helper()
 	for _, b := range boards(t) {
-		for _, p := range draw(t, b) {
+		for _, p := range panelModels(t, b) {
 			if kind == "" || p.Type == kind {
 				t.Run(b.UID+"/"+p.Title, func(t *testing.T) { check(t, p) })
 			}
@@ -66,12 +66,12 @@ func eachPanel(t *testing.T, kind string, check func(t *testing.T, p drawn)) {
 }
 
 // columns are the headings of a table.
-func (p drawn) columns() []string {
+func (p panelModel) columns() []string {
 	return slices.Sorted(maps.Values(p.Transformations[len(p.Transformations)-1].Options.RenameByName))
 }
 
 // looks are the properties that one column has of its own.
-func (p drawn) looks(column string) map[string]any {
+func (p panelModel) looks(column string) map[string]any {
 	out := map[string]any{}
 	for _, o := range p.FieldConfig.Overrides {
 		if o.Matcher.ID == "byName" && o.Matcher.Options == column {
@@ -86,7 +86,7 @@ func (p drawn) looks(column string) map[string]any {
 // Grafana says nothing about an override or an order of a column that is not
 // there.
 func TestTablesNameTheirOwnColumns(t *testing.T) {
-	eachPanel(t, "table", func(t *testing.T, p drawn) {
+	eachPanel(t, "table", func(t *testing.T, p panelModel) {
 		columns := p.columns()
 		for _, o := range p.FieldConfig.Overrides {
 			if !slices.Contains(columns, o.Matcher.Options) {
@@ -104,17 +104,17 @@ func TestTablesNameTheirOwnColumns(t *testing.T) {
 
 // Prometheus gives rows in no order, so a table of many connections needs one.
 func TestTablesOfManyConnectionsAreSorted(t *testing.T) {
-	eachPanel(t, "table", func(t *testing.T, p drawn) {
+	eachPanel(t, "table", func(t *testing.T, p panelModel) {
 		if slices.Contains(p.columns(), "Connection") && p.Options["sortBy"] == nil {
 			t.Error("not sorted")
 		}
 	})
 }
 
-// Without its own ends a gauge is drawn between the least and the largest figure
+// Without its own ends a gauge is panelModel between the least and the largest figure
 // of the whole table.
 func TestGaugesInTablesHaveTwoEnds(t *testing.T) {
-	eachPanel(t, "table", func(t *testing.T, p drawn) {
+	eachPanel(t, "table", func(t *testing.T, p panelModel) {
 		for _, column := range p.columns() {
 			looks := p.looks(column)
 			cell, _ := looks["custom.cellOptions"].(map[string]any)
@@ -131,7 +131,7 @@ func TestTablesFitTheirPanels(t *testing.T) {
 		screen  = 1800 // of 1920, less margins and a scroll bar
 		atLeast = 150  // Grafana's width of a column that names none
 	)
-	eachPanel(t, "table", func(t *testing.T, p drawn) {
+	eachPanel(t, "table", func(t *testing.T, p panelModel) {
 		sum := 0
 		for _, column := range p.columns() {
 			if width, ok := p.looks(column)["custom.width"].(float64); ok {
@@ -148,7 +148,7 @@ func TestTablesFitTheirPanels(t *testing.T) {
 
 // Grafana writes noValue into empty cells too, not only where there is no row.
 func TestEmptyCellsDoNotSayWhatAnEmptyTableSays(t *testing.T) {
-	eachPanel(t, "table", func(t *testing.T, p drawn) {
+	eachPanel(t, "table", func(t *testing.T, p panelModel) {
 		for _, column := range p.columns() {
 			if p.FieldConfig.Defaults["noValue"] != nil && p.looks(column)["noValue"] == nil {
 				t.Errorf("an empty cell of %s says %q", column, p.FieldConfig.Defaults["noValue"])
@@ -159,7 +159,7 @@ func TestEmptyCellsDoNotSayWhatAnEmptyTableSays(t *testing.T) {
 
 // A figure without a value has the colour of the lowest step, which may be red.
 func TestFiguresWithoutAValueHaveNoColour(t *testing.T) {
-	eachPanel(t, "stat", func(t *testing.T, p drawn) {
+	eachPanel(t, "stat", func(t *testing.T, p panelModel) {
 		words := p.FieldConfig.Defaults["noValue"]
 		if words == nil {
 			return
@@ -178,7 +178,7 @@ func TestFiguresWithoutAValueHaveNoColour(t *testing.T) {
 
 // The first colour of Grafana's palette is green.
 func TestFailuresAreNotGreen(t *testing.T) {
-	eachPanel(t, "timeseries", func(t *testing.T, p drawn) {
+	eachPanel(t, "timeseries", func(t *testing.T, p panelModel) {
 		colour, _ := p.FieldConfig.Defaults["color"].(map[string]any)
 		if p.Title == "Failures by reason" && colour["fixedColor"] != "red" {
 			t.Errorf("coloured by %v", colour)
@@ -194,7 +194,7 @@ func TestFailuresAreNotGreen(t *testing.T) {
 }
 
 // coloured reports whether an override gives a line its colour.
-func (p drawn) coloured(name string) bool {
+func (p panelModel) coloured(name string) bool {
 	for _, o := range p.FieldConfig.Overrides {
 		if o.Matcher.ID == "byRegexp" && regexp.MustCompile(strings.Trim(o.Matcher.Options, "/")).MatchString(name) {
 			return o.Properties[0].ID == "color"
@@ -205,7 +205,7 @@ func (p drawn) coloured(name string) bool {
 
 // The cells of a heatmap count; only its axis is in seconds.
 func TestHeatmapCellsAreNoSeconds(t *testing.T) {
-	eachPanel(t, "heatmap", func(t *testing.T, p drawn) {
+	eachPanel(t, "heatmap", func(t *testing.T, p panelModel) {
 		cells, _ := p.Options["cellValues"].(map[string]any)
 		axis, _ := p.Options["yAxis"].(map[string]any)
 		if cells["unit"] != "cps" || axis["unit"] != "s" {
@@ -216,7 +216,7 @@ func TestHeatmapCellsAreNoSeconds(t *testing.T) {
 
 // What is left of an expired certificate is less than nothing.
 func TestTimeLeftMayBeNegative(t *testing.T) {
-	eachPanel(t, "timeseries", func(t *testing.T, p drawn) {
+	eachPanel(t, "timeseries", func(t *testing.T, p panelModel) {
 		for _, target := range p.Targets {
 			if strings.HasSuffix(target.Expr, "- time()") && p.FieldConfig.Defaults["min"] != nil {
 				t.Errorf("the axis begins at %v", p.FieldConfig.Defaults["min"])
@@ -230,7 +230,7 @@ func TestPhasesStandInTheOrderOfAConversation(t *testing.T) {
 	for _, phase := range mail.Phases() {
 		want = append(want, fmt.Sprintf(`phase="%s"`, phase))
 	}
-	eachPanel(t, "timeseries", func(t *testing.T, p drawn) {
+	eachPanel(t, "timeseries", func(t *testing.T, p panelModel) {
 		for _, target := range p.Targets {
 			if p.Title == "Phases" {
 				_, phase, _ := strings.Cut(target.Expr, "phase=")
@@ -299,7 +299,7 @@ func TestOptionsExistInGrafana(t *testing.T) {
 			t.Errorf("%s: %v is no option, or no value of it", id, value)
 		}
 	}
-	eachPanel(t, "", func(t *testing.T, p drawn) {
+	eachPanel(t, "", func(t *testing.T, p panelModel) {
 		for id, value := range p.Options {
 			legal(t, panelOptions[p.Type], id, value)
 		}
