@@ -40,7 +40,7 @@ var testedElsewhere = map[int][]string{
 	30:  {"prober.TestFaultLoss"},
 	135: {"prober.TestFaultPortsExhausted"},
 	50:  {"prober.TestFaultRenegotiation"},
-	136: {"metrics.TestMemoryAtRestIsBounded", "web.TestHistoryFitsMemory"},
+	136: {"metrics.TestMemoryAtRestIsBounded", "history.TestHistoryFitsMemory"},
 	141: {"guard.TestGuardStateSurvivesKill"},
 	142: {"pool.TestPoolKeepsTimeForAWeek"}, // Go's clock for it knows neither leaps nor zones
 	139: {"pool.TestPoolSurvivesPanics"},

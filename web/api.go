@@ -7,36 +7,16 @@ import (
 	"net/http"
 	"time"
 
+	"mailprobe/history"
 	"mailprobe/mail"
 )
-
-// State says in one word how a connection is.
-type State string
-
-// The states. A connection whose login is withheld is down.
-const (
-	StateUp      State = "up"
-	StateDown    State = "down"
-	StateUnknown State = "unknown" // never probed
-)
-
-// State says how the connection is by its last probe.
-func (m *Memory) State() State {
-	switch {
-	case m.Last == nil:
-		return StateUnknown
-	case m.Last.Up():
-		return StateUp
-	}
-	return StateDown
-}
 
 // connectionJSON is a connection with what is remembered of it. A user name is
 // personal data and not among it.
 type connectionJSON struct {
 	Name          string            `json:"name"`
-	State         State             `json:"state"`
-	Since         *time.Time        `json:"since,omitempty"`
+	State         history.State     `json:"state"`
+	Since         time.Time         `json:"since,omitzero"`
 	Protocol      mail.Protocol     `json:"protocol"`
 	Encryption    mail.Encryption   `json:"encryption"`
 	Host          string            `json:"host"`
@@ -46,14 +26,14 @@ type connectionJSON struct {
 	Spacing       float64           `json:"spacing_seconds,omitempty"` // only where it is not the interval
 	Timeout       float64           `json:"timeout_seconds"`
 	ProbeOnScrape bool              `json:"probe_on_scrape"`
-	Last          *Result           `json:"last,omitempty"`
+	Last          *history.Result   `json:"last,omitempty"`
 
 	// Only of one connection asked for by name.
-	LastSuccess *Result    `json:"last_success,omitempty"`
-	LastFailure *Result    `json:"last_failure,omitempty"`
-	History     []beatJSON `json:"history,omitempty"`
-	Failures    []beatJSON `json:"failures,omitempty"`
-	Changes     []beatJSON `json:"changes,omitempty"`
+	LastSuccess *history.Result `json:"last_success,omitempty"`
+	LastFailure *history.Result `json:"last_failure,omitempty"`
+	History     []beatJSON      `json:"history,omitempty"`
+	Failures    []beatJSON      `json:"failures,omitempty"`
+	Changes     []beatJSON      `json:"changes,omitempty"`
 }
 
 // beatJSON is one outcome in brief.
@@ -66,13 +46,13 @@ type beatJSON struct {
 	Text     string      `json:"text,omitempty"`
 }
 
-func newConnectionJSON(m *Memory) connectionJSON {
+func newConnectionJSON(m *history.Memory) connectionJSON {
 	c := m.Connection
 	j := connectionJSON{
-		Name: c.Name, State: m.State(), Since: moment(m.Since),
+		Name: c.Name, State: m.State(), Since: m.Since.UTC(),
 		Protocol: c.Protocol, Encryption: c.Encryption, Host: c.Host, Port: c.EffectivePort(),
 		Interval: c.Interval.Seconds(), Timeout: c.Timeout.Seconds(), ProbeOnScrape: c.ProbeOnScrape,
-		Last: NewResult(m.Last, false),
+		Last: history.NewResult(m.Last, false),
 	}
 	if m.Last != nil && m.Last.Spacing() > c.Interval {
 		j.Spacing = m.Last.Spacing().Seconds()
@@ -106,7 +86,7 @@ func (s *site) serveConnection(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	j := newConnectionJSON(&m)
-	j.LastSuccess, j.LastFailure = NewResult(m.Good, true), NewResult(m.Bad, true)
+	j.LastSuccess, j.LastFailure = history.NewResult(m.Good, true), history.NewResult(m.Bad, true)
 	for _, b := range m.Beats {
 		j.History = append(j.History, newBeatJSON(b, ""))
 	}
@@ -119,7 +99,7 @@ func (s *site) serveConnection(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, j)
 }
 
-func newBeatJSON(b Beat, text string) beatJSON {
+func newBeatJSON(b history.Beat, text string) beatJSON {
 	return beatJSON{b.At.UTC(), b.Up(), b.Duration.Seconds(), b.Phase, b.Reason, text}
 }
 

@@ -6,20 +6,22 @@ import (
 	"net/http/httptest"
 	"testing"
 
+	"mailprobe/history"
+	"mailprobe/internal/outcometest"
 	"mailprobe/mail"
 )
 
 // tenThousand is a site in which everything was probed fifty times.
 func tenThousand(b *testing.B) http.Handler {
-	h := NewHistory()
+	h := history.NewHistory()
 	list := make([]*mail.Connection, 10_000)
 	for i := range list {
-		list[i] = inbox(fmt.Sprint("inbox-", i))
+		list[i] = outcometest.Inbox(fmt.Sprint("inbox-", i))
 	}
 	h.SetConnections(list)
-	for range maxBeats {
+	for range history.MaxBeats {
 		for _, c := range list {
-			h.Observe(good(c, noon))
+			h.Observe(outcometest.Good(c, outcometest.Noon))
 		}
 	}
 	handler, err := New(Options{History: h})
@@ -38,16 +40,5 @@ func BenchmarkPages(b *testing.B) {
 				handler.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, path, nil))
 			}
 		})
-	}
-}
-
-func BenchmarkObserve(b *testing.B) {
-	h := NewHistory()
-	c := inbox("inbox")
-	h.SetConnections([]*mail.Connection{c})
-	o := good(c, noon)
-	b.ReportAllocs()
-	for b.Loop() {
-		h.Observe(o)
 	}
 }

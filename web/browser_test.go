@@ -14,6 +14,7 @@ import (
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 
+	"mailprobe/internal/outcometest"
 	"mailprobe/mail"
 )
 
@@ -116,7 +117,7 @@ func TestBrowser(t *testing.T) {
 					t.Errorf("%s, %d wide: %q is not to be seen in:\n%s", page.path, width, want, text)
 				}
 			}
-			if strings.Contains(text, secretWord) || strings.Contains(text, "support@example.org") {
+			if strings.Contains(text, outcometest.Secret) || strings.Contains(text, "support@example.org") {
 				t.Errorf("%s shows the password or the user name", page.path)
 			}
 			if title := evaluate[string](t, ctx, "document.title"); !strings.Contains(title, "mailprobe") {
@@ -153,10 +154,10 @@ func TestBrowser(t *testing.T) {
 // The button on the page of a held connection does what the API does: the
 // browser sends where the form comes from, and the policy lets it.
 func TestBrowserRetry(t *testing.T) {
-	c := inbox("held/one")
+	c := outcometest.Inbox("held/one")
 	s := newStage(t, c)
-	o := refused(c, noon)
-	o.Auth = mail.AuthFacts{Held: true, NextAttempt: noon.Add(time.Hour)}
+	o := outcometest.Refused(c, outcometest.Noon)
+	o.Auth = mail.AuthFacts{Held: true, NextAttempt: outcometest.Noon.Add(time.Hour)}
 	s.observe(o)
 	released := make(chan string, 1)
 	s.options.Retry = true

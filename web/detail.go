@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"mailprobe/history"
 	"mailprobe/mail"
 )
 
@@ -47,14 +48,14 @@ type lineView struct{ At, Class, Mark, Text string }
 
 // changeView is a change, and how long it stayed so.
 type changeView struct {
-	Beat
+	history.Beat
 	Lasted string
 }
 
 // failureView is a failure that may have come several times; its time
 // is that of the last.
 type failureView struct {
-	Failure
+	history.Failure
 	Times int
 }
 
@@ -78,7 +79,7 @@ func (s *site) serveDetail(w http.ResponseWriter, r *http.Request) {
 	s.render(w, "detail.html", s.newDetail(&m))
 }
 
-func (s *site) newDetail(m *Memory) detail {
+func (s *site) newDetail(m *history.Memory) detail {
 	now := s.Now()
 	d := detail{Root: "../", Icon: string(m.State()), Metrics: s.TelemetryPath[1:], Now: now, row: newRow(m, now),
 		Interval: "every " + promDuration(m.Connection.Interval), Timeout: promDuration(m.Connection.Timeout),
@@ -89,7 +90,7 @@ func (s *site) newDetail(m *Memory) detail {
 	if m.Connection.ProbeOnScrape {
 		d.Interval = "on each scrape"
 	}
-	if s.Retry && s.Release != nil && d.HeldUntil != nil {
+	if s.Retry && s.Release != nil && !d.HeldUntil.IsZero() {
 		d.Retry = "../-/retry?from_page&connection=" + url.QueryEscape(m.Connection.Name)
 	}
 	if m.Last != nil && m.Last.TLS != nil {
@@ -108,7 +109,7 @@ func (s *site) newDetail(m *Memory) detail {
 }
 
 // gather puts the newest first and equal neighbours together.
-func gather(failures []Failure) []failureView {
+func gather(failures []history.Failure) []failureView {
 	var list []failureView
 	for _, f := range slices.Backward(failures) {
 		if n := len(list); n > 0 && list[n-1].Reason == f.Reason && list[n-1].Phase == f.Phase && list[n-1].Text == f.Text {
@@ -139,7 +140,7 @@ func newProbeView(title string, o *mail.Outcome, now time.Time) *probeView {
 		Phases: newPhaseBar(o), Failure: o.Failure, Facts: facts(o)}
 	marks := map[mail.Side]string{mail.Client: "→", mail.Server: "←", mail.Note: "·"}
 	for _, line := range o.Transcript {
-		v.Lines = append(v.Lines, lineView{brief(line.At), sideWords[line.From], marks[line.From], line.Text})
+		v.Lines = append(v.Lines, lineView{brief(line.At), history.SideWord(line.From), marks[line.From], line.Text})
 	}
 	return v
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"mailprobe/internal/outcometest"
 	"mailprobe/mail"
 )
 
@@ -21,11 +22,11 @@ func TestAPIDocumentation(t *testing.T) {
 	for _, word := range regexp.MustCompile("`([a-z_.0-9]+)`").FindAllStringSubmatch(string(page), -1) {
 		documented[word[1]] = true
 	}
-	c := inbox("inbox", mail.Label{Name: "team", Value: "support"})
+	c := outcometest.Inbox("inbox", mail.Label{Name: "team", Value: "support"})
 	s := newStage(t, c)
-	up, down := good(c, noon), refused(c, noon)
+	up, down := outcometest.Good(c, outcometest.Noon), outcometest.Refused(c, outcometest.Noon)
 	up.Goodbye = mail.Closed
-	down.Auth.NextAttempt, down.Interval = noon.Add(time.Hour), 2*time.Minute
+	down.Auth.NextAttempt, down.Interval = outcometest.Noon.Add(time.Hour), 2*time.Minute
 	s.observe(up)
 	s.observe(down)
 	fields := map[string]bool{}

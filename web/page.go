@@ -18,6 +18,7 @@ import (
 	"strings"
 	"time"
 
+	"mailprobe/history"
 	"mailprobe/mail"
 )
 
@@ -96,20 +97,20 @@ func (s *site) serveOverview(w http.ResponseWriter, r *http.Request) {
 		Query: query.Get("q"), Filter: query.Get("state")}
 	all := s.History.All()
 	o.count(all, now)
-	found := slices.DeleteFunc(all, func(m Memory) bool {
-		return o.Filter != "" && string(m.State()) != o.Filter || !m.matches(o.Query)
+	found := slices.DeleteFunc(all, func(m history.Memory) bool {
+		return o.Filter != "" && string(m.State()) != o.Filter || !matches(&m, o.Query)
 	})
 	slices.SortStableFunc(found, byUrgency)
 	o.Found = len(found)
 	o.Tabs = o.tabs()
 	page, _ := strconv.Atoi(query.Get("page"))
 	for _, m := range o.page(found, page) {
-		m, known := s.History.outline(m.Connection.Name)
+		m, known := s.History.Outline(m.Connection.Name)
 		if !known {
 			continue // a reload came between
 		}
 		row := newRow(&m, now)
-		if m.State() == StateDown {
+		if m.State() == history.StateDown {
 			o.Attention = append(o.Attention, row)
 		} else {
 			o.Rest = append(o.Rest, row)
@@ -119,14 +120,14 @@ func (s *site) serveOverview(w http.ResponseWriter, r *http.Request) {
 }
 
 // count sums up all connections, whatever is filtered.
-func (o *overview) count(all []Memory, now time.Time) {
+func (o *overview) count(all []history.Memory, now time.Time) {
 	o.Total = len(all)
 	for i := range all {
 		m := &all[i]
 		switch m.State() {
-		case StateUp:
+		case history.StateUp:
 			o.Up++
-		case StateDown:
+		case history.StateDown:
 			o.Down++
 		default:
 			o.Unknown++
@@ -153,15 +154,15 @@ func (o *overview) tabs() []tab {
 	make := func(word, filter string, count int) tab {
 		return tab{word, o.href(filter, 1), count, filter == o.Filter}
 	}
-	tabs := []tab{make("All", "", o.Total), make("Down", string(StateDown), o.Down), make("Up", string(StateUp), o.Up)}
+	tabs := []tab{make("All", "", o.Total), make("Down", string(history.StateDown), o.Down), make("Up", string(history.StateUp), o.Up)}
 	if o.Unknown > 0 {
-		tabs = append(tabs, make("Not probed yet", string(StateUnknown), o.Unknown))
+		tabs = append(tabs, make("Not probed yet", string(history.StateUnknown), o.Unknown))
 	}
 	return tabs
 }
 
 // page cuts one page out of what was found, and fills in the page numbers.
-func (o *overview) page(found []Memory, number int) []Memory {
+func (o *overview) page(found []history.Memory, number int) []history.Memory {
 	last := max(1, (len(found)+pageRows-1)/pageRows)
 	number = min(max(number, 1), last)
 	if last > 1 {
@@ -191,7 +192,7 @@ func (o *overview) href(filter string, page int) string {
 
 // matches reports whether a connection has the words searched for in its name,
 // host, protocol, labels or reason.
-func (m *Memory) matches(query string) bool {
+func matches(m *history.Memory, query string) bool {
 	if query == "" {
 		return true
 	}
@@ -214,10 +215,10 @@ func (m *Memory) matches(query string) bool {
 
 // byUrgency puts down first, the newest trouble on top; then what was never
 // probed; then the rest by name.
-func byUrgency(a, b Memory) int {
-	rank := map[State]int{StateDown: 0, StateUnknown: 1, StateUp: 2}
+func byUrgency(a, b history.Memory) int {
+	rank := map[history.State]int{history.StateDown: 0, history.StateUnknown: 1, history.StateUp: 2}
 	order := cmp.Compare(rank[a.State()], rank[b.State()])
-	if order == 0 && a.State() == StateDown {
+	if order == 0 && a.State() == history.StateDown {
 		order = b.Since.Compare(a.Since)
 	}
 	return order

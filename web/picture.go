@@ -8,6 +8,7 @@ import (
 	"math"
 	"strings"
 
+	"mailprobe/history"
 	"mailprobe/mail"
 )
 
@@ -35,10 +36,10 @@ type badBeat struct {
 	Title            string
 }
 
-func newBeatBar(beats []Beat) beatBar {
-	bar := beatBar{Width: maxBeats*beatStep - (beatStep - beatWidth), Height: beatHeight}
+func newBeatBar(beats []history.Beat) beatBar {
+	bar := beatBar{Width: history.MaxBeats*beatStep - (beatStep - beatWidth), Height: beatHeight}
 	var none, good strings.Builder
-	empty := maxBeats - len(beats)
+	empty := history.MaxBeats - len(beats)
 	for i := range empty {
 		fmt.Fprintf(&none, "M%d %dh%dv-2h-%dz", i*beatStep, beatHeight, beatWidth, beatWidth)
 	}

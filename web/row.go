@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"mailprobe/history"
 	"mailprobe/mail"
 )
 
@@ -18,12 +19,12 @@ type row struct {
 	Protocol, Encryption string // as people write them
 	Address              string
 	Labels               []mail.Label
-	State                State
+	State                history.State
 	For                  string // how long it has been so
 	Failure              *mail.Failure
-	HeldUntil            *time.Time // the login is withheld
-	Overdue              bool       // the last result is older than it should be
-	Age                  string     // of the last result
+	HeldUntil            time.Time // the login is withheld; zero: it is not
+	Overdue              bool      // the last result is older than it should be
+	Age                  string    // of the last result
 	At                   time.Time
 	Duration             string
 	Beats                beatBar
@@ -45,7 +46,7 @@ var encryptionWords = map[mail.Encryption]string{
 	mail.NoEncryption: "no encryption", mail.ImplicitTLS: "SSL/TLS", mail.StartTLS: "STARTTLS",
 }
 
-func newRow(m *Memory, now time.Time) row {
+func newRow(m *history.Memory, now time.Time) row {
 	c := m.Connection
 	r := row{Name: c.Name, Href: detailPath(c.Name), Protocol: strings.ToUpper(string(c.Protocol)),
 		Encryption: encryptionWords[c.Encryption], Address: c.Address(), Labels: c.Labels,
@@ -57,7 +58,7 @@ func newRow(m *Memory, now time.Time) row {
 	r.Overdue = !c.ProbeOnScrape && now.Sub(m.Last.End) > 3*m.Last.Spacing()
 	r.Failure = m.Last.Failure
 	if m.Last.Auth.Withheld() {
-		r.HeldUntil = moment(m.Last.Auth.NextAttempt)
+		r.HeldUntil = m.Last.Auth.NextAttempt
 	}
 	r.Duration, r.Phases = brief(m.Last.Duration()), newPhaseBar(m.Last)
 	r.Certificate = newCertificateDays(m, now)
@@ -68,7 +69,7 @@ func newRow(m *Memory, now time.Time) row {
 }
 
 // newCertificateDays is nil where no certificate was seen by the last probe.
-func newCertificateDays(m *Memory, now time.Time) *certificateDays {
+func newCertificateDays(m *history.Memory, now time.Time) *certificateDays {
 	if m.Last == nil || m.Last.TLS == nil || m.Last.TLS.NotAfter.IsZero() {
 		return nil
 	}

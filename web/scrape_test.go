@@ -16,12 +16,13 @@ import (
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 
+	"mailprobe/internal/outcometest"
 	"mailprobe/mail"
 	"mailprobe/pool"
 )
 
 func TestProbeShowsOneConnection(t *testing.T) {
-	s := newStage(t, inbox("gmx in/box"), inbox("other"))
+	s := newStage(t, outcometest.Inbox("gmx in/box"), outcometest.Inbox("other"))
 	for _, parameter := range []string{"connection", "target"} {
 		w := s.get("/probe?" + parameter + "=" + url.QueryEscape("gmx in/box"))
 		body := w.Body.String()
@@ -36,7 +37,7 @@ func TestProbeShowsOneConnection(t *testing.T) {
 
 // Nothing of an unknown name comes back.
 func TestProbeRefusesUnknownNames(t *testing.T) {
-	s := newStage(t, inbox("known"))
+	s := newStage(t, outcometest.Inbox("known"))
 	s.options.Probe = func(context.Context, string, time.Duration) (mail.Outcome, error) {
 		t.Error("an unknown name was probed")
 		return mail.Outcome{}, nil
@@ -54,10 +55,10 @@ func TestProbeRefusesUnknownNames(t *testing.T) {
 }
 
 func TestProbeDebugShowsTheDialogueAndParses(t *testing.T) {
-	s := newStage(t, inbox("inbox"))
+	s := newStage(t, outcometest.Inbox("inbox"))
 	s.options.Probe = func(context.Context, string, time.Duration) (mail.Outcome, error) {
-		o := refused(inbox("inbox"), noon)
-		o.Transcript = append(o.Transcript, dialogue("S HELP TYPE # HELP mailprobe_up evil", "S <script>alert(1)</script>")...)
+		o := outcometest.Refused(outcometest.Inbox("inbox"), outcometest.Noon)
+		o.Transcript = append(o.Transcript, outcometest.Dialogue("S HELP TYPE # HELP mailprobe_up evil", "S <script>alert(1)</script>")...)
 		return o, nil
 	}
 	w := s.get("/probe?connection=inbox&debug=true")
@@ -71,7 +72,7 @@ func TestProbeDebugShowsTheDialogueAndParses(t *testing.T) {
 	if kind := w.Header().Get("Content-Type"); !strings.HasPrefix(kind, "text/plain") {
 		t.Errorf("content type %q", kind)
 	}
-	if strings.Contains(body, secretWord) || strings.Contains(body, "support@") {
+	if strings.Contains(body, outcometest.Secret) || strings.Contains(body, "support@") {
 		t.Error("the page shows login or password")
 	}
 	parser := expfmt.NewTextParser(model.UTF8Validation)
@@ -81,7 +82,7 @@ func TestProbeDebugShowsTheDialogueAndParses(t *testing.T) {
 }
 
 func TestScrapeBudget(t *testing.T) {
-	c := inbox("inbox") // 30 s
+	c := outcometest.Inbox("inbox") // 30 s
 	for _, row := range []struct {
 		name, header string
 		want         time.Duration
@@ -113,9 +114,9 @@ func pooled(s *stage, probes *atomic.Int32) {
 			probes.Add(1)
 			select {
 			case <-time.After(time.Second):
-				return good(c, time.Now())
+				return outcometest.Good(c, time.Now())
 			case <-ctx.Done():
-				return failed(c, time.Now(), mail.PhaseConnect, mail.ConnectTimeout, "")
+				return outcometest.Failed(c, time.Now(), mail.PhaseConnect, mail.ConnectTimeout, "")
 			}
 		},
 		Report: s.observe,
@@ -127,7 +128,7 @@ func pooled(s *stage, probes *atomic.Int32) {
 func onScrape(n int) []*mail.Connection {
 	list := make([]*mail.Connection, n)
 	for i := range list {
-		list[i] = inbox(fmt.Sprint("inbox-", i))
+		list[i] = outcometest.Inbox(fmt.Sprint("inbox-", i))
 		list[i].Host = fmt.Sprint("mx", i)
 		list[i].ProbeOnScrape = true
 	}
@@ -136,7 +137,7 @@ func onScrape(n int) []*mail.Connection {
 
 func TestMetricsProbesOnScrapeAllAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		timed := inbox("timed")
+		timed := outcometest.Inbox("timed")
 		s := newStage(t, append(onScrape(20), timed)...)
 		var probes atomic.Int32
 		pooled(s, &probes)
@@ -219,7 +220,7 @@ func TestScrapeEndsWithinItsTime(t *testing.T) {
 			Probe: func(ctx context.Context, c *mail.Connection) mail.Outcome { // a server that stalls
 				<-ctx.Done()
 				time.Sleep(80 * time.Millisecond) // the parting
-				return failed(c, time.Now(), mail.PhaseGreeting, mail.Timeout, "")
+				return outcometest.Failed(c, time.Now(), mail.PhaseGreeting, mail.Timeout, "")
 			}})
 		pool.Set(list)
 		s.options.Probe = pool.ProbeNow
@@ -236,11 +237,11 @@ func TestScrapeEndsWithinItsTime(t *testing.T) {
 
 func TestAtMostFortyScrapes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t, inbox("inbox"))
+		s := newStage(t, outcometest.Inbox("inbox"))
 		release := make(chan struct{})
 		s.options.Probe = func(context.Context, string, time.Duration) (mail.Outcome, error) {
 			<-release
-			return good(inbox("inbox"), noon), nil
+			return outcometest.Good(outcometest.Inbox("inbox"), outcometest.Noon), nil
 		}
 		h := s.handler()
 		ask := func(target string) *httptest.ResponseRecorder {
@@ -277,7 +278,7 @@ func TestProbeWithoutAFreeSlot(t *testing.T) {
 		pool.ErrUnknownConnection: http.StatusNotFound,
 		pool.ErrPoolStopped:       http.StatusServiceUnavailable,
 	} {
-		s := newStage(t, inbox("inbox"))
+		s := newStage(t, outcometest.Inbox("inbox"))
 		s.options.Probe = func(context.Context, string, time.Duration) (mail.Outcome, error) { return mail.Outcome{}, err }
 		if w := s.get("/probe?connection=inbox"); w.Code != want {
 			t.Errorf("%v: %d, want %d", err, w.Code, want)

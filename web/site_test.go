@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"mailprobe/guard"
+	"mailprobe/internal/outcometest"
 	"mailprobe/mail"
 )
 
@@ -25,9 +26,9 @@ func discover(t *testing.T, w *httptest.ResponseRecorder) []targetGroup {
 }
 
 func TestDiscoveryNeedsNoRelabelling(t *testing.T) {
-	fast := inbox("fast")
+	fast := outcometest.Inbox("fast")
 	fast.Interval, fast.Timeout = 1500*time.Millisecond, time.Second
-	s := newStage(t, inbox("slow \"one\"/ü"), fast)
+	s := newStage(t, outcometest.Inbox("slow \"one\"/ü"), fast)
 	groups := discover(t, s.get("/sd"))
 	if len(groups) != 2 {
 		t.Fatalf("%d targets, want 2", len(groups))
@@ -53,7 +54,7 @@ func TestDiscoveryNeedsNoRelabelling(t *testing.T) {
 }
 
 func TestDiscoveryBehindAProxy(t *testing.T) {
-	s := newStage(t, inbox("inbox"))
+	s := newStage(t, outcometest.Inbox("inbox"))
 	s.options.ExternalURL, _ = url.Parse("https://ops.example.org/mailprobe/")
 	w := s.get("/sd", "X-Forwarded-Host", "evil.example")
 	g := discover(t, w)[0]
@@ -64,7 +65,7 @@ func TestDiscoveryBehindAProxy(t *testing.T) {
 
 // Nothing of the Host comes back but a plain host and port, and no page uses it.
 func TestHostHeaderIsChecked(t *testing.T) {
-	s := newStage(t, inbox("inbox"))
+	s := newStage(t, outcometest.Inbox("inbox"))
 	for host, want := range map[string]bool{
 		"exporter:10925": true, "exporter.example.org": true, "192.0.2.7:10925": true, "[2001:db8::1]:10925": true,
 		"[2001:db8::1]": true, "under_score": true, "": false, "a b": false, "evil.example/path": false, "evil@example.org": false,
@@ -96,11 +97,11 @@ func TestHostHeaderIsChecked(t *testing.T) {
 // hostile is a connection about which everything that others wrote is an attack.
 func hostile() (*mail.Connection, mail.Outcome) {
 	const attack = `"><script>document.title='owned'</script><img src=x onerror="document.title='owned'">`
-	c := inbox("a/b?c#d&<script>document.title='owned'</script>é", mail.Label{Name: "team", Value: attack})
-	o := refused(c, noon)
+	c := outcometest.Inbox("a/b?c#d&<script>document.title='owned'</script>é", mail.Label{Name: "team", Value: attack})
+	o := outcometest.Refused(c, outcometest.Noon)
 	o.Failure.Text, o.Failure.Hint = attack, attack
 	o.Address = attack
-	o.Transcript = append(dialogue("S "+attack), mail.Line{From: mail.Server, Text: "\xff\xfe</li></ol><script>document.title='owned'</script>"})
+	o.Transcript = append(outcometest.Dialogue("S "+attack), mail.Line{From: mail.Server, Text: "\xff\xfe</li></ol><script>document.title='owned'</script>"})
 	o.TLS.Chain[0].Subject, o.TLS.Chain[0].DNSNames = attack, []string{attack, "javascript:alert(1)"}
 	o.TLS.Version, o.TLS.Cipher = attack, attack
 	return c, o
@@ -116,7 +117,7 @@ func TestPagesEscapeWhatOthersWrote(t *testing.T) {
 		if w.Code != http.StatusOK || strings.Contains(body, "<script") || strings.Contains(body, "<img") {
 			t.Errorf("%s: %d, with a script: %t", target, w.Code, strings.Contains(body, "<script"))
 		}
-		if strings.Contains(body, secretWord) || strings.Contains(body, "support@example.org") {
+		if strings.Contains(body, outcometest.Secret) || strings.Contains(body, "support@example.org") {
 			t.Errorf("%s shows the password or the user name", target)
 		}
 	}
@@ -125,14 +126,14 @@ func TestPagesEscapeWhatOthersWrote(t *testing.T) {
 		if w.Code != http.StatusOK || strings.ContainsAny(w.Body.String(), "<>") || !json.Valid(w.Body.Bytes()) {
 			t.Errorf("%s: %d %s", target, w.Code, w.Body)
 		}
-		if strings.Contains(w.Body.String(), secretWord) || strings.Contains(w.Body.String(), "support@example.org") {
+		if strings.Contains(w.Body.String(), outcometest.Secret) || strings.Contains(w.Body.String(), "support@example.org") {
 			t.Errorf("%s shows the password or the user name", target)
 		}
 	}
 }
 
 func TestEveryAnswerHasTheHeaders(t *testing.T) {
-	s := newStage(t, inbox("inbox"))
+	s := newStage(t, outcometest.Inbox("inbox"))
 	for _, target := range []string{"/", "/connections/inbox", "/metrics", "/probe?connection=inbox", "/probe", "/sd", "/nowhere",
 		"/api/v1/connections", "/-/healthy", "/-/ready"} {
 		h := s.get(target).Header()
@@ -145,7 +146,7 @@ func TestEveryAnswerHasTheHeaders(t *testing.T) {
 
 // What only looks is for GET and HEAD, what changes is for POST.
 func TestMethods(t *testing.T) {
-	s := newStage(t, inbox("inbox"))
+	s := newStage(t, outcometest.Inbox("inbox"))
 	s.options.Reload = func() error { return nil }
 	for target, allowed := range map[string]string{"/": "GET", "/metrics": "GET", "/probe?connection=inbox": "GET", "/sd": "GET",
 		"/connections/inbox": "GET", "/api/v1/connections": "GET", "/-/healthy": "GET", "/-/ready": "GET", "/-/reload": "POST"} {
@@ -167,7 +168,7 @@ func TestMethods(t *testing.T) {
 }
 
 func TestReload(t *testing.T) {
-	s := newStage(t, inbox("inbox"))
+	s := newStage(t, outcometest.Inbox("inbox"))
 	s.options.Reload = func() error {
 		return errors.New("connections[0] \"x\": port: 99999 is not between 1 and 65535")
 	}
@@ -187,10 +188,10 @@ func TestReload(t *testing.T) {
 }
 
 func TestRetry(t *testing.T) {
-	c := inbox("in/box")
+	c := outcometest.Inbox("in/box")
 	s := newStage(t, c)
-	o := refused(c, noon)
-	o.Auth = mail.AuthFacts{Held: true, NextAttempt: noon.Add(time.Hour)}
+	o := outcometest.Refused(c, outcometest.Noon)
+	o.Auth = mail.AuthFacts{Held: true, NextAttempt: outcometest.Noon.Add(time.Hour)}
 	s.observe(o)
 	var released []string
 	s.options.Release = func(c *mail.Connection) error {
@@ -249,8 +250,8 @@ func TestTelemetryPath(t *testing.T) {
 }
 
 func TestPanicTellsNothing(t *testing.T) {
-	s := newStage(t, inbox("inbox"))
-	s.options.Now = func() time.Time { panic("the password is " + secretWord) }
+	s := newStage(t, outcometest.Inbox("inbox"))
+	s.options.Now = func() time.Time { panic("the password is " + outcometest.Secret) }
 	if w := s.get("/"); w.Code != http.StatusInternalServerError || w.Body.String() != "internal error\n" {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
@@ -259,7 +260,7 @@ func TestPanicTellsNothing(t *testing.T) {
 // Every name a configuration may hold has a page and a way there.
 func TestDetailOfOddNames(t *testing.T) {
 	for _, name := range []string{"plain", "a b", "a/b", "..", ".", "a%2Fb", "ünï", "日本", "a?b=c&d", "#", "a;b", "%", "a+b", `"`, "<b>"} {
-		s := newStage(t, inbox(name))
+		s := newStage(t, outcometest.Inbox(name))
 		server := httptest.NewServer(s.handler())
 		link, err := url.Parse(server.URL + "/" + detailPath(name))
 		if err != nil {
@@ -311,9 +312,9 @@ func TestOverviewPutsTroubleFirstAndFinds(t *testing.T) {
 
 // A result is as old as the server wants it: that is said, and no cause for alarm.
 func TestServerThatWantsFewerProbes(t *testing.T) {
-	c := inbox("gmail-pop")
+	c := outcometest.Inbox("gmail-pop")
 	s := newStage(t, c)
-	o := good(c, noon.Add(-4*time.Minute))
+	o := outcometest.Good(c, outcometest.Noon.Add(-4*time.Minute))
 	s.observe(o)
 	if body := s.get("/").Body.String(); !strings.Contains(body, `class="age overdue"`) {
 		t.Error("four minutes without a probe are not shown as overdue")
@@ -337,11 +338,11 @@ func TestServerThatWantsFewerProbes(t *testing.T) {
 func TestOverviewOfTenThousand(t *testing.T) {
 	connections := make([]*mail.Connection, 10_000)
 	for i := range connections {
-		connections[i] = inbox("inbox-" + strings.Repeat("x", i%7) + string(rune('a'+i%26)) + time.Duration(i).String())
+		connections[i] = outcometest.Inbox("inbox-" + strings.Repeat("x", i%7) + string(rune('a'+i%26)) + time.Duration(i).String())
 	}
 	s := newStage(t, connections...)
 	for _, c := range connections {
-		s.observe(good(c, noon))
+		s.observe(outcometest.Good(c, outcometest.Noon))
 	}
 	w := s.get("/?page=100")
 	if n := strings.Count(w.Body.String(), "<article"); n != pageRows || w.Body.Len() > 1<<20 {

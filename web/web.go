@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"mailprobe/guard"
+	"mailprobe/history"
 	"mailprobe/mail"
 	"mailprobe/metrics"
 )
@@ -31,7 +32,7 @@ const (
 
 // Options says what to serve. History, Metrics and Probe must be set.
 type Options struct {
-	History *History            // whose connections are the configured ones
+	History *history.History    // whose connections are the configured ones
 	Metrics prometheus.Gatherer // what the telemetry path shows
 	// Probe is the pool's ProbeNow.
 	Probe func(ctx context.Context, name string, limit time.Duration) (mail.Outcome, error)

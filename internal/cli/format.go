@@ -10,8 +10,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"mailprobe/history"
 	"mailprobe/mail"
-	"mailprobe/web"
 )
 
 // formats prints outcomes to Stdout and says which exit code they mean; read only.
@@ -181,11 +181,11 @@ func (o *ProbeOptions) nextLogin(outcome *mail.Outcome) string {
 // json prints what the API gives of each connection's last probe.
 func (o *ProbeOptions) json(outcomes []mail.Outcome) (int, error) {
 	list := struct {
-		Results []*web.Result `json:"results"`
-	}{[]*web.Result{}}
+		Results []*history.Result `json:"results"`
+	}{[]*history.Result{}}
 	code := 0
 	for i := range outcomes {
-		list.Results = append(list.Results, web.NewResult(&outcomes[i], o.Transcript))
+		list.Results = append(list.Results, history.NewResult(&outcomes[i], o.Transcript))
 		if !outcomes[i].Up() {
 			code = ExitDown
 		}

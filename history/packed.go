@@ -1,4 +1,4 @@
-package web
+package history
 
 // This file is the small form of an outcome: words as one byte, times as few as
 // carry them, a dialogue as one string, and certificate chains shared by all

@@ -1,4 +1,4 @@
-package web
+package history
 
 import (
 	"fmt"
@@ -12,17 +12,18 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"mailprobe/internal/outcometest"
 	"mailprobe/mail"
 )
 
 func TestHistoryGivesBackWhatItTook(t *testing.T) {
-	c := inbox("inbox")
+	c := outcometest.Inbox("inbox")
 	h := NewHistory()
 	h.SetConnections([]*mail.Connection{c})
 	if m, _ := h.Recall("inbox"); m.State() != StateUnknown || m.Good != nil || m.Bad != nil {
 		t.Errorf("never probed: state %q, good %v, bad %v", m.State(), m.Good, m.Bad)
 	}
-	up, down := good(c, noon), refused(c, noon.Add(time.Minute))
+	up, down := outcometest.Good(c, outcometest.Noon), outcometest.Refused(c, outcometest.Noon.Add(time.Minute))
 	h.Observe(up)
 	h.Observe(down)
 	m, ok := h.Recall("inbox")
@@ -46,19 +47,19 @@ func TestHistoryGivesBackWhatItTook(t *testing.T) {
 
 // While logins are withheld the dialogue of the refused one stays to be read.
 func TestHistoryKeepsTheRefusalBehindAHold(t *testing.T) {
-	c := inbox("inbox")
+	c := outcometest.Inbox("inbox")
 	h := NewHistory()
 	h.SetConnections([]*mail.Connection{c})
-	h.Observe(refused(c, noon))
-	held := failed(c, noon.Add(time.Minute), mail.PhaseAuth, mail.AuthRejected, "login withheld")
-	held.Auth = mail.AuthFacts{Held: true, NextAttempt: noon.Add(time.Hour)}
+	h.Observe(outcometest.Refused(c, outcometest.Noon))
+	held := outcometest.Failed(c, outcometest.Noon.Add(time.Minute), mail.PhaseAuth, mail.AuthRejected, "login withheld")
+	held.Auth = mail.AuthFacts{Held: true, NextAttempt: outcometest.Noon.Add(time.Hour)}
 	h.Observe(held)
 	m, _ := h.Recall("inbox")
 	if !m.Last.Auth.Held || !m.Bad.Auth.Rejected || len(m.Bad.Transcript) == 0 || len(m.Failures) != 2 {
 		t.Errorf("last is held: %t; the failed one is the refusal: %t, with %d lines; %d failures",
 			m.Last.Auth.Held, m.Bad.Auth.Rejected, len(m.Bad.Transcript), len(m.Failures))
 	}
-	down := failed(c, noon.Add(2*time.Minute), mail.PhaseConnect, mail.ConnectRefused, "refused")
+	down := outcometest.Failed(c, outcometest.Noon.Add(2*time.Minute), mail.PhaseConnect, mail.ConnectRefused, "refused")
 	down.Auth.Held = true
 	h.Observe(down)
 	if m, _ := h.Recall("inbox"); m.Bad.Failure.Reason != mail.ConnectRefused || m.Last.Failure.Reason != mail.ConnectRefused {
@@ -67,39 +68,39 @@ func TestHistoryKeepsTheRefusalBehindAHold(t *testing.T) {
 }
 
 func TestHistoryIsBounded(t *testing.T) {
-	c := inbox("inbox")
+	c := outcometest.Inbox("inbox")
 	h := NewHistory()
 	h.SetConnections([]*mail.Connection{c})
 	for i := range 200 {
-		o := good(c, noon.Add(time.Duration(i)*time.Minute))
+		o := outcometest.Good(c, outcometest.Noon.Add(time.Duration(i)*time.Minute))
 		if i%2 == 1 {
-			o = failed(c, o.End, mail.PhaseConnect, mail.ConnectRefused, fmt.Sprint("refused ", i))
+			o = outcometest.Failed(c, o.End, mail.PhaseConnect, mail.ConnectRefused, fmt.Sprint("refused ", i))
 		}
 		h.Observe(o)
 	}
 	m, _ := h.Recall("inbox")
-	if len(m.Beats) != maxBeats || len(m.Failures) != maxFailures || len(m.Changes) != maxChanges {
+	if len(m.Beats) != MaxBeats || len(m.Failures) != maxFailures || len(m.Changes) != maxChanges {
 		t.Errorf("kept %d outcomes, %d failures, %d changes; want %d, %d, %d",
-			len(m.Beats), len(m.Failures), len(m.Changes), maxBeats, maxFailures, maxChanges)
+			len(m.Beats), len(m.Failures), len(m.Changes), MaxBeats, maxFailures, maxChanges)
 	}
 	last := m.Failures[len(m.Failures)-1]
-	if last.Text != "refused 199" || last.Reason != mail.ConnectRefused || last.Phase != mail.PhaseConnect || !last.At.Equal(noon.Add(199*time.Minute)) {
+	if last.Text != "refused 199" || last.Reason != mail.ConnectRefused || last.Phase != mail.PhaseConnect || !last.At.Equal(outcometest.Noon.Add(199*time.Minute)) {
 		t.Errorf("the last failure is %+v", last)
 	}
-	if first := m.Beats[0]; !first.Up() || !first.At.Equal(noon.Add(150*time.Minute)) || first.Duration != 83*time.Millisecond {
+	if first := m.Beats[0]; !first.Up() || !first.At.Equal(outcometest.Noon.Add(150*time.Minute)) || first.Duration != 83*time.Millisecond {
 		t.Errorf("the oldest outcome is %+v", first)
 	}
 }
 
 func TestHistoryOverReload(t *testing.T) {
 	h := NewHistory()
-	stays, goes := inbox("stays"), inbox("goes")
+	stays, goes := outcometest.Inbox("stays"), outcometest.Inbox("goes")
 	h.SetConnections([]*mail.Connection{stays, goes})
-	h.Observe(good(stays, noon))
-	h.Observe(good(goes, noon))
-	again, comes := inbox("stays"), inbox("comes")
+	h.Observe(outcometest.Good(stays, outcometest.Noon))
+	h.Observe(outcometest.Good(goes, outcometest.Noon))
+	again, comes := outcometest.Inbox("stays"), outcometest.Inbox("comes")
 	h.SetConnections([]*mail.Connection{comes, again})
-	h.Observe(good(goes, noon)) // its probe was still under way
+	h.Observe(outcometest.Good(goes, outcometest.Noon)) // its probe was still under way
 	if _, ok := h.Recall("goes"); ok {
 		t.Error("a removed connection is remembered")
 	}
@@ -122,19 +123,19 @@ func TestHistoryOverReload(t *testing.T) {
 // What another server said is no answer of the new one.
 func TestHistoryBeginsAnewWithAnotherTarget(t *testing.T) {
 	h := NewHistory()
-	before := inbox("inbox")
+	before := outcometest.Inbox("inbox")
 	h.SetConnections([]*mail.Connection{before})
-	h.Observe(good(before, noon))
-	after := inbox("inbox")
+	h.Observe(outcometest.Good(before, outcometest.Noon))
+	after := outcometest.Inbox("inbox")
 	after.Host = "new.example.org"
 	h.SetConnections([]*mail.Connection{after})
-	h.Observe(good(before, noon)) // its probe was still under way
+	h.Observe(outcometest.Good(before, outcometest.Noon)) // its probe was still under way
 	if m, _ := h.Recall("inbox"); m.State() != StateUnknown || m.Connection != after {
 		t.Errorf("a connection to another host is %q before its first probe", m.State())
 	}
-	slower := inbox("inbox")
+	slower := outcometest.Inbox("inbox")
 	slower.Host, slower.Interval = after.Host, time.Hour
-	h.Observe(good(after, noon))
+	h.Observe(outcometest.Good(after, outcometest.Noon))
 	h.SetConnections([]*mail.Connection{slower})
 	if m, _ := h.Recall("inbox"); m.State() != StateUp {
 		t.Errorf("another interval made it %q", m.State())
@@ -142,10 +143,10 @@ func TestHistoryBeginsAnewWithAnotherTarget(t *testing.T) {
 }
 
 func TestHistoryUnknownReasonIsNoSuccess(t *testing.T) {
-	c := inbox("inbox")
+	c := outcometest.Inbox("inbox")
 	h := NewHistory()
 	h.SetConnections([]*mail.Connection{c})
-	h.Observe(failed(c, noon, mail.PhaseAuth, "a_word_from_the_future", ""))
+	h.Observe(outcometest.Failed(c, outcometest.Noon, mail.PhaseAuth, "a_word_from_the_future", ""))
 	if m, _ := h.Recall("inbox"); m.Beats[0].Up() || m.State() != StateDown {
 		t.Errorf("outcome %+v, state %q; want down", m.Beats[0], m.State())
 	}
@@ -158,16 +159,16 @@ func TestHistoryFitsMemory(t *testing.T) {
 	h := NewHistory()
 	list := make([]*mail.Connection, connections)
 	for i := range list {
-		list[i] = inbox(fmt.Sprint("inbox-", i))
+		list[i] = outcometest.Inbox(fmt.Sprint("inbox-", i))
 		list[i].Host = fmt.Sprintf("mx%d.example.org", i%20)
 	}
 	h.SetConnections(list)
 	before := heap()
 	for i := range 40 {
-		end := noon.Add(time.Duration(i) * time.Minute)
+		end := outcometest.Noon.Add(time.Duration(i) * time.Minute)
 		for _, c := range list {
-			h.Observe(good(c, end))
-			o := refused(c, end)
+			h.Observe(outcometest.Good(c, end))
+			o := outcometest.Refused(c, end)
 			o.Failure.Text = strings.Clone(fmt.Sprint(o.Failure.Text, " in session ", c.Name, i))
 			h.Observe(o)
 		}
@@ -190,14 +191,14 @@ func heap() uint64 {
 
 func TestHistoryUnderConcurrentUse(t *testing.T) {
 	h := NewHistory()
-	list := []*mail.Connection{inbox("a"), inbox("b")}
+	list := []*mail.Connection{outcometest.Inbox("a"), outcometest.Inbox("b")}
 	h.SetConnections(list)
 	var users sync.WaitGroup
 	for range 4 {
 		users.Go(func() {
 			for i := range 100 {
-				h.Observe(good(list[i%2], noon))
-				h.Observe(refused(list[i%2], noon))
+				h.Observe(outcometest.Good(list[i%2], outcometest.Noon))
+				h.Observe(outcometest.Refused(list[i%2], outcometest.Noon))
 			}
 		})
 		users.Go(func() {

@@ -1,4 +1,6 @@
-package web
+// Package history remembers what the last probes of each connection told, and
+// has the JSON form of an outcome.
+package history
 
 // This file remembers what the last probes of each connection told. With ten
 // thousand connections that is most of the program's memory, so it is kept in
@@ -16,7 +18,7 @@ import (
 
 // How much is remembered of a connection.
 const (
-	maxBeats    = 50 // outcomes
+	MaxBeats    = 50 // outcomes
 	maxFailures = 20
 	maxChanges  = 20 // from up to down and back, or from one reason to another
 )
@@ -74,6 +76,27 @@ type Memory struct {
 	Good, Bad *mail.Outcome // the last ones, with transcript; nil: none yet
 	Failures  []Failure     // oldest first, at most 20
 	Changes   []Beat        // oldest first, at most 20
+}
+
+// State says in one word how a connection is.
+type State string
+
+// The states. A connection whose login is withheld is down.
+const (
+	StateUp      State = "up"
+	StateDown    State = "down"
+	StateUnknown State = "unknown" // never probed
+)
+
+// State says how the connection is by its last probe.
+func (m *Memory) State() State {
+	switch {
+	case m.Last == nil:
+		return StateUnknown
+	case m.Last.Up():
+		return StateUp
+	}
+	return StateDown
 }
 
 // depth is how much of a connection is recalled.
@@ -151,7 +174,7 @@ func (h *History) Recall(name string) (Memory, bool) {
 }
 
 // outline is Recall without dialogues, failures and changes.
-func (h *History) outline(name string) (Memory, bool) {
+func (h *History) Outline(name string) (Memory, bool) {
 	r := h.roster.Load().byName[name]
 	if r == nil {
 		return Memory{}, false
@@ -200,7 +223,7 @@ func (r *record) observe(o *mail.Outcome) {
 	if first || beat.up() != r.beats[len(r.beats)-1].up() {
 		r.turned = beat.at
 	}
-	r.beats = push(r.beats, beat, maxBeats)
+	r.beats = push(r.beats, beat, MaxBeats)
 	r.last = packOutcome(o, r.good, r.bad)
 	if o.Up() {
 		r.good = r.last

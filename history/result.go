@@ -1,4 +1,4 @@
-package web
+package history
 
 // This file is version 1 of the JSON form of outcomes, for the API and for
 // `mailprobe probe -o json`. docs/api.md describes it, and a test compares.
@@ -53,7 +53,7 @@ type TLSResult struct {
 	Cipher      string              `json:"cipher,omitempty"`
 	Handshake   float64             `json:"handshake_seconds,omitempty"`
 	Verified    bool                `json:"verified"`
-	NotAfter    *time.Time          `json:"not_after,omitempty"` // earliest of the chain
+	NotAfter    time.Time           `json:"not_after,omitzero"` // earliest of the chain
 	Fingerprint string              `json:"fingerprint_sha256,omitempty"`
 	Chain       []CertificateResult `json:"chain,omitempty"`
 }
@@ -76,7 +76,7 @@ type AuthResult struct {
 	Accepted    bool            `json:"accepted"`
 	Rejected    bool            `json:"rejected"`
 	Held        bool            `json:"held"`
-	NextAttempt *time.Time      `json:"next_attempt,omitempty"`
+	NextAttempt time.Time       `json:"next_attempt,omitzero"`
 }
 
 // MailboxResult is what opening the mailbox or naming the sender told.
@@ -110,7 +110,7 @@ func NewResult(o *mail.Outcome, transcript bool) *Result {
 		r.Failure = &FailureResult{f.Phase, f.Reason, f.Text, f.Reason.Meaning(), f.Advice()}
 	}
 	if a := o.Auth; a.Known() || a.Held {
-		r.Auth = &AuthResult{a.Mechanism, a.Sent, a.Accepted, a.Rejected, a.Held, moment(a.NextAttempt)}
+		r.Auth = &AuthResult{a.Mechanism, a.Sent, a.Accepted, a.Rejected, a.Held, a.NextAttempt.UTC()}
 	}
 	if o.Mailbox.Tried {
 		r.Mailbox = &MailboxResult{OK: o.Mailbox.OK}
@@ -129,24 +129,18 @@ func NewResult(o *mail.Outcome, transcript bool) *Result {
 // sideWords says who spoke; read only.
 var sideWords = map[mail.Side]string{mail.Client: "client", mail.Server: "server", mail.Note: "note"}
 
+// SideWord returns the word for a side of the dialogue: client, server or note.
+func SideWord(side mail.Side) string { return sideWords[side] }
+
 func newTLSResult(t *mail.TLSFacts) *TLSResult {
 	if t == nil {
 		return nil
 	}
 	r := &TLSResult{Version: t.Version, Cipher: t.Cipher, Handshake: t.Handshake.Seconds(), Verified: t.Verified,
-		NotAfter: moment(t.NotAfter), Fingerprint: t.FingerprintSHA256}
+		NotAfter: t.NotAfter.UTC(), Fingerprint: t.FingerprintSHA256}
 	for _, c := range t.Chain {
 		r.Chain = append(r.Chain, CertificateResult{c.Subject, c.Issuer, c.DNSNames,
 			c.NotBefore.UTC(), c.NotAfter.UTC(), c.Key.String(), c.KeyBits})
 	}
 	return r
-}
-
-// moment is a time that may be absent.
-func moment(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	t = t.UTC()
-	return &t
 }
