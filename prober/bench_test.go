@@ -84,8 +84,8 @@ func serveBench(conn net.Conn) {
 // benchSink starts the server process and gives a connection to it.
 func benchSink(b *testing.B) *mail.Connection {
 	folder := b.TempDir()
-	bed := newBed(b)
-	if err := mailtest.WritePair(bed.cert, filepath.Join(folder, "cert.pem"), filepath.Join(folder, "key.pem")); err != nil {
+	fixture := newFixture(b)
+	if err := mailtest.WritePair(fixture.cert, filepath.Join(folder, "cert.pem"), filepath.Join(folder, "key.pem")); err != nil {
 		b.Fatal(err)
 	}
 	command := exec.Command(os.Args[0], "-test.run=^TestBenchSink$", "-test.v")
@@ -100,7 +100,7 @@ func benchSink(b *testing.B) *mail.Connection {
 	for lines.Scan() {
 		if addr, ok := strings.CutPrefix(lines.Text(), "listening on "); ok {
 			go func() { _, _ = io.Copy(io.Discard, stdout) }()
-			return bed.connection(mail.IMAP, mail.ImplicitTLS, addr)
+			return fixture.connection(mail.IMAP, mail.ImplicitTLS, addr)
 		}
 	}
 	b.Fatal("the server process did not start")

@@ -16,16 +16,16 @@ import (
 	"testing"
 )
 
-// catalogueSize is the number of its last row.
+// catalogueSize is the number of its last fault.
 const catalogueSize = 170
 
-// testedElsewhere names, for a row that no script can play, the tests that hold
+// testedElsewhere names, for a fault that no script can play, the tests that hold
 // it, as directory.Test from the root of the module.
 var testedElsewhere = map[int][]string{
-	5:   {"prober.TestSilentNameServerKeepsNoSocket"}, // beside its row
+	5:   {"prober.TestSilentNameServerKeepsNoSocket"}, // beside its fault
 	11:  {"prober.TestProbeFollowsANameThatMoves"},
 	15:  {"prober.TestFaultRefusedPort"},
-	26:  {"prober.TestFaultSilentPeerLeavesNothingInTheKernel"}, // beside its row
+	26:  {"prober.TestFaultSilentPeerLeavesNothingInTheKernel"}, // beside its fault
 	27:  {"prober.TestFaultSplitAnywhere"},
 	31:  {"prober.TestFaultFullBacklog"},
 	131: {"pool.TestPoolKeepsTimeForAWeek"},
@@ -45,7 +45,7 @@ var testedElsewhere = map[int][]string{
 	142: {"pool.TestPoolKeepsTimeForAWeek"}, // Go's clock for it knows neither leaps nor zones
 	139: {"pool.TestPoolSurvivesPanics"},
 	140: {"internal/exporter.TestStopsWithManyProbesInFlight"},
-	59:  {"config.TestLoadTellsEveryFault"}, // ca_files.yml; a reload that fails is row 144
+	59:  {"config.TestLoadTellsEveryFault"}, // ca_files.yml; a reload that fails is fault 144
 	14:  {"prober.TestDeadNameServerDelaysNobody"},
 
 	110: {"prober.TestPasswordsAreSentExactly", "prober.TestPasswordsThatCannotBeSentOpenNoConnection"},
@@ -87,27 +87,27 @@ var testedElsewhere = map[int][]string{
 	170: {"internal/exporter.TestSeriesWithEveryFault", "metrics.TestServerTextNeverBecomesALabel"},
 }
 
-// notTestable says why a row has no test.
+// notTestable says why a fault has no test.
 var notTestable = map[int]string{
 	47: "nothing happens: revocation and stapled OCSP are not judged, as docs say",
 }
 
-// TestEveryRowOfTheCatalogueIsTested lists the rows without a test, and those
+// TestEveryFaultOfTheCatalogueIsTested lists the faults without a test, and those
 // that are claimed twice over by a list they have left.
-func TestEveryRowOfTheCatalogueIsTested(t *testing.T) {
+func TestEveryFaultOfTheCatalogueIsTested(t *testing.T) {
 	played := map[int]bool{}
 	stories := map[string]bool{}
-	for _, row := range faultRows() {
-		if stories[row.story] || len(row.numbers) == 0 || len(row.script) == 0 {
-			t.Errorf("row %q has its name twice, no number, or no script", row.story)
+	for _, fault := range faultCases() {
+		if stories[fault.story] || len(fault.numbers) == 0 || len(fault.script) == 0 {
+			t.Errorf("case %q has its name twice, no number, or no script", fault.story)
 		}
-		stories[row.story] = true
-		for _, n := range row.numbers {
+		stories[fault.story] = true
+		for _, n := range fault.numbers {
 			played[n] = true
 		}
 	}
-	for _, row := range nameFaults() {
-		for _, n := range row.numbers {
+	for _, fault := range nameFaults() {
+		for _, n := range fault.numbers {
 			played[n] = true
 		}
 	}
@@ -118,9 +118,9 @@ func TestEveryRowOfTheCatalogueIsTested(t *testing.T) {
 		held := played[n] || elsewhere
 		switch {
 		case held && never:
-			t.Errorf("row %d has a test; take it off the list of those without", n)
+			t.Errorf("fault %d has a test; take it off the list of those without", n)
 		case !held && !never:
-			t.Errorf("row %d of the catalogue has no test", n)
+			t.Errorf("fault %d of the catalogue has no test", n)
 		}
 	}
 }
@@ -135,7 +135,7 @@ func TestTestsNamedInTheCatalogueExist(t *testing.T) {
 				known[dir] = testsIn(t, filepath.Join("..", dir))
 			}
 			if !known[dir][test] {
-				t.Errorf("row %d: there is no %s", n, name)
+				t.Errorf("fault %d: there is no %s", n, name)
 			}
 		}
 	}

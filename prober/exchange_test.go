@@ -30,14 +30,14 @@ var exchangeLogin = map[mail.Protocol]struct{ hello, login, end string }{
 }
 
 // exchange plays one conversation under TLS.
-func (b *bed) exchange(t *testing.T, p mail.Protocol, script string, change func(*mail.Connection)) mail.Outcome {
+func (fix *fixture) exchange(t *testing.T, p mail.Protocol, script string, change func(*mail.Connection)) mail.Outcome {
 	t.Helper()
 	server, err := mailtest.StartScript(mailtest.MustScript("TLS\n"+exchangeLogin[p].hello+"\n"+script),
-		mailtest.ScriptOptions{TLS: &tls.Config{Certificates: []tls.Certificate{b.cert}}})
+		mailtest.ScriptOptions{TLS: &tls.Config{Certificates: []tls.Certificate{fix.cert}}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := b.connection(p, mail.ImplicitTLS, server.Addr, func(c *mail.Connection) {
+	c := fix.connection(p, mail.ImplicitTLS, server.Addr, func(c *mail.Connection) {
 		c.Username, c.SharedMailbox, c.SharedMailboxAccess = "alice@example.org", "helpdesk", mail.SharedLoginName
 		c.LoginNameFormat = `{username}\{shared_mailbox}`
 		change(c)
@@ -46,20 +46,20 @@ func (b *bed) exchange(t *testing.T, p mail.Protocol, script string, change func
 	if err := server.Close(); err != nil {
 		t.Errorf("the client left the script: %v", err)
 	}
-	for _, talk := range server.Talks() {
-		if talk.Logins() != 1 {
-			t.Errorf("%d logins in one probe: %q", talk.Logins(), talk.Lines)
+	for _, session := range server.Sessions() {
+		if session.Logins() != 1 {
+			t.Errorf("%d logins in one probe: %q", session.Logins(), session.Lines)
 		}
 	}
 	return o
 }
 
 func TestExchangeSharedMailboxByLoginName(t *testing.T) {
-	b := newBed(t)
+	fix := newFixture(t)
 	for p, words := range exchangeLogin {
 		for _, auth := range []mail.AuthMethod{mail.AuthAuto, mail.AuthLogin} {
 			t.Run(string(p)+"_"+string(auth), func(t *testing.T) {
-				o := b.exchange(t, p, words.login+"\n"+words.end, func(c *mail.Connection) { c.Auth = auth })
+				o := fix.exchange(t, p, words.login+"\n"+words.end, func(c *mail.Connection) { c.Auth = auth })
 				if !o.Up() || o.Auth.Mechanism != mail.AuthLogin || o.Mailbox.Messages != 7 {
 					t.Errorf("by %q, mailbox %+v\n%s", o.Auth.Mechanism, o.Mailbox, explain(o))
 				}
@@ -71,14 +71,14 @@ func TestExchangeSharedMailboxByLoginName(t *testing.T) {
 // TestExchangeRefusesSharedNamesInPlain: who insists on PLAIN gets Exchange's
 // refusal, and no second try by another mechanism.
 func TestExchangeRefusesSharedNamesInPlain(t *testing.T) {
-	b := newBed(t)
+	fix := newFixture(t)
 	scripts := map[mail.Protocol]string{
 		mail.IMAP: "C: {tag} AUTHENTICATE PLAIN AGFsaWNlQGV4YW1wbGUub3JnXGhlbHBkZXNrAHdvbmRlciBsYW5k\nS: {tag} NO AUTHENTICATE failed.\nBYE imap",
 		mail.POP3: "C: AUTH PLAIN\nS: + \nC: AGFsaWNlQGV4YW1wbGUub3JnXGhlbHBkZXNrAHdvbmRlciBsYW5k\nS: -ERR Authentication failure: unknown user name or bad password.\nBYE pop3",
 	}
 	for p, script := range scripts {
 		t.Run(string(p), func(t *testing.T) {
-			o := b.exchange(t, p, script, func(c *mail.Connection) { c.Auth = mail.AuthPlain })
+			o := fix.exchange(t, p, script, func(c *mail.Connection) { c.Auth = mail.AuthPlain })
 			if f := o.Failure; f == nil || f.Phase != mail.PhaseAuth || f.Class() != mail.Definitive || o.Auth.Mechanism != mail.AuthPlain {
 				t.Errorf("by %q\n%s", o.Auth.Mechanism, explain(o))
 			}
@@ -89,9 +89,9 @@ func TestExchangeRefusesSharedNamesInPlain(t *testing.T) {
 // TestExchangeAuthenticatedButNotConnected: the login is right, the right to the
 // mailbox is missing.
 func TestExchangeAuthenticatedButNotConnected(t *testing.T) {
-	b := newBed(t)
+	fix := newFixture(t)
 	script := exchangeLogin[mail.IMAP].login + "\nC: {tag} EXAMINE INBOX\nS: {tag} BAD User is authenticated but not connected.\nBYE imap"
-	o := b.exchange(t, mail.IMAP, script, func(*mail.Connection) {})
+	o := fix.exchange(t, mail.IMAP, script, func(*mail.Connection) {})
 	wantFailure(t, o, mail.PhaseMailbox, mail.NotAuthorized)
 	if !o.Auth.Accepted {
 		t.Errorf("login %+v, want it accepted", o.Auth)

@@ -44,7 +44,7 @@ var nthMethods = []struct {
 const maxCalls = 200
 
 func TestProbeSurvivesTheFailureOfEachCall(t *testing.T) {
-	b := newFaultBed(t)
+	fix := newFaultFixture(t)
 	pairs(t, func(t *testing.T, p mail.Protocol, e mail.Encryption) {
 		for _, method := range nthMethods {
 			if method.only != "" && method.only != p || method.auth == mail.AuthExternal && e == mail.NoEncryption {
@@ -53,15 +53,15 @@ func TestProbeSurvivesTheFailureOfEachCall(t *testing.T) {
 			t.Run(string(method.auth), func(t *testing.T) {
 				t.Parallel()
 				secret := rand.Text()
-				server := b.server(t, p, e, func(o *mailtest.Options) {
+				server := fix.server(t, p, e, func(o *mailtest.Options) {
 					o.Users = map[string]string{"alice": secret}
 					o.Tokens = map[string][]string{secret: {"alice"}}
 					o.Mechanisms = []string{method.mechanism}
 					if method.auth == mail.AuthExternal {
-						o.ClientCAs = b.ca.Pool()
+						o.ClientCAs = fix.ca.Pool()
 					}
 				})
-				c := b.connection(p, e, server.Addr, func(c *mail.Connection) {
+				c := fix.connection(p, e, server.Addr, func(c *mail.Connection) {
 					c.Auth, c.Password = method.auth, mail.InlineSecret(mail.NewSecret(secret))
 					if method.auth == mail.AuthXOAuth2 || method.auth == mail.AuthOAuthBearer {
 						c.Password = mail.SecretSource{}
@@ -70,7 +70,7 @@ func TestProbeSurvivesTheFailureOfEachCall(t *testing.T) {
 				})
 				if method.auth == mail.AuthExternal {
 					c.Password = mail.SecretSource{}
-					c.TLS.Certificates = []tls.Certificate{b.visitor("alice")}
+					c.TLS.Certificates = []tls.Certificate{fix.visitor("alice")}
 				}
 				if c.TLS != nil {
 					c.TLS.CurvePreferences = []tls.CurveID{tls.CurveP256} // in assembly: the race detector is blind and fast there
@@ -82,9 +82,9 @@ func TestProbeSurvivesTheFailureOfEachCall(t *testing.T) {
 }
 
 // visitor is a client certificate that is valid inside a bubble.
-func (b *bed) visitor(name string) tls.Certificate {
-	return b.ca.MustIssue(mailtest.CertOptions{CommonName: name, EKU: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-		NotBefore: b.cert.Leaf.NotBefore, NotAfter: b.cert.Leaf.NotAfter})
+func (fix *fixture) visitor(name string) tls.Certificate {
+	return fix.ca.MustIssue(mailtest.CertOptions{CommonName: name, EKU: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+		NotBefore: fix.cert.Leaf.NotBefore, NotAfter: fix.cert.Leaf.NotAfter})
 }
 
 // failEachCall counts n up until no fault is met any more.
@@ -119,7 +119,7 @@ func failEachCall(t *testing.T, server *mailtest.Server, c *mail.Connection, sec
 func failCall(t *testing.T, server *mailtest.Server, c *mail.Connection, secret string, n int, fault mailtest.Fault) bool {
 	before := len(server.Verbs())
 	faulty := mailtest.FailNth(server.Pipe(), mailtest.AnyCall, n, fault)
-	run := faultRun{row: &faultRow{}, connection: c, secret: secret}
+	run := faultRun{fault: &faultCase{}, connection: c, secret: secret}
 	run.probe(t.Context(), func(context.Context, []netip.Addr, int) (net.Conn, error) { return faulty, nil })
 	synctest.Wait()
 	o, where := run.outcome, fmt.Sprintf("call %d, %s", n, fault)

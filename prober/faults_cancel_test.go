@@ -20,15 +20,15 @@ const cancelLimit = 100 * time.Millisecond
 
 // TestProbeEndsAtOnceWhereverItIsCancelled cancels probes of a server that
 // takes a second for each answer, half a second later each time, until one gets
-// to its end. Row 129 of the catalogue, and row 128: a maildrop is freed.
+// to its end. Fault 129 of the catalogue, and fault 128: a maildrop is freed.
 func TestProbeEndsAtOnceWhereverItIsCancelled(t *testing.T) {
-	b := newFaultBed(t)
+	fix := newFaultFixture(t)
 	pairs(t, func(t *testing.T, p mail.Protocol, e mail.Encryption) {
 		phases := map[mail.Phase]bool{}
 		for after := 250 * time.Millisecond; ; after += 500 * time.Millisecond {
 			up := false
 			synctest.Test(t, func(t *testing.T) {
-				run := b.playUntil(t, p, e, after)
+				run := fix.playUntil(t, p, e, after)
 				up = run.outcome.Up()
 				if up {
 					return
@@ -49,17 +49,17 @@ func TestProbeEndsAtOnceWhereverItIsCancelled(t *testing.T) {
 }
 
 // playUntil runs a probe of a slow server and cancels it after some time.
-func (b *bed) playUntil(t *testing.T, p mail.Protocol, e mail.Encryption, after time.Duration) faultRun {
-	row := &faultRow{after: atOnce, script: every("{after at once}"), edit: slowly}
-	run, script, options := b.prepare(row, p, e, "127.0.0.1:1")
+func (fix *fixture) playUntil(t *testing.T, p mail.Protocol, e mail.Encryption, after time.Duration) faultRun {
+	fault := &faultCase{after: atOnce, script: every("{after at once}"), edit: slowly}
+	run, script, options := fix.prepare(fault, p, e, "127.0.0.1:1")
 	ours, theirs := mailtest.Pipe(window)
-	closed, talk := make(chan struct{}), make(chan mailtest.Talk, 1)
-	go func() { talk <- script.Play(theirs, options, closed) }()
+	closed, session := make(chan struct{}), make(chan mailtest.Session, 1)
+	go func() { session <- script.Play(theirs, options, closed) }()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	time.AfterFunc(after, cancel)
 	run.probe(ctx, func(context.Context, []netip.Addr, int) (net.Conn, error) { return ours, nil })
-	run.talk = <-talk // the slow server reads to the end
+	run.session = <-session // the slow server reads to the end
 	close(closed)
 	return run
 }
@@ -105,9 +105,9 @@ func (run *faultRun) judgeCancelled(t *testing.T, after time.Duration) {
 	run.judgeSecrecy(t)
 }
 
-// Row 110: whatever a password is made of, it arrives as it is.
+// Fault 110: whatever a password is made of, it arrives as it is.
 func TestPasswordsAreSentExactly(t *testing.T) {
-	b := newBed(t)
+	fix := newFixture(t)
 	passwords := []string{`say "hi"`, `back\slash\\`, " two  spaces ", "naïve–日本語😀", "{5}", "ends in {5}", "{3}\\\"", "del\x7f",
 		"*", "+ ", ".", "=", "AUTHENTICATE", "%s%d%n", "tab\there", strings.Repeat("long ", 50)}
 	pairs(t, func(t *testing.T, p mail.Protocol, e mail.Encryption) {
@@ -115,12 +115,12 @@ func TestPasswordsAreSentExactly(t *testing.T) {
 			return // as inside TLS
 		}
 		for _, password := range passwords {
-			server := b.server(t, p, e, func(o *mailtest.Options) {
+			server := fix.server(t, p, e, func(o *mailtest.Options) {
 				o.Users = map[string]string{"alice": password}
 				o.Mechanisms = []string{"PLAIN", "LOGIN", "CRAM-MD5"}
 			})
 			for _, method := range []mail.AuthMethod{mail.AuthLogin, mail.AuthPlain, mail.AuthSASLLogin, mail.AuthCRAMMD5} {
-				o := new(Prober).Probe(t.Context(), b.connection(p, e, server.Addr, func(c *mail.Connection) {
+				o := new(Prober).Probe(t.Context(), fix.connection(p, e, server.Addr, func(c *mail.Connection) {
 					c.Auth, c.Password = method, mail.InlineSecret(mail.NewSecret(password))
 				}))
 				if !o.Up() {
@@ -131,10 +131,10 @@ func TestPasswordsAreSentExactly(t *testing.T) {
 	})
 }
 
-// Row 110: a password that no protocol can carry opens no connection.
+// Fault 110: a password that no protocol can carry opens no connection.
 func TestPasswordsThatCannotBeSentOpenNoConnection(t *testing.T) {
 	for _, password := range []string{"", "a\rb", "a\nb", "a\x00b"} {
-		c := (&bed{}).connection(mail.IMAP, mail.NoEncryption, "127.0.0.1:1", func(c *mail.Connection) {
+		c := (&fixture{}).connection(mail.IMAP, mail.NoEncryption, "127.0.0.1:1", func(c *mail.Connection) {
 			c.Password = mail.InlineSecret(mail.NewSecret(password))
 		})
 		dials := 0
@@ -149,13 +149,13 @@ func TestPasswordsThatCannotBeSentOpenNoConnection(t *testing.T) {
 	}
 }
 
-// Row 116: a refused token is renewed once, for the next probe.
+// Fault 116: a refused token is renewed once, for the next probe.
 func TestProbeRenewsARefusedTokenOnce(t *testing.T) {
-	b := newBed(t)
+	fix := newFixture(t)
 	pairs(t, func(t *testing.T, p mail.Protocol, e mail.Encryption) {
-		server := b.server(t, p, e, func(o *mailtest.Options) { o.Tokens = map[string][]string{"the-new-one": {"alice"}} })
+		server := fix.server(t, p, e, func(o *mailtest.Options) { o.Tokens = map[string][]string{"the-new-one": {"alice"}} })
 		token, asked := "the-old-one", []bool{}
-		c := b.connection(p, e, server.Addr, func(c *mail.Connection) {
+		c := fix.connection(p, e, server.Addr, func(c *mail.Connection) {
 			c.Password, c.Auth = mail.SecretSource{}, mail.AuthXOAuth2
 			c.Token = func(_ context.Context, fresh bool) (mail.Secret, error) {
 				asked = append(asked, fresh)

@@ -16,12 +16,12 @@ import (
 	"mailprobe/pool"
 )
 
-// mailHost is the name that the rows of section A look up.
+// mailHost is the name that the cases of section A look up.
 const mailHost = "mail.example"
 
-// nameFault is a row about names. Where it ends up, an honest server answers.
+// nameFault is a fault about names. Where it ends up, an honest server answers.
 type nameFault struct {
-	faultRow
+	faultCase
 	answer mailtest.DNSName // to mailHost
 	others map[string]mailtest.DNSName
 	also   mail.Reason // a second reason that will do
@@ -31,20 +31,20 @@ type nameFault struct {
 // nameFaults is section A of the catalogue: what a name server can do.
 func nameFaults() []nameFault {
 	bad := func(number int, story string, fault mailtest.DNSFault, reason mail.Reason) nameFault {
-		return nameFault{answer: mailtest.DNSName{Fault: fault}, faultRow: faultRow{
+		return nameFault{answer: mailtest.DNSName{Fault: fault}, faultCase: faultCase{
 			numbers: []int{number}, story: story, phase: mail.PhaseResolve, reason: reason, change: hasty}}
 	}
-	found := func(number int, story string, answer mailtest.DNSName, row faultRow) nameFault {
-		row.numbers, row.story = []int{number}, story
-		return nameFault{answer: answer, faultRow: row}
+	found := func(number int, story string, answer mailtest.DNSName, fault faultCase) nameFault {
+		fault.numbers, fault.story = []int{number}, story
+		return nameFault{answer: answer, faultCase: fault}
 	}
-	either := func(row nameFault) nameFault { row.also = mail.DNSFailed; return row }
+	either := func(fault nameFault) nameFault { fault.also = mail.DNSFailed; return fault }
 	dead := loopbacks("127.0.0.2", "127.0.0.3")
-	rows := []nameFault{
+	cases := []nameFault{
 		bad(1, "the_name_does_not_exist", mailtest.DNSNXDomain, mail.DNSNotFound),
 		bad(2, "the_name_has_no_address", mailtest.DNSNoData, mail.DNSNotFound),
 		bad(2, "the_answer_is_empty_without_a_word", mailtest.DNSLame, mail.DNSNotFound),
-		found(2, "the_name_has_no_address_of_the_family", mailtest.DNSName{Addresses: dead}, faultRow{
+		found(2, "the_name_has_no_address_of_the_family", mailtest.DNSName{Addresses: dead}, faultCase{
 			change: func(c *mail.Connection) { c.IPProtocol = mail.IP6 }, phase: mail.PhaseResolve, reason: mail.DNSNotFound}),
 		bad(3, "the_name_server_failed", mailtest.DNSServFail, mail.DNSFailed),
 		bad(4, "the_name_server_refuses", mailtest.DNSRefused, mail.DNSFailed),
@@ -52,23 +52,23 @@ func nameFaults() []nameFault {
 		either(bad(6, "the_answer_is_garbage", mailtest.DNSGarbage, mail.DNSTimeout)),
 		either(bad(6, "the_answer_has_a_wrong_id", mailtest.DNSWrongID, mail.DNSTimeout)),
 		either(bad(6, "the_answer_is_truncated_and_tcp_is_closed", mailtest.DNSTruncated, mail.DNSTimeout)),
-		found(7, "two_thousand_addresses", mailtest.DNSName{Addresses: manyLoopbacks(2000)}, faultRow{
+		found(7, "two_thousand_addresses", mailtest.DNSName{Addresses: manyLoopbacks(2000)}, faultCase{
 			phase: mail.PhaseConnect, reason: mail.ConnectRefused}),
-		found(8, "the_first_addresses_are_dead", mailtest.DNSName{Addresses: append(dead, loopbacks("127.0.0.1")...)}, faultRow{}),
-		found(9, "all_addresses_are_dead", mailtest.DNSName{Addresses: append(dead, loopbacks("127.0.0.4")...)}, faultRow{
+		found(8, "the_first_addresses_are_dead", mailtest.DNSName{Addresses: append(dead, loopbacks("127.0.0.1")...)}, faultCase{}),
+		found(9, "all_addresses_are_dead", mailtest.DNSName{Addresses: append(dead, loopbacks("127.0.0.4")...)}, faultCase{
 			phase: mail.PhaseConnect, reason: mail.ConnectRefused, check: wantAllNamed("127.0.0.2", "127.0.0.3", "127.0.0.4")}),
-		found(12, "the_name_leads_to_another_server_under_tls", mailtest.DNSName{Addresses: loopbacks("127.0.0.1")}, faultRow{
+		found(12, "the_name_leads_to_another_server_under_tls", mailtest.DNSName{Addresses: loopbacks("127.0.0.1")}, faultCase{
 			encryptions: []mail.Encryption{mail.ImplicitTLS, mail.StartTLS}, phase: mail.PhaseTLS, reason: mail.CertName,
 			change: func(c *mail.Connection) { c.TLS.ServerName = "imap.example" }}),
-		found(12, "the_name_leads_to_another_server_in_clear", mailtest.DNSName{Addresses: loopbacks("127.0.0.1")}, faultRow{
+		found(12, "the_name_leads_to_another_server_in_clear", mailtest.DNSName{Addresses: loopbacks("127.0.0.1")}, faultCase{
 			encryptions: []mail.Encryption{mail.NoEncryption}}),
 		bad(13, "a_resolver_found_a_circle_of_names", mailtest.DNSServFail, mail.DNSFailed),
 	}
-	rows[10].dialed = wantAddresses(maxAddresses)
-	circle := found(13, "a_circle_of_names_comes_through", mailtest.DNSName{CNAME: "other.example"}, faultRow{
+	cases[10].dialed = wantAddresses(maxAddresses)
+	circle := found(13, "a_circle_of_names_comes_through", mailtest.DNSName{CNAME: "other.example"}, faultCase{
 		phase: mail.PhaseResolve, reason: mail.DNSNotFound, change: hasty})
 	circle.others, circle.also = map[string]mailtest.DNSName{"other.example": {CNAME: mailHost}}, mail.DNSFailed
-	return append(rows, circle)
+	return append(cases, circle)
 }
 
 // hasty gives a probe little time: less than a resolver takes by itself.
@@ -111,18 +111,18 @@ func wantAllNamed(addrs ...string) func(*testing.T, faultRun) {
 }
 
 func TestFaultsOfNames(t *testing.T) {
-	b := newFaultBed(t)
+	fix := newFaultFixture(t)
 	leaf := mailtest.Loopback()
 	leaf.Names = append(leaf.Names, mailHost)
-	b.cert = b.ca.MustIssue(leaf)
-	for _, row := range nameFaults() {
-		row.script = everyHonest()
-		t.Run(rowName(&row.faultRow), func(t *testing.T) {
+	fix.cert = fix.ca.MustIssue(leaf)
+	for _, fault := range nameFaults() {
+		fault.script = everyHonest()
+		t.Run(faultName(&fault.faultCase), func(t *testing.T) {
 			t.Parallel()
-			for _, pair := range row.pairs() {
+			for _, pair := range fault.pairs() {
 				t.Run(string(pair.protocol)+"_"+string(pair.encryption), func(t *testing.T) {
 					t.Parallel()
-					b.playName(t, row, pair.protocol, pair.encryption)
+					fix.playName(t, fault, pair.protocol, pair.encryption)
 				})
 			}
 		})
@@ -135,10 +135,10 @@ func everyHonest() map[mail.Protocol]string {
 	return map[mail.Protocol]string{mail.IMAP: "BYE imap", mail.POP3: "BYE pop3", mail.SMTP: "BYE smtp"}
 }
 
-// playName plays one row for one pair.
-func (b *bed) playName(t *testing.T, row nameFault, p mail.Protocol, e mail.Encryption) {
-	names := map[string]mailtest.DNSName{mailHost: row.answer}
-	for name, answer := range row.others {
+// playName plays one fault for one pair.
+func (fix *fixture) playName(t *testing.T, fault nameFault, p mail.Protocol, e mail.Encryption) {
+	names := map[string]mailtest.DNSName{mailHost: fault.answer}
+	for name, answer := range fault.others {
 		names[name] = answer
 	}
 	dns, err := mailtest.StartDNS(names)
@@ -146,9 +146,9 @@ func (b *bed) playName(t *testing.T, row nameFault, p mail.Protocol, e mail.Encr
 		t.Fatal(err)
 	}
 	defer dns.Close()
-	row.after = opened
-	change := row.change
-	row.change = func(c *mail.Connection) {
+	fault.after = opened
+	change := fault.change
+	fault.change = func(c *mail.Connection) {
 		c.Host, c.Timeout = mailHost, 20*time.Second
 		if c.TLS != nil {
 			c.TLS.ServerName = mailHost
@@ -157,19 +157,19 @@ func (b *bed) playName(t *testing.T, row nameFault, p mail.Protocol, e mail.Encr
 			change(c)
 		}
 	}
-	run := b.playOnLoopback(t, &row.faultRow, p, e, func(_ *faultRun, prober *Prober) {
+	run := fix.playOnLoopback(t, &fault.faultCase, p, e, func(_ *faultRun, prober *Prober) {
 		prober.Resolver = resolverBy(redirected(dns.Addr))
 		prober.dial = func(ctx context.Context, addrs []netip.Addr, port int) (net.Conn, error) {
-			if row.dialed != nil {
-				row.dialed(t, addrs)
+			if fault.dialed != nil {
+				fault.dialed(t, addrs)
 			}
 			return new(lateness).connect(ctx, addrs, port)
 		}
 	})
-	if f := run.outcome.Failure; f != nil && f.Reason == row.also {
-		row.reason = row.also
+	if f := run.outcome.Failure; f != nil && f.Reason == fault.also {
+		fault.reason = fault.also
 	}
-	run.row = &row.faultRow
+	run.fault = &fault.faultCase
 	run.judgeSocket(t)
 }
 
@@ -180,7 +180,7 @@ func redirected(addr string) func(context.Context, string, string) (net.Conn, er
 	}
 }
 
-// Row 5: nothing of a lookup is left when the probe has ended, although Go's
+// Fault 5: nothing of a lookup is left when the probe has ended, although Go's
 // resolver reads on for up to 5 s.
 func TestSilentNameServerKeepsNoSocket(t *testing.T) {
 	dns, err := mailtest.StartDNS(map[string]mailtest.DNSName{mailHost: {Fault: mailtest.DNSSilence}})
@@ -196,7 +196,7 @@ func TestSilentNameServerKeepsNoSocket(t *testing.T) {
 		}
 		return &noticedConn{conn.(*net.UDPConn), closed}, nil
 	})
-	c := (&bed{}).connection(mail.IMAP, mail.NoEncryption, "127.0.0.1:1", hasty, func(c *mail.Connection) { c.Host = mailHost })
+	c := (&fixture{}).connection(mail.IMAP, mail.NoEncryption, "127.0.0.1:1", hasty, func(c *mail.Connection) { c.Host = mailHost })
 	o := (&Prober{Resolver: resolver}).Probe(t.Context(), c)
 	wantFailure(t, o, mail.PhaseResolve, mail.DNSTimeout)
 	for range 2 { // A and AAAA
@@ -220,9 +220,9 @@ func (c *noticedConn) Close() error {
 	return c.UDPConn.Close()
 }
 
-// Row 11: nothing remembers an address from one probe to the next.
+// Fault 11: nothing remembers an address from one probe to the next.
 func TestProbeFollowsANameThatMoves(t *testing.T) {
-	b := newFaultBed(t)
+	fix := newFaultFixture(t)
 	script := mailtest.MustScript(honest(mail.IMAP, mail.NoEncryption, atOnce, opened) + "BYE imap")
 	before, err := mailtest.StartScript(script, mailtest.ScriptOptions{})
 	if err != nil {
@@ -240,7 +240,7 @@ func TestProbeFollowsANameThatMoves(t *testing.T) {
 	}
 	defer dns.Close()
 	prober := &Prober{Resolver: dns.Resolver()}
-	c := b.connection(mail.IMAP, mail.NoEncryption, before.Addr, func(c *mail.Connection) { c.Host = mailHost })
+	c := fix.connection(mail.IMAP, mail.NoEncryption, before.Addr, func(c *mail.Connection) { c.Host = mailHost })
 	for _, server := range []*mailtest.Scripted{before, after} {
 		host, _, _ := net.SplitHostPort(server.Addr)
 		dns.Set(mailHost, mailtest.DNSName{Addresses: loopbacks(host)})
@@ -250,20 +250,20 @@ func TestProbeFollowsANameThatMoves(t *testing.T) {
 	}
 }
 
-// Row 14: ten thousand lookups that nobody answers stay within the bound, and
+// Fault 14: ten thousand lookups that nobody answers stay within the bound, and
 // neighbours that need no lookup keep their schedule and their results.
 func TestDeadNameServerDelaysNobody(t *testing.T) {
 	const names, neighbours, bound = 10_000, 100, 4096
 	synctest.Test(t, func(t *testing.T) {
 		var conns []*mail.Connection
 		for i := range names {
-			conns = append(conns, (&bed{}).connection(mail.SMTP, mail.NoEncryption, "192.0.2.1:25", func(c *mail.Connection) {
+			conns = append(conns, (&fixture{}).connection(mail.SMTP, mail.NoEncryption, "192.0.2.1:25", func(c *mail.Connection) {
 				c.Name, c.Host, c.Timeout = fmt.Sprintf("dead-%d", i), fmt.Sprintf("mx%d.example", i), 10*time.Second
 				c.Username, c.Interval = "", 10*time.Minute
 			}))
 		}
 		for i := range neighbours {
-			conns = append(conns, (&bed{}).connection(mail.SMTP, mail.NoEncryption, fmt.Sprintf("192.0.2.%d:25", i+2), func(c *mail.Connection) {
+			conns = append(conns, (&fixture{}).connection(mail.SMTP, mail.NoEncryption, fmt.Sprintf("192.0.2.%d:25", i+2), func(c *mail.Connection) {
 				c.Name, c.Username = fmt.Sprintf("good-%d", i), ""
 			}))
 		}
@@ -286,7 +286,7 @@ func silentNetwork(context.Context, string, string) (net.Conn, error) {
 	return ours, nil
 }
 
-// nameWatch counts what the pool does, in the bubble of row 14.
+// nameWatch counts what the pool does, in the bubble of fault 14.
 type nameWatch struct {
 	lock          chan struct{} // a mutex that a bubble can wait on
 	running, most int

@@ -9,8 +9,8 @@ import (
 )
 
 // greetingFaults is section D of the catalogue: what a server can say first.
-func greetingFaults() []faultRow {
-	rows := []faultRow{
+func greetingFaults() []faultCase {
+	cases := []faultCase{
 		{
 			numbers: []int{61}, story: "a_greeting_of_fifty_lines_is_read_to_its_end", after: connected,
 			script: map[mail.Protocol]string{mail.SMTP: "REPEAT 49 S: 220-mx.example.org says a lot\n{after connected}"},
@@ -53,12 +53,12 @@ func greetingFaults() []faultRow {
 			phase: mail.PhaseGreeting, reason: mail.ServerLimit,
 		},
 	}
-	return append(append(rows, lineFaults()...), firstWordFaults()...)
+	return append(append(cases, lineFaults()...), firstWordFaults()...)
 }
 
 // lineFaults are greetings whose lines are no lines.
-func lineFaults() []faultRow {
-	return []faultRow{
+func lineFaults() []faultCase {
+	return []faultCase{
 		{
 			numbers: []int{66}, story: "a_line_without_an_end", after: connected,
 			script: map[mail.Protocol]string{mail.IMAP: "SEND \"* OK \"\nREPEAT forever SEND \"A\"",
@@ -118,8 +118,8 @@ func endLinesInLF(script string) string {
 }
 
 // firstWordFaults are greetings that say the wrong thing.
-func firstWordFaults() []faultRow {
-	return []faultRow{
+func firstWordFaults() []faultCase {
+	return []faultCase{
 		{
 			numbers: []int{70}, story: "preauth_leaves_no_login_to_try", after: connected,
 			encryptions: []mail.Encryption{mail.NoEncryption, mail.ImplicitTLS},
@@ -180,13 +180,13 @@ func firstWordFaults() []faultRow {
 	}
 }
 
-// wrongProtocol is row 73: another service at the port. Its advice names it.
-func wrongProtocol(who, says, name string, own ...mail.Protocol) faultRow {
+// wrongProtocol is fault 73: another service at the port. Its advice names it.
+func wrongProtocol(who, says, name string, own ...mail.Protocol) faultCase {
 	script := every(says + "\nEOF")
 	for _, p := range own {
 		delete(script, p)
 	}
-	return faultRow{
+	return faultCase{
 		numbers: []int{73}, story: who + "_answers_instead", after: connected, script: script,
 		phase: mail.PhaseGreeting, reason: mail.ProtocolMalformed,
 		check: func(t *testing.T, run faultRun) {

@@ -16,15 +16,15 @@ import (
 
 // TestStartTLSAttacks plays them.
 func TestStartTLSAttacks(t *testing.T) {
-	b := newFaultBed(t)
-	rows := append(stateAttacks(), referralAttacks()...)
-	for _, row := range append(rows, answerAttacks()...) {
-		t.Run(rowName(&row), func(t *testing.T) {
+	fix := newFaultFixture(t)
+	cases := append(stateAttacks(), referralAttacks()...)
+	for _, fault := range append(cases, answerAttacks()...) {
+		t.Run(faultName(&fault), func(t *testing.T) {
 			t.Parallel()
-			for _, pair := range row.pairs() {
+			for _, pair := range fault.pairs() {
 				t.Run(string(pair.protocol)+"_"+string(pair.encryption), func(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {
-						run := b.playInMemory(t, &row, pair.protocol, pair.encryption)
+						run := fix.playInMemory(t, &fault, pair.protocol, pair.encryption)
 						run.judge(t)
 					})
 				})
@@ -51,8 +51,8 @@ var offered = map[mail.Protocol]string{
 }
 
 // stateAttacks put something into the client's memory before TLS.
-func stateAttacks() []faultRow {
-	return []faultRow{
+func stateAttacks() []faultCase {
+	return []faultCase{
 		{
 			numbers: []int{90}, story: "a_mailbox_counted_in_clear_is_not_the_one_reported", after: greeted, encryptions: onlyStartTLS,
 			script: map[mail.Protocol]string{mail.IMAP: "C: {tag} CAPABILITY\nS: * 99 EXISTS\nS: * 9 RECENT\nS: * CAPABILITY IMAP4rev1 STARTTLS\n" +
@@ -114,8 +114,8 @@ func stateAttacks() []faultRow {
 }
 
 // referralAttacks send the client, and its password, elsewhere.
-func referralAttacks() []faultRow {
-	return []faultRow{
+func referralAttacks() []faultCase {
+	return []faultCase{
 		{
 			numbers: []int{89}, story: "a_goodbye_with_a_referral_is_not_followed", after: connected,
 			script: map[mail.Protocol]string{mail.IMAP: "S: * BYE [REFERRAL imap://alice;AUTH=*@EVIL.example.com/] Try there\nCLOSE"},
@@ -141,8 +141,8 @@ func referralAttacks() []faultRow {
 }
 
 // answerAttacks ask for a credential in clear, or agree in an odd way.
-func answerAttacks() []faultRow {
-	return []faultRow{
+func answerAttacks() []faultCase {
+	return []faultCase{
 		{
 			numbers: []int{78}, story: "a_challenge_in_clear_is_not_answered", after: greeted, encryptions: onlyStartTLS,
 			script: map[mail.Protocol]string{

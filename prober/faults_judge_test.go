@@ -1,6 +1,6 @@
 package prober
 
-// This file holds what must be true of every row of the catalogue, whatever a
+// This file holds what must be true of every fault of the catalogue, whatever a
 // server does: G1 to G8.
 
 import (
@@ -11,10 +11,11 @@ import (
 	"testing"
 	"time"
 
+	"mailprobe/internal/canary"
 	"mailprobe/mail"
 )
 
-// judge checks what must hold for every row, and what this one wants.
+// judge checks what must hold for every fault, and what this one wants.
 func (run *faultRun) judge(t *testing.T) {
 	t.Helper()
 	run.judgeTime(t)
@@ -24,16 +25,16 @@ func (run *faultRun) judge(t *testing.T) {
 // judgeVerdict is all of judge but the times.
 func (run *faultRun) judgeVerdict(t *testing.T) {
 	t.Helper()
-	o, row := &run.outcome, run.row
-	if row.reason == "" {
+	o, fault := &run.outcome, run.fault
+	if fault.reason == "" {
 		if !o.Up() {
 			t.Fatalf("want up, got\n%s", explain(*o))
 		}
 	} else {
-		wantFailure(t, *o, row.phase, row.reason)
+		wantFailure(t, *o, fault.phase, fault.reason)
 	}
-	if o.Goodbye != row.goodbye && !row.anyGoodbye {
-		t.Errorf("goodbye %q, want %q\n%s", o.Goodbye, row.goodbye, explain(*o))
+	if o.Goodbye != fault.goodbye && !fault.anyGoodbye {
+		t.Errorf("goodbye %q, want %q\n%s", o.Goodbye, fault.goodbye, explain(*o))
 	}
 	run.judgeLogin(t)
 	run.judgeSecrecy(t)
@@ -44,11 +45,11 @@ func (run *faultRun) judgeVerdict(t *testing.T) {
 		t.Errorf("the probe dialled %d times", run.dials)
 	}
 	run.judgeCommands(t)
-	if run.talk.Problem != nil {
-		t.Errorf("the client left the script: %v\nit said %q", run.talk.Problem, run.talk.Lines)
+	if run.session.Problem != nil {
+		t.Errorf("the client left the script: %v\nit said %q", run.session.Problem, run.session.Lines)
 	}
-	if row.check != nil {
-		row.check(t, *run)
+	if fault.check != nil {
+		fault.check(t, *run)
 	}
 	if t.Failed() {
 		t.Log("the dialogue was\n" + explain(*o))
@@ -82,15 +83,15 @@ func (run *faultRun) judgeTime(t *testing.T) {
 // facts that agree with what the server saw.
 func (run *faultRun) judgeLogin(t *testing.T) {
 	t.Helper()
-	o, logins := &run.outcome, run.talk.Logins()
-	tries := o.Up() || o.Failure.Phase == mail.PhaseAuth && !run.row.unsaid ||
+	o, logins := &run.outcome, run.session.Logins()
+	tries := o.Up() || o.Failure.Phase == mail.PhaseAuth && !run.fault.unsaid ||
 		o.Failure.Phase == mail.PhaseMailbox || o.Failure.Phase == mail.PhaseQuit
 	tries = tries && wantsLogin(run.connection)
 	switch {
 	case logins > 1:
-		t.Errorf("%d logins: %q", logins, run.talk.Lines)
+		t.Errorf("%d logins: %q", logins, run.session.Lines)
 	case !tries && (logins != 0 || o.Auth.Sent):
-		t.Errorf("%d logins where none may be, told %v: %q", logins, o.Auth.Sent, run.talk.Lines)
+		t.Errorf("%d logins where none may be, told %v: %q", logins, o.Auth.Sent, run.session.Lines)
 	case tries && !o.Auth.Sent:
 		t.Errorf("the login was sent, but the outcome says it was not")
 	}
@@ -111,8 +112,8 @@ var harmless = map[mail.Protocol]string{
 func (run *faultRun) judgeCommands(t *testing.T) {
 	t.Helper()
 	c := run.connection
-	clear, _, _ := strings.Cut(string(run.talk.Wire), "\x16\x03") // where a handshake begins
-	for line := range strings.Lines(clear + string(run.talk.Inner)) {
+	clear, _, _ := strings.Cut(string(run.session.Wire), "\x16\x03") // where a handshake begins
+	for line := range strings.Lines(clear + string(run.session.Inner)) {
 		words := strings.Fields(line)
 		if c.Protocol == mail.IMAP && len(words) > 1 {
 			words = words[1:] // the tag
@@ -144,14 +145,14 @@ func isCommand(p mail.Protocol, word string) bool {
 func (run *faultRun) judgeSecrecy(t *testing.T) {
 	t.Helper()
 	for sink, text := range run.sinks() {
-		if coding := FindSecret(text, run.secret); coding != "" {
+		if coding := canary.Find(text, run.secret); coding != "" {
 			t.Errorf("the password is in the %s, %s:\n%s", sink, coding, text)
 		}
 	}
 	if run.connection.Encryption == mail.NoEncryption {
 		return
 	}
-	if coding := FindSecret(string(run.talk.Wire), run.secret); coding != "" {
+	if coding := canary.Find(string(run.session.Wire), run.secret); coding != "" {
 		t.Errorf("the password was sent in clear, %s", coding)
 	}
 }

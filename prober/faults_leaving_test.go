@@ -11,27 +11,27 @@ import (
 )
 
 // leavingFaults is section G of the catalogue: the mailbox, and the end.
-func leavingFaults() []faultRow {
-	rows := append(mailboxAnswers(), mailboxData()...)
-	rows = append(rows, mailboxNumbers()...)
-	return append(append(rows, mailboxNames()...), goodbyeFaults()...)
+func leavingFaults() []faultCase {
+	cases := append(mailboxAnswers(), mailboxData()...)
+	cases = append(cases, mailboxNumbers()...)
+	return append(append(cases, mailboxNames()...), goodbyeFaults()...)
 }
 
 // openMailbox is what the probe says to open a mailbox.
 var openMailbox = map[mail.Protocol]string{mail.IMAP: "C: {tag} EXAMINE INBOX\n", mail.POP3: "C: STAT\n", mail.SMTP: "C: MAIL FROM:*\n"}
 
-// notOpened is a row in which the mailbox gets a negative answer.
-func notOpened(number int, story string, reason mail.Reason, answers map[mail.Protocol]string) faultRow {
-	return faultRow{numbers: []int{number}, story: story, after: loggedIn, script: answered(openMailbox, answers),
+// notOpened is a fault in which the mailbox gets a negative answer.
+func notOpened(number int, story string, reason mail.Reason, answers map[mail.Protocol]string) faultCase {
+	return faultCase{numbers: []int{number}, story: story, after: loggedIn, script: answered(openMailbox, answers),
 		phase: mail.PhaseMailbox, reason: reason, check: wantClass(mail.Transient)}
 }
 
 // mailboxAnswers are the reasons not to open a mailbox.
-func mailboxAnswers() []faultRow {
+func mailboxAnswers() []faultCase {
 	shared := func(access mail.SharedAccess) func(*mail.Connection) {
 		return func(c *mail.Connection) { c.SharedMailbox, c.SharedMailboxAccess = "helpdesk", access }
 	}
-	imap := func(story string, reason mail.Reason, answer string) faultRow {
+	imap := func(story string, reason mail.Reason, answer string) faultCase {
 		return notOpened(120, story, reason, map[mail.Protocol]string{mail.IMAP: "{tag} NO " + answer})
 	}
 	locked := loginRefused(119, "somebody_else_has_the_maildrop", mail.MailboxInUse, mail.Transient, map[mail.Protocol]string{
@@ -43,7 +43,7 @@ func mailboxAnswers() []faultRow {
 		mail.SMTP: "553 5.7.1 <helpdesk@example.org>: Sender address rejected: not owned by user alice"})
 	sender.change = shared(mail.SharedSender)
 	sender.check = nil
-	return []faultRow{
+	return []faultCase{
 		locked, authzid, sender,
 		imap("the_mailbox_does_not_exist", mail.MailboxMissing, "[NONEXISTENT] Unknown Mailbox: INBOX"),
 		imap("the_mailbox_may_not_be_read", mail.MailboxDenied, "[NOPERM] Permission denied"),
@@ -71,9 +71,9 @@ func mailboxAnswers() []faultRow {
 // wantVerbs checks the commands inside TLS, or all where there is none.
 func wantVerbs(want map[mail.Protocol][]string) func(*testing.T, faultRun) {
 	return func(t *testing.T, run faultRun) {
-		said, p := string(run.talk.Inner), run.connection.Protocol
+		said, p := string(run.session.Inner), run.connection.Protocol
 		if run.connection.Encryption == mail.NoEncryption {
-			said = string(run.talk.Wire)
+			said = string(run.session.Wire)
 		}
 		var got []string
 		for line := range strings.Lines(said) {
@@ -92,9 +92,9 @@ func wantVerbs(want map[mail.Protocol][]string) func(*testing.T, faultRun) {
 }
 
 // mailboxData are floods and knots where a number was expected.
-func mailboxData() []faultRow {
-	row := func(number int, story string, reason mail.Reason, script map[mail.Protocol]string) faultRow {
-		r := faultRow{numbers: []int{number}, story: story, after: loggedIn, script: map[mail.Protocol]string{}, reason: reason}
+func mailboxData() []faultCase {
+	fault := func(number int, story string, reason mail.Reason, script map[mail.Protocol]string) faultCase {
+		r := faultCase{numbers: []int{number}, story: story, after: loggedIn, script: map[mail.Protocol]string{}, reason: reason}
 		if reason != "" {
 			r.phase = mail.PhaseMailbox
 		}
@@ -104,20 +104,20 @@ func mailboxData() []faultRow {
 		return r
 	}
 	deep, long := strings.Repeat("(", 4000), strings.Repeat("la ", 2000)
-	return []faultRow{
-		row(123, "a_literal_of_ten_gigabytes", mail.ProtocolOversize, map[mail.Protocol]string{
+	return []faultCase{
+		fault(123, "a_literal_of_ten_gigabytes", mail.ProtocolOversize, map[mail.Protocol]string{
 			mail.IMAP: "S: * STATUS INBOX {10000000000}\nREPEAT forever SEND \"A\""}),
-		row(123, "a_literal_over_the_limit", mail.ProtocolOversize, map[mail.Protocol]string{mail.IMAP: "S: * 1 FETCH (BODY {16385}\nSTALL"}),
-		row(123, "a_literal_larger_than_any_number", mail.ProtocolOversize, map[mail.Protocol]string{
+		fault(123, "a_literal_over_the_limit", mail.ProtocolOversize, map[mail.Protocol]string{mail.IMAP: "S: * 1 FETCH (BODY {16385}\nSTALL"}),
+		fault(123, "a_literal_larger_than_any_number", mail.ProtocolOversize, map[mail.Protocol]string{
 			mail.IMAP: "S: * 1 FETCH (BODY {99999999999999999999999999}\nSTALL"}),
-		row(123, "literals_inside_the_limit_are_dropped", "", map[mail.Protocol]string{
+		fault(123, "literals_inside_the_limit_are_dropped", "", map[mail.Protocol]string{
 			mail.IMAP: "S: * 1 FETCH (BODY[TEXT] {26}\nSEND \"T3 OK done\\r\\n* 9 EXISTS\\r\\n\\r\\n\"\nS: )\n" +
 				"S: * 2 FETCH (BODY {16384}\nREPEAT 4 S: " + strings.Repeat("A", 4094) + "\nS:  UID 5)\nS: * 3 EXISTS\nS: {tag} OK done\n{after opened}"}),
-		row(124, "endless_data_nobody_asked_for", mail.ProtocolOversize, map[mail.Protocol]string{
+		fault(124, "endless_data_nobody_asked_for", mail.ProtocolOversize, map[mail.Protocol]string{
 			mail.IMAP: "REPEAT forever S: * 1 FETCH (FLAGS (\\Seen))", mail.SMTP: "REPEAT forever S: 250-and so on"}),
-		row(124, "endless_chatter_that_stays_under_every_line_limit", mail.ProtocolOversize, map[mail.Protocol]string{
+		fault(124, "endless_chatter_that_stays_under_every_line_limit", mail.ProtocolOversize, map[mail.Protocol]string{
 			mail.IMAP: "REPEAT forever S: * OK " + strings.Repeat("la ", 2000)}),
-		row(124, "twelve_long_lines_are_too_many_bytes_for_a_reply", mail.ProtocolOversize, map[mail.Protocol]string{
+		fault(124, "twelve_long_lines_are_too_many_bytes_for_a_reply", mail.ProtocolOversize, map[mail.Protocol]string{
 			mail.IMAP: "REPEAT 12 S: * OK [X] " + strings.Repeat("la ", 2000) + "\nS: {tag} OK done\nSTALL",
 			mail.SMTP: "REPEAT 12 S: 250-" + strings.Repeat("la ", 2000) + "\nS: 250 done\nSTALL"}),
 		{
@@ -128,9 +128,9 @@ func mailboxData() []faultRow {
 				"C: RSET\nREPEAT 10 S: 250-" + long + "\nS: 250 ok\nSTALL"},
 			phase: mail.PhaseMailbox, reason: mail.ProtocolOversize,
 		},
-		row(125, "a_million_brackets", mail.ProtocolOversize, map[mail.Protocol]string{
+		fault(125, "a_million_brackets", mail.ProtocolOversize, map[mail.Protocol]string{
 			mail.IMAP: "SEND \"* 1 FETCH \"\nREPEAT 1000000 SEND \"(\""}),
-		row(125, "brackets_as_deep_as_a_line_holds", "", map[mail.Protocol]string{
+		fault(125, "brackets_as_deep_as_a_line_holds", "", map[mail.Protocol]string{
 			mail.IMAP: "S: * 1 FETCH " + deep + "\nS: * NAMESPACE " + deep + "\nS: * OK [BADCHARSET " + deep + "]\n" +
 				"S: * 3 EXISTS\nS: {tag} OK [PERMANENTFLAGS " + deep + "] done\n{after opened}"}),
 		{
@@ -143,8 +143,8 @@ func mailboxData() []faultRow {
 }
 
 // mailboxNumbers are counts that are none.
-func mailboxNumbers() []faultRow {
-	var rows []faultRow
+func mailboxNumbers() []faultCase {
+	var cases []faultCase
 	huge := "1" + strings.Repeat("0", 30)
 	for story, says := range map[string]map[mail.Protocol]string{
 		"a_count_beyond_every_number":  {mail.IMAP: "* " + huge + " EXISTS", mail.POP3: "+OK " + huge + " 1"},
@@ -156,15 +156,15 @@ func mailboxNumbers() []faultRow {
 		"a_count_with_nothing_behind":  {mail.POP3: "+OK 3"},
 		"no_count_at_all":              {mail.POP3: "+OK"},
 	} {
-		row := faultRow{numbers: []int{130}, story: story, after: loggedIn, script: map[mail.Protocol]string{},
+		fault := faultCase{numbers: []int{130}, story: story, after: loggedIn, script: map[mail.Protocol]string{},
 			phase: mail.PhaseMailbox, reason: mail.ProtocolMalformed}
 		for p, line := range says {
-			row.script[p] = openMailbox[p] + "S: " + line + "\n" + map[mail.Protocol]string{mail.IMAP: "S: {tag} OK done\n"}[p] + "STALL"
+			fault.script[p] = openMailbox[p] + "S: " + line + "\n" + map[mail.Protocol]string{mail.IMAP: "S: {tag} OK done\n"}[p] + "STALL"
 		}
-		rows = append(rows, row)
+		cases = append(cases, fault)
 	}
 	// What may be odd and is a number all the same.
-	return append(rows, faultRow{
+	return append(cases, faultCase{
 		numbers: []int{130}, story: "the_largest_count_of_all", after: loggedIn,
 		script: map[mail.Protocol]string{
 			mail.IMAP: openMailbox[mail.IMAP] + "S: * 4294967295 EXISTS\nS: {tag} OK done\n{after opened}",
@@ -179,8 +179,8 @@ func mailboxNumbers() []faultRow {
 
 // mailboxNames are names that must be written in a special way: RFC 3501
 // sections 5.1.3 and 9.
-func mailboxNames() []faultRow {
-	var rows []faultRow
+func mailboxNames() []faultCase {
+	var cases []faultCase
 	for i, name := range []struct{ mailbox, wire string }{
 		{"Archive 2026", `"Archive 2026"`},
 		{"Tom & Jerry", `"Tom &- Jerry"`},
@@ -191,26 +191,26 @@ func mailboxNames() []faultRow {
 		{"inbox", `INBOX`},
 		{"100%*", `"100%\*"`},
 	} {
-		rows = append(rows, faultRow{
+		cases = append(cases, faultCase{
 			numbers: []int{126}, story: fmt.Sprintf("the_name_of_a_mailbox_is_coded_%d", i+1), after: loggedIn,
 			script: map[mail.Protocol]string{mail.IMAP: "C: {tag} EXAMINE " + name.wire + "\nS: * 3 EXISTS\nS: {tag} OK done\n{after opened}"},
 			change: func(c *mail.Connection) { c.Mailbox = name.mailbox },
 		})
 	}
-	return rows
+	return cases
 }
 
 // goodbyeFaults are ends that go wrong. None of them makes a probe fail.
-func goodbyeFaults() []faultRow {
+func goodbyeFaults() []faultCase {
 	said := map[mail.Protocol]string{mail.IMAP: "C: {tag} LOGOUT\n", mail.POP3: "C: QUIT\n", mail.SMTP: "C: QUIT\n"}
-	row := func(story string, goodbye mail.Reason, answer map[mail.Protocol]string) faultRow {
-		r := faultRow{numbers: []int{127}, story: story, after: opened, script: map[mail.Protocol]string{}, goodbye: goodbye}
+	fault := func(story string, goodbye mail.Reason, answer map[mail.Protocol]string) faultCase {
+		r := faultCase{numbers: []int{127}, story: story, after: opened, script: map[mail.Protocol]string{}, goodbye: goodbye}
 		for p, text := range answer {
 			r.script[p] = said[p] + text
 		}
 		return r
 	}
-	silent := row("the_goodbye_is_never_answered", mail.Timeout, every("STALL"))
+	silent := fault("the_goodbye_is_never_answered", mail.Timeout, every("STALL"))
 	silent.check = func(t *testing.T, run faultRun) {
 		if !run.reset {
 			t.Error("a peer that is gone got no reset: the socket would be left in FIN_WAIT")
@@ -219,26 +219,26 @@ func goodbyeFaults() []faultRow {
 			t.Errorf("the goodbye took %v, want %v", d, goodbyeTime)
 		}
 	}
-	lazy := row("the_server_does_not_close_after_its_goodbye", "", map[mail.Protocol]string{
+	lazy := fault("the_server_does_not_close_after_its_goodbye", "", map[mail.Protocol]string{
 		mail.IMAP: "S: * BYE\nS: {tag} OK\nSTALL", mail.POP3: "S: +OK\nSTALL", mail.SMTP: "S: 221 bye\nSTALL"})
 	lazy.check = func(t *testing.T, run faultRun) {
 		if run.reset {
 			t.Error("a goodbye that was answered ended with a reset")
 		}
 	}
-	refused := row("the_maildrop_cannot_be_updated", mail.MailboxFailed, map[mail.Protocol]string{mail.POP3: "S: -ERR [SYS/TEMP] maildrop not updated"})
+	refused := fault("the_maildrop_cannot_be_updated", mail.MailboxFailed, map[mail.Protocol]string{mail.POP3: "S: -ERR [SYS/TEMP] maildrop not updated"})
 	refused.numbers, refused.goodbye = []int{128}, mail.ServerUnavailable
-	stuck := faultRow{
+	stuck := faultCase{
 		numbers: []int{128}, story: "the_maildrop_is_freed_although_it_cannot_be_counted_in_time", after: loggedIn,
 		script: map[mail.Protocol]string{mail.POP3: "C: STAT\nC: QUIT\nS: +OK bye"},
 		phase:  mail.PhaseMailbox, reason: mail.Timeout,
 	}
 	slow := strings.Repeat("farewell ", 100)
-	return []faultRow{
+	return []faultCase{
 		silent, lazy, refused, stuck,
-		row("the_server_hangs_up_on_the_goodbye", mail.Closed, every("CLOSE")),
-		row("the_server_resets_on_the_goodbye", mail.Reset, every("RESET")),
-		row("the_goodbye_is_answered_with_nonsense", mail.ProtocolMalformed, map[mail.Protocol]string{
+		fault("the_server_hangs_up_on_the_goodbye", mail.Closed, every("CLOSE")),
+		fault("the_server_resets_on_the_goodbye", mail.Reset, every("RESET")),
+		fault("the_goodbye_is_answered_with_nonsense", mail.ProtocolMalformed, map[mail.Protocol]string{
 			mail.IMAP: "S: what?\nSTALL", mail.POP3: "S: what?\nSTALL", mail.SMTP: "S: what?\nSTALL"}),
 		{
 			numbers: []int{127}, story: "a_goodbye_that_drips_is_not_waited_for_for_ever", after: opened,

@@ -11,11 +11,11 @@ import (
 )
 
 // loginFaults is section F of the catalogue: what a server can say to a login.
-func loginFaults() []faultRow {
-	rows := append(refusedLogins(), tokenFaults()...)
-	rows = append(rows, exchangeFaults()...)
-	rows = append(rows, echoFaults()...)
-	return append(rows, endedLogins()...)
+func loginFaults() []faultCase {
+	cases := append(refusedLogins(), tokenFaults()...)
+	cases = append(cases, exchangeFaults()...)
+	cases = append(cases, echoFaults()...)
+	return append(cases, endedLogins()...)
 }
 
 // plainLogin is what the probe says where PLAIN is offered.
@@ -34,9 +34,9 @@ func answered(said, answers map[mail.Protocol]string) map[mail.Protocol]string {
 	return scripts
 }
 
-// loginRefused is a row in which the login gets a negative answer.
-func loginRefused(number int, story string, reason mail.Reason, class mail.Class, answers map[mail.Protocol]string) faultRow {
-	return faultRow{numbers: []int{number}, story: story, after: asked, script: answered(plainLogin, answers),
+// loginRefused is a fault in which the login gets a negative answer.
+func loginRefused(number int, story string, reason mail.Reason, class mail.Class, answers map[mail.Protocol]string) faultCase {
+	return faultCase{numbers: []int{number}, story: story, after: asked, script: answered(plainLogin, answers),
 		phase: mail.PhaseAuth, reason: reason, check: wantClass(class)}
 }
 
@@ -51,8 +51,8 @@ func wantClass(class mail.Class) func(*testing.T, faultRun) {
 }
 
 // refusedLogins are the verdicts on a password, and what only looks like one.
-func refusedLogins() []faultRow {
-	rows := []faultRow{
+func refusedLogins() []faultCase {
+	cases := []faultCase{
 		loginRefused(92, "the_password_is_wrong", mail.AuthRejected, mail.Definitive, map[mail.Protocol]string{
 			mail.IMAP: "{tag} NO [AUTHENTICATIONFAILED] Invalid credentials (Failure)",
 			mail.POP3: "-ERR [AUTH] Authentication failed.",
@@ -85,7 +85,7 @@ func refusedLogins() []faultRow {
 	for p, no := range map[mail.Protocol]string{mail.IMAP: "{tag} NO [AUTHENTICATIONFAILED] Authentication failed.", mail.POP3: "-ERR [AUTH] Authentication failed.", mail.SMTP: "535 5.7.8 no"} {
 		late.script[p] = plainLogin[p] + "DELAY 17s\nS: " + no + "\n{after opened}"
 	}
-	native := faultRow{
+	native := faultCase{
 		numbers: []int{92}, story: "the_password_is_wrong_at_the_protocols_own_command", after: asked,
 		script: map[mail.Protocol]string{
 			mail.IMAP: "C: {tag} LOGIN \"alice\" {*}\nS: + go on\nC: *\nS: {tag} NO [AUTHENTICATIONFAILED] no\n{after opened}",
@@ -93,7 +93,7 @@ func refusedLogins() []faultRow {
 		change: func(c *mail.Connection) { c.Auth = mail.AuthLogin },
 		phase:  mail.PhaseAuth, reason: mail.AuthRejected, check: wantClass(mail.Definitive),
 	}
-	return append(rows, late, native)
+	return append(cases, late, native)
 }
 
 // helloWith is a hello that offers one mechanism.
@@ -116,9 +116,9 @@ var (
 )
 
 // tokenFaults are refusals of OAuth2 tokens, which come as a challenge first.
-func tokenFaults() []faultRow {
-	row := func(story string, method mail.AuthMethod, mechanism, says, farewell string) faultRow {
-		r := faultRow{numbers: []int{99}, story: story, after: secured, token: method, script: map[mail.Protocol]string{},
+func tokenFaults() []faultCase {
+	fault := func(story string, method mail.AuthMethod, mechanism, says, farewell string) faultCase {
+		r := faultCase{numbers: []int{99}, story: story, after: secured, token: method, script: map[mail.Protocol]string{},
 			phase: mail.PhaseAuth, reason: mail.TokenRejected, check: wantClass(mail.Definitive)}
 		for p, hello := range helloWith(mechanism) {
 			r.script[p] = hello + goOn[p] + challenge[p] + says + "\nC: " + farewell + "\n" + no[p] + "{after opened}"
@@ -127,7 +127,7 @@ func tokenFaults() []faultRow {
 	}
 	status := base64.StdEncoding.EncodeToString([]byte(`{"status":"401","schemes":"bearer","scope":"https://mail.example.com/"}`))
 	garbage := base64.StdEncoding.EncodeToString([]byte(strings.Repeat("{[", 2500)))
-	big := faultRow{numbers: []int{112}, story: "a_token_of_64_kib_is_sent_whole", after: secured, token: mail.AuthXOAuth2,
+	big := faultCase{numbers: []int{112}, story: "a_token_of_64_kib_is_sent_whole", after: secured, token: mail.AuthXOAuth2,
 		script: map[mail.Protocol]string{}, change: func(c *mail.Connection) {
 			c.Token = func(context.Context, bool) (mail.Secret, error) { return mail.NewSecret(bigToken), nil }
 		}, check: wantBigToken}
@@ -135,10 +135,10 @@ func tokenFaults() []faultRow {
 		big.script[p] = strings.Replace(hello, "C~ ^AUTH XOAUTH2", "C: AUTH XOAUTH2\nS: 334 \nC: *", 1) + goOn[p] +
 			map[mail.Protocol]string{mail.IMAP: "S: {tag} OK in", mail.POP3: "S: +OK in", mail.SMTP: "S: 235 in"}[p] + "\n{after logged in}"
 	}
-	return []faultRow{
-		row("the_token_is_refused_in_json", mail.AuthXOAuth2, "XOAUTH2", status, ""),
-		row("the_bearer_is_refused_in_json", mail.AuthOAuthBearer, "OAUTHBEARER", status, "AQ=="),
-		row("the_token_is_refused_with_garbage", mail.AuthXOAuth2, "XOAUTH2", garbage, ""),
+	return []faultCase{
+		fault("the_token_is_refused_in_json", mail.AuthXOAuth2, "XOAUTH2", status, ""),
+		fault("the_bearer_is_refused_in_json", mail.AuthOAuthBearer, "OAUTHBEARER", status, "AQ=="),
+		fault("the_token_is_refused_with_garbage", mail.AuthXOAuth2, "XOAUTH2", garbage, ""),
 		big,
 	}
 }
@@ -150,7 +150,7 @@ var bigToken = strings.Repeat("0123456789abcdef", 4<<10)
 // SMTP's AUTH (RFC 4954 section 4).
 func wantBigToken(t *testing.T, run faultRun) {
 	found := false
-	for _, line := range run.talk.Lines {
+	for _, line := range run.session.Lines {
 		if p := run.connection.Protocol; strings.HasPrefix(line, "AUTH ") && (p == mail.POP3 && len(line) > 253 || p == mail.SMTP && len(line) > 12286) {
 			t.Errorf("a command line of %d bytes", len(line))
 		}
@@ -163,7 +163,7 @@ func wantBigToken(t *testing.T, run faultRun) {
 }
 
 // exchangeFaults are exchanges that go astray.
-func exchangeFaults() []faultRow {
+func exchangeFaults() []faultCase {
 	cram, plain, endless := map[mail.Protocol]string{}, map[mail.Protocol]string{}, map[mail.Protocol]string{}
 	for p, hello := range helloWith("CRAM-MD5") {
 		cram[p] = hello + challenge[p] + "this is *not* base64\nC: \\*\n" + no[p] + "{after opened}"
@@ -175,7 +175,7 @@ func exchangeFaults() []faultRow {
 		plain[p] = hello + goOn[p] + map[mail.Protocol]string{mail.SMTP: "S: 334 \nC: *\n"}[p] +
 			map[mail.Protocol]string{mail.IMAP: "S: {tag} OK in", mail.POP3: "S: +OK in", mail.SMTP: "S: 235 2.7.0 in"}[p] + "\n{after logged in}"
 	}
-	return []faultRow{
+	return []faultCase{
 		{
 			numbers: []int{100}, story: "the_mechanism_is_not_offered", after: asked, script: every("{after opened}"),
 			change: func(c *mail.Connection) { c.Auth = mail.AuthCRAMMD5 },
@@ -225,12 +225,12 @@ func exchangeFaults() []faultRow {
 }
 
 // echoFaults are servers that say back what they were told.
-func echoFaults() []faultRow {
+func echoFaults() []faultCase {
 	words := `{secret} {base64} {half}`
-	echo := func(number int, story string, answers map[mail.Protocol]string) faultRow {
+	echo := func(number int, story string, answers map[mail.Protocol]string) faultCase {
 		return loginRefused(number, story, mail.AuthRejected, mail.Definitive, answers)
 	}
-	blob := faultRow{numbers: []int{109}, story: "the_server_repeats_the_credential_line", after: asked,
+	blob := faultCase{numbers: []int{109}, story: "the_server_repeats_the_credential_line", after: asked,
 		script: map[mail.Protocol]string{
 			mail.IMAP: `C~ ^(?P<tag>\S+) AUTHENTICATE PLAIN (?P<blob>\S+)$` + "\nS: * OK you said {blob}\nS: {blob} OK\nSTALL",
 			mail.POP3: `C: AUTH PLAIN` + "\nS: + \n" + `C~ ^(?P<blob>\S+)$` + "\nS: -ERR [{blob}] {blob}\n{after opened}",
@@ -241,7 +241,7 @@ func echoFaults() []faultRow {
 	imapBlob.script = map[mail.Protocol]string{mail.IMAP: blob.script[mail.IMAP]}
 	blob.script = maps.Clone(blob.script)
 	delete(blob.script, mail.IMAP)
-	return []faultRow{
+	return []faultCase{
 		echo(108, "the_server_repeats_the_password", map[mail.Protocol]string{
 			mail.IMAP: "{tag} NO AUTHENTICATE " + words + ": unknown", mail.POP3: "-ERR Password " + words + " is wrong", mail.SMTP: "535 5.7.8 AUTH " + words}),
 		echo(109, "the_server_hides_the_password_in_a_code", map[mail.Protocol]string{
@@ -286,11 +286,11 @@ func echoFaults() []faultRow {
 }
 
 // endedLogins are sessions that end around the login.
-func endedLogins() []faultRow {
+func endedLogins() []faultCase {
 	hangUp := func(how string) map[mail.Protocol]string {
 		return map[mail.Protocol]string{mail.IMAP: plainLogin[mail.IMAP] + how, mail.POP3: plainLogin[mail.POP3] + how, mail.SMTP: plainLogin[mail.SMTP] + how}
 	}
-	return []faultRow{
+	return []faultCase{
 		{
 			numbers: []int{104}, story: "the_server_hangs_up_on_the_password", after: asked, script: hangUp("CLOSE"),
 			phase: mail.PhaseAuth, reason: mail.Closed, check: wantClass(mail.Possible),

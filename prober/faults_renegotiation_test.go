@@ -21,34 +21,34 @@ import (
 	"mailprobe/mail"
 )
 
-// TestFaultRenegotiation is row 50: a server of TLS 1.2 that asks for a second
+// TestFaultRenegotiation is fault 50: a server of TLS 1.2 that asks for a second
 // handshake in place of its first words. crypto/tls cannot be made to, so its
 // record is written here.
 func TestFaultRenegotiation(t *testing.T) {
-	b := newFaultBed(t)
+	fix := newFaultFixture(t)
 	pairs(t, func(t *testing.T, p mail.Protocol, e mail.Encryption) {
 		if e == mail.NoEncryption {
 			return
 		}
 		synctest.Test(t, func(t *testing.T) {
-			row := faultRow{numbers: []int{50}, story: "a_second_handshake_is_asked_for", after: secured,
+			fault := faultCase{numbers: []int{50}, story: "a_second_handshake_is_asked_for", after: secured,
 				script: every("SEND \"never sent\"\nSTALL"), phase: mail.PhaseGreeting, reason: mail.TLSHandshake}
 			if e == mail.StartTLS {
-				row.phase = mail.PhaseHello
+				fault.phase = mail.PhaseHello
 			}
 			ours, theirs := mailtest.Pipe(window)
 			asking := &renegotiator{PipeConn: theirs}
-			row.server = func(o *mailtest.ScriptOptions) {
+			fault.server = func(o *mailtest.ScriptOptions) {
 				o.TLS = &tls.Config{Certificates: o.TLS.Certificates, MaxVersion: tls.VersionTLS12, KeyLogWriter: &asking.keys,
 					CipherSuites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256}}
 			}
-			run, script, options := b.prepare(&row, p, e, "127.0.0.1:1")
-			closed, talk := make(chan struct{}), make(chan mailtest.Talk, 1)
-			go func() { talk <- script.Play(asking, options, closed) }()
+			run, script, options := fix.prepare(&fault, p, e, "127.0.0.1:1")
+			closed, session := make(chan struct{}), make(chan mailtest.Session, 1)
+			go func() { session <- script.Play(asking, options, closed) }()
 			run.probe(t.Context(), func(context.Context, []netip.Addr, int) (net.Conn, error) { return ours, nil })
 			close(closed)
 			_ = ours.Close()
-			run.talk = <-talk
+			run.session = <-session
 			run.judge(t)
 			if !asking.asked || !strings.Contains(run.outcome.Failure.Text, "renegotiation") {
 				t.Errorf("no second handshake was asked for\n%s", explain(run.outcome))

@@ -1,6 +1,6 @@
 package prober
 
-// This file plays rows of the catalogue over sockets on loopback, where the
+// This file plays cases of the catalogue over sockets on loopback, where the
 // kernel's own behaviour matters. Its times are real, so its bounds are wide.
 
 import (
@@ -21,11 +21,11 @@ const patient = 10 * time.Second
 // dialFunc is how a probe reaches one of its addresses.
 type dialFunc func(context.Context, []netip.Addr, int) (net.Conn, error)
 
-// playOnLoopback plays a row on a socket. alter may change the connection and
+// playOnLoopback plays a fault on a socket. alter may change the connection and
 // the prober once the server's port is known.
-func (b *bed) playOnLoopback(t *testing.T, row *faultRow, p mail.Protocol, e mail.Encryption, alter func(*faultRun, *Prober)) faultRun {
+func (fix *fixture) playOnLoopback(t *testing.T, fault *faultCase, p mail.Protocol, e mail.Encryption, alter func(*faultRun, *Prober)) faultRun {
 	t.Helper()
-	run, script, options := b.prepare(row, p, e, "127.0.0.1:1")
+	run, script, options := fix.prepare(fault, p, e, "127.0.0.1:1")
 	server, err := mailtest.StartScript(script, options)
 	if err != nil {
 		t.Fatal(err)
@@ -36,9 +36,9 @@ func (b *bed) playOnLoopback(t *testing.T, row *faultRow, p mail.Protocol, e mai
 			alter(&run, prober)
 		}
 	})
-	_ = server.Close() // its complaints are in the talk
-	if talks := server.Talks(); len(talks) > 0 {
-		run.talk = talks[len(talks)-1]
+	_ = server.Close() // its complaints are in the session
+	if sessions := server.Sessions(); len(sessions) > 0 {
+		run.session = sessions[len(sessions)-1]
 	}
 	return run
 }

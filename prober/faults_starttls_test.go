@@ -10,19 +10,19 @@ import (
 
 // starttlsFaults is section E of the catalogue: what a server can do with its
 // capabilities, and around STARTTLS.
-func starttlsFaults() []faultRow {
-	rows := append(offerFaults(), answerFaults()...)
-	rows = append(rows, injectionFaults()...)
-	rows = append(rows, secondListFaults()...)
-	rows = append(rows, capabilityFaults()...)
-	return append(rows, asideFaults()...)
+func starttlsFaults() []faultCase {
+	cases := append(offerFaults(), answerFaults()...)
+	cases = append(cases, injectionFaults()...)
+	cases = append(cases, secondListFaults()...)
+	cases = append(cases, capabilityFaults()...)
+	return append(cases, asideFaults()...)
 }
 
 var onlyStartTLS = []mail.Encryption{mail.StartTLS}
 
 // offerFaults are servers, or people in between, that do not offer STARTTLS.
-func offerFaults() []faultRow {
-	return []faultRow{
+func offerFaults() []faultCase {
+	return []faultCase{
 		{
 			numbers: []int{76}, story: "starttls_is_stripped_from_the_list", after: greeted, encryptions: onlyStartTLS,
 			script: map[mail.Protocol]string{
@@ -72,23 +72,23 @@ func offerFaults() []faultRow {
 	}
 }
 
-// startTLSAnswered is a row in which STARTTLS gets the given answers.
-func startTLSAnswered(number int, story string, reason mail.Reason, answers map[mail.Protocol]string) faultRow {
+// startTLSAnswered is a fault in which STARTTLS gets the given answers.
+func startTLSAnswered(number int, story string, reason mail.Reason, answers map[mail.Protocol]string) faultCase {
 	script := map[mail.Protocol]string{}
 	for p, answer := range answers {
 		script[p] = strings.TrimSuffix(honestParts[p].starttls[:strings.LastIndex(honestParts[p].starttls, "S: ")], "\n") + "\n" + answer
 	}
-	row := faultRow{numbers: []int{number}, story: story, after: greeted, encryptions: onlyStartTLS,
+	fault := faultCase{numbers: []int{number}, story: story, after: greeted, encryptions: onlyStartTLS,
 		script: script, phase: mail.PhaseStartTLS, reason: reason}
 	if reason == mail.TLSPlaintext || reason == mail.TLSHandshake || reason == mail.StartTLSInjected || reason == mail.Closed || reason == mail.Reset {
-		row.phase = mail.PhaseTLS
+		fault.phase = mail.PhaseTLS
 	}
-	return row
+	return fault
 }
 
 // answerFaults are answers to STARTTLS that are no go-ahead.
-func answerFaults() []faultRow {
-	return []faultRow{
+func answerFaults() []faultCase {
+	return []faultCase{
 		startTLSAnswered(77, "starttls_is_refused", mail.StartTLSRefused, map[mail.Protocol]string{
 			mail.IMAP: "S: {tag} NO TLS is broken today\nBYE imap", mail.POP3: "S: -ERR TLS is broken today\nBYE pop3",
 			mail.SMTP: "S: 454 4.7.0 TLS not available due to temporary reason\nBYE smtp"}),
@@ -108,7 +108,7 @@ func answerFaults() []faultRow {
 
 // injectionFaults are bytes in clear that somebody would like us to take for
 // the server's after TLS.
-func injectionFaults() []faultRow {
+func injectionFaults() []faultCase {
 	together := map[mail.Protocol]string{
 		mail.IMAP: `SEND "{tag} OK begin\r\n* OK [CAPABILITY IMAP4rev1 AUTH=LOGIN] evil\r\n"`,
 		mail.POP3: `SEND "+OK begin\r\n+OK evil\r\n"`,
@@ -122,7 +122,7 @@ func injectionFaults() []faultRow {
 		later[p] = "S: " + says + "\nDELAY 5ms\nS: " + map[mail.Protocol]string{mail.IMAP: "* OK evil", mail.POP3: "+OK evil", mail.SMTP: "250 evil"}[p] + "\nSTALL"
 		noise[p] = "S: " + says + "\nREAD 5\n" + `SEND "\x16\x03\x03\x00\x04evil"` + "\nSTALL"
 	}
-	return []faultRow{
+	return []faultCase{
 		startTLSAnswered(79, "a_line_injected_behind_the_go_ahead", mail.StartTLSInjected, withEOF(together)),
 		startTLSAnswered(79, "half_a_line_injected_behind_the_go_ahead", mail.StartTLSInjected, withEOF(half)),
 		startTLSAnswered(80, "a_line_injected_before_the_handshake", mail.TLSPlaintext, later),
@@ -140,7 +140,7 @@ func withEOF(scripts map[mail.Protocol]string) map[mail.Protocol]string {
 }
 
 // secondListFaults are servers that say one thing before TLS and another after.
-func secondListFaults() []faultRow {
+func secondListFaults() []faultCase {
 	before := map[mail.Protocol]string{
 		mail.IMAP: "C: {tag} CAPABILITY\nS: * CAPABILITY IMAP4rev1 STARTTLS SASL-IR AUTH=PLAIN AUTH=CRAM-MD5\nS: {tag} OK done\nC: {tag} STARTTLS\nS: {tag} OK begin\nTLS\n",
 		mail.POP3: "C: CAPA\nS: +OK\nS: STLS\nS: USER\nS: SASL PLAIN CRAM-MD5\nS: .\nC: STLS\nS: +OK\nTLS\n",
@@ -151,7 +151,7 @@ func secondListFaults() []faultRow {
 		mail.POP3: before[mail.POP3] + "C: CAPA\nS: +OK\nS: TOP\nS: SASL\nS: .\nBYE pop3",
 		mail.SMTP: before[mail.SMTP] + "C: EHLO *\nS: 250-mx\nS: 250 8BITMIME\nBYE smtp",
 	}
-	return []faultRow{
+	return []faultCase{
 		{
 			numbers: []int{81}, story: "starttls_offered_again_inside_tls", after: secured,
 			encryptions: []mail.Encryption{mail.ImplicitTLS, mail.StartTLS},
@@ -160,8 +160,8 @@ func secondListFaults() []faultRow {
 				mail.POP3: "C: CAPA\nS: +OK\nS: STLS\nS: SASL PLAIN\nS: .\n{after asked}",
 				mail.SMTP: "C: EHLO *\nS: 250-mx\nS: 250-STARTTLS\nS: 250 AUTH PLAIN\n{after asked}"},
 			check: func(t *testing.T, run faultRun) {
-				if run.talk.Handshakes != 1 {
-					t.Errorf("%d handshakes", run.talk.Handshakes)
+				if run.session.Handshakes != 1 {
+					t.Errorf("%d handshakes", run.session.Handshakes)
 				}
 			},
 		},
@@ -212,8 +212,8 @@ func secondListFaults() []faultRow {
 }
 
 // capabilityFaults are lists that do not end, or say odd things.
-func capabilityFaults() []faultRow {
-	return []faultRow{
+func capabilityFaults() []faultCase {
+	return []faultCase{
 		{
 			numbers: []int{85}, story: "the_list_is_never_completed", after: greeted,
 			script: map[mail.Protocol]string{
@@ -261,7 +261,7 @@ func capabilityFaults() []faultRow {
 }
 
 // asideFaults are things said that nobody asked for.
-func asideFaults() []faultRow {
+func asideFaults() []faultCase {
 	evil := func(t *testing.T, run faultRun) {
 		for sink, text := range run.sinks() {
 			if sink != "connection" && strings.Contains(text, "EVIL") {
@@ -270,7 +270,7 @@ func asideFaults() []faultRow {
 		}
 	}
 	aside := fmt.Sprintf("S: * LIST (%s) \"/\" INBOX\nS: * 1 FETCH (FLAGS (\\Seen) BODY {4}\nSEND \"ab\\r\\n\"\nS: )\nS: * SEARCH 1 2 3\n", `\Noselect`)
-	return []faultRow{
+	return []faultCase{
 		{
 			numbers: []int{89}, story: "a_referral_to_another_server_is_not_followed", after: asked,
 			script: map[mail.Protocol]string{mail.IMAP: "C: {tag} AUTHENTICATE PLAIN *\n" +

@@ -21,17 +21,17 @@ import (
 )
 
 // tcpFaults is what a transport can do once it is up: section B of the
-// catalogue from row 18 on.
-func tcpFaults() []faultRow {
+// catalogue from fault 18 on.
+func tcpFaults() []faultCase {
 	return append(greetingEnds(), sessionEnds()...)
 }
 
 // greetingEnds never come to a greeting.
-func greetingEnds() []faultRow {
-	ends := func(number int, story, script string, reason mail.Reason) faultRow {
-		return faultRow{numbers: []int{number}, story: story, after: connected, script: every(script), phase: mail.PhaseGreeting, reason: reason}
+func greetingEnds() []faultCase {
+	ends := func(number int, story, script string, reason mail.Reason) faultCase {
+		return faultCase{numbers: []int{number}, story: story, after: connected, script: every(script), phase: mail.PhaseGreeting, reason: reason}
 	}
-	return []faultRow{
+	return []faultCase{
 		ends(18, "accepted_then_reset", "RESET", mail.Reset),
 		ends(19, "accepted_then_closed", "CUT", mail.Closed),
 		ends(19, "accepted_then_closed_in_order", "CLOSE", mail.Closed),
@@ -63,8 +63,8 @@ func sendAtOnce(lines ...string) string {
 }
 
 // sessionEnds go wrong later.
-func sessionEnds() []faultRow {
-	return []faultRow{
+func sessionEnds() []faultCase {
+	return []faultCase{
 		{
 			numbers: []int{21}, story: "a_peer_that_never_reads", after: greeted, window: 8,
 			encryptions: []mail.Encryption{mail.NoEncryption, mail.ImplicitTLS}, script: every("DEAF"),
@@ -129,45 +129,45 @@ func wantAtLeast(d time.Duration) func(*testing.T, faultRun) {
 	}
 }
 
-// TestFaultsOnSockets plays the same rows where FIN, RST and full buffers are
+// TestFaultsOnSockets plays the same cases where FIN, RST and full buffers are
 // the kernel's.
 func TestFaultsOnSockets(t *testing.T) {
-	b := newFaultBed(t)
-	for _, row := range tcpFaults() {
-		if row.numbers[0] == 23 {
+	fix := newFaultFixture(t)
+	for _, fault := range tcpFaults() {
+		if fault.numbers[0] == 23 {
 			continue // takes seconds
 		}
-		if row.reason == mail.Timeout || row.goodbye == mail.Timeout {
+		if fault.reason == mail.Timeout || fault.goodbye == mail.Timeout {
 			continue // silence is the same everywhere, and here it would take its time
 		}
-		t.Run(rowName(&row), func(t *testing.T) {
+		t.Run(faultName(&fault), func(t *testing.T) {
 			t.Parallel()
-			for _, pair := range row.pairs() {
+			for _, pair := range fault.pairs() {
 				t.Run(string(pair.protocol)+"_"+string(pair.encryption), func(t *testing.T) {
 					t.Parallel()
-					b.playRealTCP(t, row, pair)
+					fix.playRealTCP(t, fault, pair)
 				})
 			}
 		})
 	}
 }
 
-// playRealTCP plays a row once, and takes what depends on how fast a reset is.
-func (b *bed) playRealTCP(t *testing.T, row faultRow, pair pair) {
-	run := b.playOnLoopback(t, &row, pair.protocol, pair.encryption, nil)
+// playRealTCP plays a fault once, and takes what depends on how fast a reset is.
+func (fix *fixture) playRealTCP(t *testing.T, fault faultCase, pair pair) {
+	run := fix.playOnLoopback(t, &fault, pair.protocol, pair.encryption, nil)
 	switch o := run.outcome; {
-	case row.reason == mail.Reset && row.phase == mail.PhaseGreeting && o.Failure != nil && o.Failure.Phase == mail.PhaseConnect:
-		row.phase = mail.PhaseConnect // it came before connect(2) was asked how it went
-	case row.numbers[0] == 29:
-		row.goodbye = o.Goodbye // it came before or after our QUIT
+	case fault.reason == mail.Reset && fault.phase == mail.PhaseGreeting && o.Failure != nil && o.Failure.Phase == mail.PhaseConnect:
+		fault.phase = mail.PhaseConnect // it came before connect(2) was asked how it went
+	case fault.numbers[0] == 29:
+		fault.goodbye = o.Goodbye // it came before or after our QUIT
 	}
 	run.judgeSocket(t)
 }
 
-// TestFaultSplitAnywhere is row 27: replies cut in two at every boundary, below
+// TestFaultSplitAnywhere is fault 27: replies cut in two at every boundary, below
 // TLS too, and into single bytes.
 func TestFaultSplitAnywhere(t *testing.T) {
-	b := newFaultBed(t)
+	fix := newFaultFixture(t)
 	pairs(t, func(t *testing.T, p mail.Protocol, e mail.Encryption) {
 		t.Parallel()
 		step, every := 1, 0
@@ -175,27 +175,27 @@ func TestFaultSplitAnywhere(t *testing.T) {
 			step = 41 // of some 3,000 bytes of ciphertext
 		}
 		for at := 1; at < 20_000; at += step {
-			read := b.playSplit(t, p, e, at, every)
+			read := fix.playSplit(t, p, e, at, every)
 			if read <= at { // the cut was behind the end
 				break
 			}
 		}
-		b.playSplit(t, p, e, 0, 1)
+		fix.playSplit(t, p, e, 0, 1)
 	})
 }
 
 // playSplit runs a probe with an honest server, reading in two parts, or in
 // parts of one size, and says how much it read.
-func (b *bed) playSplit(t *testing.T, p mail.Protocol, e mail.Encryption, at, size int) int {
+func (fix *fixture) playSplit(t *testing.T, p mail.Protocol, e mail.Encryption, at, size int) int {
 	t.Helper()
 	read := 0
 	synctest.Test(t, func(t *testing.T) {
-		row := faultRow{numbers: []int{27}, after: opened, script: every("BYE " + string(p))}
-		run, script, options := b.prepare(&row, p, e, "127.0.0.1:1")
-		ours, talk := mailtest.PipeTo(script, options)
+		fault := faultCase{numbers: []int{27}, after: opened, script: every("BYE " + string(p))}
+		run, script, options := fix.prepare(&fault, p, e, "127.0.0.1:1")
+		ours, session := mailtest.PipeTo(script, options)
 		split := &splitConn{PipeConn: ours, at: at, size: size}
 		run.probe(t.Context(), func(context.Context, []netip.Addr, int) (net.Conn, error) { return split, nil })
-		run.talk = <-talk
+		run.session = <-session
 		read = split.read
 		run.judge(t)
 		if t.Failed() {
@@ -224,9 +224,9 @@ func (c *splitConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Row 15: a closed port.
+// Fault 15: a closed port.
 func TestFaultRefusedPort(t *testing.T) {
-	b := newFaultBed(t)
+	fix := newFaultFixture(t)
 	pairs(t, func(t *testing.T, p mail.Protocol, e mail.Encryption) {
 		closed, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -234,11 +234,11 @@ func TestFaultRefusedPort(t *testing.T) {
 		}
 		addr := closed.Addr().String()
 		_ = closed.Close()
-		wantFailure(t, new(Prober).Probe(t.Context(), b.connection(p, e, addr)), mail.PhaseConnect, mail.ConnectRefused)
+		wantFailure(t, new(Prober).Probe(t.Context(), fix.connection(p, e, addr)), mail.PhaseConnect, mail.ConnectRefused)
 	})
 }
 
-// Row 31: a listener whose queue is full lets SYNs fall.
+// Fault 31: a listener whose queue is full lets SYNs fall.
 func TestFaultFullBacklog(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("other systems refuse where Linux is silent")
@@ -266,21 +266,21 @@ func TestFaultFullBacklog(t *testing.T) {
 		}
 		defer conn.Close()
 	}
-	c := newFaultBed(t).connection(mail.IMAP, mail.ImplicitTLS, addr, func(c *mail.Connection) { c.Timeout = 500 * time.Millisecond })
+	c := newFaultFixture(t).connection(mail.IMAP, mail.ImplicitTLS, addr, func(c *mail.Connection) { c.Timeout = 500 * time.Millisecond })
 	o := new(Prober).Probe(t.Context(), c)
 	wantFailure(t, o, mail.PhaseConnect, mail.ConnectTimeout)
 }
 
-// Row 26: a peer that does not answer any more gets a reset, so that the kernel
+// Fault 26: a peer that does not answer any more gets a reset, so that the kernel
 // keeps nothing for it.
 func TestFaultSilentPeerLeavesNothingInTheKernel(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("reads /proc/net/tcp")
 	}
-	b := newFaultBed(t)
-	row := faultRow{numbers: []int{26}, after: loggedIn, script: every("DEAF"), phase: mail.PhaseMailbox, reason: mail.Timeout,
+	fix := newFaultFixture(t)
+	fault := faultCase{numbers: []int{26}, after: loggedIn, script: every("DEAF"), phase: mail.PhaseMailbox, reason: mail.Timeout,
 		change: func(c *mail.Connection) { c.Timeout = 2 * time.Second }}
-	run := b.playOnLoopback(t, &row, mail.IMAP, mail.NoEncryption, nil)
+	run := fix.playOnLoopback(t, &fault, mail.IMAP, mail.NoEncryption, nil)
 	run.judgeSocket(t)
 	table, err := os.ReadFile("/proc/net/tcp")
 	if err != nil {

@@ -1,6 +1,6 @@
 package prober
 
-// This file is how the catalogue of faults is tested: a row is a story of one
+// This file is how the catalogue of faults is tested: a case is a story of one
 // server, and the runner plays it for every protocol and encryption it applies
 // to, in virtual time, and checks after each what must hold whatever a server
 // does. The stories themselves are in the files faults_*_test.go.
@@ -24,6 +24,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"mailprobe/internal/canary"
 	"mailprobe/internal/mailtest"
 
 	"mailprobe/mail"
@@ -42,15 +43,15 @@ const (
 	opened                 // the mailbox is open, or the sender taken
 )
 
-// faultRow is one row of the catalogue, or a part of it.
-type faultRow struct {
+// faultCase is one fault of the catalogue, or a part of it.
+type faultCase struct {
 	numbers []int  // of the catalogue
 	story   string // unique
 
 	encryptions []mail.Encryption // nil: all
 	after       stage
 
-	// script says what the server does from there on, for each protocol the row
+	// script says what the server does from there on, for each protocol the case
 	// applies to. In it {secret} stands for the password, {base64} for its
 	// base64, {hex} for its hex, {half} for its second half, reversed, and {after greeted}
 	// for an honest conversation from there to the goodbye.
@@ -73,13 +74,13 @@ type faultRow struct {
 	check func(*testing.T, faultRun) // what is special; may be nil
 }
 
-// faultRun is one row played once.
+// faultRun is one case played once.
 type faultRun struct {
-	row        *faultRow
+	fault      *faultCase
 	connection *mail.Connection
 	secret     string
 	outcome    mail.Outcome
-	talk       mailtest.Talk
+	session    mailtest.Session
 	read       int  // bytes the probe took from the connection
 	reset      bool // the probe ended it with RST
 	log        string
@@ -88,33 +89,33 @@ type faultRun struct {
 }
 
 // faultTables are the sections of the catalogue that are played here.
-func faultTables() []func() []faultRow {
-	return []func() []faultRow{
+func faultTables() []func() []faultCase {
+	return []func() []faultCase{
 		greetingFaults, starttlsFaults, loginFaults, leavingFaults,
 		tcpFaults,
 		tlsFaults,
 	}
 }
 
-// faultRows are all rows.
-func faultRows() []faultRow {
-	var rows []faultRow
+// faultCases returns all cases.
+func faultCases() []faultCase {
+	var cases []faultCase
 	for _, table := range faultTables() {
-		rows = append(rows, table()...)
+		cases = append(cases, table()...)
 	}
-	return rows
+	return cases
 }
 
-// TestFaults plays every row for every pair it applies to.
+// TestFaults plays every case for every pair it applies to.
 func TestFaults(t *testing.T) {
-	b := newFaultBed(t)
-	for _, row := range faultRows() {
-		t.Run(rowName(&row), func(t *testing.T) {
+	fix := newFaultFixture(t)
+	for _, fault := range faultCases() {
+		t.Run(faultName(&fault), func(t *testing.T) {
 			t.Parallel()
-			for _, pair := range row.pairs() {
+			for _, pair := range fault.pairs() {
 				t.Run(string(pair.protocol)+"_"+string(pair.encryption), func(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {
-						run := b.playInMemory(t, &row, pair.protocol, pair.encryption)
+						run := fix.playInMemory(t, &fault, pair.protocol, pair.encryption)
 						run.judge(t)
 					})
 				})
@@ -123,9 +124,9 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// rowName is the numbers and the story.
-func rowName(row *faultRow) string {
-	return strings.ReplaceAll(strings.Trim(fmt.Sprint(row.numbers), "[]"), " ", "_") + "_" + row.story
+// faultName is the numbers and the story.
+func faultName(fault *faultCase) string {
+	return strings.ReplaceAll(strings.Trim(fmt.Sprint(fault.numbers), "[]"), " ", "_") + "_" + fault.story
 }
 
 // pair is a protocol with an encryption.
@@ -134,13 +135,13 @@ type pair struct {
 	encryption mail.Encryption
 }
 
-func (row *faultRow) pairs() []pair {
-	encryptions := row.encryptions
+func (fault *faultCase) pairs() []pair {
+	encryptions := fault.encryptions
 	if encryptions == nil {
 		encryptions = []mail.Encryption{mail.NoEncryption, mail.ImplicitTLS, mail.StartTLS}
 	}
 	var pairs []pair
-	for _, p := range slices.Sorted(maps.Keys(row.script)) {
+	for _, p := range slices.Sorted(maps.Keys(fault.script)) {
 		for _, e := range encryptions {
 			pairs = append(pairs, pair{p, e})
 		}
@@ -148,11 +149,11 @@ func (row *faultRow) pairs() []pair {
 	return pairs
 }
 
-// newFaultBed has a certificate that is valid at the time a bubble of synctest
+// newFaultFixture has a certificate that is valid at the time a bubble of synctest
 // begins, and now.
-func newFaultBed(t testing.TB) *bed {
+func newFaultFixture(t testing.TB) *fixture {
 	t.Helper()
-	return &bed{ca: faultCA(), cert: faultCA().MustIssue(wide())}
+	return &fixture{ca: faultCA(), cert: faultCA().MustIssue(wide())}
 }
 
 // faultCA signs everything in the catalogue.
@@ -168,30 +169,30 @@ func wide() mailtest.CertOptions {
 }
 
 // prepare makes the connection, the script and its options.
-func (b *bed) prepare(row *faultRow, p mail.Protocol, e mail.Encryption, addr string) (faultRun, *mailtest.Script, mailtest.ScriptOptions) {
-	run := faultRun{row: row, secret: NewCanary()}
-	run.connection = b.connection(p, e, addr, func(c *mail.Connection) {
+func (fix *fixture) prepare(fault *faultCase, p mail.Protocol, e mail.Encryption, addr string) (faultRun, *mailtest.Script, mailtest.ScriptOptions) {
+	run := faultRun{fault: fault, secret: canary.New()}
+	run.connection = fix.connection(p, e, addr, func(c *mail.Connection) {
 		c.Password = mail.InlineSecret(mail.NewSecret(run.secret))
 		c.Timeout = 30 * time.Second
-		if row.token != "" {
+		if fault.token != "" {
 			run.secret = rand.Text() // visible ASCII alone
-			c.Password, c.Auth = mail.SecretSource{}, row.token
+			c.Password, c.Auth = mail.SecretSource{}, fault.token
 			c.Token = func(context.Context, bool) (mail.Secret, error) { return mail.NewSecret(run.secret), nil }
 		}
-		if row.change != nil {
-			row.change(c)
+		if fault.change != nil {
+			fault.change(c)
 		}
 	})
-	text := honest(p, e, atOnce, row.after) + secretWords(run.secret).Replace(row.script[p])
+	text := honest(p, e, atOnce, fault.after) + secretWords(run.secret).Replace(fault.script[p])
 	for name, at := range stageNames {
 		text = strings.ReplaceAll(text, "{after "+name+"}", honest(p, e, at, opened)+"BYE "+string(p))
 	}
-	if row.edit != nil {
-		text = row.edit(text)
+	if fault.edit != nil {
+		text = fault.edit(text)
 	}
-	options := mailtest.ScriptOptions{TLS: &tls.Config{Certificates: []tls.Certificate{b.cert}}}
-	if row.server != nil {
-		row.server(&options)
+	options := mailtest.ScriptOptions{TLS: &tls.Config{Certificates: []tls.Certificate{fix.cert}}}
+	if fault.server != nil {
+		fault.server(&options)
 	}
 	return run, mailtest.MustScript(text), options
 }
@@ -256,14 +257,14 @@ func every(script string) map[mail.Protocol]string {
 // window is what a connection in memory holds, as a socket would.
 const window = 64 << 10
 
-// playInMemory plays a row over a pipe. It must run in a bubble of synctest.
-func (b *bed) playInMemory(t *testing.T, row *faultRow, p mail.Protocol, e mail.Encryption) faultRun {
+// playInMemory plays a case over a pipe. It must run in a bubble of synctest.
+func (fix *fixture) playInMemory(t *testing.T, fault *faultCase, p mail.Protocol, e mail.Encryption) faultRun {
 	t.Helper()
-	run, script, options := b.prepare(row, p, e, "127.0.0.1:1")
-	ours, theirs := mailtest.Pipe(cmp.Or(row.window, window))
+	run, script, options := fix.prepare(fault, p, e, "127.0.0.1:1")
+	ours, theirs := mailtest.Pipe(cmp.Or(fault.window, window))
 	metered := &countingConn{Conn: ours}
-	closed, talk := make(chan struct{}), make(chan mailtest.Talk, 1)
-	go func() { talk <- script.Play(theirs, options, closed) }()
+	closed, session := make(chan struct{}), make(chan mailtest.Session, 1)
+	go func() { session <- script.Play(theirs, options, closed) }()
 	run.probe(t.Context(), func(context.Context, []netip.Addr, int) (net.Conn, error) {
 		run.dials++
 		return metered, nil
@@ -274,16 +275,16 @@ func (b *bed) playInMemory(t *testing.T, row *faultRow, p mail.Protocol, e mail.
 	}
 	close(closed)
 	_ = ours.Close()
-	run.talk = <-talk
+	run.session = <-session
 	return run
 }
 
-// probe runs the probe of a row over a connection that dial gives.
+// probe runs the probe of a case over a connection that dial gives.
 func (run *faultRun) probe(ctx context.Context, dial dialFunc) {
 	run.probeWith(ctx, func(p *Prober) { p.dial = dial })
 }
 
-// probeWith runs the probe of a row, and keeps what it said and how long it took.
+// probeWith runs the probe of a case, and keeps what it said and how long it took.
 func (run *faultRun) probeWith(ctx context.Context, alter func(*Prober)) {
 	var log bytes.Buffer
 	prober := &Prober{Hostname: "probe.example.org",

@@ -14,16 +14,16 @@ import (
 	"mailprobe/mail"
 )
 
-// tlsFaults is section C of the catalogue, made once: keys take time. Each row
+// tlsFaults is section C of the catalogue, made once: keys take time. Each fault
 // is played for TLS from the first byte and behind STARTTLS.
 var tlsFaults = sync.OnceValue(makeTLSFaults)
 
-func makeTLSFaults() []faultRow {
-	var rows []faultRow
+func makeTLSFaults() []faultCase {
+	var cases []faultCase
 	for _, fault := range append(append(clearFaults(), handshakeFaults()...), certificateFaults()...) {
-		rows = append(rows, fault.rows()...)
+		cases = append(cases, fault.cases()...)
 	}
-	return append(rows, recordFaults()...)
+	return append(cases, recordFaults()...)
 }
 
 // handshakeFault is what a server does where its handshake should be.
@@ -40,15 +40,15 @@ type handshakeFault struct {
 	check  func(*testing.T, faultRun)
 }
 
-// rows are the two rows of a fault, one for each way into TLS.
-func (f handshakeFault) rows() []faultRow {
+// cases are the two cases of a fault, one for each way into TLS.
+func (f handshakeFault) cases() []faultCase {
 	if f.script == "" {
 		f.script = "TLS"
 	}
 	if f.phase == "" && !f.fine {
 		f.phase = mail.PhaseTLS
 	}
-	row := faultRow{numbers: []int{f.number}, phase: f.phase, reason: f.reason, check: f.check,
+	fault := faultCase{numbers: []int{f.number}, phase: f.phase, reason: f.reason, check: f.check,
 		change: func(c *mail.Connection) {
 			if f.client != nil {
 				f.client(c.TLS)
@@ -63,7 +63,7 @@ func (f handshakeFault) rows() []faultRow {
 				f.server(o.TLS)
 			}
 		}}
-	implicit, later := row, row
+	implicit, later := fault, fault
 	implicit.story, implicit.encryptions = f.story+"_from_the_first_byte", []mail.Encryption{mail.ImplicitTLS}
 	implicit.script = map[mail.Protocol]string{}
 	later.story, later.encryptions, later.after = f.story+"_after_starttls", []mail.Encryption{mail.StartTLS}, greeted
@@ -82,7 +82,7 @@ func (f handshakeFault) rows() []faultRow {
 	if f.phase == mail.PhaseGreeting {
 		later.phase = mail.PhaseHello // the first read after the handshake
 	}
-	return []faultRow{implicit, later}
+	return []faultCase{implicit, later}
 }
 
 // rawBytes answers the ClientHello below TLS.
@@ -193,10 +193,10 @@ func certificateFaults() []handshakeFault {
 
 // recordFaults are what TLS can do wrong around a handshake that went well, and
 // TLS where none was expected.
-func recordFaults() []faultRow {
+func recordFaults() []faultCase {
 	encrypted := []mail.Encryption{mail.ImplicitTLS, mail.StartTLS}
 	clear := []mail.Encryption{mail.NoEncryption, mail.StartTLS}
-	return []faultRow{
+	return []faultCase{
 		{
 			numbers: []int{34}, story: "a_tls_port_waits_for_a_client_hello", encryptions: clear,
 			script: every("STALL"), phase: mail.PhaseGreeting, reason: mail.Timeout,

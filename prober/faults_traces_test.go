@@ -15,37 +15,37 @@ import (
 // waited for.
 const shortTimeout = 300 * time.Millisecond
 
-// TestFaultsLeaveNoDescriptor plays each row over a socket and counts what is
+// TestFaultsLeaveNoDescriptor plays each fault over a socket and counts what is
 // left open. Goroutines are counted at the end of all tests.
 func TestFaultsLeaveNoDescriptor(t *testing.T) {
 	if _, err := os.Stat("/proc/self/fd"); err != nil {
 		t.Skip("no /proc/self/fd here")
 	}
-	b := newFaultBed(t)
-	play := func(row *faultRow) {
-		pair := row.pairs()[0]
-		run := b.playOnLoopback(t, row, pair.protocol, pair.encryption, func(run *faultRun, _ *Prober) {
+	fix := newFaultFixture(t)
+	play := func(fault *faultCase) {
+		pair := fault.pairs()[0]
+		run := fix.playOnLoopback(t, fault, pair.protocol, pair.encryption, func(run *faultRun, _ *Prober) {
 			run.connection.Timeout = shortTimeout
 		})
 		if f := run.outcome.Failure; f != nil && f.Reason == mail.LocalBug || run.took > shortTimeout+patient {
-			t.Errorf("%s: took %v\n%s", row.story, run.took, explain(run.outcome))
+			t.Errorf("%s: took %v\n%s", fault.story, run.took, explain(run.outcome))
 		}
 		run.judgeSecrecy(t)
 	}
-	rows := faultRows()
-	play(&rows[0]) // what the runtime opens once
+	cases := faultCases()
+	play(&cases[0]) // what the runtime opens once
 	before := descriptors(t)
-	turns := make(chan *faultRow)
+	turns := make(chan *faultCase)
 	var players sync.WaitGroup
 	for range 16 {
 		players.Go(func() {
-			for row := range turns {
-				play(row)
+			for fault := range turns {
+				play(fault)
 			}
 		})
 	}
-	for i := range rows {
-		turns <- &rows[i]
+	for i := range cases {
+		turns <- &cases[i]
 	}
 	close(turns)
 	players.Wait()
@@ -54,7 +54,7 @@ func TestFaultsLeaveNoDescriptor(t *testing.T) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	if after > before {
-		t.Errorf("%d descriptors before %d rows, %d after", before, len(rows), after)
+		t.Errorf("%d descriptors before %d cases, %d after", before, len(cases), after)
 	}
 }
 
@@ -73,19 +73,19 @@ func descriptors(t *testing.T) int {
 // handshake.
 const maxAllocated = 4 << 20
 
-// TestFloodsTakeLittleMemory measures each row that ends at a bound.
+// TestFloodsTakeLittleMemory measures each fault that ends at a bound.
 func TestFloodsTakeLittleMemory(t *testing.T) {
-	b := newFaultBed(t)
-	for _, row := range faultRows() {
-		if row.reason != mail.ProtocolOversize {
+	fix := newFaultFixture(t)
+	for _, fault := range faultCases() {
+		if fault.reason != mail.ProtocolOversize {
 			continue
 		}
-		for _, pair := range row.pairs() {
-			t.Run(rowName(&row)+"_"+string(pair.protocol)+"_"+string(pair.encryption), func(t *testing.T) {
+		for _, pair := range fault.pairs() {
+			t.Run(faultName(&fault)+"_"+string(pair.protocol)+"_"+string(pair.encryption), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					var before, after runtime.MemStats
 					runtime.ReadMemStats(&before)
-					b.playInMemory(t, &row, pair.protocol, pair.encryption)
+					fix.playInMemory(t, &fault, pair.protocol, pair.encryption)
 					runtime.ReadMemStats(&after)
 					if n := after.TotalAlloc - before.TotalAlloc; n > maxAllocated {
 						t.Errorf("%d KiB were allocated, more than %d", n>>10, maxAllocated>>10)

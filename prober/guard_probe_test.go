@@ -18,10 +18,10 @@ import (
 // TestProbeWithGuard walks through the life of a wrong password in each
 // protocol, on real sockets.
 func TestProbeWithGuard(t *testing.T) {
-	b := newBed(t)
+	fix := newFixture(t)
 	for _, protocol := range []mail.Protocol{mail.IMAP, mail.POP3, mail.SMTP} {
 		t.Run(string(protocol), func(t *testing.T) {
-			server := b.server(t, protocol, mail.ImplicitTLS)
+			server := fix.server(t, protocol, mail.ImplicitTLS)
 			file := filepath.Join(t.TempDir(), "password")
 			write := func(password string) {
 				t.Helper()
@@ -30,7 +30,7 @@ func TestProbeWithGuard(t *testing.T) {
 				}
 			}
 			h := newGuardedTime(t, "")
-			c := b.connection(protocol, mail.ImplicitTLS, server.Addr, func(c *mail.Connection) { c.Password = mail.FileSecret(file) })
+			c := fix.connection(protocol, mail.ImplicitTLS, server.Addr, func(c *mail.Connection) { c.Password = mail.FileSecret(file) })
 			prober := &Prober{Guard: h.Guard}
 			probe := func(story string, reason mail.Reason, held, connected bool, logins int) mail.Outcome {
 				t.Helper()
@@ -72,9 +72,9 @@ func TestProbeWithGuard(t *testing.T) {
 // TestProbeWithGuardMakesOneAttempt: two connections with one wrong password
 // start together (row 118 of the catalogue).
 func TestProbeWithGuardMakesOneAttempt(t *testing.T) {
-	b := newBed(t)
+	fix := newFixture(t)
 	slow := func(o *mailtest.Options) { o.LoginDelay = 100 * time.Millisecond }
-	imap, smtp := b.server(t, mail.IMAP, mail.ImplicitTLS, slow), b.server(t, mail.SMTP, mail.ImplicitTLS, slow)
+	imap, smtp := fix.server(t, mail.IMAP, mail.ImplicitTLS, slow), fix.server(t, mail.SMTP, mail.ImplicitTLS, slow)
 	guard, err := guard.New(guard.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -85,7 +85,7 @@ func TestProbeWithGuardMakesOneAttempt(t *testing.T) {
 	}
 	var done sync.WaitGroup
 	for range 3 {
-		for _, c := range []*mail.Connection{b.connection(mail.IMAP, mail.ImplicitTLS, imap.Addr, bad), b.connection(mail.SMTP, mail.ImplicitTLS, smtp.Addr, bad)} {
+		for _, c := range []*mail.Connection{fix.connection(mail.IMAP, mail.ImplicitTLS, imap.Addr, bad), fix.connection(mail.SMTP, mail.ImplicitTLS, smtp.Addr, bad)} {
 			done.Go(func() {
 				if o := prober.Probe(t.Context(), c); o.Failure == nil || o.Failure.Reason != mail.AuthRejected {
 					t.Errorf("%+v, want %s from each, tried or not", o.Failure, mail.AuthRejected)
@@ -102,14 +102,14 @@ func TestProbeWithGuardMakesOneAttempt(t *testing.T) {
 // TestProbeWithGuardSaysNothingOfAnInnocent: two other logins were refused by the
 // server, so a third one waits, and is neither accepted nor refused.
 func TestProbeWithGuardSaysNothingOfAnInnocent(t *testing.T) {
-	b := newBed(t)
-	server := b.server(t, mail.IMAP, mail.ImplicitTLS)
+	fix := newFixture(t)
+	server := fix.server(t, mail.IMAP, mail.ImplicitTLS)
 	h := newGuardedTime(t, "")
 	prober := &Prober{Guard: h.Guard}
 	for _, user := range []string{"bob@example.org", "carol@example.com"} {
-		prober.Probe(t.Context(), b.connection(mail.IMAP, mail.ImplicitTLS, server.Addr, func(c *mail.Connection) { c.Username = user }))
+		prober.Probe(t.Context(), fix.connection(mail.IMAP, mail.ImplicitTLS, server.Addr, func(c *mail.Connection) { c.Username = user }))
 	}
-	o := prober.Probe(t.Context(), b.connection(mail.IMAP, mail.ImplicitTLS, server.Addr))
+	o := prober.Probe(t.Context(), fix.connection(mail.IMAP, mail.ImplicitTLS, server.Addr))
 	if o.Failure == nil || o.Failure.Reason != mail.AuthHeld || !o.Auth.Held || o.Auth.Known() {
 		t.Errorf("%+v, want it held, without a verdict\n%s", o.Auth, explain(o))
 	}
@@ -118,9 +118,9 @@ func TestProbeWithGuardSaysNothingOfAnInnocent(t *testing.T) {
 // TestProbeWithGuardAsksAgainBeforeTheLogin: the account is refused elsewhere
 // while this probe waits for a slow greeting.
 func TestProbeWithGuardAsksAgainBeforeTheLogin(t *testing.T) {
-	b := newBed(t)
-	server := b.server(t, mail.IMAP, mail.ImplicitTLS, func(o *mailtest.Options) { o.GreetingDelay = 500 * time.Millisecond })
-	c := b.connection(mail.IMAP, mail.ImplicitTLS, server.Addr)
+	fix := newFixture(t)
+	server := fix.server(t, mail.IMAP, mail.ImplicitTLS, func(o *mailtest.Options) { o.GreetingDelay = 500 * time.Millisecond })
+	c := fix.connection(mail.IMAP, mail.ImplicitTLS, server.Addr)
 	h := newGuardedTime(t, "")
 	h.probe(c, "wonder land", right) // known to work: nobody waits
 	outcomes := make(chan mail.Outcome)
@@ -137,9 +137,9 @@ func TestProbeWithGuardAsksAgainBeforeTheLogin(t *testing.T) {
 // a password than whoever asks waits; asking again and again must not lock the
 // account.
 func TestProbeWithGuardLearnsFromCallersWhoLeave(t *testing.T) {
-	b := newBed(t)
-	server := b.server(t, mail.IMAP, mail.ImplicitTLS, func(o *mailtest.Options) { o.LoginDelay = time.Minute })
-	c := b.connection(mail.IMAP, mail.ImplicitTLS, server.Addr, func(c *mail.Connection) { c.Interval = time.Minute })
+	fix := newFixture(t)
+	server := fix.server(t, mail.IMAP, mail.ImplicitTLS, func(o *mailtest.Options) { o.LoginDelay = time.Minute })
+	c := fix.connection(mail.IMAP, mail.ImplicitTLS, server.Addr, func(c *mail.Connection) { c.Interval = time.Minute })
 	h := newGuardedTime(t, "")
 	sent := make(chan bool, 1)
 	pool := pool.NewPool(pool.PoolOptions{Probe: func(ctx context.Context, c *mail.Connection) mail.Outcome {
@@ -165,9 +165,9 @@ func TestProbeWithGuardLearnsFromCallersWhoLeave(t *testing.T) {
 // TestProbeWithGuardCalledOffProvesNothing: shutting down or reloading in the
 // middle of logins must not look like a server that refuses by silence.
 func TestProbeWithGuardCalledOffProvesNothing(t *testing.T) {
-	b := newBed(t)
-	server := b.server(t, mail.IMAP, mail.ImplicitTLS, func(o *mailtest.Options) { o.LoginDelay = 300 * time.Millisecond })
-	c := b.connection(mail.IMAP, mail.ImplicitTLS, server.Addr)
+	fix := newFixture(t)
+	server := fix.server(t, mail.IMAP, mail.ImplicitTLS, func(o *mailtest.Options) { o.LoginDelay = 300 * time.Millisecond })
+	c := fix.connection(mail.IMAP, mail.ImplicitTLS, server.Addr)
 	h := newGuardedTime(t, "")
 	sent := 0
 	for range 3 {

@@ -62,19 +62,19 @@ type leakCase struct {
 // startLeakCases starts an honest server for each pair, twice, and one for each
 // of some faults. Unlike mailtest's servers they remember nothing.
 func startLeakCases(t *testing.T) (cases []leakCase, stop func()) {
-	b := newFaultBed(t)
+	fix := newFaultFixture(t)
 	closed := make(chan struct{})
 	var servers sync.WaitGroup
 	var listeners []net.Listener
-	start := func(row *faultRow, p mail.Protocol, e mail.Encryption) {
-		run, script, options := b.prepare(row, p, e, "127.0.0.1:1")
+	start := func(fault *faultCase, p mail.Protocol, e mail.Encryption) {
+		run, script, options := fix.prepare(fault, p, e, "127.0.0.1:1")
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
 		listeners = append(listeners, listener)
 		run.connection.Port = listener.Addr().(*net.TCPAddr).Port
-		cases = append(cases, leakCase{run.connection, row.reason})
+		cases = append(cases, leakCase{run.connection, fault.reason})
 		servers.Go(func() {
 			for {
 				conn, err := listener.Accept()
@@ -88,13 +88,13 @@ func startLeakCases(t *testing.T) (cases []leakCase, stop func()) {
 	for range 2 {
 		for _, p := range []mail.Protocol{mail.IMAP, mail.POP3, mail.SMTP} {
 			for _, e := range []mail.Encryption{mail.NoEncryption, mail.ImplicitTLS, mail.StartTLS} {
-				start(&faultRow{after: opened, script: every("BYE " + string(p))}, p, e)
+				start(&faultCase{after: opened, script: every("BYE " + string(p))}, p, e)
 			}
 		}
 	}
-	for _, row := range leakFaults() {
-		pairs := row.pairs()
-		start(&row, pairs[len(cases)%len(pairs)].protocol, pairs[len(cases)%len(pairs)].encryption)
+	for _, fault := range leakFaults() {
+		pairs := fault.pairs()
+		start(&fault, pairs[len(cases)%len(pairs)].protocol, pairs[len(cases)%len(pairs)].encryption)
 	}
 	return cases, func() {
 		close(closed)
@@ -106,10 +106,10 @@ func startLeakCases(t *testing.T) (cases []leakCase, stop func()) {
 }
 
 // leakFaults end in every way a probe can end, and soon.
-func leakFaults() []faultRow {
-	silent := faultRow{after: connected, script: every("STALL"), phase: mail.PhaseGreeting, reason: mail.Timeout,
+func leakFaults() []faultCase {
+	silent := faultCase{after: connected, script: every("STALL"), phase: mail.PhaseGreeting, reason: mail.Timeout,
 		encryptions: []mail.Encryption{mail.NoEncryption}, change: func(c *mail.Connection) { c.Timeout = 60 * time.Millisecond }}
-	rows := []faultRow{silent,
+	cases := []faultCase{silent,
 		{after: connected, script: every("S: this is no mail server"), reason: mail.ProtocolMalformed},
 		{after: connected, script: every("REPEAT forever SEND \"aaaaaaaaaaaaaaaa\""), reason: mail.ProtocolOversize},
 		{after: asked, script: refusals("BYE imap", mail.IMAP), reason: mail.AuthRejected},
@@ -118,12 +118,12 @@ func leakFaults() []faultRow {
 		"an_expired_certificate_from_the_first_byte": true, "another_name_after_starttls": true,
 		"imap_in_clear_from_the_first_byte": true, "a_client_certificate_is_wanted_tls_1_3_from_the_first_byte": true,
 		"three_hundred_certificates_from_the_first_byte": true, "alert_handshake_failure_after_starttls": true}
-	for _, row := range faultRows() {
-		if wanted[row.story] {
-			rows = append(rows, row)
+	for _, fault := range faultCases() {
+		if wanted[fault.story] {
+			cases = append(cases, fault)
 		}
 	}
-	return rows
+	return cases
 }
 
 // probeAll makes n probes, eight at once, and checks each.

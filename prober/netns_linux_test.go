@@ -65,7 +65,7 @@ func namespaced(t *testing.T, more string, f func()) {
 // Rows 16 and 17: SYNs that nobody answers, and routers that say no.
 func TestFaultsOfRoutes(t *testing.T) {
 	namespaced(t, "", func() {
-		b := newFaultBed(t)
+		fix := newFaultFixture(t)
 		for _, test := range []struct {
 			number int
 			host   string
@@ -75,7 +75,7 @@ func TestFaultsOfRoutes(t *testing.T) {
 			{17, "198.51.100.1", mail.ConnectUnreachable},
 			{17, "203.0.113.1", mail.ConnectUnreachable},
 		} {
-			c := b.connection(mail.IMAP, mail.ImplicitTLS, test.host+":993", func(c *mail.Connection) { c.Timeout = 500 * time.Millisecond })
+			c := fix.connection(mail.IMAP, mail.ImplicitTLS, test.host+":993", func(c *mail.Connection) { c.Timeout = 500 * time.Millisecond })
 			o := new(Prober).Probe(t.Context(), c)
 			wantFailure(t, o, mail.PhaseConnect, test.want)
 		}
@@ -85,7 +85,7 @@ func TestFaultsOfRoutes(t *testing.T) {
 // Row 10: the IPv6 address of a name leads nowhere, the IPv4 one is fine.
 func TestFaultIPv6BlackHole(t *testing.T) {
 	namespaced(t, "", func() {
-		b := newFaultBed(t)
+		fix := newFaultFixture(t)
 		server, err := mailtest.StartScript(mailtest.MustScript(honest(mail.IMAP, mail.NoEncryption, atOnce, opened)+"BYE imap"),
 			mailtest.ScriptOptions{Address: "192.0.2.1:0"})
 		if err != nil {
@@ -102,7 +102,7 @@ func TestFaultIPv6BlackHole(t *testing.T) {
 			tried = addrs
 			return new(lateness).connect(ctx, addrs, port)
 		}}
-		c := b.connection(mail.IMAP, mail.NoEncryption, server.Addr, func(c *mail.Connection) { c.Host, c.Timeout = mailHost, 20*time.Second })
+		c := fix.connection(mail.IMAP, mail.NoEncryption, server.Addr, func(c *mail.Connection) { c.Host, c.Timeout = mailHost, 20*time.Second })
 		o := prober.Probe(t.Context(), c)
 		took, _ := phaseDuration(&o, mail.PhaseConnect)
 		if !o.Up() || o.Address != server.Addr || len(tried) != 2 || !tried[0].Is6() {
@@ -123,18 +123,18 @@ func TestFaultLoss(t *testing.T) {
 		t.Skip("iptables is missing")
 	}
 	namespaced(t, "iptables -A INPUT -m statistic --mode random --probability 0.2 -j DROP", func() {
-		b := newFaultBed(t)
+		fix := newFaultFixture(t)
 		const probes = 20
 		outcomes := make(chan mail.Outcome, probes)
 		script := mailtest.MustScript(honest(mail.IMAP, mail.ImplicitTLS, atOnce, opened) + "BYE imap")
-		server, err := mailtest.StartScript(script, mailtest.ScriptOptions{TLS: &tls.Config{Certificates: []tls.Certificate{b.cert}}})
+		server, err := mailtest.StartScript(script, mailtest.ScriptOptions{TLS: &tls.Config{Certificates: []tls.Certificate{fix.cert}}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer server.Close()
 		for range probes {
 			go func() {
-				outcomes <- new(Prober).Probe(t.Context(), b.connection(mail.IMAP, mail.ImplicitTLS, server.Addr, func(c *mail.Connection) { c.Timeout = 4 * time.Second }))
+				outcomes <- new(Prober).Probe(t.Context(), fix.connection(mail.IMAP, mail.ImplicitTLS, server.Addr, func(c *mail.Connection) { c.Timeout = 4 * time.Second }))
 			}()
 		}
 		up := 0
@@ -153,7 +153,7 @@ func TestFaultLoss(t *testing.T) {
 // Row 135: no local port is left.
 func TestFaultPortsExhausted(t *testing.T) {
 	namespaced(t, "echo 40000 40010 >/proc/sys/net/ipv4/ip_local_port_range", func() {
-		b := newFaultBed(t)
+		fix := newFaultFixture(t)
 		listener, err := net.Listen("tcp", "192.0.2.1:50000")
 		if err != nil {
 			t.Fatal(err)
@@ -172,7 +172,7 @@ func TestFaultPortsExhausted(t *testing.T) {
 				held = append(held, conn)
 			}
 		}
-		c := b.connection(mail.IMAP, mail.NoEncryption, listener.Addr().String(), func(c *mail.Connection) { c.Timeout = time.Second })
+		c := fix.connection(mail.IMAP, mail.NoEncryption, listener.Addr().String(), func(c *mail.Connection) { c.Timeout = time.Second })
 		wantFailure(t, new(Prober).Probe(t.Context(), c), mail.PhaseConnect, mail.LocalResources)
 		for _, conn := range held {
 			_ = conn.(*net.TCPConn).SetLinger(0) // no TIME_WAIT

@@ -16,22 +16,22 @@ import (
 	"mailprobe/mail"
 )
 
-// bed is what the tests of whole probes share.
-type bed struct {
+// fixture is what the tests of whole probes share.
+type fixture struct {
 	ca   *mailtest.CA
 	cert tls.Certificate
 }
 
-func newBed(t testing.TB) *bed {
+func newFixture(t testing.TB) *fixture {
 	t.Helper()
 	ca := mailtest.MustCA(mailtest.CAOptions{})
-	return &bed{ca: ca, cert: ca.MustIssue(mailtest.Loopback())}
+	return &fixture{ca: ca, cert: ca.MustIssue(mailtest.Loopback())}
 }
 
 // server starts an honest server with one user.
-func (b *bed) server(t testing.TB, p mail.Protocol, e mail.Encryption, more ...func(*mailtest.Options)) *mailtest.Server {
+func (fix *fixture) server(t testing.TB, p mail.Protocol, e mail.Encryption, more ...func(*mailtest.Options)) *mailtest.Server {
 	t.Helper()
-	options := mailtest.Options{Protocol: string(p), Encryption: string(e), Certificate: b.cert,
+	options := mailtest.Options{Protocol: string(p), Encryption: string(e), Certificate: fix.cert,
 		Users: map[string]string{"alice": "wonder land"}, Messages: 3}
 	for _, change := range more {
 		change(&options)
@@ -45,7 +45,7 @@ func (b *bed) server(t testing.TB, p mail.Protocol, e mail.Encryption, more ...f
 }
 
 // connection is what config would make for a server on loopback.
-func (b *bed) connection(p mail.Protocol, e mail.Encryption, addr string, more ...func(*mail.Connection)) *mail.Connection {
+func (fix *fixture) connection(p mail.Protocol, e mail.Encryption, addr string, more ...func(*mail.Connection)) *mail.Connection {
 	host, port, _ := net.SplitHostPort(addr)
 	number, _ := strconv.Atoi(port)
 	c := &mail.Connection{Name: "test", Protocol: p, Encryption: e, Host: host, Port: number,
@@ -56,7 +56,7 @@ func (b *bed) connection(p mail.Protocol, e mail.Encryption, addr string, more .
 		c.Sender = "alice@example.org"
 	}
 	if e != mail.NoEncryption {
-		c.TLS = &tls.Config{RootCAs: b.ca.Pool(), ServerName: host, MinVersion: tls.VersionTLS12}
+		c.TLS = &tls.Config{RootCAs: fix.ca.Pool(), ServerName: host, MinVersion: tls.VersionTLS12}
 	}
 	for _, change := range more {
 		change(c)
@@ -96,10 +96,10 @@ func explain(o mail.Outcome) string {
 }
 
 func TestProbeReachesTheEndOfItsPlan(t *testing.T) {
-	b := newBed(t)
+	fix := newFixture(t)
 	pairs(t, func(t *testing.T, p mail.Protocol, e mail.Encryption) {
-		server := b.server(t, p, e)
-		c := b.connection(p, e, server.Addr)
+		server := fix.server(t, p, e)
+		c := fix.connection(p, e, server.Addr)
 		o := new(Prober).Probe(t.Context(), c)
 		if !o.Up() || o.Goodbye != "" {
 			t.Fatalf("not up, or goodbye %q:\n%s", o.Goodbye, explain(o))
@@ -151,7 +151,7 @@ func wantPhases(t *testing.T, o mail.Outcome, e mail.Encryption) {
 }
 
 func TestProbeChangesNothing(t *testing.T) {
-	b := newBed(t)
+	fix := newFixture(t)
 	want := map[mail.Protocol][]string{
 		mail.IMAP: {"CAPABILITY", "AUTHENTICATE", "EXAMINE", "LOGOUT"},
 		mail.POP3: {"CAPA", "AUTH", "STAT", "QUIT"},
@@ -159,8 +159,8 @@ func TestProbeChangesNothing(t *testing.T) {
 	}
 	for p, verbs := range want {
 		t.Run(string(p), func(t *testing.T) {
-			server := b.server(t, p, mail.ImplicitTLS)
-			if o := new(Prober).Probe(t.Context(), b.connection(p, mail.ImplicitTLS, server.Addr)); !o.Up() {
+			server := fix.server(t, p, mail.ImplicitTLS)
+			if o := new(Prober).Probe(t.Context(), fix.connection(p, mail.ImplicitTLS, server.Addr)); !o.Up() {
 				t.Fatal(explain(o))
 			}
 			if got := server.Verbs(); !slices.Equal(got, verbs) {
@@ -171,10 +171,10 @@ func TestProbeChangesNothing(t *testing.T) {
 }
 
 func TestProbeWithoutUserStopsBeforeTheLogin(t *testing.T) {
-	b := newBed(t)
+	fix := newFixture(t)
 	pairs(t, func(t *testing.T, p mail.Protocol, e mail.Encryption) {
-		server := b.server(t, p, e)
-		o := new(Prober).Probe(t.Context(), b.connection(p, e, server.Addr, func(c *mail.Connection) { c.Username = "" }))
+		server := fix.server(t, p, e)
+		o := new(Prober).Probe(t.Context(), fix.connection(p, e, server.Addr, func(c *mail.Connection) { c.Username = "" }))
 		if !o.Up() || o.Auth.Known() || o.Mailbox.Tried || len(server.Logins()) != 0 {
 			t.Errorf("up %v, login %+v, mailbox %+v\n%s", o.Up(), o.Auth, o.Mailbox, explain(o))
 		}
@@ -184,11 +184,11 @@ func TestProbeWithoutUserStopsBeforeTheLogin(t *testing.T) {
 // Before STARTTLS no word of the server is repeated, but ours are: they say what
 // was missing where.
 func TestProbeSaysWhereSTARTTLSIsMissing(t *testing.T) {
-	b := newBed(t)
+	fix := newFixture(t)
 	for protocol, want := range map[mail.Protocol]string{
 		mail.IMAP: "starttls: CAPABILITY lists no STARTTLS", mail.POP3: "starttls: CAPA lists no STLS", mail.SMTP: "starttls: EHLO lists no STARTTLS",
 	} {
-		o := new(Prober).Probe(t.Context(), b.connection(protocol, mail.StartTLS, b.server(t, protocol, mail.NoEncryption).Addr))
+		o := new(Prober).Probe(t.Context(), fix.connection(protocol, mail.StartTLS, fix.server(t, protocol, mail.NoEncryption).Addr))
 		if o.Failure == nil || o.Failure.Text != want {
 			t.Errorf("%s: want %q\n%s", protocol, want, explain(o))
 		}
@@ -197,8 +197,8 @@ func TestProbeSaysWhereSTARTTLSIsMissing(t *testing.T) {
 
 // What is wrong with a certificate is told completely, for x509 names only one.
 func TestProbeNamesEveryFaultOfACertificate(t *testing.T) {
-	b := newBed(t)
-	c := b.connection(mail.IMAP, mail.ImplicitTLS, b.server(t, mail.IMAP, mail.ImplicitTLS).Addr)
+	fix := newFixture(t)
+	c := fix.connection(mail.IMAP, mail.ImplicitTLS, fix.server(t, mail.IMAP, mail.ImplicitTLS).Addr)
 	c.TLS = &tls.Config{RootCAs: x509.NewCertPool(), ServerName: "other.example"}
 	o := new(Prober).Probe(t.Context(), c)
 	if f := o.Failure; f == nil || f.Reason != mail.CertUntrusted || !strings.HasPrefix(f.Text, "cert_untrusted, cert_name: tls: ") {
@@ -207,10 +207,10 @@ func TestProbeNamesEveryFaultOfACertificate(t *testing.T) {
 }
 
 func TestProbeWithAWrongPassword(t *testing.T) {
-	b := newBed(t)
+	fix := newFixture(t)
 	pairs(t, func(t *testing.T, p mail.Protocol, e mail.Encryption) {
-		server := b.server(t, p, e)
-		o := new(Prober).Probe(t.Context(), b.connection(p, e, server.Addr, func(c *mail.Connection) {
+		server := fix.server(t, p, e)
+		o := new(Prober).Probe(t.Context(), fix.connection(p, e, server.Addr, func(c *mail.Connection) {
 			c.Password = mail.InlineSecret(mail.NewSecret("looking glass"))
 		}))
 		wantFailure(t, o, mail.PhaseAuth, mail.AuthRejected)
@@ -235,10 +235,10 @@ func wantFailure(t *testing.T, o mail.Outcome, phase mail.Phase, reason mail.Rea
 }
 
 func TestProbeLogsInWithTheNativeCommand(t *testing.T) {
-	b := newBed(t)
+	fix := newFixture(t)
 	pairs(t, func(t *testing.T, p mail.Protocol, e mail.Encryption) {
-		server := b.server(t, p, e)
-		o := new(Prober).Probe(t.Context(), b.connection(p, e, server.Addr, func(c *mail.Connection) { c.Auth = mail.AuthLogin }))
+		server := fix.server(t, p, e)
+		o := new(Prober).Probe(t.Context(), fix.connection(p, e, server.Addr, func(c *mail.Connection) { c.Auth = mail.AuthLogin }))
 		if !o.Up() || o.Auth.Mechanism != mail.AuthLogin {
 			t.Fatalf("mechanism %q\n%s", o.Auth.Mechanism, explain(o))
 		}
@@ -246,13 +246,13 @@ func TestProbeLogsInWithTheNativeCommand(t *testing.T) {
 }
 
 func TestProbeIsStoppedInEveryPhase(t *testing.T) {
-	b := newBed(t)
+	fix := newFixture(t)
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer silent.Close()
-	c := b.connection(mail.IMAP, mail.NoEncryption, silent.Addr().String(), func(c *mail.Connection) { c.Timeout = 200 * time.Millisecond })
+	c := fix.connection(mail.IMAP, mail.NoEncryption, silent.Addr().String(), func(c *mail.Connection) { c.Timeout = 200 * time.Millisecond })
 	o := new(Prober).Probe(t.Context(), c)
 	wantFailure(t, o, mail.PhaseGreeting, mail.Timeout)
 

@@ -25,8 +25,8 @@ func TestProbeWithoutDescriptors(t *testing.T) {
 		probeInPoverty(t, addr)
 		return
 	}
-	b := newBed(t)
-	server := b.server(t, mail.IMAP, mail.NoEncryption)
+	fix := newFixture(t)
+	server := fix.server(t, mail.IMAP, mail.NoEncryption)
 	command := exec.Command(os.Args[0], "-test.run=^TestProbeWithoutDescriptors$", "-test.v")
 	command.Env = append(os.Environ(), poorAddress+"="+server.Addr)
 	out, err := command.CombinedOutput()
@@ -41,8 +41,8 @@ func probeInPoverty(t *testing.T, addr string) {
 	if err := os.WriteFile(path, []byte("wonder land\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	inline := (&bed{}).connection(mail.IMAP, mail.NoEncryption, addr, func(c *mail.Connection) { c.Timeout = 30 * time.Second })
-	fromFile := (&bed{}).connection(mail.IMAP, mail.NoEncryption, addr, func(c *mail.Connection) { c.Password = mail.FileSecret(path) })
+	inline := (&fixture{}).connection(mail.IMAP, mail.NoEncryption, addr, func(c *mail.Connection) { c.Timeout = 30 * time.Second })
+	fromFile := (&fixture{}).connection(mail.IMAP, mail.NoEncryption, addr, func(c *mail.Connection) { c.Password = mail.FileSecret(path) })
 	prober := new(Prober)
 	if o := prober.Probe(t.Context(), inline); !o.Up() { // opens the poller, too
 		t.Fatal(explain(o))

@@ -1,6 +1,6 @@
 package prober
 
-// This file holds the rules of STARTTLS and TLS: which rows and tests fail when
+// This file holds the rules of STARTTLS and TLS: which cases and tests fail when
 // one of them is taken out. `go test -run TestRules/R04` plays those of one.
 
 import (
@@ -13,6 +13,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"mailprobe/internal/canary"
 	"mailprobe/internal/mailtest"
 
 	"mailprobe/mail"
@@ -22,7 +23,7 @@ import (
 // catalogue, tests are named as in testedElsewhere.
 type rule struct {
 	name, says string
-	rows       []string
+	cases      []string
 	tests      []string
 }
 
@@ -59,30 +60,30 @@ func rules() []rule {
 	}
 }
 
-// TestRules plays the rows of each rule, and looks for its tests.
+// TestRules plays the cases of each rule, and looks for its tests.
 func TestRules(t *testing.T) {
-	b := newFaultBed(t)
-	rows := faultRows()
+	fix := newFaultFixture(t)
+	cases := faultCases()
 	for _, r := range rules() {
 		t.Run(r.name+"_"+strings.ReplaceAll(r.says, " ", "_"), func(t *testing.T) {
-			for _, part := range r.rows {
+			for _, part := range r.cases {
 				found := false
-				for _, row := range rows {
-					if !strings.Contains(row.story, part) {
+				for _, fault := range cases {
+					if !strings.Contains(fault.story, part) {
 						continue
 					}
 					found = true
-					for _, pair := range row.pairs() {
-						t.Run(row.story+"_"+string(pair.protocol)+"_"+string(pair.encryption), func(t *testing.T) {
+					for _, pair := range fault.pairs() {
+						t.Run(fault.story+"_"+string(pair.protocol)+"_"+string(pair.encryption), func(t *testing.T) {
 							synctest.Test(t, func(t *testing.T) {
-								run := b.playInMemory(t, &row, pair.protocol, pair.encryption)
+								run := fix.playInMemory(t, &fault, pair.protocol, pair.encryption)
 								run.judge(t)
 							})
 						})
 					}
 				}
 				if !found {
-					t.Errorf("no row tells of %q", part)
+					t.Errorf("no fault tells of %q", part)
 				}
 			}
 			for _, name := range r.tests {
@@ -117,18 +118,18 @@ func (c *turnConn) Write(p []byte) (int, error) {
 // TestR06OneThingAtATime wants an answer between any two commands in clear, and
 // the ClientHello as the next thing after STARTTLS was answered.
 func TestR06OneThingAtATime(t *testing.T) {
-	b := newFaultBed(t)
+	fix := newFaultFixture(t)
 	pairs(t, func(t *testing.T, p mail.Protocol, e mail.Encryption) {
 		if e == mail.ImplicitTLS {
 			return // the same as without encryption, inside
 		}
 		synctest.Test(t, func(t *testing.T) {
-			row := &faultRow{after: atOnce, script: every("{after at once}"), edit: slowly}
-			run, script, options := b.prepare(row, p, e, "127.0.0.1:1")
-			client, talk := mailtest.PipeTo(script, options)
+			fault := &faultCase{after: atOnce, script: every("{after at once}"), edit: slowly}
+			run, script, options := fix.prepare(fault, p, e, "127.0.0.1:1")
+			client, session := mailtest.PipeTo(script, options)
 			turns := &turnConn{Conn: client}
 			run.probe(t.Context(), func(context.Context, []netip.Addr, int) (net.Conn, error) { return turns, nil })
-			<-talk
+			<-session
 			if !run.outcome.Up() {
 				t.Fatal(explain(run.outcome))
 			}
@@ -151,15 +152,15 @@ func TestR06OneThingAtATime(t *testing.T) {
 
 // TestR08StartTLSIsSaidOnce counts in whole sessions with honest servers.
 func TestR08StartTLSIsSaidOnce(t *testing.T) {
-	b := newBed(t)
+	fix := newFixture(t)
 	for p, word := range map[mail.Protocol]string{mail.IMAP: "STARTTLS", mail.POP3: "STLS", mail.SMTP: "STARTTLS"} {
 		server, err := mailtest.StartScript(mailtest.MustScript(honest(p, mail.StartTLS, atOnce, opened)+"BYE "+string(p)),
-			mailtest.ScriptOptions{TLS: &tls.Config{Certificates: []tls.Certificate{b.cert}}})
+			mailtest.ScriptOptions{TLS: &tls.Config{Certificates: []tls.Certificate{fix.cert}}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer server.Close()
-		if o := new(Prober).Probe(t.Context(), b.connection(p, mail.StartTLS, server.Addr)); !o.Up() {
+		if o := new(Prober).Probe(t.Context(), fix.connection(p, mail.StartTLS, server.Addr)); !o.Up() {
 			t.Fatal(explain(o))
 		}
 		if n := strings.Count(string(server.Received()), word+"\r\n"); n != 1 {
@@ -171,21 +172,21 @@ func TestR08StartTLSIsSaidOnce(t *testing.T) {
 // TestR12NoSessionIsResumed probes twice: a resumed session would skip the
 // certificate.
 func TestR12NoSessionIsResumed(t *testing.T) {
-	b := newBed(t)
+	fix := newFixture(t)
 	pairs(t, func(t *testing.T, p mail.Protocol, e mail.Encryption) {
 		if e == mail.NoEncryption {
 			return
 		}
 		resumed := 0
-		server := b.server(t, p, e, func(o *mailtest.Options) {
-			o.TLS = &tls.Config{Certificates: []tls.Certificate{b.cert}, VerifyConnection: func(state tls.ConnectionState) error {
+		server := fix.server(t, p, e, func(o *mailtest.Options) {
+			o.TLS = &tls.Config{Certificates: []tls.Certificate{fix.cert}, VerifyConnection: func(state tls.ConnectionState) error {
 				if state.DidResume {
 					resumed++
 				}
 				return nil
 			}}
 		})
-		c := b.connection(p, e, server.Addr)
+		c := fix.connection(p, e, server.Addr)
 		for range 2 {
 			if o := new(Prober).Probe(t.Context(), c); !o.Up() || o.TLS.NotAfter.IsZero() {
 				t.Fatal(explain(o))
@@ -200,14 +201,14 @@ func TestR12NoSessionIsResumed(t *testing.T) {
 // TestR13TheConfiguredNameCounts has a server whose certificate is for another
 // name: neither what it calls itself nor where it is makes it right.
 func TestR13TheConfiguredNameCounts(t *testing.T) {
-	b := newBed(t)
-	b.cert = b.ca.MustIssue(mailtest.CertOptions{Names: []string{"mx.example.org"}})
+	fix := newFixture(t)
+	fix.cert = fix.ca.MustIssue(mailtest.CertOptions{Names: []string{"mx.example.org"}})
 	pairs(t, func(t *testing.T, p mail.Protocol, e mail.Encryption) {
 		if e == mail.NoEncryption {
 			return
 		}
-		server := b.server(t, p, e)
-		o := new(Prober).Probe(t.Context(), b.connection(p, e, server.Addr))
+		server := fix.server(t, p, e)
+		o := new(Prober).Probe(t.Context(), fix.connection(p, e, server.Addr))
 		wantFailure(t, o, mail.PhaseTLS, mail.CertName)
 		if len(server.Logins()) != 0 || o.TLS == nil || o.TLS.Verified {
 			t.Errorf("%d logins, facts %+v", len(server.Logins()), o.TLS)
@@ -217,19 +218,19 @@ func TestR13TheConfiguredNameCounts(t *testing.T) {
 
 // TestR14UnverifiedIsVisible turns verification off, as written.
 func TestR14UnverifiedIsVisible(t *testing.T) {
-	b := newBed(t)
+	fix := newFixture(t)
 	stranger := mailtest.MustCA(mailtest.CAOptions{})
 	pairs(t, func(t *testing.T, p mail.Protocol, e mail.Encryption) {
 		if e == mail.NoEncryption {
 			return
 		}
-		server := b.server(t, p, e, func(o *mailtest.Options) { o.Certificate = stranger.MustIssue(mailtest.Loopback()) })
-		wantFailure(t, new(Prober).Probe(t.Context(), b.connection(p, e, server.Addr)), mail.PhaseTLS, mail.CertUntrusted)
-		o := new(Prober).Probe(t.Context(), b.connection(p, e, server.Addr, func(c *mail.Connection) { c.TLS.InsecureSkipVerify = true }))
+		server := fix.server(t, p, e, func(o *mailtest.Options) { o.Certificate = stranger.MustIssue(mailtest.Loopback()) })
+		wantFailure(t, new(Prober).Probe(t.Context(), fix.connection(p, e, server.Addr)), mail.PhaseTLS, mail.CertUntrusted)
+		o := new(Prober).Probe(t.Context(), fix.connection(p, e, server.Addr, func(c *mail.Connection) { c.TLS.InsecureSkipVerify = true }))
 		if !o.Up() || o.TLS == nil || o.TLS.Verified {
 			t.Errorf("facts %+v\n%s", o.TLS, explain(o))
 		}
-		o = new(Prober).Probe(t.Context(), b.connection(p, e, server.Addr, func(c *mail.Connection) { c.TLS.RootCAs = stranger.Pool() }))
+		o = new(Prober).Probe(t.Context(), fix.connection(p, e, server.Addr, func(c *mail.Connection) { c.TLS.RootCAs = stranger.Pool() }))
 		if !o.Up() || !o.TLS.Verified {
 			t.Errorf("its own CA: facts %+v\n%s", o.TLS, explain(o))
 		}
@@ -238,7 +239,7 @@ func TestR14UnverifiedIsVisible(t *testing.T) {
 
 // TestR15HiddenInClearWhereItCanBe offers every way in clear.
 func TestR15HiddenInClearWhereItCanBe(t *testing.T) {
-	b := newBed(t)
+	fix := newFixture(t)
 	for _, p := range []mail.Protocol{mail.IMAP, mail.POP3, mail.SMTP} {
 		server, err := mailtest.Start(mailtest.Options{Protocol: string(p), Encryption: mailtest.NoEncryption,
 			Users: map[string]string{"alice": "wonder land"}, Mechanisms: []string{"PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-256"}})
@@ -246,11 +247,11 @@ func TestR15HiddenInClearWhereItCanBe(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer server.Close()
-		o := new(Prober).Probe(t.Context(), b.connection(p, mail.NoEncryption, server.Addr))
+		o := new(Prober).Probe(t.Context(), fix.connection(p, mail.NoEncryption, server.Addr))
 		if !o.Up() || o.Auth.Mechanism != mail.AuthSCRAMSHA256 || len(server.Logins()) != 1 || server.Logins()[0].Secret != "" {
 			t.Errorf("%s: mechanism %q, logins %+v\n%s", p, o.Auth.Mechanism, server.Logins(), explain(o))
 		}
-		if c := b.connection(p, mail.NoEncryption, server.Addr, func(c *mail.Connection) { c.Auth = mail.AuthPlain }); !func() bool {
+		if c := fix.connection(p, mail.NoEncryption, server.Addr, func(c *mail.Connection) { c.Auth = mail.AuthPlain }); !func() bool {
 			o = new(Prober).Probe(t.Context(), c)
 			return o.Up()
 		}() {
@@ -261,15 +262,15 @@ func TestR15HiddenInClearWhereItCanBe(t *testing.T) {
 
 // TestR16TheRefusedCertificateIsTold refuses it for each reason.
 func TestR16TheRefusedCertificateIsTold(t *testing.T) {
-	b := newBed(t)
+	fix := newFixture(t)
 	stranger := mailtest.MustCA(mailtest.CAOptions{})
 	cert := stranger.MustIssue(mailtest.Loopback())
 	pairs(t, func(t *testing.T, p mail.Protocol, e mail.Encryption) {
 		if e == mail.NoEncryption {
 			return
 		}
-		server := b.server(t, p, e, func(o *mailtest.Options) { o.Certificate = cert })
-		o := new(Prober).Probe(t.Context(), b.connection(p, e, server.Addr))
+		server := fix.server(t, p, e, func(o *mailtest.Options) { o.Certificate = cert })
+		o := new(Prober).Probe(t.Context(), fix.connection(p, e, server.Addr))
 		wantFailure(t, o, mail.PhaseTLS, mail.CertUntrusted)
 		if o.TLS == nil || !o.TLS.NotAfter.Equal(cert.Leaf.NotAfter) || o.TLS.FingerprintSHA256 == "" || o.TLS.Verified {
 			t.Errorf("facts %+v", o.TLS)
@@ -280,7 +281,7 @@ func TestR16TheRefusedCertificateIsTold(t *testing.T) {
 // TestR17NothingElseIsTried counts the connections to servers that cannot do
 // what is asked for.
 func TestR17NothingElseIsTried(t *testing.T) {
-	b := newBed(t)
+	fix := newFixture(t)
 	for _, p := range []mail.Protocol{mail.IMAP, mail.POP3, mail.SMTP} {
 		for _, way := range []struct{ server, client mail.Encryption }{
 			{mail.NoEncryption, mail.ImplicitTLS}, {mail.NoEncryption, mail.StartTLS}, {mail.ImplicitTLS, mail.NoEncryption}, {mail.ImplicitTLS, mail.StartTLS}, {mail.StartTLS, mail.ImplicitTLS}} {
@@ -288,21 +289,21 @@ func TestR17NothingElseIsTried(t *testing.T) {
 			if way.server == mail.ImplicitTLS {
 				script = "TLS\nSTALL"
 			}
-			row := &faultRow{script: map[mail.Protocol]string{p: script}}
+			fault := &faultCase{script: map[mail.Protocol]string{p: script}}
 			synctest.Test(t, func(t *testing.T) {
-				run, _, options := b.prepare(row, p, way.client, "127.0.0.1:1")
+				run, _, options := fix.prepare(fault, p, way.client, "127.0.0.1:1")
 				text := strings.ReplaceAll(script, "{after at once}", honest(p, way.server, atOnce, opened)+"BYE "+string(p))
 				dials, ports := 0, map[int]bool{}
-				var talks []<-chan mailtest.Talk
+				var sessions []<-chan mailtest.Session
 				run.probe(t.Context(), func(_ context.Context, _ []netip.Addr, port int) (net.Conn, error) {
 					dials++
 					ports[port] = true
-					client, talk := mailtest.PipeTo(mailtest.MustScript(text), options)
-					talks = append(talks, talk)
+					client, session := mailtest.PipeTo(mailtest.MustScript(text), options)
+					sessions = append(sessions, session)
 					return client, nil
 				})
-				for _, talk := range talks {
-					if got := <-talk; FindSecret(string(got.Wire), run.secret) != "" || got.Logins() > 0 {
+				for _, session := range sessions {
+					if got := <-session; canary.Find(string(got.Wire), run.secret) != "" || got.Logins() > 0 {
 						t.Errorf("%s, %s where the server speaks %s: a login was tried", p, way.client, way.server)
 					}
 				}
@@ -316,10 +317,10 @@ func TestR17NothingElseIsTried(t *testing.T) {
 
 // TestR18TheDoorChecks asks for a secret where TLS should be up and is not.
 func TestR18TheDoorChecks(t *testing.T) {
-	b := newBed(t)
+	fix := newFixture(t)
 	secret := mail.NewSecret("wonder land")
 	for e, want := range map[mail.Encryption]bool{mail.NoEncryption: true, mail.ImplicitTLS: false, mail.StartTLS: false, "": false} {
-		c := b.connection(mail.IMAP, mail.ImplicitTLS, "127.0.0.1:1", func(c *mail.Connection) { c.Encryption = e })
+		c := fix.connection(mail.IMAP, mail.ImplicitTLS, "127.0.0.1:1", func(c *mail.Connection) { c.Encryption = e })
 		id, err := reveal(c, secret, false)
 		if (err == nil) != want || err != nil && id.secret != "" {
 			t.Errorf("encryption %q without TLS: %v", e, err)

@@ -23,7 +23,7 @@ import (
 // TestProbeWithAPasswordFileThatCannotBeUsed opens no connection, and blocks at
 // nothing (rows 145 and 146 of the catalogue).
 func TestProbeWithAPasswordFileThatCannotBeUsed(t *testing.T) {
-	b := newBed(t)
+	fix := newFixture(t)
 	noDial := func(context.Context, []netip.Addr, int) (net.Conn, error) {
 		t.Error("a connection was opened")
 		return nil, errors.New("nobody is there")
@@ -77,7 +77,7 @@ func TestProbeWithAPasswordFileThatCannotBeUsed(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "password")
 			test.make(t, path)
 			for _, p := range []mail.Protocol{mail.IMAP, mail.POP3, mail.SMTP} {
-				c := b.connection(p, mail.ImplicitTLS, "127.0.0.1:1", func(c *mail.Connection) { c.Password = mail.FileSecret(path) })
+				c := fix.connection(p, mail.ImplicitTLS, "127.0.0.1:1", func(c *mail.Connection) { c.Password = mail.FileSecret(path) })
 				start := time.Now()
 				o := (&Prober{dial: noDial}).Probe(t.Context(), c)
 				wantFailure(t, o, mail.PhaseAuth, mail.LocalSecret)
@@ -94,10 +94,10 @@ func TestProbeWithAPasswordFileThatCannotBeUsed(t *testing.T) {
 
 // TestProbeCutsOneNewlineOfThePasswordFile (row 146 of the catalogue).
 func TestProbeCutsOneNewlineOfThePasswordFile(t *testing.T) {
-	b := newBed(t)
-	server := b.server(t, mail.IMAP, mail.NoEncryption)
+	fix := newFixture(t)
+	server := fix.server(t, mail.IMAP, mail.NoEncryption)
 	path := filepath.Join(t.TempDir(), "password")
-	c := b.connection(mail.IMAP, mail.NoEncryption, server.Addr, func(c *mail.Connection) { c.Password = mail.FileSecret(path) })
+	c := fix.connection(mail.IMAP, mail.NoEncryption, server.Addr, func(c *mail.Connection) { c.Password = mail.FileSecret(path) })
 	for _, end := range []string{"", "\n", "\r\n"} {
 		if err := os.WriteFile(path, []byte("wonder land"+end), 0o600); err != nil {
 			t.Fatal(err)
@@ -151,11 +151,11 @@ func (m mounted) swap(t *testing.T, password string) {
 // TestProbeDuringSecretSwaps logs in with the old password or the new one, never
 // with a mixture, whenever the swap comes (row 148 of the catalogue).
 func TestProbeDuringSecretSwaps(t *testing.T) {
-	b := newBed(t)
-	server := b.server(t, mail.POP3, mail.NoEncryption)
+	fix := newFixture(t)
+	server := fix.server(t, mail.POP3, mail.NoEncryption)
 	older, newer := strings.Repeat("o", 300), strings.Repeat("n", 200)
 	secret := mountSecret(t, older)
-	c := b.connection(mail.POP3, mail.NoEncryption, server.Addr, func(c *mail.Connection) {
+	c := fix.connection(mail.POP3, mail.NoEncryption, server.Addr, func(c *mail.Connection) {
 		c.Password, c.Auth = mail.FileSecret(secret.path()), mail.AuthLogin
 	})
 	stop := make(chan struct{})
@@ -193,14 +193,14 @@ func TestProbeDuringSecretSwaps(t *testing.T) {
 // TestSecretSwapEndsAHold: what counts is the content, not the file's time
 // (row 148 of the catalogue).
 func TestSecretSwapEndsAHold(t *testing.T) {
-	b := newBed(t)
+	fix := newFixture(t)
 	for _, p := range []mail.Protocol{mail.IMAP, mail.POP3, mail.SMTP} {
 		t.Run(string(p), func(t *testing.T) {
-			server := b.server(t, p, mail.StartTLS)
+			server := fix.server(t, p, mail.StartTLS)
 			secret := mountSecret(t, "looking glass")
 			h := newGuardedTime(t, "")
 			prober := &Prober{Guard: h.Guard}
-			c := b.connection(p, mail.StartTLS, server.Addr, func(c *mail.Connection) { c.Password = mail.FileSecret(secret.path()) })
+			c := fix.connection(p, mail.StartTLS, server.Addr, func(c *mail.Connection) { c.Password = mail.FileSecret(secret.path()) })
 			wantFailure(t, prober.Probe(t.Context(), c), mail.PhaseAuth, mail.AuthRejected)
 			for range 3 {
 				h.sleep(time.Minute)

@@ -59,7 +59,7 @@ func sessionSeeds() []string {
 // a shared folder.
 func fuzzConnection(kind byte) *mail.Connection {
 	protocol := []mail.Protocol{mail.IMAP, mail.POP3, mail.SMTP, mail.IMAP}[kind%4]
-	c := (&bed{}).connection(protocol, mail.NoEncryption, "192.0.2.1:1")
+	c := (&fixture{}).connection(protocol, mail.NoEncryption, "192.0.2.1:1")
 	c.Timeout = 30 * time.Second
 	if kind%4 == 3 {
 		c.SharedMailbox, c.SharedMailboxAccess = "helpdesk", mail.SharedFolder

@@ -80,7 +80,7 @@ func transcripts() []transcriptRow {
 // TestTranscripts plays each server and wants what its users would want: up
 // where it is healthy, and else the reason that helps.
 func TestTranscripts(t *testing.T) {
-	b := newFaultBed(t)
+	fix := newFaultFixture(t)
 	for _, row := range transcripts() {
 		t.Run(row.file, func(t *testing.T) {
 			t.Parallel()
@@ -90,11 +90,11 @@ func TestTranscripts(t *testing.T) {
 			}
 			word, _, _ := strings.Cut(row.file, "-")
 			protocol := mail.Protocol(word)
-			fault := faultRow{story: row.file, script: map[mail.Protocol]string{protocol: string(text)},
+			fault := faultCase{story: row.file, script: map[mail.Protocol]string{protocol: string(text)},
 				token: row.token, phase: row.phase, reason: row.reason, goodbye: row.goodbye}
 			fault.change = row.change
 			synctest.Test(t, func(t *testing.T) {
-				run := b.playInMemory(t, &fault, protocol, row.encryption)
+				run := fix.playInMemory(t, &fault, protocol, row.encryption)
 				run.judge(t)
 				if got := run.outcome.Auth.Delay; got != row.delay {
 					t.Errorf("delay between logins %v, want %v", got, row.delay)

@@ -55,13 +55,18 @@ func Of(secrets ...string) *Set {
 		for _, coding := range codings {
 			s.add(coding.code(secret), coding.window, trace{coding.name, i})
 		}
-		for shift := range 3 {
-			coded := base64At(secret, shift)
-			s.add(coded, lettersOf8, trace{"in base64", i})
-			s.add(strings.NewReplacer("+", "-", "/", "_").Replace(coded), lettersOf8, trace{"in URL base64", i})
-		}
 	}
 	return s
+}
+
+// Codings returns a text in every coding that Find knows, by the coding's name.
+// Of base64, the letters that depend on neighbours are missing.
+func Codings(text string) map[string]string {
+	coded := map[string]string{}
+	for _, coding := range codings {
+		coded[coding.name] = coding.code(text)
+	}
+	return coded
 }
 
 // add notes every window of a coded secret.
@@ -74,7 +79,7 @@ func (s *Set) add(coded string, window int, t trace) {
 	}
 }
 
-// Find gives the coding and the number of a secret of which eight bytes are in
+// Find returns the coding and the number of a secret of which eight bytes are in
 // the text; the coding is empty if there is none.
 func (s *Set) Find(text string) (coding string, secret int) {
 	for window, traces := range s.traces {
@@ -98,15 +103,22 @@ type coding struct {
 	code   func(string) string
 }
 
+// codings are all forms that are looked for.
 var codings = []coding{
+	{"in base64", lettersOf8, base64At(0)},
+	{"in base64, one byte later", lettersOf8, base64At(1)},
+	{"in base64, two bytes later", lettersOf8, base64At(2)},
+	{"in URL base64", lettersOf8, urlBase64At(0)},
+	{"in URL base64, one byte later", lettersOf8, urlBase64At(1)},
+	{"in URL base64, two bytes later", lettersOf8, urlBase64At(2)},
 	{"as it is", window, func(s string) string { return s }},
 	{"backwards", window, backwards},
 	{"in lower case", window, strings.ToLower},
 	{"in a URL", 10, url.QueryEscape},
 	{"in a path", 10, url.PathEscape},
 	{"in JSON", escaped, inJSON},
-	{"quoted", window, strconv.Quote},
-	{"quoted in ASCII", escaped, strconv.QuoteToASCII},
+	{"quoted", window, quoted},
+	{"quoted in ASCII", escaped, quotedInASCII},
 	{"in HTML", 11, html.EscapeString},
 	{"in hex", 2 * window, func(s string) string { return hex.EncodeToString([]byte(s)) }},
 	{"in HEX", 2 * window, func(s string) string { return strings.ToUpper(hex.EncodeToString([]byte(s))) }},
@@ -118,11 +130,20 @@ var codings = []coding{
 // stand.
 const lettersOf8 = 10
 
-// base64At is base64 of a text in which the secret stands shift bytes behind a
-// boundary, without the letters that depend on its neighbours.
-func base64At(secret string, shift int) string {
-	coded := base64.RawStdEncoding.EncodeToString([]byte(strings.Repeat("\x00", shift) + secret))
-	return coded[[3]int{0, 2, 3}[shift] : len(coded)-1]
+// base64At encodes a secret that stands shift bytes behind a boundary of base64,
+// without the letters that depend on its neighbours.
+func base64At(shift int) func(string) string {
+	return func(secret string) string {
+		coded := base64.RawStdEncoding.EncodeToString([]byte(strings.Repeat("\x00", shift) + secret))
+		return coded[[3]int{0, 2, 3}[shift] : len(coded)-1]
+	}
+}
+
+// urlBase64At is base64At in the alphabet of RFC 4648 section 5.
+func urlBase64At(shift int) func(string) string {
+	return func(secret string) string {
+		return strings.NewReplacer("+", "-", "/", "_").Replace(base64At(shift)(secret))
+	}
 }
 
 func backwards(s string) string {
@@ -133,5 +154,15 @@ func backwards(s string) string {
 
 func inJSON(s string) string {
 	coded, _ := json.Marshal(s) // a string cannot fail
-	return string(coded)
+	return string(coded[1 : len(coded)-1])
+}
+
+func quoted(s string) string {
+	coded := strconv.Quote(s)
+	return coded[1 : len(coded)-1]
+}
+
+func quotedInASCII(s string) string {
+	coded := strconv.QuoteToASCII(s)
+	return coded[1 : len(coded)-1]
 }

@@ -55,15 +55,15 @@ var told = map[mail.Protocol]string{
 	mail.SMTP: "S: 220 hi\nC: EHLO *\nS: 250-hi\nS: 250 AUTH PLAIN\nC~ (?P<line>.*)\nS: 535-{echo}\nS: 535 {echo}\nC?: *\nS: 221 {echo}",
 }
 
-// scene is connections with a secret of their own, to good and hostile servers.
-type scene struct {
+// secretFixture is connections with a secret of their own, to good and hostile servers.
+type secretFixture struct {
 	connections []*mail.Connection
 	secrets     []string
 	hostile     []*mailtest.Scripted
 }
 
-func newScene(t *testing.T) *scene {
-	s := &scene{}
+func newSecretFixture(t *testing.T) *secretFixture {
+	s := &secretFixture{}
 	for protocol, script := range told {
 		good := canary.New()
 		server, err := mailtest.Start(mailtest.Options{Protocol: string(protocol), Encryption: mailtest.NoEncryption,
@@ -97,7 +97,7 @@ func echoWords(secret string) *strings.Replacer {
 		"{hex}", hex.EncodeToString([]byte(secret)), "{base64}", base64.StdEncoding.EncodeToString([]byte(secret)))
 }
 
-func (s *scene) add(name string, protocol mail.Protocol, port int, secret string) {
+func (s *secretFixture) add(name string, protocol mail.Protocol, port int, secret string) {
 	s.secrets = append(s.secrets, secret)
 	s.connections = append(s.connections, &mail.Connection{Name: name, Protocol: protocol,
 		Encryption: mail.NoEncryption, Host: "127.0.0.1", Port: port, Username: "user@example.org",
@@ -106,7 +106,7 @@ func (s *scene) add(name string, protocol mail.Protocol, port int, secret string
 }
 
 func TestSecretsAppearNowhere(t *testing.T) {
-	s := newScene(t)
+	s := newSecretFixture(t)
 	var log safeBuffer
 	state := filepath.Join(t.TempDir(), "state")
 	loaded := &config.Config{Connections: s.connections}
@@ -156,7 +156,7 @@ func run(t *testing.T, e *exporter.Exporter) {
 }
 
 // served is everything that is served over HTTP, in all its formats.
-func served(e *exporter.Exporter, s *scene) []sink {
+func served(e *exporter.Exporter, s *secretFixture) []sink {
 	var sinks []sink
 	add := func(path, accept string) {
 		sinks = append(sinks, sink{path + " " + accept, func() string {

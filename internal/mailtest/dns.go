@@ -42,10 +42,10 @@ const maxUDP = 1232
 // DNS is a name server on loopback, UDP and TCP on the same port. Names it does
 // not know are answered with NXDOMAIN. Close ends it.
 type DNS struct {
-	site // TCP
-	udp  net.PacketConn
+	listener // TCP
+	udp      net.PacketConn
 
-	// guarded by site.mu
+	// guarded by listener.mu
 	names   map[string]DNSName
 	queries []string
 }
@@ -76,7 +76,7 @@ func listenDNS() (*DNS, error) {
 	}
 	udp, err := net.ListenPacket("udp", d.Addr)
 	if err != nil {
-		_ = d.site.Close()
+		_ = d.listener.Close()
 		return nil, err
 	}
 	d.udp = udp
@@ -113,7 +113,7 @@ func (d *DNS) Queries() []string {
 // Close ends the server and waits for it.
 func (d *DNS) Close() error {
 	_ = d.udp.Close()
-	return d.site.Close()
+	return d.listener.Close()
 }
 
 func (d *DNS) serveUDP() {

@@ -30,14 +30,14 @@ func (s *Server) newIMAP() (func(net.Conn), error) {
 	return func(conn net.Conn) {
 		server := imapserver.New(&imapserver.Options{
 			NewSession: func(c *imapserver.Conn) (imapserver.Session, *imapserver.GreetingData, error) {
-				entrance := door{server: s, conn: c.NetConn}
-				return &imapSession{door: entrance, users: users}, nil, nil
+				authenticator := authenticator{server: s, conn: c.NetConn}
+				return &imapSession{authenticator: authenticator, users: users}, nil, nil
 			},
 			Caps:         imap.CapSet{imap.CapIMAP4rev1: {}, imap.CapNamespace: {}},
 			Logger:       libraryLog{s},
 			TLSConfig:    s.startTLS(),
 			InsecureAuth: s.clearLogin(),
-			DebugWriter:  &ear{server: s},
+			DebugWriter:  &commandRecorder{server: s},
 		})
 		if err := server.Serve(newOneConn(conn)); err != nil {
 			s.logf("imap: %v", err)
@@ -80,8 +80,8 @@ func (s *Server) newIMAPUser(name string) (*imapmemserver.User, error) {
 type imapSession struct {
 	*imapmemserver.UserSession // nil before the login
 
-	door  door
-	users map[string]*imapmemserver.User
+	authenticator authenticator
+	users         map[string]*imapmemserver.User
 }
 
 var (
@@ -91,18 +91,18 @@ var (
 
 // Login is the LOGIN command.
 func (s *imapSession) Login(user, password string) error {
-	if err := s.door.password("LOGIN", "", user, password); err != nil {
+	if err := s.authenticator.password("LOGIN", "", user, password); err != nil {
 		return imapError(err)
 	}
 	s.open()
 	return nil
 }
 
-func (s *imapSession) AuthenticateMechanisms() []string { return s.door.server.mechanisms() }
+func (s *imapSession) AuthenticateMechanisms() []string { return s.authenticator.server.mechanisms() }
 
 // Authenticate is the AUTHENTICATE command.
 func (s *imapSession) Authenticate(name string) (sasl.Server, error) {
-	mechanism, err := s.door.mechanism(name)
+	mechanism, err := s.authenticator.mechanism(name)
 	if err != nil {
 		return nil, imapError(err)
 	}
@@ -124,17 +124,17 @@ func (s *imapSession) Namespace() (*imap.NamespaceData, error) {
 	if err != nil {
 		return nil, err
 	}
-	if prefix := s.door.server.options.Others; prefix != "" {
+	if prefix := s.authenticator.server.options.Others; prefix != "" {
 		data.Other = []imap.NamespaceDescriptor{{Prefix: prefix, Delim: '/'}}
 	}
-	if prefix := s.door.server.options.Shared; prefix != "" {
+	if prefix := s.authenticator.server.options.Shared; prefix != "" {
 		data.Shared = []imap.NamespaceDescriptor{{Prefix: prefix, Delim: '/'}}
 	}
 	return data, nil
 }
 
 func (s *imapSession) open() {
-	s.UserSession = imapmemserver.NewUserSession(s.users[s.door.owner])
+	s.UserSession = imapmemserver.NewUserSession(s.users[s.authenticator.owner])
 }
 
 // imapError turns a refusal such as "NO [CODE] text" into the library's error.

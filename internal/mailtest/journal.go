@@ -6,43 +6,43 @@ import (
 	"strings"
 )
 
-// journal lists the command lines of clients. It is guarded by site.mu.
+// journal lists the command lines of clients. It is guarded by listener.mu.
 type journal struct{ commands []string }
 
-// ear listens to one connection of a server library and writes its commands
-// into the server's journal. The libraries give both directions in one stream,
-// so the lines of the server are told by their form.
-type ear struct {
+// commandRecorder writes the commands of one connection of a server library into
+// the server's journal. The libraries write both directions to one stream; the
+// form of a line tells whose it is.
+type commandRecorder struct {
 	server       *Server
-	half         []byte // a line without its end so far
+	partial      []byte // a line without its end so far
 	continuation bool   // the next client line belongs to the command before
-	deaf         bool   // a message body follows, which has no commands
+	inBody       bool   // a message body follows, which has no commands
 }
 
-func (e *ear) Write(p []byte) (int, error) {
-	e.half = append(e.half, p...)
+func (r *commandRecorder) Write(p []byte) (int, error) {
+	r.partial = append(r.partial, p...)
 	for {
-		line, rest, found := bytes.Cut(e.half, []byte("\n"))
+		line, rest, found := bytes.Cut(r.partial, []byte("\n"))
 		if !found {
 			return len(p), nil
 		}
-		e.half = bytes.Clone(rest)
-		e.line(strings.TrimSuffix(string(line), "\r"))
+		r.partial = bytes.Clone(rest)
+		r.line(strings.TrimSuffix(string(line), "\r"))
 	}
 }
 
-func (e *ear) line(line string) {
-	protocol := e.server.options.Protocol
+func (r *commandRecorder) line(line string) {
+	protocol := r.server.options.Protocol
 	switch {
-	case e.deaf:
+	case r.inBody:
 	case serverLine(protocol, line):
-		e.continuation = strings.HasPrefix(line, "+") || strings.HasPrefix(line, "334")
-		e.deaf = protocol == SMTP && strings.HasPrefix(line, "354")
-	case e.continuation:
-		e.continuation = strings.HasSuffix(line, "+}")
+		r.continuation = strings.HasPrefix(line, "+") || strings.HasPrefix(line, "334")
+		r.inBody = protocol == SMTP && strings.HasPrefix(line, "354")
+	case r.continuation:
+		r.continuation = strings.HasSuffix(line, "+}")
 	default:
-		e.server.note(line)
-		e.continuation = strings.HasSuffix(line, "+}") // a literal that waits for no go-ahead
+		r.server.note(line)
+		r.continuation = strings.HasSuffix(line, "+}") // a literal that waits for no go-ahead
 	}
 }
 
@@ -56,7 +56,7 @@ func (s *Server) note(line string) {
 // maxRemembered bounds what a server remembers: the demo's run for days.
 const maxRemembered = 10_000
 
-// remember appends an item; a full list loses its older half.
+// remember appends an item; a full list loses its older partial.
 func remember[T any](list []T, item T) []T {
 	if len(list) >= maxRemembered {
 		list = slices.Clone(list[len(list)/2:])

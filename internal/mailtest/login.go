@@ -37,17 +37,17 @@ func Refusing(line string) func(Login) string {
 	return func(Login) string { return line }
 }
 
-// door is where one session logs in.
-type door struct {
+// authenticator decides on the logins of one session.
+type authenticator struct {
 	server *Server
 	conn   func() net.Conn // the connection as it is now, plain or TLS
 	owner  string          // of what the session may open; empty before a good login
 }
 
-// verdict records a login, opens the door after a good one, and gives nil or a
+// verdict records a login, notes the owner after a good one, and returns nil or a
 // refusal.
-func (d *door) verdict(login Login) error {
-	s := d.server
+func (a *authenticator) verdict(login Login) error {
+	s := a.server
 	answer := error(nil)
 	if !login.Accepted {
 		answer = wrongCredentials[s.options.Protocol]
@@ -64,22 +64,22 @@ func (d *door) verdict(login Login) error {
 		return errors.New("mailtest: server closed")
 	}
 	if answer == nil {
-		d.owner = orText(login.AuthzID, login.User)
+		a.owner = orText(login.AuthzID, login.User)
 	}
 	return answer
 }
 
 // password judges a login that shows its password.
-func (d *door) password(mechanism, authzid, user, password string) error {
-	want, known := d.server.options.Users[user]
-	return d.verdict(Login{Mechanism: mechanism, User: user, AuthzID: authzid, Secret: password,
-		Accepted: known && want == password && d.server.mayActAs(user, authzid)})
+func (a *authenticator) password(mechanism, authzid, user, password string) error {
+	want, known := a.server.options.Users[user]
+	return a.verdict(Login{Mechanism: mechanism, User: user, AuthzID: authzid, Secret: password,
+		Accepted: known && want == password && a.server.mayActAs(user, authzid)})
 }
 
 // digest judges a login that proves its password over a challenge with MD5,
 // keyed (CRAM-MD5, RFC 2195) or not (APOP, RFC 1939).
-func (d *door) digest(mechanism, user, challenge, got string) error {
-	secret, known := d.server.options.Users[user]
+func (a *authenticator) digest(mechanism, user, challenge, got string) error {
+	secret, known := a.server.options.Users[user]
 	sum := md5.Sum([]byte(challenge + secret))
 	want := sum[:]
 	if mechanism == "CRAM-MD5" {
@@ -87,27 +87,27 @@ func (d *door) digest(mechanism, user, challenge, got string) error {
 		keyed.Write([]byte(challenge))
 		want = keyed.Sum(nil)
 	}
-	return d.verdict(Login{Mechanism: mechanism, User: user, Accepted: known && got == hex.EncodeToString(want)})
+	return a.verdict(Login{Mechanism: mechanism, User: user, Accepted: known && got == hex.EncodeToString(want)})
 }
 
 // token judges a login with an OAuth2 access token.
-func (d *door) token(mechanism, user, token string) error {
-	return d.verdict(Login{Mechanism: mechanism, User: user, Secret: token,
-		Accepted: slices.Contains(d.server.options.Tokens[token], user)})
+func (a *authenticator) token(mechanism, user, token string) error {
+	return a.verdict(Login{Mechanism: mechanism, User: user, Secret: token,
+		Accepted: slices.Contains(a.server.options.Tokens[token], user)})
 }
 
 // certificate judges a login by client certificate: its common name is the
 // user.
-func (d *door) certificate(identity string) error {
+func (a *authenticator) certificate(identity string) error {
 	login := Login{Mechanism: "EXTERNAL", AuthzID: identity}
-	if secured, ok := d.conn().(*tls.Conn); ok {
+	if secured, ok := a.conn().(*tls.Conn); ok {
 		if chain := secured.ConnectionState().PeerCertificates; len(chain) > 0 {
 			login.User = chain[0].Subject.CommonName
 		}
 	}
-	_, known := d.server.options.Users[login.User]
-	login.Accepted = known && d.server.mayActAs(login.User, identity)
-	return d.verdict(login)
+	_, known := a.server.options.Users[login.User]
+	login.Accepted = known && a.server.mayActAs(login.User, identity)
+	return a.verdict(login)
 }
 
 func (s *Server) mayActAs(user, identity string) bool {

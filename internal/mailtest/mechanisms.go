@@ -29,33 +29,33 @@ func (e exchange) Next(response []byte) ([]byte, bool, error) {
 var errSASL = errors.New("mailtest: malformed SASL response")
 
 // mechanism starts an exchange, or refuses a mechanism that is not offered.
-func (d *door) mechanism(name string) (sasl.Server, error) {
+func (a *authenticator) mechanism(name string) (sasl.Server, error) {
 	known := map[string]func() exchange{
-		"PLAIN":         d.plain,
-		"LOGIN":         d.saslLogin,
-		"CRAM-MD5":      d.cramMD5,
-		"SCRAM-SHA-1":   func() exchange { return d.scram(name, scram.SHA1) },
-		"SCRAM-SHA-256": func() exchange { return d.scram(name, scram.SHA256) },
-		"XOAUTH2":       func() exchange { return d.bearer(name) },
-		"OAUTHBEARER":   func() exchange { return d.bearer(name) },
-		"EXTERNAL":      d.external,
+		"PLAIN":         a.plain,
+		"LOGIN":         a.saslLogin,
+		"CRAM-MD5":      a.cramMD5,
+		"SCRAM-SHA-1":   func() exchange { return a.scram(name, scram.SHA1) },
+		"SCRAM-SHA-256": func() exchange { return a.scram(name, scram.SHA256) },
+		"XOAUTH2":       func() exchange { return a.bearer(name) },
+		"OAUTHBEARER":   func() exchange { return a.bearer(name) },
+		"EXTERNAL":      a.external,
 	}
 	begin := known[name]
-	if begin == nil || !slices.Contains(d.server.mechanisms(), name) {
-		return nil, errMechanism[d.server.options.Protocol]
+	if begin == nil || !slices.Contains(a.server.mechanisms(), name) {
+		return nil, errMechanism[a.server.options.Protocol]
 	}
 	return begin(), nil
 }
 
 // plain is RFC 4616.
-func (d *door) plain() exchange {
+func (a *authenticator) plain() exchange {
 	return sasl.NewPlainServer(func(authzid, user, password string) error {
-		return d.password("PLAIN", authzid, user, password)
+		return a.password("PLAIN", authzid, user, password)
 	}).Next
 }
 
 // saslLogin is draft-murchison-sasl-login, as Exchange and Postfix speak it.
-func (d *door) saslLogin() exchange {
+func (a *authenticator) saslLogin() exchange {
 	var user *string
 	asked := false
 	return func(response []byte) ([]byte, bool, error) {
@@ -68,23 +68,23 @@ func (d *door) saslLogin() exchange {
 			user = &text
 			return []byte("Password:"), false, nil
 		}
-		return nil, true, d.password("LOGIN", "", *user, string(response))
+		return nil, true, a.password("LOGIN", "", *user, string(response))
 	}
 }
 
 // cramMD5 is RFC 2195.
-func (d *door) cramMD5() exchange {
+func (a *authenticator) cramMD5() exchange {
 	challenge := ""
 	return func(response []byte) ([]byte, bool, error) {
 		if challenge == "" {
-			challenge = d.server.timestamp()
+			challenge = a.server.timestamp()
 			return []byte(challenge), false, nil
 		}
 		cut := bytes.LastIndexByte(response, ' ')
 		if cut < 0 {
 			return nil, true, errSASL
 		}
-		return nil, true, d.digest("CRAM-MD5", string(response[:cut]), challenge, string(response[cut+1:]))
+		return nil, true, a.digest("CRAM-MD5", string(response[:cut]), challenge, string(response[cut+1:]))
 	}
 }
 
@@ -94,9 +94,9 @@ func (s *Server) timestamp() string {
 }
 
 // scram is RFC 5802 without channel binding.
-func (d *door) scram(name string, hash scram.HashGeneratorFcn) exchange {
+func (a *authenticator) scram(name string, hash scram.HashGeneratorFcn) exchange {
 	server, err := hash.NewServer(func(user string) (scram.StoredCredentials, error) {
-		return d.stored(hash, user)
+		return a.stored(hash, user)
 	})
 	if err != nil {
 		return func([]byte) ([]byte, bool, error) { return nil, true, err }
@@ -108,21 +108,21 @@ func (d *door) scram(name string, hash scram.HashGeneratorFcn) exchange {
 		case response == nil:
 			return nil, false, nil // no initial response: ask for it
 		case conversation.Done():
-			login.Accepted = d.server.mayActAs(login.User, login.AuthzID)
-			return nil, true, d.verdict(login)
+			login.Accepted = a.server.mayActAs(login.User, login.AuthzID)
+			return nil, true, a.verdict(login)
 		}
 		challenge, err := conversation.Step(string(response))
 		if err != nil {
 			login.User = conversation.Username()
-			return nil, true, d.verdict(login)
+			return nil, true, a.verdict(login)
 		}
 		return []byte(challenge), false, nil
 	}
 }
 
 // stored derives what a SCRAM server keeps of a password.
-func (d *door) stored(hash scram.HashGeneratorFcn, user string) (scram.StoredCredentials, error) {
-	password, known := d.server.options.Users[user]
+func (a *authenticator) stored(hash scram.HashGeneratorFcn, user string) (scram.StoredCredentials, error) {
+	password, known := a.server.options.Users[user]
 	if !known {
 		return scram.StoredCredentials{}, errors.New("unknown user")
 	}
@@ -130,7 +130,7 @@ func (d *door) stored(hash scram.HashGeneratorFcn, user string) (scram.StoredCre
 	if err != nil {
 		return scram.StoredCredentials{}, err
 	}
-	iterations := d.server.options.SCRAMIterations
+	iterations := a.server.options.SCRAMIterations
 	if iterations == 0 {
 		iterations = 4096
 	}
@@ -140,7 +140,7 @@ func (d *door) stored(hash scram.HashGeneratorFcn, user string) (scram.StoredCre
 // bearer is OAUTHBEARER (RFC 7628) and XOAUTH2, which Google and Microsoft
 // speak. A refusal is told as a JSON challenge first, and the status line
 // follows the client's answer to it.
-func (d *door) bearer(name string) exchange {
+func (a *authenticator) bearer(name string) exchange {
 	var refused error
 	return func(response []byte) ([]byte, bool, error) {
 		switch {
@@ -153,7 +153,7 @@ func (d *door) bearer(name string) exchange {
 		if !ok {
 			return nil, true, errSASL
 		}
-		if refused = d.token(name, user, token); refused != nil {
+		if refused = a.token(name, user, token); refused != nil {
 			return []byte(`{"status":"401","schemes":"bearer","scope":"https://mail.example/"}`), false, nil
 		}
 		return nil, true, nil
@@ -179,6 +179,6 @@ func parseBearer(message string) (user, token string, ok bool) {
 }
 
 // external is RFC 4422 appendix A.
-func (d *door) external() exchange {
-	return sasl.NewExternalServer(d.certificate).Next
+func (a *authenticator) external() exchange {
+	return sasl.NewExternalServer(a.certificate).Next
 }

@@ -26,12 +26,12 @@ func Pipe(limit int) (client, server *PipeConn) {
 }
 
 // PipeTo is the client's end of a pipe to a script that is played at once. The
-// channel gives the talk when the script has ended; it can be left unread.
-func PipeTo(script *Script, o ScriptOptions) (*PipeConn, <-chan Talk) {
+// channel gives the session when the script has ended; it can be left unread.
+func PipeTo(script *Script, o ScriptOptions) (*PipeConn, <-chan Session) {
 	client, server := Pipe(0)
-	talk := make(chan Talk, 1)
-	go func() { talk <- script.Play(server, o, client.gone) }()
-	return client, talk
+	session := make(chan Session, 1)
+	go func() { session <- script.Play(server, o, client.gone) }()
+	return client, session
 }
 
 // PipeConn is one end of a Pipe. Its methods may be called by several

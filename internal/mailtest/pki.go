@@ -48,7 +48,7 @@ type CertOptions struct {
 	NotBefore, NotAfter time.Time // from an hour ago to a day ahead by default
 
 	// RSABits of 0 means ECDSA P-256. Below 1024 and above 8192, which Go
-	// makes no keys for, the key is hollow: right in its size and form, but its
+	// makes no keys for, the key is a fake: right in its size and form, but its
 	// signatures are noise.
 	RSABits int
 	SHA1    bool // signed with SHA-1
@@ -265,28 +265,28 @@ func newKey(rsaBits int) (crypto.Signer, error) {
 	case rsaBits == 0:
 		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	case rsaBits < 1024 || rsaBits > 8192:
-		return newHollowKey(rsaBits)
+		return newFakeKey(rsaBits)
 	}
 	return rsa.GenerateKey(rand.Reader, rsaBits)
 }
 
-// hollowKey is an RSA key of a size that Go refuses or that takes minutes to
+// fakeKey is an RSA key of a size that Go refuses or that takes minutes to
 // find. Clients refuse it by its size before they look at a signature.
-type hollowKey struct{ public *rsa.PublicKey }
+type fakeKey struct{ public *rsa.PublicKey }
 
-func newHollowKey(bits int) (*hollowKey, error) {
+func newFakeKey(bits int) (*fakeKey, error) {
 	modulus, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), uint(bits)))
 	if err != nil {
 		return nil, err
 	}
 	modulus.SetBit(modulus, bits-1, 1) // the full size
 	modulus.SetBit(modulus, 0, 1)      // odd, as a product of primes is
-	return &hollowKey{&rsa.PublicKey{N: modulus, E: 65537}}, nil
+	return &fakeKey{&rsa.PublicKey{N: modulus, E: 65537}}, nil
 }
 
-func (k *hollowKey) Public() crypto.PublicKey { return k.public }
+func (k *fakeKey) Public() crypto.PublicKey { return k.public }
 
-func (k *hollowKey) Sign(random io.Reader, _ []byte, _ crypto.SignerOpts) ([]byte, error) {
+func (k *fakeKey) Sign(random io.Reader, _ []byte, _ crypto.SignerOpts) ([]byte, error) {
 	signature := make([]byte, k.public.Size())
 	_, err := io.ReadFull(random, signature)
 	return signature, err

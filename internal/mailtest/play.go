@@ -36,7 +36,7 @@ type pace struct {
 type player struct {
 	options *ScriptOptions
 	closed  <-chan struct{}
-	talk    *Talk
+	session *Session
 	wire    *wire         // the connection as it came
 	conn    net.Conn      // wire, or TLS over it
 	secured *tls.Conn     // the same TLS; nil while there is none
@@ -48,26 +48,26 @@ type player struct {
 
 // Play plays a script on a connection and closes it. It returns what happened
 // there, complete, when the script or closed has ended.
-func (s *Script) Play(conn net.Conn, o ScriptOptions, closed <-chan struct{}) Talk {
-	talk := &Talk{}
-	s.play(conn, &o, closed, talk)
-	return talk.copy()
+func (s *Script) Play(conn net.Conn, o ScriptOptions, closed <-chan struct{}) Session {
+	session := &Session{}
+	s.play(conn, &o, closed, session)
+	return session.copy()
 }
 
-func (s *Script) play(conn net.Conn, o *ScriptOptions, closed <-chan struct{}, talk *Talk) {
-	p := &player{options: o, closed: closed, talk: talk, vars: map[string]string{}}
+func (s *Script) play(conn net.Conn, o *ScriptOptions, closed <-chan struct{}, session *Session) {
+	p := &player{options: o, closed: closed, session: session, vars: map[string]string{}}
 	p.wire = &wire{Conn: conn, player: p}
 	p.use(p.wire)
 	defer conn.Close()
 	err := p.steps(s.steps)
 	if err == nil {
-		talk.set(func(t *Talk) { t.Complete = true })
+		session.set(func(t *Session) { t.Complete = true })
 		_ = p.finish()
 		return
 	}
 	var fault *scriptFault
 	if errors.As(err, &fault) {
-		talk.set(func(t *Talk) { t.Problem = fmt.Errorf("%s:%w", s.Name, fault) })
+		session.set(func(t *Session) { t.Problem = fmt.Errorf("%s:%w", s.Name, fault) })
 	}
 }
 
@@ -193,7 +193,7 @@ func (p *player) line() (string, error) {
 		}
 		if err == nil {
 			text := strings.TrimSuffix(strings.TrimSuffix(string(line), "\n"), "\r")
-			p.talk.set(func(t *Talk) { t.Lines = append(t.Lines, text) })
+			p.session.set(func(t *Session) { t.Lines = append(t.Lines, text) })
 			return text, nil
 		}
 	}
@@ -236,7 +236,7 @@ func (p *player) eof() error {
 }
 
 // startTLS does a handshake. A client that refuses it is no fault of the
-// script; Talk.Handshake tells.
+// script; Session.Handshake tells.
 func (p *player) startTLS(name string) error {
 	config := p.options.TLS
 	if name != "" {
@@ -247,12 +247,12 @@ func (p *player) startTLS(name string) error {
 	}
 	secured := tls.Server(&buffered{Conn: p.conn, reader: p.reader}, config)
 	err := secured.HandshakeContext(context.Background())
-	p.talk.set(func(t *Talk) { t.Handshake, t.Handshakes = err, t.Handshakes+1 })
+	p.session.set(func(t *Session) { t.Handshake, t.Handshakes = err, t.Handshakes+1 })
 	if err != nil {
 		return errDone
 	}
 	p.secured = secured
-	p.use(&inner{Conn: secured, talk: p.talk})
+	p.use(&inner{Conn: secured, session: p.session})
 	return nil
 }
 
@@ -343,7 +343,7 @@ type wire struct {
 
 func (w *wire) Read(b []byte) (int, error) {
 	n, err := w.Conn.Read(b)
-	w.player.talk.set(func(t *Talk) { t.Wire = append(t.Wire, b[:n]...) })
+	w.player.session.set(func(t *Session) { t.Wire = append(t.Wire, b[:n]...) })
 	return n, err
 }
 
@@ -357,12 +357,12 @@ func (w *wire) Write(b []byte) (int, error) {
 // inner records what arrives through TLS.
 type inner struct {
 	net.Conn
-	talk *Talk
+	session *Session
 }
 
 func (i *inner) Read(b []byte) (int, error) {
 	n, err := i.Conn.Read(b)
-	i.talk.set(func(t *Talk) { t.Inner = append(t.Inner, b[:n]...) })
+	i.session.set(func(t *Session) { t.Inner = append(t.Inner, b[:n]...) })
 	return n, err
 }
 

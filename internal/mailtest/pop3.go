@@ -22,7 +22,7 @@ const maxPOP3Line = 64 << 10
 func (s *Server) newPOP3() (func(net.Conn), error) {
 	return func(conn net.Conn) {
 		session := &pop3Session{server: s, timestamp: s.timestamp()}
-		session.door = door{server: s, conn: func() net.Conn { return session.conn }}
+		session.authenticator = authenticator{server: s, conn: func() net.Conn { return session.conn }}
 		session.use(conn)
 		defer session.end()
 		session.say("+OK mailtest POP3 ready %s", session.timestamp)
@@ -32,13 +32,13 @@ func (s *Server) newPOP3() (func(net.Conn), error) {
 
 // pop3Session is one POP3 session.
 type pop3Session struct {
-	server    *Server
-	conn      net.Conn // plain or TLS
-	lines     *bufio.Reader
-	timestamp string
-	named     string // by USER
-	door      door
-	owner     string // of the maildrop this session has locked; empty: none
+	server        *Server
+	conn          net.Conn // plain or TLS
+	lines         *bufio.Reader
+	timestamp     string
+	named         string // by USER
+	authenticator authenticator
+	owner         string // of the maildrop this session has locked; empty: none
 }
 
 // pop3Commands lists what is understood in each state; false is before the
@@ -149,12 +149,12 @@ func (s *pop3Session) pass(arg string) bool {
 	if s.named == "" {
 		return s.say("-ERR USER first")
 	}
-	return s.admit(s.door.password("USER", "", s.named, arg))
+	return s.admit(s.authenticator.password("USER", "", s.named, arg))
 }
 
 func (s *pop3Session) apop(arg string) bool {
 	user, digest, _ := strings.Cut(arg, " ")
-	return s.admit(s.door.digest("APOP", user, s.timestamp, digest))
+	return s.admit(s.authenticator.digest("APOP", user, s.timestamp, digest))
 }
 
 // auth is RFC 5034, with and without an initial response.
@@ -163,7 +163,7 @@ func (s *pop3Session) auth(arg string) bool {
 		return s.say("-ERR [AUTH] login needs TLS/SSL")
 	}
 	name, initial, given := strings.Cut(arg, " ")
-	mechanism, err := s.door.mechanism(strings.ToUpper(name))
+	mechanism, err := s.authenticator.mechanism(strings.ToUpper(name))
 	if err != nil {
 		return s.say("%v", err)
 	}
@@ -209,10 +209,10 @@ func (s *pop3Session) admit(err error) bool {
 		return s.say("%s", line)
 	case err != nil:
 		return s.say("-ERR %v", err)
-	case !s.server.lock(s.door.owner):
+	case !s.server.lock(s.authenticator.owner):
 		return s.say("-ERR [IN-USE] maildrop is locked by another session")
 	}
-	s.owner = s.door.owner
+	s.owner = s.authenticator.owner
 	return s.say("+OK maildrop locked and ready")
 }
 

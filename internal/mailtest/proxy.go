@@ -24,7 +24,7 @@ const cutPause = 2 * time.Millisecond
 // Proxy is a byte proxy on loopback that carries connections to a target and
 // harms them. Close ends it.
 type Proxy struct {
-	site
+	listener
 
 	target   string
 	up, down Stream // from client to target, and back

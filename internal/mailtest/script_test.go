@@ -46,13 +46,13 @@ func TestParseScriptNamesTheLine(t *testing.T) {
 	}
 }
 
-// talkTo plays a script to a client func, over a pipe.
-func talkTo(t *testing.T, text string, o ScriptOptions, client func(net.Conn)) Talk {
+// converse plays a script to a client func, over a pipe.
+func converse(t *testing.T, text string, o ScriptOptions, client func(net.Conn)) Session {
 	t.Helper()
-	conn, talk := PipeTo(MustScript(text), o)
+	conn, session := PipeTo(MustScript(text), o)
 	client(conn)
 	_ = conn.Close()
-	return <-talk
+	return <-session
 }
 
 // says writes what the client says, and gives all that the server says.
@@ -99,18 +99,18 @@ func TestScript(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			var heard string
-			talk := talkTo(t, test.script, ScriptOptions{}, saying(test.client, &heard))
+			session := converse(t, test.script, ScriptOptions{}, saying(test.client, &heard))
 			if heard != test.want {
 				t.Errorf("heard %q, want %q", heard, test.want)
 			}
 			problem := ""
-			if talk.Problem != nil {
-				problem = talk.Problem.Error()
+			if session.Problem != nil {
+				problem = session.Problem.Error()
 			}
 			if problem != test.wantProblem {
 				t.Errorf("problem: got %q, want %q", problem, test.wantProblem)
 			}
-			if got := talk.Logins(); got != test.wantLogins {
+			if got := session.Logins(); got != test.wantLogins {
 				t.Errorf("logins: got %d, want %d", got, test.wantLogins)
 			}
 		})
@@ -131,7 +131,7 @@ func TestScriptTakesItsTime(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				begin := time.Now()
 				var heard string
-				talkTo(t, test.script, ScriptOptions{}, saying("", &heard))
+				converse(t, test.script, ScriptOptions{}, saying("", &heard))
 				if got := time.Since(begin); got != test.want {
 					t.Errorf("took %v, want %v", got, test.want)
 				}
@@ -142,7 +142,7 @@ func TestScriptTakesItsTime(t *testing.T) {
 
 func TestScriptStallEndsWithTheClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		conn, talk := PipeTo(MustScript("S: hi\nSTALL"), ScriptOptions{})
+		conn, session := PipeTo(MustScript("S: hi\nSTALL"), ScriptOptions{})
 		_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
 		begin := time.Now()
 		_, err := io.ReadAll(conn)
@@ -150,8 +150,8 @@ func TestScriptStallEndsWithTheClient(t *testing.T) {
 			t.Errorf("read: got %v after %v", err, time.Since(begin))
 		}
 		_ = conn.Close()
-		if talk := <-talk; talk.Complete || talk.Problem != nil {
-			t.Errorf("talk: got %+v", talk)
+		if session := <-session; session.Complete || session.Problem != nil {
+			t.Errorf("session: got %+v", session)
 		}
 	})
 }
@@ -168,7 +168,7 @@ func TestScriptWithTLS(t *testing.T) {
 		return secured, secured.Handshake()
 	}
 	t.Run("upgraded", func(t *testing.T) {
-		talk := talkTo(t, "C: STLS\nS: +OK\nSPLITWIRE 1\nTLS\nC: PASS *\nS: done", o, func(conn net.Conn) {
+		session := converse(t, "C: STLS\nS: +OK\nSPLITWIRE 1\nTLS\nC: PASS *\nS: done", o, func(conn net.Conn) {
 			secured, err := upgrade(conn, "+OK\r\n")
 			if err != nil {
 				t.Fatal(err)
@@ -178,22 +178,22 @@ func TestScriptWithTLS(t *testing.T) {
 				t.Errorf("got %q, %v, want done and close_notify", all, err)
 			}
 		})
-		if !talk.Complete || talk.Logins() != 1 || string(talk.Inner) != "PASS secret\r\n" || strings.Contains(string(talk.Wire), "secret") {
-			t.Errorf("talk: got %+v", talk)
+		if !session.Complete || session.Logins() != 1 || string(session.Inner) != "PASS secret\r\n" || strings.Contains(string(session.Wire), "secret") {
+			t.Errorf("session: got %+v", session)
 		}
 	})
 	t.Run("untrusted", func(t *testing.T) {
-		talk := talkTo(t, "C: STLS\nS: +OK\nTLS strange\nC: *", o, func(conn net.Conn) {
+		session := converse(t, "C: STLS\nS: +OK\nTLS strange\nC: *", o, func(conn net.Conn) {
 			if _, err := upgrade(conn, "+OK\r\n"); !as[*tls.CertificateVerificationError](err) {
 				t.Errorf("handshake: got %v", err)
 			}
 		})
-		if talk.Handshake == nil || talk.Handshakes != 1 || talk.Problem != nil {
-			t.Errorf("talk: got %+v", talk)
+		if session.Handshake == nil || session.Handshakes != 1 || session.Problem != nil {
+			t.Errorf("session: got %+v", session)
 		}
 	})
 	t.Run("alert by hand", func(t *testing.T) {
-		talkTo(t, "READ 5\nRAW \"\\x15\\x03\\x03\\x00\\x02\\x02\\x28\"\nCLOSE", o, func(conn net.Conn) {
+		converse(t, "READ 5\nRAW \"\\x15\\x03\\x03\\x00\\x02\\x02\\x28\"\nCLOSE", o, func(conn net.Conn) {
 			if err := tls.Client(conn, trust(ca)).Handshake(); err == nil || !strings.Contains(err.Error(), "handshake failure") {
 				t.Errorf("handshake: got %v", err)
 			}
@@ -219,7 +219,7 @@ func TestScriptEndsTLSAsTold(t *testing.T) {
 	config := trust(ca)
 	config.MaxVersion = tls.VersionTLS12 // where an alert can be told from data
 	for word, wantNotify := range map[string]bool{"CLOSE": true, "CUT": false, "RESET": false} {
-		talkTo(t, "TLS\n"+word, o, func(conn net.Conn) {
+		converse(t, "TLS\n"+word, o, func(conn net.Conn) {
 			heard := &heardConn{Conn: conn}
 			_, _ = io.ReadAll(tls.Client(heard, config))
 			const alert = 5 + 8 + 2 + 16 // header, nonce, alert, GCM tag
@@ -284,8 +284,8 @@ func TestScriptedServerPlaysTheNextScript(t *testing.T) {
 			t.Errorf("got %q, want %q", all, want)
 		}
 	}
-	if got := len(server.Talks()); got != 3 {
-		t.Errorf("talks: got %d, want 3", got)
+	if got := len(server.Sessions()); got != 3 {
+		t.Errorf("sessions: got %d, want 3", got)
 	}
 }
 

@@ -24,8 +24,8 @@ type ScriptOptions struct {
 	Then []*Script
 }
 
-// Talk is what happened on one connection of a scripted server.
-type Talk struct {
+// Session is what happened on one connection of a scripted server.
+type Session struct {
 	Lines []string // of the client, without their ends
 	Wire  []byte   // all bytes that arrived, ciphertext where TLS was up
 	Inner []byte   // those that arrived through TLS, decrypted
@@ -41,7 +41,7 @@ type Talk struct {
 
 // Logins is the number of commands on the connection that carry a credential
 // or begin an exchange of one.
-func (t *Talk) Logins() int {
+func (t *Session) Logins() int {
 	count := 0
 	login := regexp.MustCompile(`(?i)^(\S+ (LOGIN|AUTHENTICATE) |AUTH |PASS |APOP )`)
 	for _, line := range t.Lines {
@@ -52,7 +52,7 @@ func (t *Talk) Logins() int {
 	return count
 }
 
-func (t *Talk) set(change func(*Talk)) {
+func (t *Session) set(change func(*Session)) {
 	if t.mu != nil {
 		t.mu.Lock()
 		defer t.mu.Unlock()
@@ -60,7 +60,7 @@ func (t *Talk) set(change func(*Talk)) {
 	change(t)
 }
 
-func (t *Talk) copy() Talk {
+func (t *Session) copy() Session {
 	c := *t
 	c.Lines, c.Wire, c.Inner, c.mu = slices.Clone(t.Lines), bytes.Clone(t.Wire), bytes.Clone(t.Inner), nil
 	return c
@@ -68,11 +68,11 @@ func (t *Talk) copy() Talk {
 
 // Scripted is a running scripted server. Close ends it.
 type Scripted struct {
-	site
+	listener
 
-	scripts []*Script
-	options ScriptOptions
-	talks   []*Talk // guarded by site.mu
+	scripts  []*Script
+	options  ScriptOptions
+	sessions []*Session // guarded by listener.mu
 }
 
 // StartScript plays a script to every client until Close.
@@ -86,29 +86,29 @@ func StartScript(script *Script, o ScriptOptions) (*Scripted, error) {
 }
 
 // Close ends the listener and every connection, and waits for them. It returns
-// the problems of all talks.
+// the problems of all sessions.
 func (s *Scripted) Close() error {
-	_ = s.site.Close()
+	_ = s.listener.Close()
 	return s.Problem()
 }
 
-// Talks lists what has happened so far, one entry for each connection.
-func (s *Scripted) Talks() []Talk {
+// Sessions lists what has happened so far, one entry for each connection.
+func (s *Scripted) Sessions() []Session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	talks := make([]Talk, len(s.talks))
-	for i, talk := range s.talks {
-		talks[i] = talk.copy()
+	sessions := make([]Session, len(s.sessions))
+	for i, session := range s.sessions {
+		sessions[i] = session.copy()
 	}
-	return talks
+	return sessions
 }
 
 // Problem joins what the clients did against the script; nil if nothing. A
 // connection that Close cut off has none.
 func (s *Scripted) Problem() error {
 	var problems []error
-	for _, talk := range s.Talks() {
-		problems = append(problems, talk.Problem)
+	for _, session := range s.Sessions() {
+		problems = append(problems, session.Problem)
 	}
 	return errors.Join(problems...)
 }
@@ -117,8 +117,8 @@ func (s *Scripted) Problem() error {
 // as it came out of TLS.
 func (s *Scripted) Received() []byte {
 	var all []byte
-	for _, talk := range s.Talks() {
-		all = append(append(all, talk.Wire...), talk.Inner...)
+	for _, session := range s.Sessions() {
+		all = append(append(all, session.Wire...), session.Inner...)
 	}
 	return all
 }
@@ -126,8 +126,8 @@ func (s *Scripted) Received() []byte {
 // Logins is the number of login commands on all connections.
 func (s *Scripted) Logins() int {
 	count := 0
-	for _, talk := range s.Talks() {
-		count += talk.Logins()
+	for _, session := range s.Sessions() {
+		count += session.Logins()
 	}
 	return count
 }
@@ -138,14 +138,14 @@ func (s *Scripted) session(conn net.Conn) {
 		_ = conn.(*trackedConn).SetReadBuffer(s.options.ReceiveBuffer)
 	}
 	s.mu.Lock()
-	script := s.scripts[min(len(s.talks), len(s.scripts)-1)]
-	talk := &Talk{mu: &s.mu}
-	s.talks = append(s.talks, talk)
+	script := s.scripts[min(len(s.sessions), len(s.scripts)-1)]
+	session := &Session{mu: &s.mu}
+	s.sessions = append(s.sessions, session)
 	s.mu.Unlock()
 
-	script.play(conn, &s.options, s.closed, talk)
+	script.play(conn, &s.options, s.closed, session)
 
-	talk.set(func(t *Talk) {
+	session.set(func(t *Session) {
 		t.Ended = true
 		if s.isClosed() && errors.Is(t.Problem, net.ErrClosed) {
 			t.Problem = nil // cut off by Close: what was missing then is nobody's fault

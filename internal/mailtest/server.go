@@ -89,13 +89,13 @@ type Login struct {
 
 // Server is a running server. Close ends it.
 type Server struct {
-	site
+	listener
 
 	options Options
 	tls     *tls.Config // nil with encryption "none"
 	serve   func(net.Conn)
 
-	// guarded by site.mu
+	// guarded by listener.mu
 	logins  []Login
 	journal journal
 	locked  map[string]bool // POP3 maildrops in use

@@ -16,14 +16,14 @@ import (
 func (s *Server) newSMTP() (func(net.Conn), error) {
 	return func(conn net.Conn) {
 		server := smtp.NewServer(smtp.BackendFunc(func(c *smtp.Conn) (smtp.Session, error) {
-			return &smtpSession{door: door{server: s, conn: c.Conn}}, nil
+			return &smtpSession{authenticator: authenticator{server: s, conn: c.Conn}}, nil
 		}))
 		server.Domain = "mailtest.example"
 		server.TLSConfig = s.startTLS()
 		server.AllowInsecureAuth = s.clearLogin()
 		server.MaxLineLength = 12288 // RFC 4954 section 4.5
 		server.ErrorLog = libraryLog{s}
-		server.Debug = &ear{server: s}
+		server.Debug = &commandRecorder{server: s}
 		if err := server.Serve(newOneConn(conn)); err != nil && !errors.Is(err, net.ErrClosed) {
 			s.logf("smtp: %v", err)
 		}
@@ -31,17 +31,17 @@ func (s *Server) newSMTP() (func(net.Conn), error) {
 }
 
 // smtpSession is one SMTP session, from one EHLO to the next.
-type smtpSession struct{ door door }
+type smtpSession struct{ authenticator authenticator }
 
 var _ smtp.AuthSession = (*smtpSession)(nil)
 
 func (s *smtpSession) Reset()                   {}
 func (s *smtpSession) Logout() error            { return nil }
-func (s *smtpSession) AuthMechanisms() []string { return s.door.server.mechanisms() }
+func (s *smtpSession) AuthMechanisms() []string { return s.authenticator.server.mechanisms() }
 
 // Auth is the AUTH command.
 func (s *smtpSession) Auth(name string) (sasl.Server, error) {
-	mechanism, err := s.door.mechanism(name)
+	mechanism, err := s.authenticator.mechanism(name)
 	if err != nil {
 		return nil, smtpError(err)
 	}
@@ -58,9 +58,9 @@ func (s *smtpSession) Auth(name string) (sasl.Server, error) {
 // server has users.
 func (s *smtpSession) Mail(from string, _ *smtp.MailOptions) error {
 	switch {
-	case len(s.door.server.options.Users) > 0 && s.door.owner == "":
+	case len(s.authenticator.server.options.Users) > 0 && s.authenticator.owner == "":
 		return smtpError(refusal("530 5.7.0 Authentication required"))
-	case s.door.server.options.Senders != nil && !slices.Contains(s.door.server.options.Senders, from):
+	case s.authenticator.server.options.Senders != nil && !slices.Contains(s.authenticator.server.options.Senders, from):
 		return smtpError(refusal("553 5.7.1 Sender address rejected: not owned by user"))
 	}
 	return nil

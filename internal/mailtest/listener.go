@@ -7,16 +7,16 @@ import (
 	"time"
 )
 
-// site is a listener with its connections, which all servers here have in
+// listener is a TCP socket with its connections, which all servers here have in
 // common.
-type site struct {
+type listener struct {
 	Addr string // host:port
 	Host string
 	Port int
 
-	listener net.Listener
-	closed   chan struct{}
-	running  sync.WaitGroup
+	socket  net.Listener
+	closed  chan struct{}
+	running sync.WaitGroup
 
 	mu       sync.Mutex // guards what follows, and the fields of the servers
 	conns    map[net.Conn]struct{}
@@ -24,66 +24,66 @@ type site struct {
 }
 
 // listen opens the listener; on a free port of 127.0.0.1 if address is empty.
-func (s *site) listen(address string) error {
+func (l *listener) listen(address string) error {
 	if address == "" {
 		address = "127.0.0.1:0"
 	}
-	listener, err := net.Listen("tcp", address)
+	socket, err := net.Listen("tcp", address)
 	if err != nil {
 		return err
 	}
-	s.listener, s.closed, s.conns = listener, make(chan struct{}), map[net.Conn]struct{}{}
-	s.Addr = listener.Addr().String()
-	host, port, _ := net.SplitHostPort(s.Addr)
-	s.Host = host
-	s.Port, _ = strconv.Atoi(port)
+	l.socket, l.closed, l.conns = socket, make(chan struct{}), map[net.Conn]struct{}{}
+	l.Addr = socket.Addr().String()
+	host, port, _ := net.SplitHostPort(l.Addr)
+	l.Host = host
+	l.Port, _ = strconv.Atoi(port)
 	return nil
 }
 
 // run calls handle for each connection, in a goroutine of its own, and closes
 // the connection after it.
-func (s *site) run(handle func(net.Conn)) {
-	s.running.Go(func() {
+func (l *listener) run(handle func(net.Conn)) {
+	l.running.Go(func() {
 		for {
-			conn, err := s.listener.Accept()
+			conn, err := l.socket.Accept()
 			if err != nil {
 				return // closed, or nothing that a test server could mend
 			}
 			tracked := &trackedConn{TCPConn: conn.(*net.TCPConn), gone: make(chan struct{})}
-			if !s.enter(tracked) {
+			if !l.enter(tracked) {
 				return
 			}
-			s.running.Go(func() {
-				defer s.leave(tracked)
+			l.running.Go(func() {
+				defer l.leave(tracked)
 				handle(tracked)
 			})
 		}
 	})
 }
 
-// enter takes note of a connection, or closes it where the site is closed.
-func (s *site) enter(conn net.Conn) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.isClosed() {
+// enter takes note of a connection, or closes it where the listener is closed.
+func (l *listener) enter(conn net.Conn) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.isClosed() {
 		_ = conn.Close()
 		return false
 	}
-	s.accepted++
-	s.conns[conn] = struct{}{}
+	l.accepted++
+	l.conns[conn] = struct{}{}
 	return true
 }
 
-func (s *site) leave(conn net.Conn) {
+func (l *listener) leave(conn net.Conn) {
 	_ = conn.Close()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.conns, conn)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.conns, conn)
 }
 
-func (s *site) isClosed() bool {
+func (l *listener) isClosed() bool {
 	select {
-	case <-s.closed:
+	case <-l.closed:
 		return true
 	default:
 		return false
@@ -92,38 +92,38 @@ func (s *site) isClosed() bool {
 
 // Close ends the listener and every connection, and waits for them. A second
 // call does nothing.
-func (s *site) Close() error {
-	s.mu.Lock()
-	if s.isClosed() {
-		s.mu.Unlock()
+func (l *listener) Close() error {
+	l.mu.Lock()
+	if l.isClosed() {
+		l.mu.Unlock()
 		return nil
 	}
-	close(s.closed)
-	for conn := range s.conns {
+	close(l.closed)
+	for conn := range l.conns {
 		_ = conn.Close()
 	}
-	s.mu.Unlock()
-	err := s.listener.Close()
-	s.running.Wait()
+	l.mu.Unlock()
+	err := l.socket.Close()
+	l.running.Wait()
 	return err
 }
 
 // Connections is the number of connections accepted so far.
-func (s *site) Connections() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.accepted
+func (l *listener) Connections() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.accepted
 }
 
 // Open is the number of connections open now.
-func (s *site) Open() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.conns)
+func (l *listener) Open() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.conns)
 }
 
-// pause waits and reports whether the site is still open.
-func (s *site) pause(d time.Duration) bool {
+// pause waits and reports whether the listener is still open.
+func (l *listener) pause(d time.Duration) bool {
 	if d <= 0 {
 		return true
 	}
@@ -132,7 +132,7 @@ func (s *site) pause(d time.Duration) bool {
 	select {
 	case <-timer.C:
 		return true
-	case <-s.closed:
+	case <-l.closed:
 		return false
 	}
 }
