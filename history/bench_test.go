@@ -8,7 +8,7 @@ import (
 )
 
 func BenchmarkObserve(b *testing.B) {
-	h := NewHistory()
+	h := &History{}
 	c := outcometest.Inbox("inbox")
 	h.SetConnections([]*mail.Connection{c})
 	o := outcometest.Good(c, outcometest.Noon)

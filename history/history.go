@@ -1,16 +1,11 @@
-// Package history remembers what the last probes of each connection told, and
-// has the JSON form of an outcome.
+// Package history remembers what the last probes of each connection learned, and
+// has the JSON form of an outcome. With ten thousand connections that is most of
+// the program's memory, so it is kept in packed form (packed.go) and unpacked
+// for its readers.
 package history
 
-// This file remembers what the last probes of each connection told. With ten
-// thousand connections that is most of the program's memory, so it is kept in
-// packed form (packed.go) and unpacked for its readers.
-
 import (
-	"slices"
-	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"mailprobe/mail"
@@ -18,64 +13,59 @@ import (
 
 // How much is remembered of a connection.
 const (
-	MaxBeats    = 50 // outcomes
+	MaxSamples  = 50 // outcomes
 	maxFailures = 20
 	maxChanges  = 20 // from up to down and back, or from one reason to another
 )
 
-// History remembers the last outcomes of every configured connection. All
-// methods are safe for concurrent use.
+// History remembers the last outcomes of every configured connection. The zero
+// value has no connection and is ready to use. All methods are safe for
+// concurrent use.
 type History struct {
-	reload sync.Mutex // held by SetConnections alone
-	roster atomic.Pointer[roster]
-}
-
-// roster is the set of connections; immutable, replaced at a reload.
-type roster struct {
-	byName map[string]*record
-	sorted []*record // by name
+	records mail.ConnectionSet[*record]
 }
 
 // record is what is remembered of one connection.
 type record struct {
 	mu         sync.Mutex
 	connection *mail.Connection
-	beats      []packedBeat    // oldest first, as are the other lists
+	samples    []packedSample  // oldest first, as are the other lists
 	failures   []packedFailure // equal texts share one string
-	changes    []packedBeat    // the outcomes that were unlike the one before
-	turned     int64           // when up became down or down up, Unix milliseconds
-	good, bad  *packedOutcome  // the last ones; nil: none yet
-	last       *packedOutcome  // one of the two, or one whose login was withheld
+	changes    []packedSample  // the outcomes that were unlike the one before
+	stateSince int64           // when up became down or down up, Unix milliseconds
+
+	lastSuccess, lastFailure *packedOutcome // nil: none yet
+	last                     *packedOutcome // one of the two, or one whose login was withheld
 }
 
-// Beat is one outcome in brief.
-type Beat struct {
+// Sample is one outcome in brief.
+type Sample struct {
 	At       time.Time // end of the probe
 	Duration time.Duration
 	Phase    mail.Phase  // where it failed; empty: it did not
 	Reason   mail.Reason // why; empty: it did not
 }
 
-// Up reports whether the probe went well.
-func (b Beat) Up() bool { return b.Reason == "" }
+// Up reports whether the probe succeeded.
+func (s Sample) Up() bool { return s.Reason == "" }
 
 // Failure is a failed outcome with its text.
 type Failure struct {
-	Beat
+	Sample
 	Text string
 }
 
-// Memory is a copy of what is known of one connection.
-type Memory struct {
+// Snapshot is a copy of what is known of one connection.
+type Snapshot struct {
 	Connection *mail.Connection
 	Since      time.Time // when up became down or down up; zero: never probed
 	Last       *mail.Outcome
 
-	// What follows is filled in for one connection, not for lists of all.
-	Beats     []Beat        // oldest first, at most 50
-	Good, Bad *mail.Outcome // the last ones, with transcript; nil: none yet
-	Failures  []Failure     // oldest first, at most 20
-	Changes   []Beat        // oldest first, at most 20
+	// The rest is filled in by Get; Samples by GetSamples too.
+	Samples                  []Sample      // oldest first, at most MaxSamples
+	LastSuccess, LastFailure *mail.Outcome // with dialogue; nil: none yet
+	Failures                 []Failure     // oldest first, at most 20
+	Changes                  []Sample      // oldest first, at most 20
 }
 
 // State says in one word how a connection is.
@@ -88,112 +78,87 @@ const (
 	StateUnknown State = "unknown" // never probed
 )
 
-// State says how the connection is by its last probe.
-func (m *Memory) State() State {
+// State returns how the connection is by its last probe.
+func (s *Snapshot) State() State {
 	switch {
-	case m.Last == nil:
+	case s.Last == nil:
 		return StateUnknown
-	case m.Last.Up():
+	case s.Last.Up():
 		return StateUp
 	}
 	return StateDown
 }
 
-// depth is how much of a connection is recalled.
-type depth int
+// detail is how much of a record is copied.
+type detail int
 
 const (
-	shallow  depth = iota // how it is now
-	outlined              // and the last outcomes in brief
-	deep                  // everything
+	summary     detail = iota // the state and the last outcome, without dialogue and chain
+	withSamples               // and the last outcomes in brief
+	full
 )
 
-// NewHistory makes a History without connections.
-func NewHistory() *History {
-	h := &History{}
-	h.roster.Store(&roster{})
-	return h
-}
-
-// SetConnections replaces the connections, at load and at reload. Those that ask
-// the same of the same server keep what is remembered of them; the others begin
-// anew or are forgotten.
+// SetConnections replaces the connections, at load and at reload. Those with the
+// same target as before keep their history; the others begin anew or are
+// forgotten.
 func (h *History) SetConnections(connections []*mail.Connection) {
-	h.reload.Lock()
-	defer h.reload.Unlock()
-	old := h.roster.Load()
-	next := &roster{
-		byName: make(map[string]*record, len(connections)),
-		sorted: make([]*record, 0, len(connections)),
-	}
-	for _, c := range connections {
-		if next.byName[c.Name] != nil {
-			continue // config refuses this
+	h.records.Replace(connections, func(c *mail.Connection, old *record) *record {
+		if old != nil && old.adopt(c) {
+			return old
 		}
-		r := old.byName[c.Name]
-		if r == nil || !r.become(c) {
-			r = &record{connection: c}
-		}
-		next.byName[c.Name] = r
-		next.sorted = append(next.sorted, r)
-	}
-	slices.SortFunc(next.sorted, func(a, b *record) int {
-		return strings.Compare(a.connection.Name, b.connection.Name)
+		return &record{connection: c}
 	})
-	h.roster.Store(next)
 }
 
-// Observe takes in the outcome of one probe. It is ignored when its connection
-// is no longer configured.
+// Observe adds the outcome of one probe. It is ignored when its connection is no
+// longer configured, or has another target now.
 func (h *History) Observe(o mail.Outcome) {
 	if o.Connection == nil {
 		return
 	}
-	if r := h.roster.Load().byName[o.Connection.Name]; r != nil {
+	if r, ok := h.records.Get(o.Connection.Name); ok {
 		r.observe(&o)
 	}
 }
 
 // Connections lists the configured connections, sorted by name.
 func (h *History) Connections() []*mail.Connection {
-	sorted := h.roster.Load().sorted
-	list := make([]*mail.Connection, len(sorted))
-	for i, r := range sorted {
+	records := h.records.All()
+	list := make([]*mail.Connection, len(records))
+	for i, r := range records {
 		list[i] = r.current()
 	}
 	return list
 }
 
-// Recall gives all that is known of one connection; false: it is not configured.
-func (h *History) Recall(name string) (Memory, bool) {
-	r := h.roster.Load().byName[name]
-	if r == nil {
-		return Memory{}, false
+// Get returns all that is known of one connection; false: it is not configured.
+func (h *History) Get(name string) (Snapshot, bool) { return h.snapshot(name, full) }
+
+// GetSamples is Get without dialogues, certificate chains, failures and changes.
+func (h *History) GetSamples(name string) (Snapshot, bool) { return h.snapshot(name, withSamples) }
+
+func (h *History) snapshot(name string, wanted detail) (Snapshot, bool) {
+	r, ok := h.records.Get(name)
+	if !ok {
+		return Snapshot{}, false
 	}
-	return r.recall(deep), true
+	return r.snapshot(wanted), true
 }
 
-// outline is Recall without dialogues, failures and changes.
-func (h *History) Outline(name string) (Memory, bool) {
-	r := h.roster.Load().byName[name]
-	if r == nil {
-		return Memory{}, false
-	}
-	return r.recall(outlined), true
-}
-
-// All gives how every connection is now, sorted by name.
-func (h *History) All() []Memory {
-	sorted := h.roster.Load().sorted
-	all := make([]Memory, len(sorted))
-	for i, r := range sorted {
-		all[i] = r.recall(shallow)
+// All returns the state and the last outcome of every connection, sorted by
+// name.
+func (h *History) All() []Snapshot {
+	records := h.records.All()
+	all := make([]Snapshot, len(records))
+	for i, r := range records {
+		all[i] = r.snapshot(summary)
 	}
 	return all
 }
 
-// become takes over a new definition, or is false where it has another target.
-func (r *record) become(c *mail.Connection) bool {
+// adopt takes over a new definition. It returns false and does nothing when that
+// has another target.
+func (r *record) adopt(c *mail.Connection) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.connection.SameTarget(c) {
@@ -210,69 +175,78 @@ func (r *record) current() *mail.Connection {
 }
 
 func (r *record) observe(o *mail.Outcome) {
-	beat := packBeat(o)
+	sample := packSample(o)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !o.Connection.SameTarget(r.connection) {
-		return // asked before a reload changed the target
+		return // probed before a reload changed the target
 	}
-	first := len(r.beats) == 0
-	if first || beat.reason != r.beats[len(r.beats)-1].reason || beat.phase != r.beats[len(r.beats)-1].phase {
-		r.changes = push(r.changes, beat, maxChanges)
+	var before packedSample
+	first := len(r.samples) == 0
+	if !first {
+		before = r.samples[len(r.samples)-1]
 	}
-	if first || beat.up() != r.beats[len(r.beats)-1].up() {
-		r.turned = beat.at
+	if first || sample.reason != before.reason || sample.phase != before.phase {
+		r.changes = push(r.changes, sample, maxChanges)
 	}
-	r.beats = push(r.beats, beat, MaxBeats)
-	r.last = packOutcome(o, r.good, r.bad)
+	if first || sample.up() != before.up() {
+		r.stateSince = sample.at
+	}
+	r.samples = push(r.samples, sample, MaxSamples)
+	r.last = packOutcome(o, r.lastSuccess, r.lastFailure)
 	if o.Up() {
-		r.good = r.last
+		r.lastSuccess = r.last
 		return
 	}
-	if r.bad == nil || !withheld(o) {
+	if r.lastFailure == nil || !isHeld(o) {
 		// A withheld login tells less than the refused one that led to it.
-		r.bad = r.last
+		r.lastFailure = r.last
 	}
-	text := o.Failure.Text
-	for _, f := range r.failures {
-		if f.text == text {
-			text = f.text // the same string, not only the same words
-		}
-	}
-	r.failures = push(r.failures, packedFailure{beat, text}, maxFailures)
+	r.addFailure(sample, o.Failure.Text)
 }
 
-// withheld reports whether a probe got as far as a login that was not tried.
-func withheld(o *mail.Outcome) bool {
+// addFailure lists a failure; equal texts become the same string, not only the
+// same words.
+func (r *record) addFailure(sample packedSample, text string) {
+	for _, f := range r.failures {
+		if f.text == text {
+			text = f.text
+		}
+	}
+	r.failures = push(r.failures, packedFailure{sample, text}, maxFailures)
+}
+
+// isHeld reports whether a probe got as far as a login that was withheld.
+func isHeld(o *mail.Outcome) bool {
 	return o.Auth.Held && o.Failure != nil && o.Failure.Phase == mail.PhaseAuth
 }
 
-// recall unpacks. Caller must not hold mu.
-func (r *record) recall(wanted depth) Memory {
+// snapshot unpacks. The caller must not hold mu.
+func (r *record) snapshot(wanted detail) Snapshot {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	m := Memory{Connection: r.connection}
-	if len(r.beats) == 0 {
-		return m
+	s := Snapshot{Connection: r.connection}
+	if len(r.samples) == 0 {
+		return s
 	}
-	m.Since = time.UnixMilli(r.turned)
-	m.Last = r.last.unpack(r.connection, wanted == deep)
-	if wanted >= outlined {
-		m.Beats = unpackBeats(r.beats)
+	s.Since = time.UnixMilli(r.stateSince)
+	s.Last = r.last.unpack(r.connection, wanted == full)
+	if wanted >= withSamples {
+		s.Samples = unpackSamples(r.samples)
 	}
-	if wanted < deep {
-		return m
+	if wanted < full {
+		return s
 	}
-	m.Good, m.Bad = r.good.unpack(r.connection, true), r.bad.unpack(r.connection, true)
-	m.Changes = unpackBeats(r.changes)
+	s.LastSuccess, s.LastFailure = r.lastSuccess.unpack(r.connection, true), r.lastFailure.unpack(r.connection, true)
+	s.Changes = unpackSamples(r.changes)
 	for _, f := range r.failures {
-		m.Failures = append(m.Failures, Failure{f.unpack(), f.text})
+		s.Failures = append(s.Failures, Failure{f.unpack(), f.text})
 	}
-	return m
+	return s
 }
 
 // push appends to a list of bounded length; the oldest item makes room. The
-// room is made in few steps, so that a list that stays short stays small.
+// capacity grows in few steps, so that a list that stays short stays small.
 func push[T any](list []T, item T, limit int) []T {
 	if len(list) == limit {
 		copy(list, list[1:])

@@ -18,23 +18,23 @@ import (
 
 func TestHistoryGivesBackWhatItTook(t *testing.T) {
 	c := outcometest.Inbox("inbox")
-	h := NewHistory()
+	h := &History{}
 	h.SetConnections([]*mail.Connection{c})
-	if m, _ := h.Recall("inbox"); m.State() != StateUnknown || m.Good != nil || m.Bad != nil {
-		t.Errorf("never probed: state %q, good %v, bad %v", m.State(), m.Good, m.Bad)
+	if m, _ := h.Get("inbox"); m.State() != StateUnknown || m.LastSuccess != nil || m.LastFailure != nil {
+		t.Errorf("never probed: state %q, good %v, bad %v", m.State(), m.LastSuccess, m.LastFailure)
 	}
 	up, down := outcometest.Good(c, outcometest.Noon), outcometest.Refused(c, outcometest.Noon.Add(time.Minute))
 	h.Observe(up)
 	h.Observe(down)
-	m, ok := h.Recall("inbox")
+	m, ok := h.Get("inbox")
 	if !ok {
 		t.Fatal("the connection is unknown")
 	}
 	secrets := cmpopts.IgnoreTypes(mail.SecretSource{})
-	if diff := cmp.Diff(&up, m.Good, secrets); diff != "" {
+	if diff := cmp.Diff(&up, m.LastSuccess, secrets); diff != "" {
 		t.Errorf("the good probe changed (-in +out):\n%s", diff)
 	}
-	if diff := cmp.Diff(&down, m.Bad, secrets); diff != "" {
+	if diff := cmp.Diff(&down, m.LastFailure, secrets); diff != "" {
 		t.Errorf("the failed probe changed (-in +out):\n%s", diff)
 	}
 	if m.Last.Up() || !m.Since.Equal(down.End) {
@@ -48,28 +48,28 @@ func TestHistoryGivesBackWhatItTook(t *testing.T) {
 // While logins are withheld the dialogue of the refused one stays to be read.
 func TestHistoryKeepsTheRefusalBehindAHold(t *testing.T) {
 	c := outcometest.Inbox("inbox")
-	h := NewHistory()
+	h := &History{}
 	h.SetConnections([]*mail.Connection{c})
 	h.Observe(outcometest.Refused(c, outcometest.Noon))
 	held := outcometest.Failed(c, outcometest.Noon.Add(time.Minute), mail.PhaseAuth, mail.AuthRejected, "login withheld")
 	held.Auth = mail.AuthFacts{Held: true, NextAttempt: outcometest.Noon.Add(time.Hour)}
 	h.Observe(held)
-	m, _ := h.Recall("inbox")
-	if !m.Last.Auth.Held || !m.Bad.Auth.Rejected || len(m.Bad.Transcript) == 0 || len(m.Failures) != 2 {
+	m, _ := h.Get("inbox")
+	if !m.Last.Auth.Held || !m.LastFailure.Auth.Rejected || len(m.LastFailure.Transcript) == 0 || len(m.Failures) != 2 {
 		t.Errorf("last is held: %t; the failed one is the refusal: %t, with %d lines; %d failures",
-			m.Last.Auth.Held, m.Bad.Auth.Rejected, len(m.Bad.Transcript), len(m.Failures))
+			m.Last.Auth.Held, m.LastFailure.Auth.Rejected, len(m.LastFailure.Transcript), len(m.Failures))
 	}
 	down := outcometest.Failed(c, outcometest.Noon.Add(2*time.Minute), mail.PhaseConnect, mail.ConnectRefused, "refused")
 	down.Auth.Held = true
 	h.Observe(down)
-	if m, _ := h.Recall("inbox"); m.Bad.Failure.Reason != mail.ConnectRefused || m.Last.Failure.Reason != mail.ConnectRefused {
-		t.Errorf("a failure before the login is not shown: %+v", m.Bad.Failure)
+	if m, _ := h.Get("inbox"); m.LastFailure.Failure.Reason != mail.ConnectRefused || m.Last.Failure.Reason != mail.ConnectRefused {
+		t.Errorf("a failure before the login is not shown: %+v", m.LastFailure.Failure)
 	}
 }
 
 func TestHistoryIsBounded(t *testing.T) {
 	c := outcometest.Inbox("inbox")
-	h := NewHistory()
+	h := &History{}
 	h.SetConnections([]*mail.Connection{c})
 	for i := range 200 {
 		o := outcometest.Good(c, outcometest.Noon.Add(time.Duration(i)*time.Minute))
@@ -78,22 +78,22 @@ func TestHistoryIsBounded(t *testing.T) {
 		}
 		h.Observe(o)
 	}
-	m, _ := h.Recall("inbox")
-	if len(m.Beats) != MaxBeats || len(m.Failures) != maxFailures || len(m.Changes) != maxChanges {
+	m, _ := h.Get("inbox")
+	if len(m.Samples) != MaxSamples || len(m.Failures) != maxFailures || len(m.Changes) != maxChanges {
 		t.Errorf("kept %d outcomes, %d failures, %d changes; want %d, %d, %d",
-			len(m.Beats), len(m.Failures), len(m.Changes), MaxBeats, maxFailures, maxChanges)
+			len(m.Samples), len(m.Failures), len(m.Changes), MaxSamples, maxFailures, maxChanges)
 	}
 	last := m.Failures[len(m.Failures)-1]
 	if last.Text != "refused 199" || last.Reason != mail.ConnectRefused || last.Phase != mail.PhaseConnect || !last.At.Equal(outcometest.Noon.Add(199*time.Minute)) {
 		t.Errorf("the last failure is %+v", last)
 	}
-	if first := m.Beats[0]; !first.Up() || !first.At.Equal(outcometest.Noon.Add(150*time.Minute)) || first.Duration != 83*time.Millisecond {
+	if first := m.Samples[0]; !first.Up() || !first.At.Equal(outcometest.Noon.Add(150*time.Minute)) || first.Duration != 83*time.Millisecond {
 		t.Errorf("the oldest outcome is %+v", first)
 	}
 }
 
 func TestHistoryOverReload(t *testing.T) {
-	h := NewHistory()
+	h := &History{}
 	stays, goes := outcometest.Inbox("stays"), outcometest.Inbox("goes")
 	h.SetConnections([]*mail.Connection{stays, goes})
 	h.Observe(outcometest.Good(stays, outcometest.Noon))
@@ -101,14 +101,14 @@ func TestHistoryOverReload(t *testing.T) {
 	again, comes := outcometest.Inbox("stays"), outcometest.Inbox("comes")
 	h.SetConnections([]*mail.Connection{comes, again})
 	h.Observe(outcometest.Good(goes, outcometest.Noon)) // its probe was still under way
-	if _, ok := h.Recall("goes"); ok {
+	if _, ok := h.Get("goes"); ok {
 		t.Error("a removed connection is remembered")
 	}
-	if m, _ := h.Recall("comes"); m.State() != StateUnknown {
+	if m, _ := h.Get("comes"); m.State() != StateUnknown {
 		t.Errorf("a new connection is %q", m.State())
 	}
-	m, _ := h.Recall("stays")
-	if m.State() != StateUp || m.Connection != again || m.Good.Connection != again {
+	m, _ := h.Get("stays")
+	if m.State() != StateUp || m.Connection != again || m.LastSuccess.Connection != again {
 		t.Errorf("the one that stays is %q, and speaks of the new definition: %t", m.State(), m.Connection == again)
 	}
 	names := []string{}
@@ -122,7 +122,7 @@ func TestHistoryOverReload(t *testing.T) {
 
 // What another server said is no answer of the new one.
 func TestHistoryBeginsAnewWithAnotherTarget(t *testing.T) {
-	h := NewHistory()
+	h := &History{}
 	before := outcometest.Inbox("inbox")
 	h.SetConnections([]*mail.Connection{before})
 	h.Observe(outcometest.Good(before, outcometest.Noon))
@@ -130,25 +130,25 @@ func TestHistoryBeginsAnewWithAnotherTarget(t *testing.T) {
 	after.Host = "new.example.org"
 	h.SetConnections([]*mail.Connection{after})
 	h.Observe(outcometest.Good(before, outcometest.Noon)) // its probe was still under way
-	if m, _ := h.Recall("inbox"); m.State() != StateUnknown || m.Connection != after {
+	if m, _ := h.Get("inbox"); m.State() != StateUnknown || m.Connection != after {
 		t.Errorf("a connection to another host is %q before its first probe", m.State())
 	}
 	slower := outcometest.Inbox("inbox")
 	slower.Host, slower.Interval = after.Host, time.Hour
 	h.Observe(outcometest.Good(after, outcometest.Noon))
 	h.SetConnections([]*mail.Connection{slower})
-	if m, _ := h.Recall("inbox"); m.State() != StateUp {
+	if m, _ := h.Get("inbox"); m.State() != StateUp {
 		t.Errorf("another interval made it %q", m.State())
 	}
 }
 
 func TestHistoryUnknownReasonIsNoSuccess(t *testing.T) {
 	c := outcometest.Inbox("inbox")
-	h := NewHistory()
+	h := &History{}
 	h.SetConnections([]*mail.Connection{c})
 	h.Observe(outcometest.Failed(c, outcometest.Noon, mail.PhaseAuth, "a_word_from_the_future", ""))
-	if m, _ := h.Recall("inbox"); m.Beats[0].Up() || m.State() != StateDown {
-		t.Errorf("outcome %+v, state %q; want down", m.Beats[0], m.State())
+	if m, _ := h.Get("inbox"); m.Samples[0].Up() || m.State() != StateDown {
+		t.Errorf("outcome %+v, state %q; want down", m.Samples[0], m.State())
 	}
 }
 
@@ -156,7 +156,7 @@ func TestHistoryUnknownReasonIsNoSuccess(t *testing.T) {
 // outcomes, 20 failures with different texts, and two whole dialogues.
 func TestHistoryFitsMemory(t *testing.T) {
 	const connections, most = 1000, 8 << 10
-	h := NewHistory()
+	h := &History{}
 	list := make([]*mail.Connection, connections)
 	for i := range list {
 		list[i] = outcometest.Inbox(fmt.Sprint("inbox-", i))
@@ -190,7 +190,7 @@ func heap() uint64 {
 }
 
 func TestHistoryUnderConcurrentUse(t *testing.T) {
-	h := NewHistory()
+	h := &History{}
 	list := []*mail.Connection{outcometest.Inbox("a"), outcometest.Inbox("b")}
 	h.SetConnections(list)
 	var users sync.WaitGroup
@@ -205,16 +205,16 @@ func TestHistoryUnderConcurrentUse(t *testing.T) {
 			for range 20 {
 				h.SetConnections(list)
 				h.All()
-				h.Recall("a")
+				h.Get("a")
 			}
 		})
 	}
 	users.Wait()
 	for _, c := range list {
-		m, ok := h.Recall(c.Name)
-		if !ok || len(m.Beats) != 50 || len(m.Failures) != 20 || m.Good == nil || m.Bad == nil {
-			t.Errorf("%s: %d beats, %d failures, last good %v, last bad %v after 400 outcomes",
-				c.Name, len(m.Beats), len(m.Failures), m.Good, m.Bad)
+		m, ok := h.Get(c.Name)
+		if !ok || len(m.Samples) != 50 || len(m.Failures) != 20 || m.LastSuccess == nil || m.LastFailure == nil {
+			t.Errorf("%s: %d samples, %d failures, last good %v, last bad %v after 400 outcomes",
+				c.Name, len(m.Samples), len(m.Failures), m.LastSuccess, m.LastFailure)
 		}
 	}
 }

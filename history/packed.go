@@ -15,8 +15,8 @@ import (
 	"mailprobe/mail"
 )
 
-// packedBeat is a Beat in 16 bytes.
-type packedBeat struct {
+// packedSample is a Sample in 16 bytes.
+type packedSample struct {
 	at       int64  // Unix milliseconds
 	duration uint32 // microseconds; a longer one than 71 minutes is that
 	phase    uint8  // 1 + index in the table of phases; 0: none
@@ -24,7 +24,7 @@ type packedBeat struct {
 }
 
 type packedFailure struct {
-	packedBeat
+	packedSample
 	text string
 }
 
@@ -50,8 +50,8 @@ var (
 	reasonTable = mail.Reasons()
 )
 
-func packBeat(o *mail.Outcome) packedBeat {
-	b := packedBeat{at: o.End.UnixMilli(), duration: micros(o.Duration())}
+func packSample(o *mail.Outcome) packedSample {
+	b := packedSample{at: o.End.UnixMilli(), duration: micros(o.Duration())}
 	if o.Failure != nil {
 		b.phase = uint8(slices.Index(phaseTable, o.Failure.Phase) + 1)
 		b.reason = uint8(slices.Index(reasonTable, o.Failure.Reason) + 1)
@@ -62,25 +62,25 @@ func packBeat(o *mail.Outcome) packedBeat {
 	return b
 }
 
-func (b packedBeat) up() bool { return b.reason == 0 }
+func (b packedSample) up() bool { return b.reason == 0 }
 
-func (b packedBeat) unpack() Beat {
-	beat := Beat{At: time.UnixMilli(b.at), Duration: time.Duration(b.duration) * time.Microsecond}
+func (b packedSample) unpack() Sample {
+	sample := Sample{At: time.UnixMilli(b.at), Duration: time.Duration(b.duration) * time.Microsecond}
 	if b.phase > 0 {
-		beat.Phase = phaseTable[b.phase-1]
+		sample.Phase = phaseTable[b.phase-1]
 	}
 	if b.reason > 0 {
-		beat.Reason = reasonTable[b.reason-1]
+		sample.Reason = reasonTable[b.reason-1]
 	}
-	return beat
+	return sample
 }
 
-func unpackBeats(packed []packedBeat) []Beat {
-	beats := make([]Beat, len(packed))
+func unpackSamples(packed []packedSample) []Sample {
+	samples := make([]Sample, len(packed))
 	for i, b := range packed {
-		beats[i] = b.unpack()
+		samples[i] = b.unpack()
 	}
-	return beats
+	return samples
 }
 
 // micros is a duration in microseconds that fits 32 bits.

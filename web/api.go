@@ -31,13 +31,13 @@ type connectionJSON struct {
 	// Only of one connection asked for by name.
 	LastSuccess *history.Result `json:"last_success,omitempty"`
 	LastFailure *history.Result `json:"last_failure,omitempty"`
-	History     []beatJSON      `json:"history,omitempty"`
-	Failures    []beatJSON      `json:"failures,omitempty"`
-	Changes     []beatJSON      `json:"changes,omitempty"`
+	History     []sampleJSON    `json:"history,omitempty"`
+	Failures    []sampleJSON    `json:"failures,omitempty"`
+	Changes     []sampleJSON    `json:"changes,omitempty"`
 }
 
-// beatJSON is one outcome in brief.
-type beatJSON struct {
+// sampleJSON is one outcome in brief.
+type sampleJSON struct {
 	Time     time.Time   `json:"time"`
 	Up       bool        `json:"up"`
 	Duration float64     `json:"duration_seconds"`
@@ -46,7 +46,7 @@ type beatJSON struct {
 	Text     string      `json:"text,omitempty"`
 }
 
-func newConnectionJSON(m *history.Memory) connectionJSON {
+func newConnectionJSON(m *history.Snapshot) connectionJSON {
 	c := m.Connection
 	j := connectionJSON{
 		Name: c.Name, State: m.State(), Since: m.Since.UTC(),
@@ -80,27 +80,27 @@ func (s *site) serveConnections(w http.ResponseWriter, _ *http.Request) {
 
 // serveConnection is all that is known of one.
 func (s *site) serveConnection(w http.ResponseWriter, r *http.Request) {
-	m, ok := s.History.Recall(r.PathValue("name"))
+	m, ok := s.History.Get(r.PathValue("name"))
 	if !ok {
 		refuse(w, http.StatusNotFound, unknownConnection)
 		return
 	}
 	j := newConnectionJSON(&m)
-	j.LastSuccess, j.LastFailure = history.NewResult(m.Good, true), history.NewResult(m.Bad, true)
-	for _, b := range m.Beats {
-		j.History = append(j.History, newBeatJSON(b, ""))
+	j.LastSuccess, j.LastFailure = history.NewResult(m.LastSuccess, true), history.NewResult(m.LastFailure, true)
+	for _, b := range m.Samples {
+		j.History = append(j.History, newSampleJSON(b, ""))
 	}
 	for _, f := range m.Failures {
-		j.Failures = append(j.Failures, newBeatJSON(f.Beat, f.Text))
+		j.Failures = append(j.Failures, newSampleJSON(f.Sample, f.Text))
 	}
 	for _, b := range m.Changes {
-		j.Changes = append(j.Changes, newBeatJSON(b, ""))
+		j.Changes = append(j.Changes, newSampleJSON(b, ""))
 	}
 	writeJSON(w, j)
 }
 
-func newBeatJSON(b history.Beat, text string) beatJSON {
-	return beatJSON{b.At.UTC(), b.Up(), b.Duration.Seconds(), b.Phase, b.Reason, text}
+func newSampleJSON(b history.Sample, text string) sampleJSON {
+	return sampleJSON{b.At.UTC(), b.Up(), b.Duration.Seconds(), b.Phase, b.Reason, text}
 }
 
 // writeJSON escapes < and > too, so that no browser takes it for a page.

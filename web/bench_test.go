@@ -13,13 +13,13 @@ import (
 
 // tenThousand is a site in which everything was probed fifty times.
 func tenThousand(b *testing.B) http.Handler {
-	h := history.NewHistory()
+	h := &history.History{}
 	list := make([]*mail.Connection, 10_000)
 	for i := range list {
 		list[i] = outcometest.Inbox(fmt.Sprint("inbox-", i))
 	}
 	h.SetConnections(list)
-	for range history.MaxBeats {
+	for range history.MaxSamples {
 		for _, c := range list {
 			h.Observe(outcometest.Good(c, outcometest.Noon))
 		}

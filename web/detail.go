@@ -48,7 +48,7 @@ type lineView struct{ At, Class, Mark, Text string }
 
 // changeView is a change, and how long it stayed so.
 type changeView struct {
-	history.Beat
+	history.Sample
 	Lasted string
 }
 
@@ -71,7 +71,7 @@ func (s *site) serveDetail(w http.ResponseWriter, r *http.Request) {
 	if name == "" {
 		name = r.URL.Query().Get("name")
 	}
-	m, ok := s.History.Recall(name)
+	m, ok := s.History.Get(name)
 	if !ok {
 		refuse(w, http.StatusNotFound, unknownConnection)
 		return
@@ -79,11 +79,11 @@ func (s *site) serveDetail(w http.ResponseWriter, r *http.Request) {
 	s.render(w, "detail.html", s.newDetail(&m))
 }
 
-func (s *site) newDetail(m *history.Memory) detail {
+func (s *site) newDetail(m *history.Snapshot) detail {
 	now := s.Now()
 	d := detail{Root: "../", Icon: string(m.State()), Metrics: s.TelemetryPath[1:], Now: now, row: newRow(m, now),
 		Interval: "every " + promDuration(m.Connection.Interval), Timeout: promDuration(m.Connection.Timeout),
-		Good: newProbeView("Last successful probe", m.Good, now), Bad: newProbeView("Last failed probe", m.Bad, now)}
+		Good: newProbeView("Last successful probe", m.LastSuccess, now), Bad: newProbeView("Last failed probe", m.LastFailure, now)}
 	if m.Last != nil && m.Last.Spacing() > m.Connection.Interval {
 		d.Interval = "every " + promDuration(m.Last.Spacing()) + " because the server asks for fewer probes"
 	}

@@ -30,12 +30,12 @@ type stage struct {
 // newStage makes a site at noon that knows the connections. A probe asked for
 // is a good one.
 func newStage(t *testing.T, connections ...*mail.Connection) *stage {
-	s := &stage{t: t, history: history.NewHistory(), metrics: metrics.NewCollector(metrics.Options{})}
+	s := &stage{t: t, history: &history.History{}, metrics: metrics.NewCollector(metrics.Options{})}
 	s.history.SetConnections(connections)
 	s.metrics.SetConnections(connections)
 	s.options = Options{History: s.history, Metrics: s.metrics, Now: func() time.Time { return outcometest.Noon },
 		Probe: func(_ context.Context, name string, _ time.Duration) (mail.Outcome, error) {
-			m, ok := s.history.Recall(name)
+			m, ok := s.history.Get(name)
 			if !ok {
 				return mail.Outcome{}, pool.ErrUnknownConnection
 			}

@@ -97,7 +97,7 @@ func (s *site) serveOverview(w http.ResponseWriter, r *http.Request) {
 		Query: query.Get("q"), Filter: query.Get("state")}
 	all := s.History.All()
 	o.count(all, now)
-	found := slices.DeleteFunc(all, func(m history.Memory) bool {
+	found := slices.DeleteFunc(all, func(m history.Snapshot) bool {
 		return o.Filter != "" && string(m.State()) != o.Filter || !matches(&m, o.Query)
 	})
 	slices.SortStableFunc(found, byUrgency)
@@ -105,7 +105,7 @@ func (s *site) serveOverview(w http.ResponseWriter, r *http.Request) {
 	o.Tabs = o.tabs()
 	page, _ := strconv.Atoi(query.Get("page"))
 	for _, m := range o.page(found, page) {
-		m, known := s.History.Outline(m.Connection.Name)
+		m, known := s.History.GetSamples(m.Connection.Name)
 		if !known {
 			continue // a reload came between
 		}
@@ -120,7 +120,7 @@ func (s *site) serveOverview(w http.ResponseWriter, r *http.Request) {
 }
 
 // count sums up all connections, whatever is filtered.
-func (o *overview) count(all []history.Memory, now time.Time) {
+func (o *overview) count(all []history.Snapshot, now time.Time) {
 	o.Total = len(all)
 	for i := range all {
 		m := &all[i]
@@ -162,7 +162,7 @@ func (o *overview) tabs() []tab {
 }
 
 // page cuts one page out of what was found, and fills in the page numbers.
-func (o *overview) page(found []history.Memory, number int) []history.Memory {
+func (o *overview) page(found []history.Snapshot, number int) []history.Snapshot {
 	last := max(1, (len(found)+pageRows-1)/pageRows)
 	number = min(max(number, 1), last)
 	if last > 1 {
@@ -192,7 +192,7 @@ func (o *overview) href(filter string, page int) string {
 
 // matches reports whether a connection has the words searched for in its name,
 // host, protocol, labels or reason.
-func matches(m *history.Memory, query string) bool {
+func matches(m *history.Snapshot, query string) bool {
 	if query == "" {
 		return true
 	}
@@ -215,7 +215,7 @@ func matches(m *history.Memory, query string) bool {
 
 // byUrgency puts down first, the newest trouble on top; then what was never
 // probed; then the rest by name.
-func byUrgency(a, b history.Memory) int {
+func byUrgency(a, b history.Snapshot) int {
 	rank := map[history.State]int{history.StateDown: 0, history.StateUnknown: 1, history.StateUp: 2}
 	order := cmp.Compare(rank[a.State()], rank[b.State()])
 	if order == 0 && a.State() == history.StateDown {

@@ -12,62 +12,62 @@ import (
 	"mailprobe/mail"
 )
 
-// The beat bar: one upright bar an outcome, the newest on the right. The height
+// The sample bar: one upright bar an outcome, the newest on the right. The height
 // of a good one is its duration, relative to the longest good one shown.
 const (
-	beatStep   = 5 // from bar to bar
-	beatWidth  = 4
-	beatHeight = 24
-	beatLow    = 8 // height of a good outcome that took no time
+	barStep   = 5 // from bar to bar
+	barWidth  = 4
+	barHeight = 24
+	barLow    = 8 // height of a good outcome that took no time
 )
 
-// beatBar is the picture of the last outcomes.
-type beatBar struct {
+// sampleBar is the picture of the last outcomes.
+type sampleBar struct {
 	Width, Height int
 	Summary       string
 	None          string // path of the places that are still empty
 	Good          string // path of the good outcomes
-	Bad           []badBeat
+	Bad           []failedBar
 }
 
-// badBeat is the bar of a failed outcome.
-type badBeat struct {
+// failedBar is the bar of a failed outcome.
+type failedBar struct {
 	X, Width, Height int
 	Title            string
 }
 
-func newBeatBar(beats []history.Beat) beatBar {
-	bar := beatBar{Width: history.MaxBeats*beatStep - (beatStep - beatWidth), Height: beatHeight}
+func newSampleBar(samples []history.Sample) sampleBar {
+	bar := sampleBar{Width: history.MaxSamples*barStep - (barStep - barWidth), Height: barHeight}
 	var none, good strings.Builder
-	empty := history.MaxBeats - len(beats)
+	empty := history.MaxSamples - len(samples)
 	for i := range empty {
-		fmt.Fprintf(&none, "M%d %dh%dv-2h-%dz", i*beatStep, beatHeight, beatWidth, beatWidth)
+		fmt.Fprintf(&none, "M%d %dh%dv-2h-%dz", i*barStep, barHeight, barWidth, barWidth)
 	}
 	var longest float64
-	for _, b := range beats {
+	for _, b := range samples {
 		if b.Up() {
 			longest = max(longest, b.Duration.Seconds())
 		}
 	}
 	ups := 0
-	for i, b := range beats {
-		x := (empty + i) * beatStep
+	for i, b := range samples {
+		x := (empty + i) * barStep
 		if !b.Up() {
-			bar.Bad = append(bar.Bad, badBeat{x, beatWidth, beatHeight, fmt.Sprintf("%s: %s in phase %s after %s",
+			bar.Bad = append(bar.Bad, failedBar{x, barWidth, barHeight, fmt.Sprintf("%s: %s in phase %s after %s",
 				b.At.Format("15:04:05"), b.Reason, b.Phase, brief(b.Duration))})
 			continue
 		}
 		ups++
-		height := beatHeight
+		height := barHeight
 		if longest > 0 {
-			height = beatLow + int(math.Round((beatHeight-beatLow)*b.Duration.Seconds()/longest))
+			height = barLow + int(math.Round((barHeight-barLow)*b.Duration.Seconds()/longest))
 		}
-		fmt.Fprintf(&good, "M%d %dh%dv-%dh-%dz", x, beatHeight, beatWidth, height, beatWidth)
+		fmt.Fprintf(&good, "M%d %dh%dv-%dh-%dz", x, barHeight, barWidth, height, barWidth)
 	}
 	bar.None, bar.Good = none.String(), good.String()
 	bar.Summary = "not probed yet"
-	if len(beats) > 0 {
-		bar.Summary = fmt.Sprintf("%d of the last %d probes succeeded; the newest is on the right", ups, len(beats))
+	if len(samples) > 0 {
+		bar.Summary = fmt.Sprintf("%d of the last %d probes succeeded; the newest is on the right", ups, len(samples))
 	}
 	return bar
 }

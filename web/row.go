@@ -27,7 +27,7 @@ type row struct {
 	Age                  string    // of the last result
 	At                   time.Time
 	Duration             string
-	Beats                beatBar
+	Samples              sampleBar
 	Phases               phaseBar
 	TLS                  string // version, or what is there instead
 	Certificate          *certificateDays
@@ -46,11 +46,11 @@ var encryptionWords = map[mail.Encryption]string{
 	mail.NoEncryption: "no encryption", mail.ImplicitTLS: "SSL/TLS", mail.StartTLS: "STARTTLS",
 }
 
-func newRow(m *history.Memory, now time.Time) row {
+func newRow(m *history.Snapshot, now time.Time) row {
 	c := m.Connection
 	r := row{Name: c.Name, Href: detailPath(c.Name), Protocol: strings.ToUpper(string(c.Protocol)),
 		Encryption: encryptionWords[c.Encryption], Address: c.Address(), Labels: c.Labels,
-		State: m.State(), Beats: newBeatBar(m.Beats)}
+		State: m.State(), Samples: newSampleBar(m.Samples)}
 	if m.Last == nil {
 		return r
 	}
@@ -69,7 +69,7 @@ func newRow(m *history.Memory, now time.Time) row {
 }
 
 // newCertificateDays is nil where no certificate was seen by the last probe.
-func newCertificateDays(m *history.Memory, now time.Time) *certificateDays {
+func newCertificateDays(m *history.Snapshot, now time.Time) *certificateDays {
 	if m.Last == nil || m.Last.TLS == nil || m.Last.TLS.NotAfter.IsZero() {
 		return nil
 	}

@@ -87,7 +87,7 @@ func (s *site) probeScraped(w http.ResponseWriter, r *http.Request) {
 func (s *site) serveProbe(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	name, ok := connectionName(query)
-	m, known := s.History.Recall(name)
+	m, known := s.History.Get(name)
 	if !ok || !known {
 		refuse(w, http.StatusNotFound, unknownConnection)
 		return

@@ -211,7 +211,7 @@ func (s *site) serveReload(w http.ResponseWriter, _ *http.Request) {
 // back to the connection's page.
 func (s *site) serveRetry(w http.ResponseWriter, r *http.Request) {
 	name, ok := connectionName(r.URL.Query())
-	m, known := s.History.Recall(name)
+	m, known := s.History.Get(name)
 	switch {
 	case !ok || !known:
 		refuse(w, http.StatusNotFound, unknownConnection)

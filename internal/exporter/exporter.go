@@ -77,7 +77,7 @@ func New(o Options) (*Exporter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("state file: %w", err)
 	}
-	e := &Exporter{options: o, first: first, seen: seen, log: o.Log, guard: guard, history: history.NewHistory(), changes: newChanges(o.Log)}
+	e := &Exporter{options: o, first: first, seen: seen, log: o.Log, guard: guard, history: &history.History{}, changes: newChanges(o.Log)}
 	limit, lowered := pool.DescriptorLimit(first.Pool.MaxInFlight)
 	if lowered {
 		o.Log.Warn("max_in_flight is lowered to what the file descriptor limit allows",
