@@ -65,10 +65,10 @@ type Outcome struct {
 	Connection *Connection
 	Start, End time.Time // wall clock of the probe, monotonic too
 
-	// Late is how much later, in total, this program read answers than its kernel
+	// SchedulingDelay is how much later, in total, this program read answers than its kernel
 	// had them, because the machine was busy. No phase includes it; 0 where the
 	// system does not tell.
-	Late time.Duration
+	SchedulingDelay time.Duration
 
 	// Interval is the time to the next probe, which is longer than the configured
 	// one where the server asked for that; 0: as configured.
@@ -204,8 +204,8 @@ const (
 // Up reports whether every phase before quit went well.
 func (o *Outcome) Up() bool { return o.Failure == nil }
 
-// Duration is the time of the whole probe, without our own delays (Late).
-func (o *Outcome) Duration() time.Duration { return o.End.Sub(o.Start) - o.Late }
+// Duration is the time of the whole probe, without our own delays (SchedulingDelay).
+func (o *Outcome) Duration() time.Duration { return o.End.Sub(o.Start) - o.SchedulingDelay }
 
 // Spacing is the time from the start of this probe to the start of the next.
 func (o *Outcome) Spacing() time.Duration { return cmp.Or(o.Interval, o.Connection.Interval) }

@@ -23,9 +23,9 @@ const (
 // networks are the words of net.Resolver for each ip_protocol.
 var networks = map[mail.IPProtocol]string{"": "ip", mail.AnyIP: "ip", mail.IP4: "ip4", mail.IP6: "ip6"}
 
-// resolverBy is Go's resolver over dial; nil: the name servers of the system. An
-// abandoned lookup of Go's resolver reads on for up to 5 s; here its sockets are
-// closed with it.
+// resolverBy returns Go's resolver over dial; nil: the name servers of the system.
+// Go's resolver reads on for up to 5 s after its lookup was cancelled; here a
+// deadline on its sockets ends the read.
 func resolverBy(dial func(ctx context.Context, network, address string) (net.Conn, error)) *net.Resolver {
 	if dial == nil {
 		dial = new(net.Dialer).DialContext
@@ -40,7 +40,7 @@ func resolverBy(dial func(ctx context.Context, network, address string) (net.Con
 	}}
 }
 
-// resolve gives the addresses of a host, at most maxAddresses, families
+// resolve returns the addresses of a host, at most maxAddresses, families
 // interleaved so that the bound cannot cut one of them off.
 func resolve(ctx context.Context, r *net.Resolver, c *mail.Connection) ([]netip.Addr, error) {
 	found, err := r.LookupNetIP(ctx, networks[c.IPProtocol], c.Host)
@@ -77,17 +77,17 @@ func families(addrs []netip.Addr) (first, second []netip.Addr) {
 	return first, second
 }
 
-// attempt is what came of dialling one family.
+// attempt is the result of dialling one family.
 type attempt struct {
-	conn net.Conn
-	late time.Duration // see connectLateness
-	err  error
+	conn  net.Conn
+	delay time.Duration // see connectDelay
+	err   error
 }
 
 // connect dials the addresses as in RFC 8305: one family first, the other 300 ms
 // later or when the first has failed, and the first connection wins. Its error
 // joins those of all attempts, the last one last.
-func (l *lateness) connect(ctx context.Context, addrs []netip.Addr, port int) (net.Conn, error) {
+func (l *schedulingDelay) connect(ctx context.Context, addrs []netip.Addr, port int) (net.Conn, error) {
 	first, second := families(addrs)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -114,7 +114,7 @@ func (l *lateness) connect(ctx context.Context, addrs []netip.Addr, port int) (n
 			if r.err == nil {
 				cancel()
 				closeLate(results, running)
-				l.add(r.late)
+				l.add(r.delay)
 				return r.conn, nil
 			}
 			errs = append(errs, r.err)
@@ -148,7 +148,7 @@ func dialEach(ctx context.Context, addrs []netip.Addr, port int, results chan<- 
 		conn, err := dialer.DialContext(one, "tcp", net.JoinHostPort(addr.String(), strconv.Itoa(port)))
 		cancel()
 		if err == nil {
-			results <- attempt{conn: conn, late: connectLateness(conn, time.Since(began))}
+			results <- attempt{conn: conn, delay: connectDelay(conn, time.Since(began))}
 			return
 		}
 		errs = append(errs, err)

@@ -163,7 +163,7 @@ func (fix *fixture) playName(t *testing.T, fault nameFault, p mail.Protocol, e m
 			if fault.dialed != nil {
 				fault.dialed(t, addrs)
 			}
-			return new(lateness).connect(ctx, addrs, port)
+			return new(schedulingDelay).connect(ctx, addrs, port)
 		}
 	})
 	if f := run.outcome.Failure; f != nil && f.Reason == fault.also {

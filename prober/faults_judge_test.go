@@ -58,13 +58,13 @@ func (run *faultRun) judgeVerdict(t *testing.T) {
 
 // slack is what a probe may need beyond its timeout: the short goodbye of a
 // session out of step, and the time in which the server is to close.
-const slack = partingTime + closingTime + 100*time.Millisecond
+const slack = interruptedGoodbyeTime + closingTime + 100*time.Millisecond
 
 // judgeTime wants the end in time. The clock is virtual: a loaded machine
 // changes nothing.
 func (run *faultRun) judgeTime(t *testing.T) {
 	t.Helper()
-	if d := run.outcome.Duration(); d > run.connection.Timeout+partingTime+20*time.Millisecond {
+	if d := run.outcome.Duration(); d > run.connection.Timeout+interruptedGoodbyeTime+20*time.Millisecond {
 		t.Errorf("the probe says it took %v of %v", d, run.connection.Timeout)
 	}
 	if run.took > run.connection.Timeout+slack {

@@ -23,7 +23,7 @@ import (
 type imapDialect struct {
 	c      *mail.Connection
 	w      *wire
-	gate   imapGate
+	filter imapFilter
 	client *imapclient.Client // nil before the first command over a safe wire
 	caps   map[string]bool    // as last announced
 }
@@ -55,27 +55,26 @@ func (d *imapDialect) greeting() error {
 	return nil
 }
 
-// hello asks for the capabilities: by ourselves before STARTTLS, through the
-// library afterwards. What was announced in clear text is forgotten (RFC 3501 6.2.1).
+// hello sends CAPABILITY: by itself before STARTTLS, through the library afterwards. What was announced in clear text is forgotten (RFC 3501 6.2.1).
 func (d *imapDialect) hello() error {
 	if clearText(d.c, d.w) {
-		r, err := d.converse("P1", "CAPABILITY")
+		r, err := d.roundTrip("P1", "CAPABILITY")
 		if err != nil {
 			return err
 		}
 		return d.check("CAPABILITY", r)
 	}
-	if foretold(d.w.unread()) {
-		return tooEarly()
+	if hasUnsolicitedReply(d.w.unread()) {
+		return unsolicitedReply()
 	}
-	d.caps, d.gate = nil, imapGate{}
+	d.caps, d.filter = nil, imapFilter{}
 	d.w.filter, d.w.outgoing = d.inspect, d.outgoing
-	// The capability code keeps the library from asking beside our command.
+	// The capability code keeps the library from awaitingContinuation beside our command.
 	d.w.replay("* OK [CAPABILITY IMAP4rev1] replayed\r\n")
 	d.client = imapclient.New(d.w, nil)
 	_, err := d.client.Capability().Wait()
-	d.caps = d.gate.now().caps
-	return d.verdict("CAPABILITY", err)
+	d.caps = d.filter.now().caps
+	return d.serverError("CAPABILITY", err)
 }
 
 // starttls asks for TLS; the handshake is the plan's next step.
@@ -83,14 +82,14 @@ func (d *imapDialect) starttls() error {
 	if !d.caps["STARTTLS"] {
 		return notOffered("CAPABILITY lists no STARTTLS")
 	}
-	r, err := d.converse("P2", "STARTTLS")
+	r, err := d.roundTrip("P2", "STARTTLS")
 	if err != nil {
 		return err
 	}
 	return startTLSAnswer(d.refused("STARTTLS", r), r.status == "OK")
 }
 
-// offer says how a login is possible (RFC 3501 section 7.2.1).
+// offer returns how a login is possible (RFC 3501 section 7.2.1).
 func (d *imapDialect) offer() offer {
 	mechanisms := map[string]bool{}
 	for name := range d.caps {
@@ -104,24 +103,24 @@ func (d *imapDialect) offer() offer {
 
 // native logs in with LOGIN.
 func (d *imapDialect) native(user, password string) error {
-	d.gate.expectLogin(true)
-	defer d.gate.expectLogin(false)
-	err := d.verdict("LOGIN", d.client.Login(user, password).Wait())
-	if d.gate.isAsking() && err != nil && d.w.failed() == nil {
+	d.filter.expectLogin(true)
+	defer d.filter.expectLogin(false)
+	err := d.serverError("LOGIN", d.client.Login(user, password).Wait())
+	if d.filter.isAwaitingContinuation() && err != nil && d.w.failed() == nil {
 		return &fault{reason: mail.CommandRejected, err: fmt.Errorf("the server accepts no literal: %w", err)}
 	}
 	return err
 }
 
-// exchange logs in with AUTHENTICATE. The library leaves the command open when
-// the mechanism gives up, or a challenge is not base64; "*" ends it (RFC 9051
-// section 6.2.2).
+// exchange logs in with AUTHENTICATE. If the mechanism stops, or a challenge is
+// not base64, the library leaves the command open; "*" ends it (RFC 9051 section
+// 6.2.2).
 func (d *imapDialect) exchange(mechanism sasl.Client) error {
-	d.gate.expectLogin(true)
-	defer d.gate.expectLogin(false)
+	d.filter.expectLogin(true)
+	defer d.filter.expectLogin(false)
 	watched := &watchedMechanism{Client: mechanism}
 	watched.started = func(initial []byte) {
-		d.gate.expectInitial(initial != nil && !d.caps["SASL-IR"])
+		d.filter.expectInitial(initial != nil && !d.caps["SASL-IR"])
 	}
 	err := d.client.Authenticate(watched)
 	if watched.err != nil {
@@ -129,13 +128,13 @@ func (d *imapDialect) exchange(mechanism sasl.Client) error {
 		return watched.err
 	}
 	var no *imap.Error
-	if err != nil && !errors.As(err, &no) && d.w.failed() == nil && d.gate.now().bye == nil {
+	if err != nil && !errors.As(err, &no) && d.w.failed() == nil && d.filter.now().bye == nil {
 		_ = d.w.send([]byte("*\r\n"))
 	}
-	return d.verdict("AUTHENTICATE", err)
+	return d.serverError("AUTHENTICATE", err)
 }
 
-// apop is POP3's.
+// apop exists in POP3 only.
 func (d *imapDialect) apop(_, _ string) error { return errNoAPOP }
 
 // mailbox examines, which changes nothing, and counts.
@@ -149,59 +148,60 @@ func (d *imapDialect) mailbox() (mail.MailboxFacts, error) {
 		d.w.log.repeat("EXAMINE")
 		defer d.w.log.repeat("")
 	}
-	var verdict error
+	var firstErr error
 	for _, name := range names {
 		err := d.examine(name)
 		if err == nil {
-			heard := d.gate.now()
-			return mail.MailboxFacts{Tried: true, OK: true, Counted: heard.counted, Messages: heard.exists}, nil
+			seen := d.filter.now()
+			return mail.MailboxFacts{Tried: true, OK: true, Counted: seen.counted, Messages: seen.exists}, nil
 		}
 		if d.w.failed() != nil {
 			return mail.MailboxFacts{Tried: true}, err
 		}
-		if verdict == nil || isMissing(verdict) {
-			verdict = err
+		if firstErr == nil || isMissing(firstErr) {
+			firstErr = err
 		}
 	}
-	return mail.MailboxFacts{Tried: true}, verdict
+	return mail.MailboxFacts{Tried: true}, firstErr
 }
 
-// isMissing reports whether err says that there is no mailbox of a name. Of the
-// names a shared mailbox can have, one that is there and closed tells more.
+// isMissing reports whether err says that the mailbox does not exist. Of the names
+// that a shared mailbox can have, an existing one that is denied tells more.
 func isMissing(err error) bool {
 	var no *refusal
 	return errors.As(err, &no) && refusalReason(mail.PhaseMailbox, no) == mail.MailboxMissing
 }
 
-// examine opens one mailbox, read-only. Only a server that opens none for a
-// client without a name is sent ours (RFC 2971) and asked again: otherwise that
-// would be one more round trip for each probe.
+// examine opens one mailbox, read-only. A server that refuses clients without a
+// name is sent ours (ID, RFC 2971) and asked again. All others are not, because
+// that would cost one more round trip each probe.
 func (d *imapDialect) examine(name string) error {
 	ask := func() error {
-		d.gate.forgetCount()
+		d.filter.forgetCount()
 		_, err := d.client.Select(name, &imap.SelectOptions{ReadOnly: true}).Wait()
-		return d.verdict("EXAMINE", err)
+		return d.serverError("EXAMINE", err)
 	}
 	err := ask()
 	var no *refusal
-	if !errors.As(err, &no) || !unnamedTexts.in(lowerASCII(no.reply.text)) || !d.gate.now().caps["ID"] {
+	if !errors.As(err, &no) || !unnamedTexts.in(lowerASCII(no.reply.text)) || !d.filter.now().caps["ID"] {
 		return err
 	}
 	if _, err := d.client.ID(&imap.IDData{Name: "mailprobe"}).Wait(); err != nil && d.w.failed() != nil {
-		return d.verdict("ID", err)
+		return d.serverError("ID", err)
 	}
 	return ask()
 }
 
-// sharedNames gives the names a shared mailbox can have: below the namespaces of
-// other users, on some servers the owner's folder itself, on others an INBOX in it.
+// sharedNames returns the names that a shared mailbox can have. Below the
+// namespaces of other users, it is the owner's folder itself on some servers and
+// the INBOX in that folder on others.
 func (d *imapDialect) sharedNames() ([]string, error) {
 	_, err := d.client.Namespace().Wait()
-	if err := d.verdict("NAMESPACE", err); err != nil {
+	if err := d.serverError("NAMESPACE", err); err != nil {
 		return nil, err
 	}
 	var names []string
-	for _, n := range d.gate.now().others {
+	for _, n := range d.filter.now().others {
 		name := n.mailbox(d.c.SharedMailbox)
 		names = append(names, name, name+n.delimiter+"INBOX")
 	}
@@ -211,23 +211,24 @@ func (d *imapDialect) sharedNames() ([]string, error) {
 	return names, nil
 }
 
-// quit says goodbye through the library, unless that is stuck in a literal.
+// quit logs out through the library, or by itself if the library waits for leave
+// to send a literal.
 func (d *imapDialect) quit() error {
 	switch {
 	case d.client == nil:
-		_, err := d.converse("P9", "LOGOUT")
+		_, err := d.roundTrip("P9", "LOGOUT")
 		return err
-	case d.gate.isAsking():
+	case d.filter.isAwaitingContinuation():
 		return d.w.send([]byte(protocols[mail.IMAP].goodbye))
 	}
-	err := d.verdict("LOGOUT", d.client.Logout().Wait())
-	if d.gate.now().bye != nil {
+	err := d.serverError("LOGOUT", d.client.Logout().Wait())
+	if d.filter.now().bye != nil {
 		return nil // some servers close after their BYE, without the tagged answer
 	}
 	return err
 }
 
-// drain waits for the library's reader to see the end.
+// drain waits until the library's reader has seen the end of the stream.
 func (d *imapDialect) drain(grace time.Duration) error {
 	if d.client == nil {
 		return d.w.drain()
@@ -242,27 +243,27 @@ func (d *imapDialect) drain(grace time.Duration) error {
 	}
 }
 
-// release waits for the library's reader.
+// release waits until the library's reader has ended.
 func (d *imapDialect) release() {
 	if d.client != nil {
 		_ = d.client.Close()
 	}
 }
 
-// inspect is the lineFilter: the gate, and a look at what lies behind the answer to
-// a command before the library can send the next.
+// inspect is the lineFilter of IMAP. Before the library learns the answer to a
+// command and can send the next one, the lines behind that answer are checked.
 func (d *imapDialect) inspect(line []byte) ([]byte, error) {
-	passed, err := d.gate.pass(line)
-	if tag, _, _ := bytes.Cut(passed, []byte(" ")); err == nil && libraryTag(tag) && foretold(d.w.unread()) {
-		return nil, tooEarly()
+	passed, err := d.filter.pass(line)
+	if tag, _, _ := bytes.Cut(passed, []byte(" ")); err == nil && libraryTag(tag) && hasUnsolicitedReply(d.w.unread()) {
+		return nil, unsolicitedReply()
 	}
 	return passed, err
 }
 
-// foretold reports whether lines hold the answer to a command of ours. It is
-// asked while there is none: our tags can be guessed, and a server that answers
-// what it was not asked is another than the one meant, or none.
-func foretold(lines []byte) bool {
+// hasUnsolicitedReply reports whether lines hold a tagged reply of ours. It is
+// called while no command is under way. A reply to a command not yet sent means
+// the peer is not the intended server: our tags can be guessed.
+func hasUnsolicitedReply(lines []byte) bool {
 	for line := range bytes.Lines(lines) {
 		tag, _, _ := bytes.Cut(bytes.ToUpper(line), []byte(" "))
 		number, ours := bytes.CutPrefix(tag, []byte("P"))
@@ -273,20 +274,20 @@ func foretold(lines []byte) bool {
 	return false
 }
 
-// outgoing mends what the library sends: it writes an empty SASL response as
-// "=", which is right for an initial response alone (RFC 4959 section 3).
+// outgoing corrects what the library sends. It writes an empty SASL response as
+// "=", which is right for an initial response only (RFC 4959 section 3).
 func (d *imapDialect) outgoing(p []byte) ([]byte, error) {
-	if d.gate.inLogin() && string(p) == "=\r\n" {
+	if d.filter.inLogin() && string(p) == "=\r\n" {
 		return []byte("\r\n"), nil
 	}
-	d.gate.sent(p)
+	d.filter.sent(p)
 	return p, nil
 }
 
-// converse is one command of our own in clear text.
-func (d *imapDialect) converse(tag, command string) (reply, error) {
-	if foretold(d.w.unread()) {
-		return reply{}, tooEarly()
+// roundTrip sends one command of our own in clear text and reads its reply.
+func (d *imapDialect) roundTrip(tag, command string) (reply, error) {
+	if hasUnsolicitedReply(d.w.unread()) {
+		return reply{}, unsolicitedReply()
 	}
 	if err := d.w.send([]byte(tag + " " + command + "\r\n")); err != nil {
 		return reply{}, err
@@ -298,7 +299,7 @@ func (d *imapDialect) converse(tag, command string) (reply, error) {
 		}
 		first, rest, _ := strings.Cut(line, " ")
 		if first == "*" {
-			if err := d.aside(line, rest); err != nil {
+			if err := d.handleUntagged(line, rest); err != nil {
 				return reply{}, err
 			}
 			continue
@@ -307,57 +308,57 @@ func (d *imapDialect) converse(tag, command string) (reply, error) {
 		if !ok || !strings.EqualFold(first, tag) {
 			return reply{}, malformedf("%s: not the answer to this command", command)
 		}
-		d.gate.answered = true
+		d.filter.answered = true
 		return r, nil
 	}
 }
 
-// aside takes the capabilities from an untagged response in clear text and
-// ignores every other: nothing there is authentic (rule R09). But a server
-// that greets twice is not listened to.
-func (d *imapDialect) aside(line, rest string) error {
+// handleUntagged takes the capabilities from an untagged response in clear text.
+// Every other response is ignored, because nothing there is authentic (rule R09);
+// only a second greeting ends the session.
+func (d *imapDialect) handleUntagged(line, rest string) error {
 	word, args, _ := strings.Cut(rest, " ")
 	switch name := upperASCII(word); name {
 	case "CAPABILITY":
-		_, err := d.gate.capability(args)
-		d.caps = d.gate.heard.caps
+		_, err := d.filter.capability(args)
+		d.caps = d.filter.responses.caps
 		return err
 	case "OK", "PREAUTH":
-		return d.gate.status(name, line)
+		return d.filter.status(name, line)
 	}
 	return nil
 }
 
-// verdict turns what the library says of a command into what the server said:
-// the library flattens transport errors and forgets goodbyes.
-func (d *imapDialect) verdict(command string, err error) error {
+// serverError replaces the library's error by what the server said: the library
+// reduces transport errors to text and forgets a BYE.
+func (d *imapDialect) serverError(command string, err error) error {
 	var refused *imap.Error
-	heard := d.gate.now()
+	seen := d.filter.now()
 	switch transport := d.w.failed(); {
 	case err == nil:
 		return nil
 	case errors.As(err, &refused):
 		// A complete reply decides, whatever became of the connection behind it.
-		return d.refused(command, heard.tagged)
-	case heard.bye != nil:
-		return d.refused(command, *heard.bye)
+		return d.refused(command, seen.tagged)
+	case seen.bye != nil:
+		return d.refused(command, *seen.bye)
 	case transport != nil:
-		// The library's reader may hear the alert that explains it, or have given up
-		// because our write had failed before it looked.
-		if errors.Is(d.drain(partingTime), os.ErrDeadlineExceeded) {
+		// Either the library's reader receives the alert that explains the end, or it
+		// stopped because our write had failed before.
+		if errors.Is(d.drain(interruptedGoodbyeTime), os.ErrDeadlineExceeded) {
 			return d.w.failed()
 		}
-		d.w.hearAlert()
-		return d.parting(command, heard.bad)
+		d.w.readAlert()
+		return d.closeReason(command, seen.bad)
 	default:
 		return malformedf("%s: the library could not read the answer", command)
 	}
 }
 
-// parting is the end of the stream. An untagged BAD right before it may be an
-// internal failure of the server (RFC 9051 section 7.1.3); it is taken for the
-// goodbye that it stands in for.
-func (d *imapDialect) parting(command string, bad *reply) error {
+// closeReason returns why the stream ended. An untagged BAD right before the end
+// may report an internal failure of the server (RFC 9051 section 7.1.3); it then
+// counts as a BYE.
+func (d *imapDialect) closeReason(command string, bad *reply) error {
 	end := d.w.failed()
 	if bad == nil || !errors.Is(end, io.EOF) {
 		return end
@@ -365,7 +366,7 @@ func (d *imapDialect) parting(command string, bad *reply) error {
 	return d.refused(command, reply{status: "BYE", code: bad.code, text: bad.text})
 }
 
-// check makes an error of a reply that is not OK.
+// check returns an error for a reply that is not OK.
 func (d *imapDialect) check(command string, r reply) error {
 	if r.status == "OK" {
 		return nil

@@ -1,8 +1,8 @@
 package prober
 
 // This file reads the IMAP NAMESPACE response (RFC 2342), in which the mailboxes
-// of other users are found. It is ours because the gate lets nothing nested
-// through to the library.
+// of other users are found. The library gets none of it, because the filter passes
+// nothing nested.
 
 import "strings"
 
@@ -12,8 +12,8 @@ type namespace struct {
 	delimiter string // "/" or "."; empty for a flat one
 }
 
-// mailbox is the name of an owner's mailbox in the namespace. Where the prefix
-// already ends with the delimiter none is added.
+// mailbox returns the name of an owner's mailbox in the namespace. The delimiter is
+// added unless the prefix ends with it.
 func (n namespace) mailbox(owner string) string {
 	if n.delimiter == "" || n.prefix == "" || strings.HasSuffix(n.prefix, n.delimiter) {
 		return n.prefix + owner
@@ -21,9 +21,9 @@ func (n namespace) mailbox(owner string) string {
 	return n.prefix + n.delimiter + owner
 }
 
-// otherNamespaces gives the first namespace of Other Users and of Shared, in
-// this order, as far as there are any. It stops at the first thing it does not
-// understand, and brackets are counted, never recursed into.
+// otherNamespaces returns the first namespace of Other Users and the first of
+// Shared, in this order. It stops at the first malformed word. Brackets are counted,
+// without recursion.
 func otherNamespaces(args string) []namespace {
 	var found []namespace
 	var words []string
@@ -58,7 +58,7 @@ func otherNamespaces(args string) []namespace {
 	return found
 }
 
-// namespaceWord takes a quoted string or an atom off the front; NIL is empty.
+// namespaceWord cuts a quoted string or an atom from the front; NIL is empty.
 func namespaceWord(s string) (word, rest string, ok bool) {
 	if s[0] != '"' {
 		end := strings.IndexAny(s, " ()")

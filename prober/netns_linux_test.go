@@ -100,7 +100,7 @@ func TestFaultIPv6BlackHole(t *testing.T) {
 		var tried []netip.Addr
 		prober := &Prober{Resolver: dns.Resolver(), dial: func(ctx context.Context, addrs []netip.Addr, port int) (net.Conn, error) {
 			tried = addrs
-			return new(lateness).connect(ctx, addrs, port)
+			return new(schedulingDelay).connect(ctx, addrs, port)
 		}}
 		c := fix.connection(mail.IMAP, mail.NoEncryption, server.Addr, func(c *mail.Connection) { c.Host, c.Timeout = mailHost, 20*time.Second })
 		o := prober.Probe(t.Context(), c)

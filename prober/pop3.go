@@ -19,13 +19,13 @@ import (
 
 // pop3Dialect is a POP3 session.
 type pop3Dialect struct {
-	c      *mail.Connection
-	w      *wire
-	client *pop3.Conn
-	stamp  string              // APOP timestamp of the greeting, empty if none
-	last   string              // last line that begins a reply
-	first  bool                // the next line begins a reply
-	caps   map[string][]string // as last announced; nil: the server knows no CAPA
+	c            *mail.Connection
+	w            *wire
+	client       *pop3.Conn
+	apopStamp    string              // APOP timestamp of the greeting, empty if none
+	last         string              // last line that begins a reply
+	expectStatus bool                // the next line begins a reply
+	caps         map[string][]string // as last announced; nil: the server knows no CAPA
 }
 
 func newPOP3(c *mail.Connection, w *wire, _ string) dialect {
@@ -47,21 +47,22 @@ func (d *pop3Dialect) greeting() error {
 	case r.status != "+OK":
 		return d.refused("GREETING", r)
 	}
-	d.stamp = apopTimestamp(line)
+	d.apopStamp = apopTimestamp(line)
 	return d.attach()
 }
 
-// attach gives the wire to the library, which wants to dial and to greet.
+// attach makes the library use the wire. It dials and reads a greeting by itself, so
+// the greeting is replayed.
 func (d *pop3Dialect) attach() error {
 	d.w.filter, d.w.outgoing = d.inspect, d.outgoing
-	d.first = true
+	d.expectStatus = true
 	d.w.replay("+OK replayed\r\n")
 	client, err := pop3.New(pop3.Opt{Host: d.c.Host, Port: d.c.EffectivePort(), Dialer: wireDialer{d.w}}).NewConn()
 	d.client = client
 	return err
 }
 
-// wireDialer is the only door through which go-pop3 takes a connection.
+// wireDialer returns the wire where go-pop3 dials: it accepts no connection otherwise.
 type wireDialer struct{ w *wire }
 
 func (d wireDialer) Dial(_, _ string) (net.Conn, error) { return d.w, nil }
@@ -72,10 +73,10 @@ func (d *pop3Dialect) hello() error {
 	d.caps = nil
 	list, err := d.client.Cmd("CAPA", true)
 	if err != nil {
-		if d.refusedQuietly() {
+		if d.refusedWithoutCode() {
 			return nil
 		}
-		return d.verdict("CAPA", err)
+		return d.serverError("CAPA", err)
 	}
 	lines := strings.Split(strings.TrimSuffix(list.String(), "\r\n"), "\r\n")
 	if strings.HasPrefix(lines[0], "+OK") {
@@ -85,8 +86,8 @@ func (d *pop3Dialect) hello() error {
 	return nil
 }
 
-// refusedQuietly reports whether the last answer was a plain -ERR.
-func (d *pop3Dialect) refusedQuietly() bool {
+// refusedWithoutCode reports whether the last reply was an -ERR without a code.
+func (d *pop3Dialect) refusedWithoutCode() bool {
 	r, err := parsePOP3Reply(d.last)
 	return d.w.failed() == nil && err == nil && r.status == "-ERR" && r.code == ""
 }
@@ -97,7 +98,7 @@ func (d *pop3Dialect) starttls() error {
 		return notOffered("CAPA lists no STLS")
 	}
 	_, err := d.client.Cmd("STLS", false)
-	return startTLSAnswer(d.verdict("STLS", err), err == nil)
+	return startTLSAnswer(d.serverError("STLS", err), err == nil)
 }
 
 // offer says how a login is possible. USER is a capability only where there is
@@ -110,7 +111,7 @@ func (d *pop3Dialect) offer() offer {
 	_, user := d.caps["USER"]
 	native := d.caps == nil || user || len(mechanisms) == 0 && d.w.encrypted()
 	_, stls := d.caps["STLS"]
-	return offer{sasl: mechanisms, native: native, apop: d.stamp, delay: loginDelay(d.caps["LOGIN-DELAY"]),
+	return offer{sasl: mechanisms, native: native, apop: d.apopStamp, delay: loginDelay(d.caps["LOGIN-DELAY"]),
 		needsTLS: !native && stls && !d.w.encrypted()}
 }
 
@@ -131,15 +132,15 @@ func loginDelay(args []string) time.Duration {
 // native logs in with USER and PASS.
 func (d *pop3Dialect) native(user, password string) error {
 	if err := d.client.User(user); err != nil {
-		return d.verdict("USER", err)
+		return d.serverError("USER", err)
 	}
-	return d.verdict("PASS", d.client.Pass(password))
+	return d.serverError("PASS", d.client.Pass(password))
 }
 
 // apop logs in with the digest of password and greeting.
 func (d *pop3Dialect) apop(user, digest string) error {
 	_, err := d.client.Cmd("APOP", false, user, digest)
-	return d.verdict("APOP", err)
+	return d.serverError("APOP", err)
 }
 
 // exchange logs in with AUTH (RFC 5034), without an initial response on the
@@ -171,12 +172,12 @@ func (d *pop3Dialect) exchange(mechanism sasl.Client) error {
 // when the exchange ended well. The library calls a "+ " line unknown.
 func (d *pop3Dialect) challenge(line string) (challenge []byte, more bool, err error) {
 	if err := d.client.Send(line); err != nil {
-		return nil, false, d.verdict("AUTH", err)
+		return nil, false, d.serverError("AUTH", err)
 	}
 	_, err = d.client.ReadOne()
 	text, more := strings.CutPrefix(d.last, "+ ")
 	if err == nil || !more && d.last != "+" || d.w.failed() != nil {
-		return nil, false, d.verdict("AUTH", err)
+		return nil, false, d.serverError("AUTH", err)
 	}
 	challenge, err = base64.StdEncoding.DecodeString(strings.TrimSpace(strings.TrimPrefix(text, "+")))
 	if err != nil {
@@ -190,7 +191,7 @@ func (d *pop3Dialect) challenge(line string) (challenge []byte, more bool, err e
 func (d *pop3Dialect) mailbox() (mail.MailboxFacts, error) {
 	_, err := d.client.Cmd("STAT", false)
 	facts := mail.MailboxFacts{Tried: true}
-	if err := d.verdict("STAT", err); err != nil {
+	if err := d.serverError("STAT", err); err != nil {
 		return facts, err
 	}
 	// RFC 1939 section 5: the count and the size, in digits. The library's own
@@ -212,33 +213,33 @@ func (d *pop3Dialect) quit() error {
 	if d.client == nil { // the greeting was a refusal
 		return d.w.send([]byte(protocols[mail.POP3].goodbye))
 	}
-	return d.verdict("QUIT", d.client.Quit())
+	return d.serverError("QUIT", d.client.Quit())
 }
 
 func (d *pop3Dialect) drain(time.Duration) error { return d.w.drain() }
 func (d *pop3Dialect) release()                  {}
 
-// outgoing notes that a command is sent, so that the next line is its reply.
+// outgoing records that a command was sent, so that the next line is its reply.
 func (d *pop3Dialect) outgoing(p []byte) ([]byte, error) {
-	d.first = true
+	d.expectStatus = true
 	return p, nil
 }
 
-// inspect keeps the line that decides, and refuses what the library would take
-// for +OK: it counts an empty line as a success.
+// inspect keeps the status line of a reply and refuses a malformed one: the library
+// takes an empty line for +OK.
 func (d *pop3Dialect) inspect(line []byte) ([]byte, error) {
-	if !d.first {
+	if !d.expectStatus {
 		return line, nil
 	}
-	d.first, d.last = false, string(trimEOL(line))
+	d.expectStatus, d.last = false, string(trimEOL(line))
 	if _, err := parsePOP3Reply(d.last); err != nil {
 		return nil, err
 	}
 	return line, nil
 }
 
-// verdict turns an untyped library error into the server's answer.
-func (d *pop3Dialect) verdict(command string, err error) error {
+// serverError replaces the library's error, which is text only, by the server's reply.
+func (d *pop3Dialect) serverError(command string, err error) error {
 	if err == nil {
 		return nil
 	}

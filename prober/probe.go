@@ -21,18 +21,18 @@ import (
 type Prober struct {
 	// Resolver looks host names up; nil: Go's own.
 	Resolver *net.Resolver
-	// Guard says who may log in; nil: everybody.
+	// Guard decides whether a login may be tried; nil: always.
 	Guard *guard.Guard
-	// Hostname is what SMTP greets with; empty: os.Hostname.
+	// Hostname is the name sent with EHLO; empty: os.Hostname.
 	Hostname string
-	// Log gets the lines of each dialogue at debug level, redacted; nil: nobody.
+	// Log receives the redacted lines of each dialogue at debug level; nil: none.
 	Log *slog.Logger
 
-	dial func(ctx context.Context, addrs []netip.Addr, port int) (net.Conn, error) // nil: lateness.connect
+	dial func(ctx context.Context, addrs []netip.Addr, port int) (net.Conn, error) // nil: schedulingDelay.connect
 }
 
-// Probe goes through the whole conversation a mail client would have, within
-// c.Timeout and until ctx ends, and says goodbye. It never panics.
+// Probe runs the whole dialogue of a mail client, within c.Timeout and until ctx
+// ends, and says goodbye. It never panics.
 func (p *Prober) Probe(ctx context.Context, c *mail.Connection) (o mail.Outcome) {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.Timeout, os.ErrDeadlineExceeded)
 	defer cancel()
@@ -45,10 +45,10 @@ func (p *Prober) Probe(ctx context.Context, c *mail.Connection) (o mail.Outcome)
 			o = s.finish()
 		}
 	}()
-	if wantsLogin(c) && !s.admit(ctx) {
+	if wantsLogin(c) && !s.reserveLogin(ctx) {
 		return s.finish()
 	}
-	s.walk(ctx)
+	s.runPlan(ctx)
 	s.renew(ctx)
 	return s.finish()
 }
@@ -61,9 +61,9 @@ type session struct {
 
 	secret mail.Secret
 	permit *guard.Permit // the guard's permission; nil: no login is planned
-	held   bool          // the login is withheld; the phases before it run
+	isHeld bool          // the guard withholds the login; the phases before it run
 
-	late lateness // left out of every duration
+	delay schedulingDelay // left out of every duration
 
 	clientCertAsked bool // in a completed handshake
 
@@ -77,7 +77,7 @@ type session struct {
 	abrupt  bool  // the peer does not answer: nothing is waited for
 }
 
-// begin starts the probe's clock. It starts again when the guard let it wait.
+// begin starts the probe's clock; called again after a wait for the guard.
 func (s *session) begin() {
 	now := time.Now()
 	s.log.start = now
@@ -90,9 +90,8 @@ type planStep struct {
 	run   func(*session, context.Context) error
 }
 
-// waiting marks a step that belongs to no phase: the guard makes logins wait for
-// one another, and that is not part of any duration.
-const waiting mail.Phase = ""
+// noPhase marks a step that no duration includes: the wait for the guard.
+const noPhase mail.Phase = ""
 
 // plan lists the steps of a connection's probe before the goodbye.
 func (s *session) plan() []planStep {
@@ -110,8 +109,8 @@ func (s *session) plan() []planStep {
 	add(true, planStep{mail.PhaseGreeting, (*session).greeting}, planStep{mail.PhaseHello, (*session).hello})
 	add(s.c.Encryption == mail.StartTLS, planStep{mail.PhaseStartTLS, (*session).starttls},
 		planStep{mail.PhaseTLS, (*session).handshake}, planStep{mail.PhaseHello, (*session).hello})
-	login := wantsLogin(s.c) && !s.held
-	add(login, planStep{waiting, (*session).awaitTurn}, planStep{mail.PhaseAuth, (*session).auth})
+	login := wantsLogin(s.c) && !s.isHeld
+	add(login, planStep{noPhase, (*session).awaitLogin}, planStep{mail.PhaseAuth, (*session).auth})
 	add(login && opensMailbox(s.c), planStep{mail.PhaseMailbox, (*session).mailbox})
 	return steps
 }
@@ -125,32 +124,32 @@ func opensMailbox(c *mail.Connection) bool {
 	return c.CheckMailbox
 }
 
-// walk runs the plan until a step fails, then says goodbye whatever happened.
-func (s *session) walk(ctx context.Context) {
+// runPlan runs the plan until a step fails, then says goodbye in any case.
+func (s *session) runPlan(ctx context.Context) {
 	for _, step := range s.plan() {
-		err := s.enter(ctx, step)
+		err := s.runStep(ctx, step)
 		if err != nil {
 			s.fail(err)
 		}
 		if step.phase == mail.PhaseAuth {
-			s.permit.Done(s.verdict()) // the next login may go
+			s.permit.Done(s.loginResult()) // the next login may go
 		}
 		if err != nil {
 			break
 		}
 	}
-	if s.held && s.err == nil {
+	if s.isHeld && s.err == nil {
 		s.phase = mail.PhaseAuth
-		s.fail(s.withheld())
+		s.fail(s.heldError())
 	}
 	s.goodbye(ctx)
 	s.close()
 }
 
-// enter runs one step and adds its time to its phase.
-func (s *session) enter(ctx context.Context, step planStep) error {
-	start, clock := time.Now(), s.late.clock()
-	if step.phase == waiting {
+// runStep runs one step and adds its time to its phase.
+func (s *session) runStep(ctx context.Context, step planStep) error {
+	start, clock := time.Now(), s.delay.clock()
+	if step.phase == noPhase {
 		err := step.run(s, ctx)
 		s.outcome.Start = s.outcome.Start.Add(clock())
 		return err
@@ -158,18 +157,18 @@ func (s *session) enter(ctx context.Context, step planStep) error {
 	s.phase = step.phase
 	err := step.run(s, ctx)
 	if err == nil && step.phase != mail.PhaseTLS { // which goes on with what it has read
-		s.late.answered(start)
+		s.delay.answered(start)
 	}
-	s.spend(step.phase, clock())
+	s.addPhaseTime(step.phase, clock())
 	if cause := context.Cause(ctx); err != nil && cause != nil && !errors.Is(cause, os.ErrDeadlineExceeded) {
-		// A past deadline is how a cancelled context stops a call; say what it was.
+		// A cancelled context stops a call by a past deadline; add the cause.
 		err = errors.Join(err, cause)
 	}
 	return err
 }
 
-// spend adds time to a phase.
-func (s *session) spend(phase mail.Phase, d time.Duration) {
+// addPhaseTime adds d to the duration of a phase.
+func (s *session) addPhaseTime(phase mail.Phase, d time.Duration) {
 	for i := range s.outcome.Phases {
 		if s.outcome.Phases[i].Phase == phase {
 			s.outcome.Phases[i].Duration += d
@@ -179,7 +178,7 @@ func (s *session) spend(phase mail.Phase, d time.Duration) {
 	s.outcome.Phases = append(s.outcome.Phases, mail.PhaseTime{Phase: phase, Duration: d})
 }
 
-// fail notes what ended the plan; only the first counts.
+// fail records why the plan ended; only the first call counts.
 func (s *session) fail(err error) {
 	if s.err != nil {
 		return
@@ -223,13 +222,13 @@ func (s *session) finish() mail.Outcome {
 		o.End = time.Now()
 	}
 	o.Transcript = s.log.kept()
-	newVeil(s.secret).over(o)
-	s.trace()
+	newRedactor(s.secret).redactOutcome(o)
+	s.logDialogue()
 	if f := o.Failure; f != nil && o.Auth.Sent && !o.Auth.Accepted {
 		o.Auth.Rejected = f.Class() == mail.Definitive
 	}
 	if s.permit != nil {
-		s.permit.Done(s.verdict())
+		s.permit.Done(s.loginResult())
 		if o.Auth.Sent && s.permit.Hold.Reason != "" {
 			o.Auth.HeldNext, o.Auth.NextAttempt = true, s.permit.Hold.Until
 		}
@@ -237,11 +236,11 @@ func (s *session) finish() mail.Outcome {
 	return *o
 }
 
-// verdict is what the guard is told of the login.
-func (s *session) verdict() guard.AuthVerdict {
+// loginResult returns the result of the login for the guard.
+func (s *session) loginResult() guard.AuthVerdict {
 	o := &s.outcome
 	v := guard.AuthVerdict{Tried: o.Auth.Sent, Accepted: o.Auth.Accepted, Address: o.Address}
-	// A probe that was called off says nothing of the credential.
+	// A cancelled probe says nothing about the credential.
 	if v.Tried && !v.Accepted && o.Failure != nil && !errors.Is(s.err, context.Canceled) {
 		v.Class, v.Reason = o.Failure.Class(), o.Failure.Reason
 		if isDoubtful(o.Failure.Phase, s.err) {
@@ -259,8 +258,8 @@ func (s *session) renew(ctx context.Context) {
 	}
 }
 
-// trace writes the dialogue to the log, at level Debug.
-func (s *session) trace() {
+// logDialogue writes the dialogue to the log, at level Debug.
+func (s *session) logDialogue() {
 	if s.p.Log == nil || !s.p.Log.Enabled(context.Background(), slog.LevelDebug) {
 		return
 	}

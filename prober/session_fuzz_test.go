@@ -97,7 +97,7 @@ func playBytes(t *testing.T, c *mail.Connection, said []byte) mail.Outcome {
 		if step.phase == mail.PhaseConnect {
 			continue
 		}
-		if err := s.enter(ctx, step); err != nil {
+		if err := s.runStep(ctx, step); err != nil {
 			s.fail(err)
 			break
 		}

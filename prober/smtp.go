@@ -21,16 +21,16 @@ const maxSMTPText = 1000
 
 // smtpDialect is an SMTP session.
 type smtpDialect struct {
-	c      *mail.Connection
-	w      *wire
-	name   string       // to greet with
-	client *smtp.Client // nil before the first command over a safe wire
-	lines  []string     // of the last reply
-	whole  bool         // the reply in lines is complete
-	caps   map[string][]string
-	helo   bool // EHLO was not known; HELO did
-	login  bool // a login is under way
-	noise  bool // a challenge was not base64
+	c            *mail.Connection
+	w            *wire
+	name         string       // to greet with
+	client       *smtp.Client // nil before the first command over a safe wire
+	lines        []string     // of the last reply
+	whole        bool         // the reply in lines is complete
+	caps         map[string][]string
+	helo         bool // EHLO was not known; HELO did
+	login        bool // a login is under way
+	badChallenge bool // a challenge was not base64
 }
 
 func newSMTP(c *mail.Connection, w *wire, name string) dialect {
@@ -57,12 +57,11 @@ func (d *smtpDialect) greeting() error {
 	return nil
 }
 
-// hello greets with EHLO: by ourselves before STARTTLS, through the library
-// afterwards. What was announced in clear text is forgotten (RFC 3207 section 4.2).
+// hello sends EHLO: by itself before STARTTLS, through the library afterwards. What was announced in clear text is forgotten (RFC 3207 section 4.2).
 func (d *smtpDialect) hello() error {
 	d.caps = nil
 	if clearText(d.c, d.w) {
-		r, err := d.converse("EHLO " + d.name)
+		r, err := d.roundTrip("EHLO " + d.name)
 		if err != nil {
 			return err
 		}
@@ -79,7 +78,7 @@ func (d *smtpDialect) hello() error {
 	d.w.filter, d.w.outgoing = d.inspect, d.outgoing
 	d.w.replay("220 replayed\r\n")
 	d.client = smtp.NewClient(d.w)
-	if err := d.verdict("EHLO", d.client.Hello(d.name)); err != nil {
+	if err := d.serverError("EHLO", d.client.Hello(d.name)); err != nil {
 		return err
 	}
 	d.caps = map[string][]string{}
@@ -94,7 +93,7 @@ func (d *smtpDialect) starttls() error {
 	if _, ok := d.caps["STARTTLS"]; !ok {
 		return notOffered("EHLO lists no STARTTLS")
 	}
-	r, err := d.converse("STARTTLS")
+	r, err := d.roundTrip("STARTTLS")
 	if err != nil {
 		return err
 	}
@@ -111,40 +110,40 @@ func (d *smtpDialect) offer() offer {
 	return offer{sasl: mechanisms, needsTLS: len(mechanisms) == 0 && starttls && !d.w.encrypted()}
 }
 
-// native is not SMTP's: it has no login but AUTH.
+// native does not exist in SMTP, where AUTH is the only login command.
 func (d *smtpDialect) native(_, _ string) error { return errNoNative }
 
-// apop is POP3's.
+// apop exists in POP3 only.
 func (d *smtpDialect) apop(_, _ string) error { return errNoAPOP }
 
 // exchange logs in with AUTH.
 func (d *smtpDialect) exchange(mechanism sasl.Client) error {
 	d.login = true
 	defer func() { d.login = false }()
-	watched := &watchedMechanism{Client: &patientMechanism{Client: mechanism}}
+	watched := &watchedMechanism{Client: &deferredInitial{Client: mechanism}}
 	err := d.client.Auth(watched)
 	switch {
 	case watched.err != nil:
 		return watched.err
-	case d.noise && d.w.failed() == nil:
-		// The library cancels, and takes the answer to that for the verdict.
+	case d.badChallenge && d.w.failed() == nil:
+		// The library cancels the exchange and returns the reply to that.
 		return malformedf("AUTH: the challenge is not base64")
 	}
-	return d.verdict("AUTH", err)
+	return d.serverError("AUTH", err)
 }
 
 // maxAuthLine bounds the AUTH command, in bytes with its line end (RFC 4954
 // section 4).
 const maxAuthLine = 12288
 
-// patientMechanism keeps an initial response back that is too long for the
-// command line, until the server asks for it with an empty challenge.
-type patientMechanism struct {
+// deferredInitial sends an initial response that is too long for the command line
+// only when the server asks for it with an empty challenge.
+type deferredInitial struct {
 	sasl.Client
 	kept []byte
 }
 
-func (m *patientMechanism) Start() (string, []byte, error) {
+func (m *deferredInitial) Start() (string, []byte, error) {
 	name, initial, err := m.Client.Start()
 	if len("AUTH  \r\n")+len(name)+base64.StdEncoding.EncodedLen(len(initial)) > maxAuthLine {
 		m.kept, initial = initial, nil
@@ -152,7 +151,7 @@ func (m *patientMechanism) Start() (string, []byte, error) {
 	return name, initial, err
 }
 
-func (m *patientMechanism) Next(challenge []byte) ([]byte, error) {
+func (m *deferredInitial) Next(challenge []byte) ([]byte, error) {
 	if kept := m.kept; kept != nil && len(challenge) == 0 {
 		m.kept = nil
 		return kept, nil
@@ -165,16 +164,16 @@ func (m *patientMechanism) Next(challenge []byte) ([]byte, error) {
 // ours.
 func (d *smtpDialect) mailbox() (mail.MailboxFacts, error) {
 	facts := mail.MailboxFacts{Tried: true}
-	if err := d.verdict("MAIL", d.client.Mail(sender(d.c), nil)); err != nil {
+	if err := d.serverError("MAIL", d.client.Mail(sender(d.c), nil)); err != nil {
 		return facts, err
 	}
 	if d.c.Recipient != "" {
-		if err := d.verdict("RCPT", d.client.Rcpt(d.c.Recipient, nil)); err != nil {
+		if err := d.serverError("RCPT", d.client.Rcpt(d.c.Recipient, nil)); err != nil {
 			return facts, err
 		}
 	}
 	d.w.filter, d.w.outgoing = nil, nil
-	r, err := d.converse("RSET")
+	r, err := d.roundTrip("RSET")
 	d.w.filter, d.w.outgoing = d.inspect, d.outgoing
 	switch {
 	case err != nil:
@@ -186,7 +185,7 @@ func (d *smtpDialect) mailbox() (mail.MailboxFacts, error) {
 	return facts, nil
 }
 
-// sender is the reverse path that is tried: empty for the null path.
+// sender returns the reverse path that is tried: empty for the null path.
 func sender(c *mail.Connection) string {
 	switch {
 	case c.SharedMailbox != "" && c.SharedMailboxAccess == mail.SharedSender:
@@ -200,19 +199,19 @@ func sender(c *mail.Connection) string {
 // quit says goodbye through the library.
 func (d *smtpDialect) quit() error {
 	if d.client == nil {
-		_, err := d.converse("QUIT")
+		_, err := d.roundTrip("QUIT")
 		return err
 	}
-	return d.verdict("QUIT", d.client.Quit())
+	return d.serverError("QUIT", d.client.Quit())
 }
 
 func (d *smtpDialect) drain(time.Duration) error { return d.w.drain() }
 func (d *smtpDialect) release()                  {}
 
-// outgoing watches what the library sends by itself. Without EHLO there is
-// neither STARTTLS nor AUTH, so HELO is allowed only where neither is wanted.
-// After the final answer to AUTH the library still sends "*", to which a server
-// can only answer that it knows no such command; it is answered here.
+// outgoing handles two commands that the library sends by itself. HELO is allowed
+// only where neither STARTTLS nor AUTH is wanted, because both need EHLO. The "*"
+// that the library sends after the final reply to AUTH is answered here: for the
+// server it would be an unknown command.
 func (d *smtpDialect) outgoing(p []byte) ([]byte, error) {
 	switch {
 	case bytes.HasPrefix(p, []byte("HELO ")):
@@ -228,8 +227,8 @@ func (d *smtpDialect) outgoing(p []byte) ([]byte, error) {
 	return p, nil
 }
 
-// inspect collects the reply and hands the library a line it can read: a bare
-// code gets its space, a keyword its capitals, a long text is cut.
+// inspect collects the reply and returns a line that the library can read: a bare
+// code gets a space, a long text is cut.
 func (d *smtpDialect) inspect(line []byte) ([]byte, error) {
 	text := string(trimEOL(line))
 	if err := d.collect(text); err != nil {
@@ -237,7 +236,7 @@ func (d *smtpDialect) inspect(line []byte) ([]byte, error) {
 	}
 	if challenge, ok := strings.CutPrefix(text, "334 "); ok && d.login {
 		_, err := base64.StdEncoding.DecodeString(challenge)
-		d.noise = err != nil
+		d.badChallenge = err != nil
 	}
 	if len(text) == 3 {
 		text += " "
@@ -269,10 +268,10 @@ func (d *smtpDialect) reply() reply {
 	return r
 }
 
-// converse is one command of our own.
-func (d *smtpDialect) converse(command string) (reply, error) {
-	if d.w.early() {
-		return reply{}, tooEarly()
+// roundTrip sends one command of our own and reads its reply.
+func (d *smtpDialect) roundTrip(command string) (reply, error) {
+	if d.w.hasUnread() {
+		return reply{}, unsolicitedReply()
 	}
 	if err := d.w.send([]byte(command + "\r\n")); err != nil {
 		return reply{}, err
@@ -295,8 +294,8 @@ func (d *smtpDialect) answer() (reply, error) {
 	return parseSMTPReply(d.lines)
 }
 
-// verdict turns a library error into what the server said.
-func (d *smtpDialect) verdict(command string, err error) error {
+// serverError replaces the library's error by the server's reply.
+func (d *smtpDialect) serverError(command string, err error) error {
 	if err == nil {
 		return nil
 	}

@@ -22,7 +22,7 @@ const (
 
 const (
 	redacted = "<redacted>"
-	withheld = " …" // server text that is not shown
+	elided   = " …" // server text that is not shown
 )
 
 // transcript collects the redacted dialogue of one probe.
@@ -30,11 +30,11 @@ type transcript struct {
 	protocol mail.Protocol
 	start    time.Time
 
-	mu     sync.Mutex
-	lines  []mail.Line
-	secret bool // a login is under way: no client line is kept
-	told   bool // a secret byte went out: no server text is kept any more
-	clear  bool // before STARTTLS: nothing is authentic (rule R09)
+	mu         sync.Mutex
+	lines      []mail.Line
+	secret     bool // a login is under way: no client line is kept
+	secretSent bool // a secret byte went out: no server text is kept any more
+	clear      bool // before STARTTLS: nothing is authentic (rule R09)
 
 	// repeating is the command in which we send a word of the server; empty: our
 	// lines are our own.
@@ -46,12 +46,12 @@ func (t *transcript) client(p []byte) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.secret {
-		t.told = true
+		t.secretSent = true
 		t.addLocked(mail.Client, redacted)
 		return
 	}
 	if t.repeating != "" {
-		t.addLocked(mail.Client, t.repeating+withheld)
+		t.addLocked(mail.Client, t.repeating+elided)
 		return
 	}
 	for line := range bytes.Lines(p) {
@@ -64,7 +64,7 @@ func (t *transcript) server(line []byte) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	text := string(line[:min(len(line), maxTranscriptText+1)])
-	if t.told || t.clear {
+	if t.secretSent || t.clear {
 		text = t.skeletonLocked(text)
 	}
 	t.addLocked(mail.Server, text)
@@ -99,18 +99,18 @@ func (t *transcript) inClear(on bool) {
 	t.clear = on
 }
 
-// secretTold reports whether a secret byte has gone out.
-func (t *transcript) secretTold() bool {
+// secretWasSent reports whether a secret byte has gone out.
+func (t *transcript) secretWasSent() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.told
+	return t.secretSent
 }
 
 // mute reports whether no server text may be shown now.
 func (t *transcript) mute() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.told || t.clear
+	return t.secretSent || t.clear
 }
 
 // kept returns the dialogue.
@@ -133,14 +133,14 @@ func (t *transcript) addLocked(side mail.Side, text string) {
 // status, and a response code if it is a known one. In clear text capability
 // lines stay too, since they say why a STARTTLS was not offered.
 func (t *transcript) skeletonLocked(line string) string {
-	if !t.told && protocols[t.protocol].capability(line) {
+	if !t.secretSent && protocols[t.protocol].capability(line) {
 		return line
 	}
 	status, code := protocols[t.protocol].status(line)
 	if code = knownCode(code); code != "" {
-		return status + " " + code + withheld
+		return status + " " + code + elided
 	}
-	return strings.TrimSpace(status + withheld)
+	return strings.TrimSpace(status + elided)
 }
 
 // knownCode gives back a response code if it is in a registry, so that showing

@@ -30,13 +30,13 @@ const (
 	maxLiteral    = 16 << 10  // bytes of one IMAP literal
 )
 
-// A lineFilter sees each line of the server with its line end before a library
-// does. It may give another line, or nil to drop this one, or an error that ends
-// the session.
+// A lineFilter gets each line of the server, with its line end, before a library
+// does. It returns the line to pass on, or nil to drop it, or an error that ends the
+// session.
 type lineFilter func(line []byte) ([]byte, error)
 
-// An outgoing hook sees what a library writes. What it gives back goes over the
-// wire, nothing if it is empty.
+// An outgoing hook gets what a library writes and returns the bytes to send; if
+// empty, nothing is sent.
 type outgoing func(p []byte) ([]byte, error)
 
 // wire makes a connection safe for the libraries: it hands out one whole line a
@@ -44,7 +44,7 @@ type outgoing func(p []byte) ([]byte, error)
 // lines, replies and the session; it takes its deadline from the probe alone;
 // and it keeps the first transport error, because libraries lose it.
 type wire struct {
-	raw  *meteredConn
+	raw  *byteLimitedConn
 	tls  *tls.Conn // nil until startTLS
 	log  *transcript
 	stop func() bool // ends the watch on the probe's context, for hangUp
@@ -53,24 +53,24 @@ type wire struct {
 	outgoing outgoing   // nil: writes pass as they are
 	lockstep bool       // an answer before its command is malformed (POP3, SMTP)
 
-	readMu  sync.Mutex // held while reading; go-imap reads in a goroutine of its own
-	in      *bufio.Reader
-	pending []byte // rest of the line being handed out
-	begun   bool   // the server's first byte was looked at
+	readMu        sync.Mutex // held while reading; go-imap reads in a goroutine of its own
+	in            *bufio.Reader
+	pending       []byte // rest of the line being handed out
+	firstByteSeen bool   // the server's first byte was looked at
 
 	mu         sync.Mutex // guards the fields below
 	replyLines int
 	replyBytes int
 	err        error // first transport error, or first bound passed
-	leaving    bool  // the goodbye has its own time
+	closing    bool  // the goodbye has its own time
 	closed     bool  // by the library; only our own send still works
 }
 
 // newWire takes over a TCP connection. The context is the probe's: its deadline
-// is the only one, and its end stops every call at once. late gets to know how
-// much later than the kernel it read.
-func newWire(ctx context.Context, conn net.Conn, log *transcript, late *lateness) *wire {
-	w := &wire{raw: &meteredConn{Conn: conn, read: late.reader(conn), left: maxSession}, log: log}
+// is the only one, and its end stops every call at once. delay adds up how much
+// later than the kernel the bytes were read.
+func newWire(ctx context.Context, conn net.Conn, log *transcript, delay *schedulingDelay) *wire {
+	w := &wire{raw: &byteLimitedConn{Conn: conn, read: delay.reader(conn), left: maxSession}, log: log}
 	w.in = bufio.NewReaderSize(w.raw, maxLine+2)
 	if deadline, ok := ctx.Deadline(); ok {
 		_ = conn.SetDeadline(deadline)
@@ -79,13 +79,13 @@ func newWire(ctx context.Context, conn net.Conn, log *transcript, late *lateness
 	return w
 }
 
-// interrupt ends every call at once because the probe's context ended; a
-// goodbye under way may still be heard.
+// interrupt ends every call at once because the probe's context ended. A goodbye
+// under way still gets a short time for its reply.
 func (w *wire) interrupt() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.leaving {
-		_ = w.raw.SetDeadline(time.Now().Add(partingTime))
+	if w.closing {
+		_ = w.raw.SetDeadline(time.Now().Add(interruptedGoodbyeTime))
 		return
 	}
 	_ = w.raw.SetDeadline(time.Unix(1, 0))
@@ -93,7 +93,7 @@ func (w *wire) interrupt() {
 
 // startTLS does the handshake in place, for implicit TLS and for STARTTLS alike.
 // Bytes that came before it are an injection (CVE-2021-22947, rule R04): no
-// library may see them, before or after. It must not run beside a read.
+// library may see them, before or after. The caller makes sure that no read runs.
 func (w *wire) startTLS(ctx context.Context, config *tls.Config) (tls.ConnectionState, error) {
 	w.readMu.Lock()
 	defer w.readMu.Unlock()
@@ -114,7 +114,7 @@ func (w *wire) startTLS(ctx context.Context, config *tls.Config) (tls.Connection
 // encrypted reports whether TLS is up.
 func (w *wire) encrypted() bool { return w.tls != nil }
 
-// conn is what carries bytes now.
+// conn returns the TLS connection if TLS is up, else the TCP connection.
 func (w *wire) conn() net.Conn {
 	if w.tls != nil {
 		return w.tls
@@ -142,7 +142,7 @@ func (w *wire) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// readLine gives our own dialogues one line, without filter and line end.
+// readLine returns one line to our own dialogues, unfiltered and without line end.
 func (w *wire) readLine() (string, error) {
 	w.readMu.Lock()
 	defer w.readMu.Unlock()
@@ -200,18 +200,18 @@ func (w *wire) rawLine() ([]byte, error) {
 	return line, w.count(len(line))
 }
 
-// expectClear looks at the first byte in clear. A TLS record has no line end, and
-// its sender waits for us to speak TLS: waiting for a line would tell nothing.
+// expectClear checks the first byte in clear. A TLS record has no line end and its
+// sender waits for our handshake, so that waiting for a line would end in a timeout.
 func (w *wire) expectClear() error {
-	if w.begun || w.tls != nil {
+	if w.firstByteSeen || w.tls != nil {
 		return nil
 	}
-	w.begun = true
+	w.firstByteSeen = true
 	first, err := w.in.Peek(1)
 	if err == nil && isTLSRecord(first) {
 		return &fault{reason: mail.ProtocolMalformed, hint: tlsFirstHint, err: errors.New("a TLS record instead of a greeting")}
 	}
-	return err // the system says it once only
+	return err // Peek returns an error of the system once only
 }
 
 // count adds a line to the reply under way.
@@ -230,13 +230,13 @@ func (w *wire) count(n int) error {
 	return nil
 }
 
-// Write sends what a library says, after the dialect has seen it.
+// Write sends a library's bytes after the outgoing hook has seen them.
 func (w *wire) Write(p []byte) (int, error) {
-	if w.gaveUp() {
+	if w.libraryClosed() {
 		return 0, net.ErrClosed
 	}
-	if w.lockstep && w.early() {
-		return 0, w.fail(tooEarly())
+	if w.lockstep && w.hasUnread() {
+		return 0, w.fail(unsolicitedReply())
 	}
 	out := p
 	if w.outgoing != nil {
@@ -251,23 +251,23 @@ func (w *wire) Write(p []byte) (int, error) {
 	return len(p), w.send(out)
 }
 
-// gaveUp reports whether the library has closed.
-func (w *wire) gaveUp() bool {
+// libraryClosed reports whether the library has called Close.
+func (w *wire) libraryClosed() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.closed
 }
 
-// early reports whether an answer lies here although nothing was asked. In the
-// lockstep protocols nobody reads while we write.
-func (w *wire) early() bool {
+// hasUnread reports whether server bytes are buffered although no command is under
+// way. In the lockstep protocols no read runs while we write.
+func (w *wire) hasUnread() bool {
 	w.readMu.Lock()
 	defer w.readMu.Unlock()
 	return w.in.Buffered()+len(w.pending) > 0
 }
 
-// unread is what lies here, good until the next read. It is for a filter, and for
-// a dialect while no library reads.
+// unread returns the buffered server bytes, valid until the next read. Only a
+// filter may call it, or a dialect while no library reads.
 func (w *wire) unread() []byte {
 	lying, _ := w.in.Peek(w.in.Buffered())
 	return lying
@@ -281,22 +281,22 @@ func (w *wire) send(p []byte) error {
 	w.log.client(p)
 	if _, err := w.conn().Write(p); err != nil {
 		_ = w.fail(err)
-		if w.lockstep { // else the library is reading; it will ask when it is done
-			w.hearAlert()
+		if w.lockstep { // else a library's read runs, and the dialect calls readAlert after it
+			w.readAlert()
 		}
 		return w.failed()
 	}
 	return nil
 }
 
-// hearAlert looks for the alert of a peer that has hung up. A TLS 1.3 server
-// refuses our certificate when the handshake is over for us, so that we may
-// speak before we hear of it. It must not run beside a library's read.
-func (w *wire) hearAlert() {
-	if w.tls == nil || !foundNobody(w.failed()) {
+// readAlert reads the TLS alert of a peer that has closed. A TLS 1.3 server refuses
+// our certificate when the handshake is over on our side, so that our first write
+// can fail before the alert was read. It must not run while a library reads.
+func (w *wire) readAlert() {
+	if w.tls == nil || !isPeerGone(w.failed()) {
 		return
 	}
-	_ = w.raw.SetReadDeadline(time.Now().Add(partingTime))
+	_ = w.raw.SetReadDeadline(time.Now().Add(interruptedGoodbyeTime))
 	w.readMu.Lock()
 	defer w.readMu.Unlock()
 	if _, err := w.in.Peek(1); err != nil {
@@ -304,41 +304,40 @@ func (w *wire) hearAlert() {
 	}
 }
 
-// fail keeps the first error and gives back the one to return. An alert tells
-// more than a write that found nobody.
+// fail keeps the first error and returns err. An alert replaces the error of a
+// write to a closed peer, because it says why the peer closed.
 func (w *wire) fail(err error) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	_, isAlert := alertWords(err)
-	if w.err == nil || isAlert && foundNobody(w.err) {
+	if w.err == nil || isAlert && isPeerGone(w.err) {
 		w.err = err
 	}
 	return err
 }
 
-// foundNobody reports whether err is what comes of speaking to a peer that has
-// hung up.
-func foundNobody(err error) bool {
+// isPeerGone reports whether err is that of a write to a peer that has closed.
+func isPeerGone(err error) bool {
 	return errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET)
 }
 
-// failed is the first transport error, nil while the wire is whole.
+// failed returns the first transport error; nil: none yet.
 func (w *wire) failed() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.err
 }
 
-// extend gives the goodbye its own time, also after the probe's context ended.
+// extend sets the goodbye's own deadline, also after the probe's context ended.
 func (w *wire) extend(d time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.leaving = true
+	w.closing = true
 	_ = w.raw.SetDeadline(time.Now().Add(d))
 }
 
-// drain reads until the server closes or the deadline passes. The server is to
-// close first, so that TIME_WAIT, and the port it holds, is on its side.
+// drain reads until the server closes or the deadline passes. If the server closes
+// first, TIME_WAIT and the port that it occupies are on its side.
 func (w *wire) drain() error {
 	for range maxReplyLines {
 		if _, err := w.readLine(); err != nil {
@@ -348,9 +347,9 @@ func (w *wire) drain() error {
 	return nil
 }
 
-// hangUp closes the TCP connection itself: closing TLS can wait 5 s for a peer
-// that stopped reading. abrupt sends a reset, for a peer that is gone: nothing
-// is left behind in FIN_WAIT.
+// hangUp closes the TCP connection itself, because closing TLS can wait 5 s for a
+// peer that stopped reading. abrupt sends a reset, for a peer that does not answer,
+// so that the socket does not stay in FIN_WAIT.
 func (w *wire) hangUp(abrupt bool) {
 	w.stop()
 	switch lingerer, ok := w.raw.Conn.(interface{ SetLinger(int) error }); {
@@ -363,9 +362,9 @@ func (w *wire) hangUp(abrupt bool) {
 	_ = w.raw.Close()
 }
 
-// Close is for the libraries, which close when they please; only hangUp ends
-// the connection. But their writes must fail from then on: go-imap begins a
-// command after its reader has given up, and would wait for it forever.
+// Close is called by libraries at any time and keeps the connection open; only
+// hangUp closes it. Library writes fail from then on: go-imap begins a command
+// after its reader has stopped, and would wait for the reply forever.
 func (w *wire) Close() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -377,37 +376,38 @@ func (w *wire) Close() error {
 func (w *wire) LocalAddr() net.Addr  { return w.raw.LocalAddr() }
 func (w *wire) RemoteAddr() net.Addr { return w.raw.RemoteAddr() }
 
-// SetDeadline and the like do nothing: libraries set their own deadlines
-// and clear them afterwards, and the probe's would be lost.
+// The SetDeadline methods do nothing: libraries set deadlines of their own and
+// clear them afterwards, which would remove the probe's.
 func (w *wire) SetDeadline(time.Time) error      { return nil }
 func (w *wire) SetReadDeadline(time.Time) error  { return nil }
 func (w *wire) SetWriteDeadline(time.Time) error { return nil }
 
 var _ net.Conn = (*wire)(nil)
 
-// meteredConn bounds what is read from TCP, below TLS, so that a server cannot
-// fill us with handshake records either.
-type meteredConn struct {
+// byteLimitedConn limits the bytes read from TCP, below TLS, so that handshake
+// records count too.
+type byteLimitedConn struct {
 	net.Conn
 	read func(p []byte) (int, error)
 	left int
 }
 
-func (m *meteredConn) Read(p []byte) (int, error) {
-	if m.left <= 0 {
+func (c *byteLimitedConn) Read(p []byte) (int, error) {
+	if c.left <= 0 {
 		return 0, oversizef("the session is larger than %d bytes", maxSession)
 	}
-	n, err := m.read(p[:min(len(p), m.left)])
-	m.left -= n
+	n, err := c.read(p[:min(len(p), c.left)])
+	c.left -= n
 	return n, err
 }
 
-// trimEOL cuts LF or CRLF; most clients accept the bare LF too.
+// trimEOL removes CRLF, or a bare LF, which most clients accept too.
 func trimEOL(line []byte) []byte {
 	return bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r"))
 }
 
-// malformedf and oversizef make the faults of the wire.
+// malformedf and oversizef return faults with the reasons protocol_malformed and
+// protocol_oversize.
 func malformedf(format string, args ...any) *fault {
 	return &fault{reason: mail.ProtocolMalformed, err: fmt.Errorf(format, args...)}
 }
@@ -416,6 +416,6 @@ func oversizef(format string, args ...any) *fault {
 	return &fault{reason: mail.ProtocolOversize, err: fmt.Errorf(format, args...)}
 }
 
-// tooEarly is the fault of a server that does not wait for its turn: what it says
-// is no answer to anything of ours.
-func tooEarly() error { return malformedf("the server answered before it was asked") }
+// unsolicitedReply is the fault of a server that sends a reply before the command:
+// it cannot be the answer to ours.
+func unsolicitedReply() error { return malformedf("the server answered before it was asked") }

@@ -3,7 +3,7 @@ package prober
 // This file takes a secret out of what a server said before it was told one. It
 // may know the secret from the session before, and a name or a greeting that
 // holds it would stand on a page. What is said after the first secret byte needs
-// no veil: nothing of it is kept (transcript.go).
+// no redactor: nothing of it is kept (transcript.go).
 
 import (
 	"encoding/base64"
@@ -19,32 +19,32 @@ import (
 // The bytes of a secret, or of a half of it, that are looked for: fewer are in
 // every other word, and more would tell nothing new of a token.
 const (
-	minVeiled = 6
-	maxVeiled = 64
+	minRedacted = 6
+	maxRedacted = 64
 )
 
-// veil lists the forms in which a text can hold a secret, in lower case.
-type veil []string
+// redactor lists the forms in which a text can hold a secret, in lower case.
+type redactor []string
 
-// newVeil looks for either half, where the halves are long enough to be none by
+// newRedactor looks for either half, where the halves are long enough to be none by
 // chance, and so finds the whole too.
-func newVeil(secret mail.Secret) veil {
+func newRedactor(secret mail.Secret) redactor {
 	text := secret.Reveal()
 	parts := []string{text}
-	if half := len(text) / 2; half >= minVeiled {
+	if half := len(text) / 2; half >= minRedacted {
 		parts = []string{text[:half], text[half:]}
 	}
-	var v veil
+	var v redactor
 	for _, part := range parts {
-		if len(part) >= minVeiled {
-			v = v.with(part[:min(len(part), maxVeiled)])
+		if len(part) >= minRedacted {
+			v = v.with(part[:min(len(part), maxRedacted)])
 		}
 	}
 	return v
 }
 
 // with adds the usual codings of a part.
-func (v veil) with(part string) veil {
+func (v redactor) with(part string) redactor {
 	backwards := []rune(part)
 	slices.Reverse(backwards)
 	quoted := strconv.Quote(part)
@@ -54,7 +54,7 @@ func (v veil) with(part string) veil {
 		forms = append(forms, base64At(base64.RawStdEncoding, part, before), base64At(base64.RawURLEncoding, part, before))
 	}
 	for _, form := range forms {
-		if form = strings.ToLower(form); len(form) >= minVeiled-1 && !slices.Contains(v, form) {
+		if form = strings.ToLower(form); len(form) >= minRedacted-1 && !slices.Contains(v, form) {
 			v = append(v, form)
 		}
 	}
@@ -69,19 +69,19 @@ func base64At(alphabet *base64.Encoding, part string, before int) string {
 }
 
 // hides reports whether a text holds the secret.
-func (v veil) hides(text string) bool {
+func (v redactor) contains(text string) bool {
 	text = strings.ToLower(text)
 	return slices.ContainsFunc(v, func(form string) bool { return strings.Contains(text, form) })
 }
 
-// over draws the veil over the texts of a server in an outcome.
-func (v veil) over(o *mail.Outcome) {
+// over draws the redactor over the texts of a server in an outcome.
+func (v redactor) redactOutcome(o *mail.Outcome) {
 	for i := range o.Transcript {
 		if line := &o.Transcript[i]; line.From == mail.Server {
-			v.draw(&line.Text)
+			v.redact(&line.Text)
 		}
 	}
-	if f := o.Failure; f != nil && v.hides(f.Text) {
+	if f := o.Failure; f != nil && v.contains(f.Text) {
 		f.Text = string(f.Phase) + ": " + f.Reason.Meaning()
 	}
 	if o.TLS == nil {
@@ -89,17 +89,17 @@ func (v veil) over(o *mail.Outcome) {
 	}
 	for i := range o.TLS.Chain {
 		cert := &o.TLS.Chain[i]
-		v.draw(&cert.Subject)
-		v.draw(&cert.Issuer)
+		v.redact(&cert.Subject)
+		v.redact(&cert.Issuer)
 		for i := range cert.DNSNames {
-			v.draw(&cert.DNSNames[i])
+			v.redact(&cert.DNSNames[i])
 		}
 	}
 }
 
 // draw withholds a text that holds the secret.
-func (v veil) draw(text *string) {
-	if v.hides(*text) {
-		*text = strings.TrimSpace(withheld)
+func (v redactor) redact(text *string) {
+	if v.contains(*text) {
+		*text = strings.TrimSpace(elided)
 	}
 }

@@ -2,12 +2,15 @@ package prober
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -57,6 +60,7 @@ func TestStopIsInNoFigure(t *testing.T) {
 	defer conn.Close()
 	time.Sleep(500 * time.Millisecond) // it waits for the greeting by now, on a busy machine too
 	_ = child.Process.Signal(syscall.SIGSTOP)
+	awaitStopped(t, child.Process.Pid)
 	fmt.Fprint(conn, "+OK ready\r\n")
 	time.Sleep(stopped)
 	_ = child.Process.Signal(syscall.SIGCONT)
@@ -88,4 +92,22 @@ func TestStopIsInNoFigure(t *testing.T) {
 	if limit := wall - stopped*9/10; greeting > limit || whole > limit {
 		t.Errorf("greeting %v, whole %v of %v, of which the process was stopped %v", greeting, whole, wall, stopped)
 	}
+}
+
+// awaitStopped waits until no thread of a process runs any more: a signal takes its
+// time on a busy machine, and a thread that still runs reads the greeting at once.
+func awaitStopped(t *testing.T, pid int) {
+	t.Helper()
+	for range 1000 {
+		tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+		running := slices.ContainsFunc(tasks, func(path string) bool {
+			stat, err := os.ReadFile(path)
+			return err == nil && !bytes.Contains(stat, []byte(") T "))
+		})
+		if len(tasks) > 0 && !running {
+			return
+		}
+		time.Sleep(time.Millisecond) // the process is another one: nothing here can wait for it
+	}
+	t.Fatal("the process does not stop")
 }

@@ -33,13 +33,13 @@ func TestGateShowsTheLibraryWhatTheProbeNeeds(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			gate := &imapGate{}
+			filter := &imapFilter{}
 			for _, l := range test.lines {
 				if command, ok := strings.CutPrefix(l.said, "> "); ok {
-					gate.sent([]byte(command + "\r\n"))
+					filter.sent([]byte(command + "\r\n"))
 					continue
 				}
-				passed, err := gate.pass([]byte(l.said + "\r\n"))
+				passed, err := filter.pass([]byte(l.said + "\r\n"))
 				got := strings.TrimSuffix(string(passed), "\r\n")
 				if err != nil {
 					got = ended

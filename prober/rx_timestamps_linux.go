@@ -12,10 +12,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// stampedReader reads with recvmsg(2), whose control message says when the
-// kernel had the last of the bytes (SO_TIMESTAMPNS, socket(7)). It is nil where
-// the kernel does not do that.
-func (l *lateness) stampedReader(conn *net.TCPConn) func(p []byte) (int, error) {
+// timestampedReader returns a read function that uses recvmsg(2). Its control message
+// holds the time at which the kernel received the last byte (SO_TIMESTAMPNS,
+// socket(7)). It returns nil if the kernel has no such timestamps.
+func (l *schedulingDelay) timestampedReader(conn *net.TCPConn) func(p []byte) (int, error) {
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		return nil
@@ -28,18 +28,18 @@ func (l *lateness) stampedReader(conn *net.TCPConn) func(p []byte) (int, error) 
 	if err != nil || refused != nil {
 		return nil
 	}
-	r := &stampedRead{late: l, conn: conn, raw: raw}
+	r := &timestampedRead{delay: l, conn: conn, raw: raw}
 	r.call = r.receive
 	return r.read
 }
 
-// stampedRead is one read after another. It is made once a connection, so that
-// reads allocate nothing.
-type stampedRead struct {
-	late *lateness
-	conn *net.TCPConn
-	raw  syscall.RawConn
-	call func(fd uintptr) bool // receive
+// timestampedRead does one read after another. There is one for each connection, so
+// that reads do not allocate.
+type timestampedRead struct {
+	delay *schedulingDelay
+	conn  *net.TCPConn
+	raw   syscall.RawConn
+	call  func(fd uintptr) bool // receive
 
 	into    []byte
 	control [64]byte // room for the stamp's control message, of 32 bytes
@@ -47,7 +47,7 @@ type stampedRead struct {
 	err     error
 }
 
-func (r *stampedRead) read(p []byte) (int, error) {
+func (r *timestampedRead) read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
@@ -64,13 +64,12 @@ func (r *stampedRead) read(p []byte) (int, error) {
 	case r.n == 0:
 		return 0, io.EOF
 	}
-	r.late.read(began, stamp(r.control[:r.size]))
+	r.delay.read(began, stamp(r.control[:r.size]))
 	return r.n, nil
 }
 
-// receive is called when there may be something to read, and is false if there
-// was nothing.
-func (r *stampedRead) receive(fd uintptr) bool {
+// receive is called when the socket may be readable; it returns false if it was not.
+func (r *timestampedRead) receive(fd uintptr) bool {
 	for {
 		r.n, r.size, _, _, r.err = unix.Recvmsg(int(fd), r.into, r.control[:], 0)
 		if !errors.Is(r.err, unix.EINTR) {
@@ -79,12 +78,12 @@ func (r *stampedRead) receive(fd uintptr) bool {
 	}
 }
 
-// stamp is the time in the control messages of a read, a cmsghdr and then
-// seconds and nanoseconds; zero: there is none.
+// stamp returns the time in the control messages of a read: a cmsghdr, then seconds
+// and nanoseconds. It returns zero if there is none.
 func stamp(control []byte) time.Time {
 	const size = 16 // of the time
 	if len(control) < unix.CmsgSpace(size) {
-		return time.Time{} // it was there before the kernel was asked to stamp
+		return time.Time{} // received before timestamps were switched on
 	}
 	header, data, _, err := unix.ParseOneSocketControlMessage(control)
 	if err != nil || header.Level != unix.SOL_SOCKET || header.Type != unix.SO_TIMESTAMPNS_NEW {
@@ -93,8 +92,8 @@ func stamp(control []byte) time.Time {
 	return time.Unix(int64(binary.NativeEndian.Uint64(data)), int64(binary.NativeEndian.Uint64(data[8:])))
 }
 
-// firstRoundTrip is the round trip time of a connection that has only just been
-// made. The kernel has none if the SYN had to be sent again, and false is given.
+// firstRoundTrip returns the kernel's round trip time of a connection that has just
+// been established. ok is false if the SYN was sent again: then there is none.
 func firstRoundTrip(conn *net.TCPConn) (trip time.Duration, ok bool) {
 	raw, err := conn.SyscallConn()
 	if err != nil {

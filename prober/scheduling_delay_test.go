@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// What was before a read is none of its lateness, and a wall clock that was set
+// What was before a read is none of its schedulingDelay, and a wall clock that was set
 // makes none.
 func TestLatenessOfARead(t *testing.T) {
 	const ms = time.Millisecond
@@ -21,23 +21,23 @@ func TestLatenessOfARead(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			var l lateness
+			var l schedulingDelay
 			now := time.Now()
 			l.read(now.Add(-test.began), now.Add(-test.arrival).Round(0)) // Round: no monotonic part, as the kernel's
 			if got := l.sum(); got < test.want || got > test.want+200*ms {
-				t.Errorf("lateness %v, want %v", got, test.want)
+				t.Errorf("schedulingDelay %v, want %v", got, test.want)
 			}
 		})
 	}
 }
 
 func TestLatenessIsInNoClock(t *testing.T) {
-	var l lateness
+	var l schedulingDelay
 	l.add(time.Hour) // before it
 	clock := l.clock()
 	l.add(time.Minute)
 	if got := clock(); got != 0 {
-		t.Errorf("the clock shows %v after no time but lateness", got)
+		t.Errorf("the clock shows %v after no time but schedulingDelay", got)
 	}
 	l.read(time.Time{}, time.Time{})
 	before := l.sum()

@@ -1,6 +1,6 @@
 package prober
 
-// This file holds the steps of a plan: what one phase does, and what it learns.
+// This file holds the steps of a plan: what each phase does and records.
 
 import (
 	"context"
@@ -13,10 +13,10 @@ import (
 	"mailprobe/mail"
 )
 
-// admit reads the secret, so that a broken one opens no connection, and asks
-// the guard. It is false when the probe has ended here. What it waits for is no
-// part of the probe's time.
-func (s *session) admit(ctx context.Context) bool {
+// reserveLogin reads the secret, so that an unreadable one opens no connection, and
+// reserves a login at the guard. It returns false if the probe ends here. The wait
+// is not part of the probe's time.
+func (s *session) reserveLogin(ctx context.Context) bool {
 	s.phase = mail.PhaseAuth
 	secret, err := readSecret(ctx, s.c, false)
 	if err != nil {
@@ -29,16 +29,16 @@ func (s *session) admit(ctx context.Context) bool {
 	if s.permit.Allowed {
 		return true
 	}
-	s.held = true
+	s.isHeld = true
 	s.outcome.Auth = s.permit.Hold.Facts()
 	if !s.permit.Connect {
-		s.fail(s.withheld())
+		s.fail(s.heldError())
 	}
 	return s.permit.Connect
 }
 
-// withheld is why a login was not tried.
-func (s *session) withheld() error {
+// heldError is the error of a login that the guard withholds.
+func (s *session) heldError() error {
 	until := "until something changes" // lockout strict
 	if !s.permit.Hold.Until.IsZero() {
 		until = "until " + s.permit.Hold.Until.UTC().Format(time.RFC3339)
@@ -59,7 +59,7 @@ func (s *session) connect(ctx context.Context) error {
 	s.outcome.Port = s.c.EffectivePort()
 	dial := s.p.dial
 	if dial == nil {
-		dial = s.late.connect
+		dial = s.delay.connect
 	}
 	conn, err := dial(ctx, s.addrs, s.outcome.Port)
 	if err != nil {
@@ -69,16 +69,16 @@ func (s *session) connect(ctx context.Context) error {
 	return nil
 }
 
-// attach puts the wire and the dialect on a connection.
+// attach creates the wire and the dialect of a connection.
 func (s *session) attach(ctx context.Context, conn net.Conn) {
 	s.outcome.Address = conn.RemoteAddr().String()
-	s.w = newWire(ctx, conn, s.log, &s.late)
+	s.w = newWire(ctx, conn, s.log, &s.delay)
 	s.d = protocols[s.c.Protocol].dialect(s.c, s.w, s.hostname())
 	s.log.inClear(clearText(s.c, s.w))
 }
 
-// hostname is the name SMTP greets with. An address literal stands in for a
-// name that the system does not know (RFC 5321 section 4.1.4).
+// hostname returns the name for EHLO. If the system has no name, it is an address
+// literal (RFC 5321 section 4.1.4).
 func (s *session) hostname() string {
 	if s.p.Hostname != "" {
 		return s.p.Hostname
@@ -89,10 +89,10 @@ func (s *session) hostname() string {
 	return "[127.0.0.1]"
 }
 
-// handshake starts TLS, and keeps what it told also when it failed.
+// handshake starts TLS. It records certificates also if verification failed.
 func (s *session) handshake(ctx context.Context) error {
 	config, asked := watchClientCertificate(s.c.TLS)
-	clock := s.late.clock()
+	clock := s.delay.clock()
 	state, err := s.w.startTLS(ctx, config)
 	facts := &mail.TLSFacts{}
 	if err != nil {
@@ -119,9 +119,9 @@ func (s *session) handshake(ctx context.Context) error {
 	return nil
 }
 
-// watchClientCertificate gives a copy of the configuration that notes whether
-// the server asked for a certificate of ours: only that tells why it may end a
-// handshake.
+// watchClientCertificate returns a copy of the configuration and a flag that is set
+// when the server asks for a client certificate: that explains why a server may
+// end a handshake.
 func watchClientCertificate(base *tls.Config) (*tls.Config, *bool) {
 	asked := new(bool)
 	config := base.Clone()
@@ -145,15 +145,15 @@ func (s *session) greeting(context.Context) error { return s.d.greeting() }
 func (s *session) hello(context.Context) error    { return s.d.hello() }
 func (s *session) starttls(context.Context) error { return s.d.starttls() }
 
-// awaitTurn asks the guard again, now that the credential is about to be sent:
-// another login may have been refused since the probe began.
-func (s *session) awaitTurn(ctx context.Context) error {
+// awaitLogin waits for the guard's permission to send the credential. Another login
+// may have been refused since the probe began.
+func (s *session) awaitLogin(ctx context.Context) error {
 	if s.permit.Login(ctx) {
 		return nil
 	}
 	s.phase = mail.PhaseAuth
 	s.outcome.Auth = s.permit.Hold.Facts()
-	return s.withheld()
+	return s.heldError()
 }
 
 // auth logs in once.
@@ -162,7 +162,7 @@ func (s *session) auth(context.Context) error {
 	defer s.log.guardSecret(false)
 	method, err := authenticate(s.c, s.secret, s.w.encrypted(), s.d)
 	s.outcome.Auth.Mechanism = method
-	s.outcome.Auth.Sent = s.log.secretTold()
+	s.outcome.Auth.Sent = s.log.secretWasSent()
 	s.outcome.Auth.Accepted = err == nil
 	s.outcome.Auth.Delay = s.d.offer().delay
 	return err

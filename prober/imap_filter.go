@@ -1,0 +1,293 @@
+package prober
+
+// This file filters the lines that go-imap reads. The library ends a session at an
+// untagged response that it does not know, sends CAPABILITY by itself when it
+// takes its list for outdated, and loops forever on a "(" in a capability list. So it
+// gets only the responses that a probe needs, written anew.
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+// imapFilter is the lineFilter of IMAP. It keeps the responses that it passed,
+// because the library drops their codes. The library's reader calls it while the
+// dialect reads the responses.
+type imapFilter struct {
+	mu                   sync.Mutex // guards everything below
+	responses            responses
+	login                bool   // a login is under way
+	initial              bool   // the next empty "+" asks for the initial response
+	answered             bool   // a tagged reply has come
+	waiting              string // tag of the command under way; empty: none
+	awaitingContinuation bool   // a literal of ours waits for the server's leave
+	literalRemaining     int    // bytes of it still to be written
+	inLiteral            bool   // a literal is being dropped
+	skip                 int    // bytes of it still to come
+}
+
+// responses are the parts of the server's responses that a probe needs.
+type responses struct {
+	tagged  reply           // last tagged reply
+	bye     *reply          // nil: no goodbye
+	bad     *reply          // untagged BAD since the last tagged reply; nil: none
+	exists  uint64          // messages of the examined mailbox
+	counted bool            // exists is known
+	caps    map[string]bool // in upper case
+	others  []namespace     // the Other Users' and Shared namespaces
+}
+
+// now returns the responses received so far.
+func (f *imapFilter) now() responses {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.responses
+}
+
+// forgetCount prepares for another EXAMINE.
+func (f *imapFilter) forgetCount() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.responses.counted = false
+}
+
+// expectLogin marks the begin (true) and the end of a login.
+func (f *imapFilter) expectLogin(on bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.login, f.initial = on, false
+}
+
+// expectInitial says whether an empty "+" asks for the initial response.
+func (f *imapFilter) expectInitial(on bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.initial = on
+}
+
+// isAwaitingContinuation reports whether a literal of ours waits for the server's "+".
+func (f *imapFilter) isAwaitingContinuation() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.awaitingContinuation
+}
+
+// inLogin reports whether a login is under way.
+func (f *imapFilter) inLogin() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.login
+}
+
+// pass implements lineFilter.
+func (f *imapFilter) pass(line []byte) ([]byte, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.inLiteral {
+		return f.dropLiteral(line)
+	}
+	text := string(trimEOL(line))
+	tag, rest, _ := strings.Cut(text, " ")
+	switch {
+	case tag == "+":
+		return f.continuation(rest), nil
+	case tag == "*":
+		return f.untagged(text, rest)
+	}
+	r, ok := parseTagged(text)
+	if !ok || !strings.EqualFold(tag, f.waiting) {
+		// Also a second answer: it must not take the place of the first.
+		return nil, malformedf("not an IMAP response to this command")
+	}
+	f.responses.tagged, f.responses.bad, f.answered, f.waiting = r, nil, true, ""
+	return f.taggedLine(tag, r.status), nil
+}
+
+// parseTagged reads a tagged OK, NO or BAD.
+func parseTagged(text string) (reply, bool) {
+	tag, r, ok := parseIMAPStatus(text)
+	ok = ok && tag != "*" && (r.status == "OK" || r.status == "NO" || r.status == "BAD")
+	return r, ok
+}
+
+// taggedLine writes a tagged reply anew, with the tag in the library's letters:
+// some servers give it back in their own. The capability code after a login keeps
+// the library from awaitingContinuation for capabilities beside our next command.
+func (f *imapFilter) taggedLine(tag, status string) []byte {
+	code := ""
+	if f.login && status == "OK" {
+		code = "[CAPABILITY IMAP4rev1] "
+	}
+	return fmt.Appendf(nil, "%s %s %sreply\r\n", upperASCII(tag), status, code)
+}
+
+// continuation passes a "+" line. The library answers an empty challenge with the
+// initial response; after that was sent, "=" stands for an empty challenge.
+func (f *imapFilter) continuation(challenge string) []byte {
+	f.awaitingContinuation = false
+	if challenge == "" && f.login && !f.initial {
+		challenge = "="
+	}
+	f.initial = false
+	return []byte("+ " + challenge + "\r\n")
+}
+
+// sent follows what the library writes: the tag of each command, and its literals.
+// If a tagged reply comes instead of the "+" that allows a literal, the password
+// has not been sent, and the library can send nothing more.
+func (f *imapFilter) sent(p []byte) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	skip := min(f.literalRemaining, len(p))
+	f.literalRemaining -= skip
+	p = p[skip:]
+	if tag, _, ok := bytes.Cut(p, []byte(" ")); ok && skip == 0 && libraryTag(tag) {
+		f.waiting = string(tag)
+	}
+	open := bytes.LastIndexByte(p, '{')
+	if open < 0 || !bytes.HasSuffix(p, []byte("}\r\n")) {
+		return
+	}
+	size, err := strconv.Atoi(string(p[open+1 : len(p)-3]))
+	if err == nil {
+		f.awaitingContinuation, f.literalRemaining = true, size
+	}
+}
+
+// libraryTag reports whether a word is a tag of go-imap: T1, T2. Base64 of a
+// mechanism cannot be one, because no space follows it.
+func libraryTag(word []byte) bool {
+	_, err := strconv.ParseUint(strings.TrimPrefix(string(word), "T"), 10, 64)
+	return err == nil && word[0] == 'T'
+}
+
+// untagged passes the untagged responses that a probe needs.
+func (f *imapFilter) untagged(text, rest string) ([]byte, error) {
+	word, args, _ := strings.Cut(rest, " ")
+	switch name := upperASCII(word); name {
+	case "CAPABILITY":
+		return f.capability(args)
+	case "NAMESPACE":
+		f.responses.others = otherNamespaces(args)
+		return nil, nil
+	case "BYE", "PREAUTH", "OK", "NO", "BAD":
+		return nil, f.status(name, text)
+	case "":
+		return nil, malformedf("an empty untagged response")
+	}
+	if word[0] == '-' || word[0] >= '0' && word[0] <= '9' {
+		return f.number(word, args)
+	}
+	return nil, f.literal(text)
+}
+
+// status reads an untagged status response; the library gets none of them.
+func (f *imapFilter) status(name, text string) error {
+	_, r, ok := parseIMAPStatus(text)
+	switch {
+	case !ok:
+		return malformedf("a malformed untagged %s", name)
+	case name == "BYE":
+		f.responses.bye = &r
+	case name == "BAD":
+		f.responses.bad = &r
+	case name == "PREAUTH" || name == "OK" && r.code == "" && !f.answered:
+		return malformedf("a second greeting")
+	case numericCodes[r.code]:
+		return checkNumber(text, r.code)
+	}
+	return nil
+}
+
+// numericCodes are the response codes whose argument is a 32-bit number.
+var numericCodes = map[string]bool{"UIDVALIDITY": true, "UIDNEXT": true, "UNSEEN": true}
+
+// checkNumber returns a fault if a code's argument is no nz-number (RFC 9051
+// section 9): such a server must not be reported as healthy.
+func checkNumber(text, code string) error {
+	at := strings.Index(upperASCII(text), "["+code)
+	arg, _, _ := strings.Cut(strings.TrimSpace(text[at+1+len(code):]), "]")
+	if _, err := strconv.ParseUint(strings.TrimSpace(arg), 10, 32); err != nil {
+		return malformedf("%s is not a 32-bit number", code)
+	}
+	return nil
+}
+
+// number passes "n EXISTS" and checks the number of all other message data.
+func (f *imapFilter) number(word, args string) ([]byte, error) {
+	kind, _, _ := strings.Cut(upperASCII(args), " ")
+	n, err := strconv.ParseUint(word, 10, 32)
+	if err != nil {
+		return nil, malformedf("%s with a number that is not a 32-bit number", cleanText(kind, 20))
+	}
+	if kind != "EXISTS" {
+		return nil, f.literal(args)
+	}
+	f.responses.exists, f.responses.counted = n, true
+	return fmt.Appendf(nil, "* %d EXISTS\r\n", n), nil
+}
+
+// capability writes a capability list anew, out of clean atoms.
+func (f *imapFilter) capability(args string) ([]byte, error) {
+	caps, err := capabilityAtoms(args)
+	if err != nil {
+		return nil, err
+	}
+	f.responses.caps = make(map[string]bool, len(caps))
+	for _, name := range caps {
+		f.responses.caps[upperASCII(name)] = true
+	}
+	return []byte("* CAPABILITY " + strings.Join(caps, " ") + "\r\n"), nil
+}
+
+// capabilityAtoms splits the arguments of CAPABILITY (RFC 9051 section 9).
+func capabilityAtoms(args string) ([]string, error) {
+	caps := strings.Fields(args)
+	for _, name := range caps {
+		if strings.ContainsFunc(name, notAtom) {
+			return nil, malformedf("a capability that is not an atom")
+		}
+	}
+	if len(caps) == 0 {
+		return nil, malformedf("an empty capability list")
+	}
+	return caps, nil
+}
+
+// notAtom reports the characters that an IMAP atom cannot hold.
+func notAtom(r rune) bool {
+	return r <= ' ' || r >= 0x7f || strings.ContainsRune(`(){%*"\]`, r)
+}
+
+// literal begins to skip the literal that a dropped line may end with.
+func (f *imapFilter) literal(text string) error {
+	open := strings.LastIndexByte(text, '{')
+	if open < 0 || !strings.HasSuffix(text, "}") {
+		return nil
+	}
+	size, err := strconv.ParseUint(strings.TrimSuffix(text[open+1:len(text)-1], "+"), 10, 63)
+	if err != nil && !errors.Is(err, strconv.ErrRange) {
+		return nil // text that happens to end with a brace
+	}
+	if size > maxLiteral {
+		return oversizef("a literal is larger than %d bytes", maxLiteral)
+	}
+	f.inLiteral, f.skip = true, int(size)
+	return nil
+}
+
+// dropLiteral skips a literal's bytes and the rest of its response, which is on
+// the line where the literal ends, or on the next one if the literal ends a line.
+func (f *imapFilter) dropLiteral(line []byte) ([]byte, error) {
+	if len(line) <= f.skip {
+		f.skip -= len(line)
+		return nil, nil
+	}
+	rest := string(trimEOL(line[f.skip:]))
+	f.inLiteral, f.skip = false, 0
+	return nil, f.literal(rest)
+}
