@@ -70,13 +70,14 @@ type program struct {
 // run is the program; it returns the exit code: 0 well, 1 not, 2 for a command
 // line that makes no sense.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	completeVersion()
 	p := &program{stdout: stdout, stderr: stderr}
 	logs := &promslog.Config{Writer: stderr}
 	app := kingpin.New("mailprobe", "Tells Prometheus whether mail connections work, and why not.")
 	app.HelpFlag.Short('h')
 	app.Version(version.Print("mailprobe"))
 	app.Flag("config.file", "Configuration file.").Default(defaultConfig).StringVar(&p.configFile)
-	app.UsageWriter(stdout).ErrorWriter(stderr) // who asks for --help or --version wants to read or pipe it
+	app.UsageWriter(stdout).ErrorWriter(stderr) // --help and --version are read or piped
 	app.Flag("config.check", "Check the configuration, print what would be probed, and exit.").BoolVar(&p.check)
 	app.Flag("config.enable-auto-reload", "Reload the configuration when the file has changed.").BoolVar(&p.autoReload)
 	app.Flag("config.auto-reload-interval", "How often to check whether the file has changed.").Default("30s").DurationVar(&p.reloadEvery)

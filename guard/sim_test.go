@@ -149,7 +149,7 @@ func fleet(t *testing.T, n int, rejects ...string) (b *backend, stop func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	probes := pool.NewPool(pool.PoolOptions{Probe: func(ctx context.Context, c *mail.Connection) mail.Outcome { return b.probe(ctx, g, c) }})
+	probes := pool.New(pool.Options{Probe: func(ctx context.Context, c *mail.Connection) mail.Outcome { return b.probe(ctx, g, c) }})
 	var conns []*mail.Connection
 	for i := range n {
 		name := fmt.Sprintf("user-%d", i)

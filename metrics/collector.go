@@ -24,7 +24,7 @@ type Options struct {
 
 	// Pool gives the figures of the pool at each scrape; nil: the pool's metrics
 	// are absent. It is called from scrapes, from several at once too.
-	Pool func() PoolStats
+	Pool func() mail.PoolStats
 }
 
 // Collector holds the metrics of all connections and of the exporter itself. It

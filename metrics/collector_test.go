@@ -230,7 +230,7 @@ func TestHistogramsOption(t *testing.T) {
 }
 
 func TestExporterMetrics(t *testing.T) {
-	m := NewCollector(Options{Pool: func() PoolStats { return PoolStats{InFlight: 3, Limit: 4096, Skipped: 7} }})
+	m := NewCollector(Options{Pool: func() mail.PoolStats { return mail.PoolStats{InFlight: 3, Limit: 4096, Skipped: 7} }})
 	if _, ok := value(t, m, "mailprobe_config_last_reload_successful"); ok {
 		t.Error("a reload is reported before there was any")
 	}

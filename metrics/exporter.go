@@ -11,14 +11,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/collectors/version"
-)
 
-// PoolStats is what the pool says about itself.
-type PoolStats struct {
-	InFlight int    // probes running now
-	Limit    int    // most that may run at once
-	Skipped  uint64 // starts skipped since the program started
-}
+	"mailprobe/mail"
+)
 
 // exporter is the registry of everything that is not about a connection.
 type exporter struct {
@@ -29,7 +24,7 @@ type exporter struct {
 
 // newExporter registers build, Go runtime, process, configuration and, if pool
 // is not nil, pool.
-func newExporter(kind Histograms, pool func() PoolStats) *exporter {
+func newExporter(kind Histograms, pool func() mail.PoolStats) *exporter {
 	e := &exporter{
 		Registry:   prometheus.NewRegistry(),
 		startDelay: newStartDelay(kind),
@@ -73,7 +68,7 @@ func describe(id familyID) *prometheus.Desc {
 }
 
 // poolMetrics asks the pool once per scrape, so that its figures fit together.
-type poolMetrics struct{ stats func() PoolStats }
+type poolMetrics struct{ stats func() mail.PoolStats }
 
 // Describe implements prometheus.Collector.
 func (*poolMetrics) Describe(descs chan<- *prometheus.Desc) {

@@ -88,7 +88,7 @@ func pedantic(g prometheus.Gatherer, own ...string) error {
 func everything(t testing.TB, kind Histograms) *Collector {
 	t.Helper()
 	a, b := inbox("a", mail.Label{Name: "team", Value: "x"}), inbox("b", mail.Label{Name: "team", Value: "y"})
-	m := NewCollector(Options{Histograms: kind, Pool: func() PoolStats { return PoolStats{Limit: 1} }})
+	m := NewCollector(Options{Histograms: kind, Pool: func() mail.PoolStats { return mail.PoolStats{Limit: 1} }})
 	m.SetConnections([]*mail.Connection{b, a})
 	m.ConfigReloaded(true, noon)
 	m.Observe(good(a))
@@ -307,27 +307,6 @@ func parse(t testing.TB, response *httptest.ResponseRecorder) map[string]float64
 			values["native"] += float64(len(m.GetHistogram().GetPositiveDelta()))
 		}
 	}
-}
-
-func TestHandlerRefusesTheFortyFirstScrape(t *testing.T) {
-	entered, leave := make(chan struct{}), make(chan struct{})
-	handler := Handler(prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) {
-		entered <- struct{}{}
-		<-leave
-		return nil, nil
-	}), nil)
-	var wg sync.WaitGroup
-	for range maxScrapes {
-		wg.Go(func() { scrape(t, handler, acceptText) })
-		<-entered
-	}
-	response := httptest.NewRecorder()
-	handler.ServeHTTP(response, httptest.NewRequest(http.MethodGet, "/metrics", nil))
-	if response.Code != http.StatusServiceUnavailable {
-		t.Errorf("scrape number 41: status %d, want 503", response.Code)
-	}
-	close(leave)
-	wg.Wait()
 }
 
 func TestHandlerCompressesOnlyWithGzipAndOnlyWhenAsked(t *testing.T) {

@@ -12,19 +12,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// maxScrapes is how many scrapes are served at once; more get a 503. Each holds
-// its messages until its client has read them.
-const maxScrapes = 40
-
 // Handler serves what gatherer gives, as text, OpenMetrics or protobuf,
-// whichever the client prefers, with gzip where it accepts it. More than 40
-// requests at once are answered 503. A part that cannot be gathered is left out
+// whichever the client prefers, with gzip where it accepts it. The caller
+// bounds how many requests there are at once. A part that cannot be gathered is left out
 // and logged; logger nil: not logged.
 func Handler(gatherer prometheus.Gatherer, logger *slog.Logger) http.Handler {
 	opts := promhttp.HandlerOpts{
-		ErrorHandling:       promhttp.ContinueOnError,
-		EnableOpenMetrics:   true,
-		MaxRequestsInFlight: maxScrapes,
+		ErrorHandling:     promhttp.ContinueOnError,
+		EnableOpenMetrics: true,
 		// Named one by one: the default grows with what the program links.
 		OfferedCompressions: []promhttp.Compression{promhttp.Identity, promhttp.Gzip},
 	}

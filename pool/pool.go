@@ -1,8 +1,9 @@
+// Package pool decides which connection is probed when: on its interval or on
+// demand, within bounds for the whole process, for each host and each maildrop.
 package pool
 
-// This file and its neighbours flight.go and schedule.go decide who is probed
-// when. They know neither sockets nor metrics: both come in as funcs, so that
-// the whole pool runs under testing/synctest.
+// This file holds the pool's interface. The pool knows neither sockets nor
+// metrics: both come in as funcs, so that all of it runs under testing/synctest.
 
 import (
 	"context"
@@ -22,16 +23,16 @@ const (
 	defaultMaxInFlightPerHost = 10
 )
 
-// Errors of ProbeNow. ErrNoSlot comes together with the error of the context
+// Errors of ProbeNow. ErrFull comes together with the error of the context
 // that ended the wait.
 var (
 	ErrUnknownConnection = errors.New("unknown connection")
-	ErrNoSlot            = errors.New("no free probe slot")
-	ErrPoolStopped       = errors.New("the pool has stopped")
+	ErrFull              = errors.New("no free place for a probe")
+	ErrStopped           = errors.New("the pool has stopped")
 )
 
-// PoolOptions says how a Pool probes. Only Probe is required.
-type PoolOptions struct {
+// Options says how a Pool probes. Only Probe is required.
+type Options struct {
 	MaxInFlight        int // probes at once; 0: 4096
 	MaxInFlightPerHost int // probes at once to one host, whatever its ports; 0: 10
 
@@ -43,8 +44,8 @@ type PoolOptions struct {
 	// Report takes each outcome, one at a time per connection, several at once
 	// altogether. It must be quick: the next probe of the connection waits.
 	Report func(mail.Outcome)
-	// StartDelay is told how late each probe began: behind its slot, or behind
-	// the call of ProbeNow.
+	// StartDelay is told how late each probe began: behind its schedule, or
+	// behind the call of ProbeNow.
 	StartDelay func(time.Duration)
 
 	Log *slog.Logger // nil: no log
@@ -53,37 +54,30 @@ type PoolOptions struct {
 // Pool probes connections on their intervals and on demand, within bounds.
 // Idle connections cost no goroutine and no timer.
 type Pool struct {
-	opts   PoolOptions
+	opts   Options
 	base   context.Context // parent of every probe
 	cancel context.CancelFunc
 	wake   chan struct{} // to Run: the earliest start may have changed
 	probes sync.WaitGroup
 
-	mu      sync.Mutex
-	running bool // Run has begun
-	stopped bool // Run has ended: nothing starts any more
-	slots   map[string]*slot
-	fresh   []*slot // known before Run, not yet scheduled
-	agenda  agenda
-	skipped uint64
+	mu       sync.Mutex
+	running  bool // Run has begun
+	stopped  bool // Run has ended: nothing starts any more
+	entries  map[string]*scheduleEntry
+	fresh    []*scheduleEntry // known before Run, not yet scheduled
+	schedule scheduleHeap
+	skipped  uint64
 
-	all   *gate            // every probe
-	hosts map[string]*gate // those to one host
-	locks map[string]*gate // those that exclude each other, see exclusiveKey
+	all   *limiter            // every probe
+	hosts map[string]*limiter // those to one host
+	locks map[string]*limiter // those that exclude each other, see exclusiveKey
 
-	doublings map[string]int // of the intervals of a host's connections, see pace.go; 0: absent
+	backoffSteps map[string]int // of the intervals of a host's connections, see backoff.go; absent: 0
 }
 
-// PoolStats tells how well the schedule is kept.
-type PoolStats struct {
-	InFlight int    // probes running now
-	Limit    int    // MaxInFlight
-	Skipped  uint64 // starts missed since the beginning
-}
-
-// NewPool makes a pool without connections. ProbeNow works at once; intervals
+// New makes a pool without connections. ProbeNow works at once; intervals
 // begin with Run.
-func NewPool(opts PoolOptions) *Pool {
+func New(opts Options) *Pool {
 	if opts.MaxInFlight <= 0 {
 		opts.MaxInFlight = defaultMaxInFlight
 	}
@@ -101,46 +95,46 @@ func NewPool(opts PoolOptions) *Pool {
 	}
 	base, cancel := context.WithCancel(context.Background())
 	return &Pool{
-		opts:   opts,
-		base:   base,
-		cancel: cancel,
-		wake:   make(chan struct{}, 1),
-		slots:  make(map[string]*slot),
-		all:    &gate{capacity: opts.MaxInFlight},
-		hosts:  make(map[string]*gate),
-		locks:  make(map[string]*gate),
+		opts:    opts,
+		base:    base,
+		cancel:  cancel,
+		wake:    make(chan struct{}, 1),
+		entries: make(map[string]*scheduleEntry),
+		all:     &limiter{capacity: opts.MaxInFlight},
+		hosts:   make(map[string]*limiter),
+		locks:   make(map[string]*limiter),
 
-		doublings: make(map[string]int),
+		backoffSteps: make(map[string]int),
 	}
 }
 
 // Set makes conns the connections of the pool, at the start and at each reload.
 // Names must be unique. A connection that probes the same thing as before keeps
-// its slot and its running probe; a new or changed one gets a new slot soon; one
+// its schedule and its running probe; a new or changed one starts anew soon; one
 // that is gone is no longer probed, and its running probe ends unreported.
 func (p *Pool) Set(conns []*mail.Connection) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	known := p.slots
-	p.slots = make(map[string]*slot, len(conns))
-	var fresh []*slot
+	known := p.entries
+	p.entries = make(map[string]*scheduleEntry, len(conns))
+	var fresh []*scheduleEntry
 	for _, c := range conns {
 		if s := known[c.Name]; s != nil && s.connection.SameProbe(c) {
 			s.connection = c // labels and TLS settings may be newer
-			p.slots[c.Name] = s
+			p.entries[c.Name] = s
 			delete(known, c.Name)
 			continue
 		}
-		s := newSlot(c)
-		p.slots[c.Name] = s
+		s := newEntry(c)
+		p.entries[c.Name] = s
 		fresh = append(fresh, s)
 	}
 	for _, s := range known {
 		p.removeLocked(s)
 	}
-	p.forgetPacesLocked()
+	p.forgetBackoffsLocked()
 	if !p.running {
-		p.fresh = append(keptSlots(p.fresh, p.slots), fresh...)
+		p.fresh = append(keptEntries(p.fresh, p.entries), fresh...)
 		return
 	}
 	p.spreadLocked(fresh, time.Now())
@@ -173,12 +167,12 @@ func (p *Pool) Run(ctx context.Context) error {
 // the same time, and a probe that runs on its interval, share one probe.
 //
 // limit bounds the probe's own time; 0, or more than the connection's timeout,
-// is that timeout. The wait for a slot is not part of it. A caller that joins a
+// is that timeout. The wait for a free place is not part of it. A caller that joins a
 // running probe cannot change its limit. When ctx ends, only this caller's wait
 // ends; the probe is cancelled, unreported, if nobody else waits for it.
 func (p *Pool) ProbeNow(ctx context.Context, name string, limit time.Duration) (mail.Outcome, error) {
 	if err := ctx.Err(); err != nil {
-		return mail.Outcome{}, fmt.Errorf("%w: %w", ErrNoSlot, err) // who has left starts nothing
+		return mail.Outcome{}, fmt.Errorf("%w: %w", ErrFull, err) // a caller that has left starts nothing
 	}
 	f, err := p.join(name, limit)
 	if err != nil {
@@ -193,13 +187,13 @@ func (p *Pool) ProbeNow(ctx context.Context, name string, limit time.Duration) (
 }
 
 // Stats may be called at any time.
-func (p *Pool) Stats() PoolStats {
+func (p *Pool) Stats() mail.PoolStats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return PoolStats{InFlight: p.all.taken, Limit: p.all.capacity, Skipped: p.skipped}
+	return mail.PoolStats{InFlight: p.all.taken, Limit: p.all.capacity, Skipped: p.skipped}
 }
 
-// begin gives the connections known so far their first slots.
+// begin gives the connections known so far their first starts.
 func (p *Pool) begin() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -216,45 +210,45 @@ func (p *Pool) begin() error {
 func (p *Pool) stop() {
 	p.mu.Lock()
 	p.stopped = true
-	for _, s := range p.slots {
-		p.abandonLocked(s.flight, ErrPoolStopped)
+	for _, s := range p.entries {
+		p.cancelLocked(s.run, ErrStopped)
 	}
 	p.mu.Unlock()
-	p.cancel() // also the abandoned ones that are still saying goodbye
+	p.cancel() // also the cancelled ones that are still saying goodbye
 	p.probes.Wait()
 }
 
-// join finds or makes the flight that a caller of ProbeNow waits for.
-func (p *Pool) join(name string, limit time.Duration) (*flight, error) {
+// join finds or makes the run that a caller of ProbeNow waits for.
+func (p *Pool) join(name string, limit time.Duration) (*run, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s := p.slots[name]
+	s := p.entries[name]
 	if s == nil {
 		return nil, ErrUnknownConnection
 	}
 	if p.stopped {
-		return nil, ErrPoolStopped
+		return nil, ErrStopped
 	}
-	if s.flight == nil {
-		p.launchLocked(s, &flight{limit: limit, waiters: 1}, time.Now())
-		return s.flight, nil
+	if s.run == nil {
+		p.enqueueLocked(s, &run{limit: limit, waiters: 1}, time.Now())
+		return s.run, nil
 	}
-	s.flight.waiters++
-	s.flight.limit = longer(s.flight.limit, limit)
-	return s.flight, nil
+	s.run.waiters++
+	s.run.limit = longer(s.run.limit, limit)
+	return s.run, nil
 }
 
 // leave ends one caller's wait because its context ended with cause; an outcome
 // that came at the same moment still counts.
-func (p *Pool) leave(f *flight, cause error) (mail.Outcome, error) {
+func (p *Pool) leave(f *run, cause error) (mail.Outcome, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	f.waiters--
-	if f.settled {
+	if f.completed {
 		return f.outcome, f.err
 	}
 	if !f.started() {
-		cause = fmt.Errorf("%w: %w", ErrNoSlot, cause)
+		cause = fmt.Errorf("%w: %w", ErrFull, cause)
 	}
 	if f.waiters == 0 && !f.timed {
 		if f.started() {
@@ -262,22 +256,22 @@ func (p *Pool) leave(f *flight, cause error) (mail.Outcome, error) {
 			// login that servers take longer to refuse than callers wait.
 			f.cancel(os.ErrDeadlineExceeded)
 		}
-		p.abandonLocked(f, cause)
+		p.cancelLocked(f, cause)
 	}
 	return mail.Outcome{}, cause
 }
 
-// removeLocked forgets a slot that is no longer configured.
-func (p *Pool) removeLocked(s *slot) {
-	p.agenda.remove(s)
-	p.abandonLocked(s.flight, ErrUnknownConnection)
+// removeLocked forgets a connection that is no longer configured.
+func (p *Pool) removeLocked(s *scheduleEntry) {
+	p.schedule.remove(s)
+	p.cancelLocked(s.run, ErrUnknownConnection)
 }
 
-// wakeUp makes Run look at the agenda again.
+// wakeUp makes Run look at the schedule again.
 func (p *Pool) wakeUp() {
 	select {
 	case p.wake <- struct{}{}:
-	default: // it is going to
+	default: // it will anyway
 	}
 }
 

@@ -13,9 +13,9 @@ import (
 	"mailprobe/mail"
 )
 
-// scene is a pool in a synctest bubble with a script per host instead of
+// fixture is a pool in a synctest bubble with a script per host instead of
 // servers. Times are virtual, so equal means equal.
-type scene struct {
+type fixture struct {
 	*Pool
 	stop func() // ends Run and waits for it
 
@@ -28,11 +28,11 @@ type scene struct {
 	delays   []time.Duration
 }
 
-// newScene starts a pool. script says how long a probe takes, by host; a host
+// newFixture starts a pool. script says how long a probe takes, by host; a host
 // that it does not know answers in 50 ms, one with a negative time never does.
-func newScene(t *testing.T, opts PoolOptions, script map[string]time.Duration, conns ...*mail.Connection) *scene {
+func newFixture(t *testing.T, opts Options, script map[string]time.Duration, conns ...*mail.Connection) *fixture {
 	t.Helper()
-	s := &scene{
+	s := &fixture{
 		starts:   map[string][]time.Time{},
 		outcomes: map[string][]mail.Outcome{},
 		running:  map[string]int{},
@@ -49,7 +49,7 @@ func newScene(t *testing.T, opts PoolOptions, script map[string]time.Duration, c
 		defer s.mu.Unlock()
 		s.delays = append(s.delays, d)
 	}
-	s.Pool = NewPool(opts)
+	s.Pool = New(opts)
 	s.Set(conns)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -64,7 +64,7 @@ func newScene(t *testing.T, opts PoolOptions, script map[string]time.Duration, c
 	return s
 }
 
-func (s *scene) probe(ctx context.Context, c *mail.Connection, script map[string]time.Duration) mail.Outcome {
+func (s *fixture) probe(ctx context.Context, c *mail.Connection, script map[string]time.Duration) mail.Outcome {
 	start := time.Now()
 	s.enter(c, 1)
 	defer s.enter(c, -1)
@@ -88,7 +88,7 @@ func (s *scene) probe(ctx context.Context, c *mail.Connection, script map[string
 	return outcome
 }
 
-func (s *scene) enter(c *mail.Connection, by int) {
+func (s *fixture) enter(c *mail.Connection, by int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if by > 0 {
@@ -102,13 +102,13 @@ func (s *scene) enter(c *mail.Connection, by int) {
 	}
 }
 
-func (s *scene) startsOf(name string) []time.Time {
+func (s *fixture) startsOf(name string) []time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]time.Time(nil), s.starts[name]...)
 }
 
-func (s *scene) reasonsOf(name string) map[mail.Reason]int {
+func (s *fixture) reasonsOf(name string) map[mail.Reason]int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	reasons := map[mail.Reason]int{}
@@ -158,7 +158,7 @@ func blackHoles(t *testing.T, holes []*mail.Connection) {
 		script[c.Host] = -1
 	}
 	healthy := mailboxes(100, "healthy", "")
-	s := newScene(t, PoolOptions{}, script, append(holes, healthy...)...)
+	s := newFixture(t, Options{}, script, append(holes, healthy...)...)
 	time.Sleep(10*time.Minute - time.Millisecond)
 	s.stop()
 	for _, c := range healthy {
@@ -192,7 +192,7 @@ func TestPoolNeverExceedsItsBounds(t *testing.T) {
 		for _, c := range conns[120:] {
 			script[c.Host] = 2 * time.Second
 		}
-		s := newScene(t, PoolOptions{MaxInFlight: 13, MaxInFlightPerHost: 4}, script, conns...)
+		s := newFixture(t, Options{MaxInFlight: 13, MaxInFlightPerHost: 4}, script, conns...)
 		for range 600 {
 			time.Sleep(time.Second)
 			if stats := s.Stats(); stats.InFlight > 13 || stats.Limit != 13 {
@@ -226,7 +226,7 @@ func TestPoolKeepsTimeForAWeek(t *testing.T) {
 		const days = 7 // 100,800 probes; drift would grow with each
 		conns := mailboxes(10, "box", "")
 		started := time.Now()
-		p := NewPool(PoolOptions{Probe: func(_ context.Context, c *mail.Connection) mail.Outcome {
+		p := New(Options{Probe: func(_ context.Context, c *mail.Connection) mail.Outcome {
 			time.Sleep(120 * time.Millisecond)
 			return mail.Outcome{Connection: c}
 		}})
@@ -277,7 +277,7 @@ func TestPoolSpreadsFirstProbes(t *testing.T) {
 					c.Interval = test.interval
 				}
 				begin := time.Now()
-				s := newScene(t, PoolOptions{}, nil, conns...)
+				s := newFixture(t, Options{}, nil, conns...)
 				time.Sleep(test.window)
 				s.stop()
 				seen := map[time.Duration]bool{}
@@ -300,7 +300,7 @@ func TestPoolSlowProbeIsSkippedNotQueued(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slow := mailbox("slow", "slow.example")
 		slow.Interval, slow.Timeout = 10*time.Second, time.Minute
-		s := newScene(t, PoolOptions{}, map[string]time.Duration{"slow.example": 25 * time.Second}, slow)
+		s := newFixture(t, Options{}, map[string]time.Duration{"slow.example": 25 * time.Second}, slow)
 		time.Sleep(90 * time.Second) // starts at 0, 30, 60; due but running at 10, 20, 40, 50, 70, 80
 		stats := s.Stats()
 		s.stop()
@@ -316,10 +316,10 @@ func TestPoolSlowProbeIsSkippedNotQueued(t *testing.T) {
 
 func TestPoolReportsOverrunWhenNoSlotIsFree(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		// Six black holes on a host that gets one slot: each holds it for half
+		// Six black holes on a host that gets one place: each holds it for half
 		// an interval, so each must wait two intervals for its next turn.
 		conns := mailboxes(6, "hole", "hole.example")
-		s := newScene(t, PoolOptions{MaxInFlightPerHost: 1}, map[string]time.Duration{"hole.example": -1}, conns...)
+		s := newFixture(t, Options{MaxInFlightPerHost: 1}, map[string]time.Duration{"hole.example": -1}, conns...)
 		time.Sleep(30 * time.Minute)
 		stats := s.Stats()
 		s.stop()
@@ -350,7 +350,7 @@ func TestPoolAfterSuspendStartsNoBurst(t *testing.T) {
 				const n = 6000 // 400 a second for 15 s
 				starts := map[time.Time]int{}
 				var mu sync.Mutex
-				p := NewPool(PoolOptions{Probe: func(_ context.Context, c *mail.Connection) mail.Outcome {
+				p := New(Options{Probe: func(_ context.Context, c *mail.Connection) mail.Outcome {
 					mu.Lock()
 					defer mu.Unlock()
 					starts[time.Now().Truncate(time.Second)]++
@@ -390,7 +390,7 @@ func TestPoolShutdownEndsProbesUnreported(t *testing.T) {
 		for _, c := range conns {
 			script[c.Host] = -1
 		}
-		s := newScene(t, PoolOptions{MaxInFlight: 100}, script, conns...)
+		s := newFixture(t, Options{MaxInFlight: 100}, script, conns...)
 		time.Sleep(20 * time.Second)
 		asked := make(chan error)
 		go func() {
@@ -403,11 +403,11 @@ func TestPoolShutdownEndsProbesUnreported(t *testing.T) {
 		if took := time.Since(begin); took != 0 {
 			t.Errorf("the shutdown took %v with probes that obey", took)
 		}
-		if err := <-asked; !errors.Is(err, ErrPoolStopped) {
-			t.Errorf("a waiting caller got %v, want %v", err, ErrPoolStopped)
+		if err := <-asked; !errors.Is(err, ErrStopped) {
+			t.Errorf("a waiting caller got %v, want %v", err, ErrStopped)
 		}
-		if _, err := s.ProbeNow(t.Context(), "hole-1", 0); !errors.Is(err, ErrPoolStopped) {
-			t.Errorf("a late caller got %v, want %v", err, ErrPoolStopped)
+		if _, err := s.ProbeNow(t.Context(), "hole-1", 0); !errors.Is(err, ErrStopped) {
+			t.Errorf("a late caller got %v, want %v", err, ErrStopped)
 		}
 		if len(s.outcomes) != 0 || s.ended != 100 || s.Stats().InFlight != 0 {
 			t.Errorf("%d outcomes, %d probes ended, %d in flight; want 0, 100, 0", len(s.outcomes), s.ended, s.Stats().InFlight)
@@ -431,7 +431,7 @@ func TestPoolSurvivesPanics(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var mu sync.Mutex
 				outcomes := map[string][]mail.Outcome{}
-				p := NewPool(PoolOptions{
+				p := New(Options{
 					Probe: func(_ context.Context, c *mail.Connection) mail.Outcome {
 						if c.Name == "bad" {
 							test.throw()
@@ -464,7 +464,7 @@ func TestPoolSurvivesPanics(t *testing.T) {
 func TestPoolStopsAProbeThatForgetsItsTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begin := time.Now()
-		p := NewPool(PoolOptions{Probe: func(ctx context.Context, c *mail.Connection) mail.Outcome {
+		p := New(Options{Probe: func(ctx context.Context, c *mail.Connection) mail.Outcome {
 			<-ctx.Done()
 			return mail.Outcome{Connection: c, Failure: &mail.Failure{Reason: mail.Timeout}}
 		}})
@@ -481,14 +481,14 @@ func nobody(c *mail.Connection) *mail.Connection { return c }
 // BenchmarkPoolSchedule is what the pool costs per probe beside the probe, with
 // 10,000 connections.
 func BenchmarkPoolSchedule(b *testing.B) {
-	p := NewPool(PoolOptions{Probe: func(_ context.Context, c *mail.Connection) mail.Outcome { return mail.Outcome{Connection: c} }})
+	p := New(Options{Probe: func(_ context.Context, c *mail.Connection) mail.Outcome { return mail.Outcome{Connection: c} }})
 	p.Set(mailboxes(10000, "box", ""))
 	if err := p.begin(); err != nil {
 		b.Fatal(err)
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		p.startDue(p.agenda[0].next)
+		p.startDue(p.schedule[0].next)
 	}
 	p.stop()
 }

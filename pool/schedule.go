@@ -26,39 +26,39 @@ const (
 	idle = time.Hour
 )
 
-// slot is the place of one connection in the schedule.
-type slot struct {
+// scheduleEntry is one connection with its next start.
+type scheduleEntry struct {
 	connection *mail.Connection
 	exclusive  string        // see exclusiveKey
 	host       string        // in lower case
 	next       time.Time     // the next start; later ones follow at whole intervals
 	last       time.Time     // when the last one was due; zero: none yet
-	loginDelay time.Duration // that the server announced; see pace.go
-	paced      time.Duration // between two starts as last said; 0: the interval
-	index      int           // in the agenda; -1: not there
-	flight     *flight       // waiting or running; nil if neither
+	loginDelay time.Duration // that the server announced; see backoff.go
+	spacing    time.Duration // between two starts as last said; 0: the interval
+	index      int           // in the schedule; -1: not there
+	run        *run          // waiting or running; nil if neither
 }
 
-func newSlot(c *mail.Connection) *slot {
-	return &slot{connection: c, exclusive: exclusiveKey(c), host: strings.ToLower(c.Host), index: -1}
+func newEntry(c *mail.Connection) *scheduleEntry {
+	return &scheduleEntry{connection: c, exclusive: exclusiveKey(c), host: strings.ToLower(c.Host), index: -1}
 }
 
 // timed reports whether the connection is probed on its interval at all.
-func (s *slot) timed() bool {
+func (s *scheduleEntry) timed() bool {
 	return !s.connection.ProbeOnScrape && s.connection.Interval > 0
 }
 
-// keptSlots are those of fresh that are still configured.
-func keptSlots(fresh []*slot, slots map[string]*slot) []*slot {
-	return slices.DeleteFunc(fresh, func(s *slot) bool { return slots[s.connection.Name] != s })
+// keptEntries are those of fresh that are still configured.
+func keptEntries(fresh []*scheduleEntry, entries map[string]*scheduleEntry) []*scheduleEntry {
+	return slices.DeleteFunc(fresh, func(s *scheduleEntry) bool { return entries[s.connection.Name] != s })
 }
 
-// spreadLocked gives slots their first starts, evenly spread in the order of a
+// spreadLocked gives entries their first starts, evenly spread in the order of a
 // hash of the names, so that neighbours in the file, often on one host, are
-// apart. Slots probed on scrapes alone get none.
-func (p *Pool) spreadLocked(fresh []*slot, now time.Time) {
-	fresh = slices.DeleteFunc(fresh, func(s *slot) bool { return !s.timed() })
-	slices.SortFunc(fresh, func(a, b *slot) int {
+// apart. Entries probed on scrapes alone get none.
+func (p *Pool) spreadLocked(fresh []*scheduleEntry, now time.Time) {
+	fresh = slices.DeleteFunc(fresh, func(s *scheduleEntry) bool { return !s.timed() })
+	slices.SortFunc(fresh, func(a, b *scheduleEntry) int {
 		return cmp.Or(
 			cmp.Compare(nameHash(a.connection.Name), nameHash(b.connection.Name)),
 			cmp.Compare(a.connection.Name, b.connection.Name))
@@ -67,7 +67,7 @@ func (p *Pool) spreadLocked(fresh []*slot, now time.Time) {
 	window := max(shortSpread, n*time.Second/spreadRate)
 	for i, s := range fresh {
 		s.next = now.Add(min(window, s.connection.Interval) / n * time.Duration(i))
-		heap.Push(&p.agenda, s)
+		heap.Push(&p.schedule, s)
 	}
 }
 
@@ -82,13 +82,13 @@ func (p *Pool) startDue(now time.Time) time.Duration {
 	p.mu.Lock()
 	var overruns []*mail.Connection
 	dropped := 0
-	for len(p.agenda) > 0 && !p.agenda[0].next.After(now) {
-		s := p.agenda[0]
+	for len(p.schedule) > 0 && !p.schedule[0].next.After(now) {
+		s := p.schedule[0]
 		due, late := s.next, now.Sub(s.next)
-		interval := p.pacedLocked(s)
+		interval := p.spacingLocked(s)
 		ticks := 1 + late/interval // due by now, of which one can start
 		s.last, s.next = due, due.Add(ticks*interval)
-		heap.Fix(&p.agenda, 0)
+		heap.Fix(&p.schedule, 0)
 		switch {
 		case late >= min(lateStart, interval):
 			p.skipped += uint64(ticks)
@@ -98,8 +98,8 @@ func (p *Pool) startDue(now time.Time) time.Duration {
 		}
 	}
 	wait := idle
-	if len(p.agenda) > 0 {
-		wait = p.agenda[0].next.Sub(now)
+	if len(p.schedule) > 0 {
+		wait = p.schedule[0].next.Sub(now)
 	}
 	p.mu.Unlock()
 
@@ -107,19 +107,19 @@ func (p *Pool) startDue(now time.Time) time.Duration {
 		p.opts.Log.Warn("starts dropped: the clock jumped or the machine is overloaded", "starts", dropped)
 	}
 	for _, c := range overruns {
-		p.opts.Report(localOutcome(c, mail.LocalOverrun, "no free probe slot within the interval of "+c.Interval.String()))
+		p.opts.Report(localOutcome(c, mail.LocalOverrun, "no free place for a probe within the interval of "+c.Interval.String()))
 	}
 	return wait
 }
 
-// startLocked launches the probe of a slot that is due now, or makes the best
-// of one that is under way. It reports whether the one before has not even
-// begun: that one keeps its place in the queue, and the interval is lost.
-func (p *Pool) startLocked(s *slot, due time.Time) (overrun bool) {
-	f := s.flight
+// startLocked enqueues the run of an entry that is due now, unless one is under
+// way, which then serves this interval too. It reports whether the run before has
+// not even begun: that one keeps its place in the queue, and the interval is lost.
+func (p *Pool) startLocked(s *scheduleEntry, due time.Time) (overrun bool) {
+	f := s.run
 	switch {
 	case f == nil:
-		p.launchLocked(s, &flight{timed: true}, due)
+		p.enqueueLocked(s, &run{timed: true}, due)
 	case !f.timed: // somebody asked for it just before; one probe serves both
 		f.timed = true
 		if !f.started() {
@@ -132,33 +132,32 @@ func (p *Pool) startLocked(s *slot, due time.Time) (overrun bool) {
 	return false
 }
 
-// postponeLocked moves the next start of a slot that is on the agenda to a later
-// time.
-func (p *Pool) postponeLocked(s *slot, next time.Time) {
+// postponeLocked moves the next start of an entry in the schedule to a later time.
+func (p *Pool) postponeLocked(s *scheduleEntry, next time.Time) {
 	if next.After(s.next) {
 		s.next = next
-		heap.Fix(&p.agenda, s.index)
+		heap.Fix(&p.schedule, s.index)
 	}
 }
 
-// agenda is a heap of slots, the next start on top.
-type agenda []*slot
+// scheduleHeap is a heap of entries, the next start on top.
+type scheduleHeap []*scheduleEntry
 
-func (a agenda) Len() int           { return len(a) }
-func (a agenda) Less(i, j int) bool { return a[i].next.Before(a[j].next) }
-func (a agenda) Swap(i, j int) {
+func (a scheduleHeap) Len() int           { return len(a) }
+func (a scheduleHeap) Less(i, j int) bool { return a[i].next.Before(a[j].next) }
+func (a scheduleHeap) Swap(i, j int) {
 	a[i], a[j] = a[j], a[i]
 	a[i].index, a[j].index = i, j
 }
 
 // Push and Pop are for container/heap alone.
-func (a *agenda) Push(x any) {
-	s := x.(*slot)
+func (a *scheduleHeap) Push(x any) {
+	s := x.(*scheduleEntry)
 	s.index = len(*a)
 	*a = append(*a, s)
 }
 
-func (a *agenda) Pop() any {
+func (a *scheduleHeap) Pop() any {
 	last := len(*a) - 1
 	s := (*a)[last]
 	(*a)[last] = nil
@@ -167,8 +166,8 @@ func (a *agenda) Pop() any {
 	return s
 }
 
-// remove takes a slot out wherever it is.
-func (a *agenda) remove(s *slot) {
+// remove takes an entry out wherever it is.
+func (a *scheduleHeap) remove(s *scheduleEntry) {
 	if s.index >= 0 {
 		heap.Remove(a, s.index)
 	}

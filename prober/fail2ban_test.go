@@ -66,7 +66,7 @@ func newYear(t *testing.T, servers *real, conns []*mail.Connection) *year {
 		t.Fatal(err)
 	}
 	engine := &prober.Prober{Guard: guard}
-	y.pool = pool.NewPool(pool.PoolOptions{MaxInFlightPerHost: perHost, Probe: engine.Probe, Report: y.report})
+	y.pool = pool.New(pool.Options{MaxInFlightPerHost: perHost, Probe: engine.Probe, Report: y.report})
 	y.pool.Set(conns)
 	return y
 }

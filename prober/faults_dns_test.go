@@ -269,7 +269,7 @@ func TestDeadNameServerDelaysNobody(t *testing.T) {
 		}
 		watch := newNameWatch()
 		prober := &Prober{Hostname: "probe.example.org", Resolver: resolverBy(silentNetwork), dial: watch.dial}
-		pool := pool.NewPool(pool.PoolOptions{MaxInFlight: bound, Probe: watch.counted(prober.Probe), Report: watch.report})
+		pool := pool.New(pool.Options{MaxInFlight: bound, Probe: watch.counted(prober.Probe), Report: watch.report})
 		pool.Set(conns)
 		ctx, cancel := context.WithTimeout(t.Context(), 95*time.Second)
 		defer cancel()

@@ -142,7 +142,7 @@ func TestProbeWithGuardLearnsFromCallersWhoLeave(t *testing.T) {
 	c := fix.connection(mail.IMAP, mail.ImplicitTLS, server.Addr, func(c *mail.Connection) { c.Interval = time.Minute })
 	h := newGuardedTime(t, "")
 	sent := make(chan bool, 1)
-	pool := pool.NewPool(pool.PoolOptions{Probe: func(ctx context.Context, c *mail.Connection) mail.Outcome {
+	pool := pool.New(pool.Options{Probe: func(ctx context.Context, c *mail.Connection) mail.Outcome {
 		o := (&Prober{Guard: h.Guard}).Probe(ctx, c)
 		sent <- o.Auth.Sent
 		return o

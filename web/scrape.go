@@ -99,8 +99,8 @@ func (s *site) serveProbe(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case errors.Is(err, pool.ErrUnknownConnection):
 		refuse(w, http.StatusNotFound, unknownConnection) // a reload came between
-	case errors.Is(err, pool.ErrNoSlot):
-		refuse(w, http.StatusServiceUnavailable, pool.ErrNoSlot.Error())
+	case errors.Is(err, pool.ErrFull):
+		refuse(w, http.StatusServiceUnavailable, pool.ErrFull.Error())
 	case err != nil:
 		refuse(w, http.StatusServiceUnavailable, notNow)
 	case query.Get("debug") == "true":

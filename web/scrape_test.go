@@ -109,7 +109,7 @@ func TestScrapeBudget(t *testing.T) {
 
 // pooled puts a real pool behind the site, whose probes take a second.
 func pooled(s *stage, probes *atomic.Int32) {
-	pool := pool.NewPool(pool.PoolOptions{
+	pool := pool.New(pool.Options{
 		Probe: func(ctx context.Context, c *mail.Connection) mail.Outcome {
 			probes.Add(1)
 			select {
@@ -215,8 +215,8 @@ func TestScrapeEndsWithinItsTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		list := onScrape(1)
 		s := newStage(t, list...)
-		s.options.Probe = pool.NewPool(pool.PoolOptions{}).ProbeNow // replaced below
-		pool := pool.NewPool(pool.PoolOptions{Report: s.observe,
+		s.options.Probe = pool.New(pool.Options{}).ProbeNow // replaced below
+		pool := pool.New(pool.Options{Report: s.observe,
 			Probe: func(ctx context.Context, c *mail.Connection) mail.Outcome { // a server that stalls
 				<-ctx.Done()
 				time.Sleep(80 * time.Millisecond) // the parting
@@ -273,10 +273,10 @@ func TestAtMostFortyScrapes(t *testing.T) {
 
 func TestProbeWithoutAFreeSlot(t *testing.T) {
 	for err, want := range map[error]int{
-		fmt.Errorf("%w: %w", pool.ErrNoSlot, context.DeadlineExceeded): http.StatusServiceUnavailable,
-		context.DeadlineExceeded:  http.StatusServiceUnavailable,
-		pool.ErrUnknownConnection: http.StatusNotFound,
-		pool.ErrPoolStopped:       http.StatusServiceUnavailable,
+		fmt.Errorf("%w: %w", pool.ErrFull, context.DeadlineExceeded): http.StatusServiceUnavailable,
+		context.DeadlineExceeded:                                     http.StatusServiceUnavailable,
+		pool.ErrUnknownConnection:                                    http.StatusNotFound,
+		pool.ErrStopped:                                              http.StatusServiceUnavailable,
 	} {
 		s := newStage(t, outcometest.Inbox("inbox"))
 		s.options.Probe = func(context.Context, string, time.Duration) (mail.Outcome, error) { return mail.Outcome{}, err }

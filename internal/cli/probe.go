@@ -158,7 +158,7 @@ func (o *ProbeOptions) run(ctx context.Context, connections []*mail.Connection, 
 	limit, _ := pool.DescriptorLimit(bounds.MaxInFlight)
 	var printing sync.Mutex
 	p := &prober.Prober{Guard: guard, Log: o.Log}
-	pool := pool.NewPool(pool.PoolOptions{
+	pool := pool.New(pool.Options{
 		MaxInFlight: limit, MaxInFlightPerHost: bounds.MaxInFlightPerHost, Probe: p.Probe, Log: o.Log,
 		Report: func(outcome mail.Outcome) {
 			if o.Live {

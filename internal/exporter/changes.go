@@ -1,7 +1,7 @@
 package exporter
 
-// This file logs what changes, and only that: a connection that stays down says
-// so once, however often it is probed.
+// This file logs changes of status only: a connection that stays down is logged
+// once, however often it is probed.
 
 import (
 	"log/slog"
@@ -12,76 +12,76 @@ import (
 	"mailprobe/mail"
 )
 
-// The bound on lines about connections: ten thousand that fail at once must not
-// fill a disk. What is not logged is counted.
+// Bounds of the lines about connections: ten thousand that fail at once must not
+// fill a disk. Lines beyond them are counted instead.
 const (
 	linesPerSecond = 10
 	linesAtOnce    = 100
 )
 
-// changes remembers what was last said of each connection.
+// changes remembers the last logged status of each connection.
 type changes struct {
 	log   *slog.Logger
 	limit *rate.Limiter
 
-	mu     sync.Mutex
-	said   map[string]verdict
-	unsaid int // lines withheld since the last one
+	mu         sync.Mutex
+	last       map[string]status
+	suppressed int // lines not logged since the last one
 }
 
-// verdict is what a line says. A connection never probed has none.
-type verdict struct {
+// status is what a line reports. A connection never probed has none.
+type status struct {
 	phase  mail.Phase
 	reason mail.Reason
 }
 
 func newChanges(log *slog.Logger) *changes {
-	return &changes{log: log, limit: rate.NewLimiter(linesPerSecond, linesAtOnce), said: map[string]verdict{}}
+	return &changes{log: log, limit: rate.NewLimiter(linesPerSecond, linesAtOnce), last: map[string]status{}}
 }
 
 // keep forgets the connections that are no longer configured.
 func (c *changes) keep(connections []*mail.Connection) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	kept := make(map[string]verdict, len(connections))
+	kept := make(map[string]status, len(connections))
 	for _, connection := range connections {
-		if v, ok := c.said[connection.Name]; ok {
+		if v, ok := c.last[connection.Name]; ok {
 			kept[connection.Name] = v
 		}
 	}
-	c.said = kept
+	c.last = kept
 }
 
-// note logs an outcome if it is news.
+// note logs an outcome if it differs from the one before.
 func (c *changes) note(o mail.Outcome) {
-	var now verdict
+	var now status
 	if o.Failure != nil {
-		now = verdict{o.Failure.Phase, o.Failure.Reason}
+		now = status{o.Failure.Phase, o.Failure.Reason}
 	}
 	c.mu.Lock()
-	before, known := c.said[o.Connection.Name]
-	c.said[o.Connection.Name] = now
-	silent := known && before == now || !c.limit.Allow()
-	unsaid := c.unsaid
+	before, known := c.last[o.Connection.Name]
+	c.last[o.Connection.Name] = now
+	skip := known && before == now || !c.limit.Allow()
+	suppressed := c.suppressed
 	switch {
 	case known && before == now:
-	case silent:
-		c.unsaid++
+	case skip:
+		c.suppressed++
 	default:
-		c.unsaid = 0
+		c.suppressed = 0
 	}
 	c.mu.Unlock()
-	if silent {
+	if skip {
 		return
 	}
-	if unsaid > 0 {
-		c.log.Warn("changes were not logged because there were too many at once", "count", unsaid)
+	if suppressed > 0 {
+		c.log.Warn("changes were not logged because there were too many at once", "count", suppressed)
 	}
-	c.say(o)
+	c.write(o)
 }
 
-// say is the line itself: a warning when something is wrong, else information.
-func (c *changes) say(o mail.Outcome) {
+// write logs the line itself: a warning when something is wrong, else information.
+func (c *changes) write(o mail.Outcome) {
 	if o.Up() {
 		c.log.Info("up", "connection", o.Connection.Name, "took", o.Duration())
 		return

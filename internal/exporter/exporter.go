@@ -85,10 +85,10 @@ func New(o Options) (*Exporter, error) {
 	}
 	e.collector = metrics.NewCollector(metrics.Options{
 		Histograms: metrics.Histograms(first.Metrics.Histograms),
-		Pool:       e.poolStats,
+		Pool:       func() mail.PoolStats { return e.pool.Stats() }, // the pool is made below
 	})
 	p := &prober.Prober{Guard: guard, Log: o.Log}
-	e.pool = pool.NewPool(pool.PoolOptions{
+	e.pool = pool.New(pool.Options{
 		MaxInFlight:        limit,
 		MaxInFlightPerHost: first.Pool.MaxInFlightPerHost,
 		Probe:              p.Probe,
@@ -150,12 +150,6 @@ func (e *Exporter) report(o mail.Outcome) {
 	e.collector.Observe(o)
 	e.history.Observe(o)
 	e.changes.note(o)
-}
-
-// poolStats translates between two packages that do not know each other.
-func (e *Exporter) poolStats() metrics.PoolStats {
-	s := e.pool.Stats()
-	return metrics.PoolStats{InFlight: s.InFlight, Limit: s.Limit, Skipped: s.Skipped}
 }
 
 // Run probes and serves until ctx ends; SIGHUP reloads meanwhile. It returns

@@ -1,4 +1,5 @@
-// Package logline keeps a log that nobody reads from stopping what writes it.
+// Package logline writes log lines without ever blocking: a log that is not read
+// must not stop the program.
 package logline
 
 import (
@@ -8,7 +9,7 @@ import (
 	"time"
 )
 
-// waiting is how many lines wait for a slow reader; about half a MiB of lines
+// waiting is how many lines may wait for a slow reader; about half a MiB of lines
 // as they are, and at most a few MiB.
 const waiting = 1024
 
@@ -37,12 +38,12 @@ func New(to io.Writer, note func(dropped uint64) []byte) *Writer {
 // run writes until Close.
 func (w *Writer) run() {
 	defer close(w.ended)
-	var told uint64
+	var reported uint64
 	for line := range w.lines {
 		_, _ = w.to.Write(line) // there is nowhere to report it
-		if dropped := w.dropped.Load(); dropped > told && w.note != nil {
-			_, _ = w.to.Write(w.note(dropped - told))
-			told = dropped
+		if dropped := w.dropped.Load(); dropped > reported && w.note != nil {
+			_, _ = w.to.Write(w.note(dropped - reported))
+			reported = dropped
 		}
 	}
 }

@@ -12,16 +12,16 @@ import (
 	"mailprobe/mail"
 )
 
-// paced runs a pool for a while over a server that judges each probe by when it
+// probed runs a pool for a while over a server that judges each probe by when it
 // comes. It gives the gaps between the starts of each connection, in seconds,
 // and the outcomes.
-func paced(t *testing.T, d time.Duration, judge func(c *mail.Connection, at time.Duration) mail.Outcome, conns ...*mail.Connection) (map[string][]int, map[string][]mail.Outcome) {
+func probed(t *testing.T, d time.Duration, judge func(c *mail.Connection, at time.Duration) mail.Outcome, conns ...*mail.Connection) (map[string][]int, map[string][]mail.Outcome) {
 	t.Helper()
 	gaps, outcomes, last := map[string][]int{}, map[string][]mail.Outcome{}, map[string]time.Time{}
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
 		begun := time.Now()
-		pool := NewPool(PoolOptions{
+		pool := New(Options{
 			Probe: func(_ context.Context, c *mail.Connection) mail.Outcome {
 				mu.Lock()
 				defer mu.Unlock()
@@ -46,14 +46,14 @@ func paced(t *testing.T, d time.Duration, judge func(c *mail.Connection, at time
 			t.Error(err)
 		}
 		pool.Set(nil)
-		if len(pool.doublings) > 0 {
-			t.Errorf("hosts that are gone are remembered: %v", pool.doublings)
+		if len(pool.backoffSteps) > 0 {
+			t.Errorf("hosts that are gone are remembered: %v", pool.backoffSteps)
 		}
 	})
 	return gaps, outcomes
 }
 
-func pacedConnection(name, host string, interval time.Duration) *mail.Connection {
+func connectionEvery(name, host string, interval time.Duration) *mail.Connection {
 	return &mail.Connection{Name: name, Protocol: mail.IMAP, Host: host, Username: "alice", Interval: interval, Timeout: time.Minute}
 }
 
@@ -66,14 +66,14 @@ func failed(reason mail.Reason) mail.Outcome {
 func TestPaceFollowsALimitingServer(t *testing.T) {
 	for _, reason := range []mail.Reason{mail.ServerLimit, mail.AuthTooSoon} {
 		t.Run(string(reason), func(t *testing.T) {
-			gaps, outcomes := paced(t, 90*time.Minute, func(c *mail.Connection, at time.Duration) mail.Outcome {
+			gaps, outcomes := probed(t, 90*time.Minute, func(c *mail.Connection, at time.Duration) mail.Outcome {
 				if strings.HasPrefix(c.Host, "busy") && at < 40*time.Minute {
 					return failed(reason)
 				}
 				return mail.Outcome{}
-			}, pacedConnection("one", "busy.example.org", time.Minute),
-				pacedConnection("elsewhere", "calm.example.org", time.Minute),
-				pacedConnection("seldom anyway", "busy2.example.org", 15*time.Minute))
+			}, connectionEvery("one", "busy.example.org", time.Minute),
+				connectionEvery("elsewhere", "calm.example.org", time.Minute),
+				connectionEvery("seldom anyway", "busy2.example.org", 15*time.Minute))
 			if got := gaps["one"]; !slices.Equal(got[:12], []int{120, 240, 480, 600, 600, 600, 600, 600, 600, 480, 240, 120}) {
 				t.Errorf("gaps %v, want them doubled up to 600, then halved", got)
 			}
@@ -96,12 +96,12 @@ func TestPaceFollowsALimitingServer(t *testing.T) {
 
 // What one connection was told is meant for its neighbours as well.
 func TestPaceIsTheHosts(t *testing.T) {
-	gaps, _ := paced(t, 20*time.Minute, func(c *mail.Connection, _ time.Duration) mail.Outcome {
+	gaps, _ := probed(t, 20*time.Minute, func(c *mail.Connection, _ time.Duration) mail.Outcome {
 		if c.Name == "limited" {
 			return failed(mail.ServerLimit)
 		}
 		return mail.Outcome{Failure: &mail.Failure{Phase: mail.PhaseAuth, Reason: mail.AuthRejected}}
-	}, pacedConnection("limited", "Mail.example.org", time.Minute), pacedConnection("neighbour", "mail.example.org", time.Minute))
+	}, connectionEvery("limited", "Mail.example.org", time.Minute), connectionEvery("neighbour", "mail.example.org", time.Minute))
 	if got := slices.Max(gaps["neighbour"]); got < 480 {
 		t.Errorf("gaps of the neighbour %v, want them to grow as well", gaps["neighbour"])
 	}
@@ -110,8 +110,8 @@ func TestPaceIsTheHosts(t *testing.T) {
 // Other failures change nothing: a server that comes back is to be seen soon.
 func TestPaceIsKeptThroughOtherFailures(t *testing.T) {
 	for _, reason := range []mail.Reason{mail.ServerUnavailable, mail.ServerRefused, mail.AuthRejected, mail.AuthTemporary, mail.Timeout, mail.ConnectRefused} {
-		gaps, _ := paced(t, 20*time.Minute, func(*mail.Connection, time.Duration) mail.Outcome { return failed(reason) },
-			pacedConnection("one", "mail.example.org", time.Minute))
+		gaps, _ := probed(t, 20*time.Minute, func(*mail.Connection, time.Duration) mail.Outcome { return failed(reason) },
+			connectionEvery("one", "mail.example.org", time.Minute))
 		if got := slices.Max(gaps["one"]); got != 60 {
 			t.Errorf("%s: gaps %v", reason, gaps["one"])
 		}
@@ -132,9 +132,9 @@ func TestPaceObeysAnAnnouncedLoginDelay(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			gaps, _ := paced(t, 5*time.Hour, func(*mail.Connection, time.Duration) mail.Outcome {
+			gaps, _ := probed(t, 5*time.Hour, func(*mail.Connection, time.Duration) mail.Outcome {
 				return mail.Outcome{Auth: mail.AuthFacts{Sent: true, Accepted: true, Delay: test.delay}}
-			}, pacedConnection("one", "pop.example.org", time.Minute))
+			}, connectionEvery("one", "pop.example.org", time.Minute))
 			if got := gaps["one"]; slices.Min(got) != test.want || slices.Max(got) != test.want {
 				t.Errorf("gaps %v, want %d", got, test.want)
 			}
@@ -142,13 +142,14 @@ func TestPaceObeysAnAnnouncedLoginDelay(t *testing.T) {
 	}
 }
 
-// Who probes on each scrape sets the pace: it is not slowed, and does not say so.
-func TestPaceOfScrapesIsTheirs(t *testing.T) {
+// Scrapes decide how often such a connection is probed: the pool neither slows it
+// nor reports a longer interval.
+func TestBackoffLeavesProbesOnScrapesAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var reported []mail.Outcome
-		c := pacedConnection("one", "busy.example.org", time.Minute)
+		c := connectionEvery("one", "busy.example.org", time.Minute)
 		c.ProbeOnScrape = true
-		pool := NewPool(PoolOptions{
+		pool := New(Options{
 			Probe: func(_ context.Context, c *mail.Connection) mail.Outcome {
 				o := failed(mail.ServerLimit)
 				o.Connection = c

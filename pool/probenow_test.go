@@ -15,7 +15,7 @@ import (
 )
 
 // ask calls ProbeNow in the background.
-func ask(ctx context.Context, s *scene, name string, limit time.Duration) <-chan answer {
+func ask(ctx context.Context, s *fixture, name string, limit time.Duration) <-chan answer {
 	answers := make(chan answer, 1)
 	go func() {
 		outcome, err := s.ProbeNow(ctx, name, limit)
@@ -41,9 +41,9 @@ func onScrape(name, host string) *mail.Connection {
 func TestProbeNow(t *testing.T) {
 	tests := []struct {
 		name  string
-		story func(t *testing.T, s *scene)
+		story func(t *testing.T, s *fixture)
 	}{
-		{"ten callers share one probe", func(t *testing.T, s *scene) {
+		{"ten callers share one probe", func(t *testing.T, s *fixture) {
 			var answers []<-chan answer
 			for range 10 {
 				answers = append(answers, ask(t.Context(), s, "scraped", 0))
@@ -55,16 +55,16 @@ func TestProbeNow(t *testing.T) {
 			}
 			wantProbes(t, s, "scraped", 1, 1)
 		}},
-		{"the next caller gets a new probe", func(t *testing.T, s *scene) {
+		{"the next caller gets a new probe", func(t *testing.T, s *fixture) {
 			<-ask(t.Context(), s, "scraped", 0)
 			<-ask(t.Context(), s, "scraped", 0)
 			wantProbes(t, s, "scraped", 2, 2)
 		}},
-		{"a leaver cancels nothing that others wait for", func(t *testing.T, s *scene) {
+		{"a leaver cancels nothing that others wait for", func(t *testing.T, s *fixture) {
 			ctx, leave := context.WithCancel(t.Context())
 			first, second := ask(ctx, s, "scraped", 0), ask(t.Context(), s, "scraped", 0)
 			leave()
-			if got := <-first; !errors.Is(got.err, context.Canceled) || errors.Is(got.err, ErrNoSlot) {
+			if got := <-first; !errors.Is(got.err, context.Canceled) || errors.Is(got.err, ErrFull) {
 				t.Errorf("the leaver got %v, want %v", got.err, context.Canceled)
 			}
 			if got := <-second; got.err != nil || !got.outcome.Up() {
@@ -72,7 +72,7 @@ func TestProbeNow(t *testing.T) {
 			}
 			wantProbes(t, s, "scraped", 1, 1)
 		}},
-		{"the last leaver cancels the probe, unreported", func(t *testing.T, s *scene) {
+		{"the last leaver cancels the probe, unreported", func(t *testing.T, s *fixture) {
 			ctx, leave := context.WithCancel(t.Context())
 			begin := time.Now()
 			first := ask(ctx, s, "silent", 0)
@@ -84,7 +84,7 @@ func TestProbeNow(t *testing.T) {
 			}
 			wantProbes(t, s, "silent", 1, 0)
 		}},
-		{"the last leaver of a timed probe cancels nothing", func(t *testing.T, s *scene) {
+		{"the last leaver of a timed probe cancels nothing", func(t *testing.T, s *fixture) {
 			time.Sleep(until(s, "timed"))
 			ctx, leave := context.WithCancel(t.Context())
 			first := ask(ctx, s, "timed", 0)
@@ -93,7 +93,7 @@ func TestProbeNow(t *testing.T) {
 			time.Sleep(time.Second)
 			wantProbes(t, s, "timed", 1, 1)
 		}},
-		{"a due interval adopts a probe that was asked for", func(t *testing.T, s *scene) {
+		{"a due interval adopts a probe that was asked for", func(t *testing.T, s *fixture) {
 			time.Sleep(until(s, "timed") - 10*time.Millisecond)
 			ctx, leave := context.WithCancel(t.Context())
 			first := ask(ctx, s, "timed", 0)
@@ -106,20 +106,20 @@ func TestProbeNow(t *testing.T) {
 				t.Errorf("%d skipped, want 0: the interval has its outcome", s.Stats().Skipped)
 			}
 		}},
-		{"a limit bounds the probe", func(t *testing.T, s *scene) {
+		{"a limit bounds the probe", func(t *testing.T, s *fixture) {
 			begin := time.Now()
 			got := <-ask(t.Context(), s, "silent", 9500*time.Millisecond)
 			if got.err != nil || got.outcome.Failure == nil || got.at.Sub(begin) != 9500*time.Millisecond {
 				t.Errorf("got %+v after %v, want a timeout after 9.5 s", got, got.at.Sub(begin))
 			}
 		}},
-		{"a limit above the connection's timeout is that timeout", func(t *testing.T, s *scene) {
+		{"a limit above the connection's timeout is that timeout", func(t *testing.T, s *fixture) {
 			begin := time.Now()
 			if got := <-ask(t.Context(), s, "silent", time.Hour); got.at.Sub(begin) != 30*time.Second {
 				t.Errorf("ended after %v, want 30 s", got.at.Sub(begin))
 			}
 		}},
-		{"waiting for a slot is not part of the probe", func(t *testing.T, s *scene) {
+		{"waiting for a place is not part of the probe", func(t *testing.T, s *fixture) {
 			<-ask(t.Context(), s, "slow-0", 0) // alone it takes 4 s
 			first, second := ask(t.Context(), s, "slow-0", 0), ask(t.Context(), s, "slow-1", 5*time.Second)
 			begin := time.Now()
@@ -131,23 +131,23 @@ func TestProbeNow(t *testing.T) {
 				t.Errorf("start delay %v, want 4 s", last)
 			}
 		}},
-		{"a caller whose time ends in the queue is told so", func(t *testing.T, s *scene) {
+		{"a caller whose time ends in the queue is told so", func(t *testing.T, s *fixture) {
 			first := ask(t.Context(), s, "slow-0", 0)
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
 			second := ask(ctx, s, "slow-1", 0)
-			if got := <-second; !errors.Is(got.err, ErrNoSlot) || !errors.Is(got.err, context.DeadlineExceeded) {
-				t.Errorf("got %v, want %v and %v", got.err, ErrNoSlot, context.DeadlineExceeded)
+			if got := <-second; !errors.Is(got.err, ErrFull) || !errors.Is(got.err, context.DeadlineExceeded) {
+				t.Errorf("got %v, want %v and %v", got.err, ErrFull, context.DeadlineExceeded)
 			}
 			<-first
 			wantProbes(t, s, "slow-1", 0, 0)
 		}},
-		{"an unknown name", func(t *testing.T, s *scene) {
+		{"an unknown name", func(t *testing.T, s *fixture) {
 			if got := <-ask(t.Context(), s, "evil:25", 0); !errors.Is(got.err, ErrUnknownConnection) {
 				t.Errorf("got %v, want %v", got.err, ErrUnknownConnection)
 			}
 		}},
-		{"a connection removed while a caller waits", func(t *testing.T, s *scene) {
+		{"a connection removed while a caller waits", func(t *testing.T, s *fixture) {
 			running, queued := ask(t.Context(), s, "slow-0", 0), ask(t.Context(), s, "slow-1", 0)
 			s.Set(nil)
 			for _, a := range []<-chan answer{running, queued} {
@@ -158,7 +158,7 @@ func TestProbeNow(t *testing.T) {
 			wantProbes(t, s, "slow-0", 1, 0)
 			wantProbes(t, s, "slow-1", 0, 0)
 		}},
-		{"never on a timer of its own", func(t *testing.T, s *scene) {
+		{"never on a timer of its own", func(t *testing.T, s *fixture) {
 			time.Sleep(time.Hour)
 			wantProbes(t, s, "scraped", 0, 0)
 		}},
@@ -167,7 +167,7 @@ func TestProbeNow(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				script := map[string]time.Duration{"silent.example": -1, "slow.example": 4 * time.Second}
-				s := newScene(t, PoolOptions{MaxInFlightPerHost: 1}, script,
+				s := newFixture(t, Options{MaxInFlightPerHost: 1}, script,
 					mailbox("zero", "zero.example"), mailbox("timed", "timed.example"),
 					onScrape("scraped", "scraped.example"), onScrape("silent", "silent.example"),
 					onScrape("slow-0", "slow.example"), onScrape("slow-1", "slow.example"))
@@ -179,16 +179,16 @@ func TestProbeNow(t *testing.T) {
 }
 
 // until is the time to the next start of a timed connection that has not begun.
-func until(s *scene, name string) time.Duration {
+func until(s *fixture, name string) time.Duration {
 	s.Pool.mu.Lock()
 	defer s.Pool.mu.Unlock()
-	if wait := time.Until(s.slots[name].next); wait < time.Minute {
+	if wait := time.Until(s.entries[name].next); wait < time.Minute {
 		return wait
 	}
 	return 0
 }
 
-func wantProbes(t *testing.T, s *scene, name string, starts, reports int) {
+func wantProbes(t *testing.T, s *fixture, name string, starts, reports int) {
 	t.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -198,7 +198,7 @@ func wantProbes(t *testing.T, s *scene, name string, starts, reports int) {
 }
 
 func TestProbeNowBeforeRun(t *testing.T) {
-	p := NewPool(PoolOptions{Probe: func(_ context.Context, c *mail.Connection) mail.Outcome { return mail.Outcome{Connection: c} }})
+	p := New(Options{Probe: func(_ context.Context, c *mail.Connection) mail.Outcome { return mail.Outcome{Connection: c} }})
 	p.Set([]*mail.Connection{mailbox("box", "box.example")})
 	if outcome, err := p.ProbeNow(t.Context(), "box", 0); err != nil || outcome.Connection.Name != "box" {
 		t.Errorf("got %+v, %v; a pool probes on demand without Run", outcome, err)
@@ -248,7 +248,7 @@ func TestPoolReload(t *testing.T) {
 				box := mailbox("box", "box.example")
 				box.Password = mail.InlineSecret(mail.NewSecret("a"))
 				box.TLS = &tls.Config{ServerName: "box.example", RootCAs: x509.NewCertPool()}
-				s := newScene(t, PoolOptions{}, map[string]time.Duration{"box.example": 20 * time.Second}, box)
+				s := newFixture(t, Options{}, map[string]time.Duration{"box.example": 20 * time.Second}, box)
 				begin := time.Now()
 				time.Sleep(7 * time.Second) // its first probe is under way
 				after := []*mail.Connection{mailbox("new", "new.example")}
@@ -266,14 +266,14 @@ func TestPoolReload(t *testing.T) {
 				case test.keeps:
 					wantProbes(t, s, "box", 2, 2)
 					if got := starts[1].Sub(begin); got != time.Minute {
-						t.Errorf("second start after %v, want the old slot at 1m0s", got)
+						t.Errorf("second start after %v, want the old start at 1m0s", got)
 					}
 					if s.outcomes["box"][1].Connection != changed {
 						t.Error("the second probe used the old entry")
 					}
 				default:
 					if got := starts[1].Sub(begin); got < 7*time.Second || got >= 17*time.Second {
-						t.Errorf("second start after %v, want a new slot within 10 s of the reload", got)
+						t.Errorf("second start after %v, want a new start within 10 s of the reload", got)
 					}
 				}
 				if new := s.startsOf("new"); len(new) != 2 || new[0].Sub(begin) >= 17*time.Second {
@@ -291,7 +291,7 @@ func TestPoolThousandReloadsLeakNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		steady := mailboxes(20, "steady", "")
 		odd, even := mailboxes(50, "odd", "hole.example"), mailboxes(50, "even", "hole.example")
-		s := newScene(t, PoolOptions{MaxInFlight: 30}, map[string]time.Duration{"hole.example": -1}, steady...)
+		s := newFixture(t, Options{MaxInFlight: 30}, map[string]time.Duration{"hole.example": -1}, steady...)
 		for i := range 1000 {
 			time.Sleep(300 * time.Millisecond)
 			others := odd
@@ -303,8 +303,8 @@ func TestPoolThousandReloadsLeakNothing(t *testing.T) {
 		s.Set(steady)
 		time.Sleep(time.Minute)
 		s.Pool.mu.Lock()
-		if n := len(s.agenda); n != 20 || len(s.slots) != 20 {
-			t.Errorf("%d in the agenda, %d slots; want 20 each", n, len(s.slots))
+		if n := len(s.schedule); n != 20 || len(s.entries) != 20 {
+			t.Errorf("%d in the schedule, %d entries; want 20 each", n, len(s.entries))
 		}
 		if len(s.hosts) > 1 || s.all.queue.Len() != 0 || s.skipped != 0 {
 			t.Errorf("hosts %v, %d queued, %d skipped: something is left over", s.hosts, s.all.queue.Len(), s.skipped)
@@ -329,15 +329,15 @@ func TestPoolThousandReloadsLeakNothing(t *testing.T) {
 
 func TestPoolSetTwiceBeforeRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := NewPool(PoolOptions{Probe: func(_ context.Context, c *mail.Connection) mail.Outcome { return mail.Outcome{Connection: c} }})
+		p := New(Options{Probe: func(_ context.Context, c *mail.Connection) mail.Outcome { return mail.Outcome{Connection: c} }})
 		a, b, c := mailbox("a", "a.example"), mailbox("b", "b.example"), mailbox("c", "c.example")
 		p.Set([]*mail.Connection{a, b})
 		p.Set([]*mail.Connection{b, c})
 		if err := p.begin(); err != nil {
 			t.Fatal(err)
 		}
-		if len(p.agenda) != 2 {
-			t.Errorf("%d in the agenda, want b and c once each", len(p.agenda))
+		if len(p.schedule) != 2 {
+			t.Errorf("%d in the schedule, want b and c once each", len(p.schedule))
 		}
 		p.stop()
 	})

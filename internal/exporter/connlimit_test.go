@@ -6,41 +6,42 @@ import (
 	"testing"
 )
 
-// guest is a connection that knows whether it was closed.
-type guest struct {
+// fakeConn is a connection that knows whether it was closed.
+type fakeConn struct {
 	net.Conn
 	closed bool
 }
 
-func (g *guest) Close() error { g.closed = true; return nil }
+func (c *fakeConn) Close() error { c.closed = true; return nil }
 
-// Who has waited longest without a whole request goes first; who is served stays.
-func TestVisitors(t *testing.T) {
-	v := &visitors{most: 3}
-	arrive := func() *guest {
-		g := &guest{}
-		v.note(g, http.StateNew)
-		return g
+// The connection that has been longest without a whole request is closed; one that
+// is being served is not.
+func TestConnLimiterClosesTheLongestIdle(t *testing.T) {
+	l := &connLimiter{limit: 3}
+	arrive := func() *fakeConn {
+		c := &fakeConn{}
+		l.note(c, http.StateNew)
+		return c
 	}
 	served, idle := arrive(), arrive()
-	v.note(served, http.StateActive)
-	v.note(idle, http.StateActive)
+	l.note(served, http.StateActive)
+	l.note(idle, http.StateActive)
 	half := arrive()
-	v.note(idle, http.StateIdle) // after the half header came
+	l.note(idle, http.StateIdle) // after the half header came
 	fourth := arrive()
 	if !half.closed || idle.closed || served.closed || fourth.closed {
 		t.Errorf("the fourth closed: served %t, idle %t, half header %t, itself %t; want the half header alone",
 			served.closed, idle.closed, half.closed, fourth.closed)
 	}
-	v.note(half, http.StateClosed) // the server's own report of it
+	l.note(half, http.StateClosed) // the server's own report of it
 	fifth := arrive()
 	if !idle.closed || served.closed || fifth.closed {
 		t.Error("the fifth should have closed the idle one alone")
 	}
-	v.note(idle, http.StateClosed)
-	v.note(served, http.StateClosed)
-	if len(v.open) != 2 || v.waiting.Len() != 2 {
-		t.Errorf("%d open, %d waiting, want 2 and 2", len(v.open), v.waiting.Len())
+	l.note(idle, http.StateClosed)
+	l.note(served, http.StateClosed)
+	if len(l.open) != 2 || l.waiting.Len() != 2 {
+		t.Errorf("%d open, %d waiting, want 2 and 2", len(l.open), l.waiting.Len())
 	}
 }
 

@@ -1,0 +1,83 @@
+package pool
+
+// This file slows the schedule down if a server asks for it: if it says that we
+// come too often, or announces a minimum delay between logins.
+
+import (
+	"log/slog"
+	"maps"
+	"time"
+
+	"mailprobe/mail"
+)
+
+const (
+	maxBackoff      = 10 * time.Minute // to which refusals for coming too often can stretch an interval
+	maxLoginDelay   = time.Hour        // to which an announcement can; RFC 2449 section 6.5 has 900 s as its example
+	maxBackoffSteps = 10               // of an interval: 1 s becomes more than maxBackoff
+)
+
+// tooOften are the reasons by which a server asks for fewer probes. Being merely
+// unavailable is not one of them: its return should be seen soon.
+var tooOften = map[mail.Reason]bool{mail.ServerLimit: true, mail.AuthTooSoon: true}
+
+// logLine is a log line to be written outside the lock.
+type logLine struct {
+	level   slog.Level
+	message string
+	args    []any
+}
+
+// adjustLocked learns from an outcome how often to probe. A refusal for coming too
+// often doubles the intervals of all connections to that host, a success halves
+// them. It returns the log line for this, if any.
+func (p *Pool) adjustLocked(s *scheduleEntry, o *mail.Outcome) (line *logLine) {
+	if !s.timed() {
+		return nil // the scrapes decide how often it is probed
+	}
+	before := p.backoffSteps[s.host]
+	switch {
+	case o.Failure != nil && tooOften[o.Failure.Reason]:
+		p.backoffSteps[s.host] = min(before+1, maxBackoffSteps)
+	case o.Up() && before > 1:
+		p.backoffSteps[s.host]--
+	case o.Up():
+		delete(p.backoffSteps, s.host)
+	}
+	if o.Auth.Sent {
+		s.loginDelay = min(o.Auth.Delay, maxLoginDelay)
+	}
+	spacing := p.spacingLocked(s)
+	if s.index >= 0 && !s.last.IsZero() {
+		p.postponeLocked(s, s.last.Add(spacing))
+	}
+	switch after := p.backoffSteps[s.host]; {
+	case before == 0 && after > 0:
+		line = &logLine{slog.LevelWarn, "server asks for fewer probes: its host is probed less often until it accepts them",
+			[]any{"connection", s.connection.Name, "reason", o.Failure.Reason}}
+	case before > 0 && after == 0:
+		line = &logLine{slog.LevelInfo, "the host is probed as often as configured again", []any{"connection", s.connection.Name}}
+	case spacing != s.spacing && s.loginDelay > s.connection.Interval:
+		line = &logLine{slog.LevelInfo, "server announces a minimum delay between logins: probed no more often than that",
+			[]any{"connection", s.connection.Name, "interval", spacing}}
+	}
+	s.spacing = spacing
+	return line
+}
+
+// spacingLocked is the time between two starts of an entry for now: its interval, or
+// a whole multiple of it, so that it keeps its place among the others.
+func (p *Pool) spacingLocked(s *scheduleEntry) time.Duration {
+	interval := s.connection.Interval
+	spacing := max(interval, s.loginDelay, min(interval<<p.backoffSteps[s.host], maxBackoff))
+	return (spacing + interval - 1) / interval * interval
+}
+
+// forgetBackoffsLocked drops the hosts that are no longer configured.
+func (p *Pool) forgetBackoffsLocked() {
+	hosts := make(map[string]bool, len(p.entries))
+	for _, s := range p.entries {
+		hosts[s.host] = true
+	}
+	maps.DeleteFunc(p.backoffSteps, func(host string, _ int) bool { return !hosts[host] })
+}
