@@ -34,6 +34,15 @@ const (
 	StartTLS     Encryption = "starttls"
 )
 
+// Word returns the word for people, which is the one in the documentation of the
+// configuration: none, ssl/tls or starttls.
+func (e Encryption) Word() string {
+	if e == ImplicitTLS {
+		return "ssl/tls"
+	}
+	return string(e)
+}
+
 // AuthMethod is the configured word for how to log in; see docs/authentication.md.
 type AuthMethod string
 

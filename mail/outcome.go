@@ -138,6 +138,7 @@ type TLSFacts struct {
 	Handshake time.Duration
 
 	NotAfter          time.Time // earliest of the presented chain; zero if none was presented
+	NotBefore         time.Time // of the same certificate; zero if that is not known
 	FingerprintSHA256 string    // leaf, lower-case hex; empty if none was presented
 	Chain             []CertificateFacts
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"mailprobe/history"
+	"mailprobe/internal/human"
 	"mailprobe/mail"
 )
 
@@ -62,7 +63,7 @@ type failureView struct {
 // certificateView is one presented certificate.
 type certificateView struct {
 	mail.CertificateFacts
-	Level string
+	Level mail.Validity
 }
 
 // serveDetail is the page of one connection.
@@ -96,12 +97,12 @@ func (s *site) newDetail(m *history.Snapshot) detail {
 	if m.Last != nil && m.Last.TLS != nil {
 		d.Fingerprint = m.Last.TLS.FingerprintSHA256
 		for _, c := range m.Last.TLS.Chain {
-			d.Chain = append(d.Chain, certificateView{c, level(c, now)})
+			d.Chain = append(d.Chain, certificateView{c, mail.ValidityAt(c.NotBefore, c.NotAfter, now)})
 		}
 	}
 	end := now
 	for _, b := range slices.Backward(m.Changes) {
-		d.Changes = append(d.Changes, changeView{b, span(end.Sub(b.At))})
+		d.Changes = append(d.Changes, changeView{b, human.Elapsed(end.Sub(b.At))})
 		end = b.At
 	}
 	d.Failures = gather(m.Failures)
@@ -121,26 +122,15 @@ func gather(failures []history.Failure) []failureView {
 	return list
 }
 
-// level is the class of a certificate's dates.
-func level(c mail.CertificateFacts, now time.Time) string {
-	switch {
-	case now.After(c.NotAfter), now.Before(c.NotBefore):
-		return "late"
-	case c.NotAfter.Sub(now) < 21*24*time.Hour:
-		return "soon"
-	}
-	return "ok"
-}
-
 func newProbeView(title string, o *mail.Outcome, now time.Time) *probeView {
 	if o == nil {
 		return nil
 	}
-	v := &probeView{Title: title, Up: o.Up(), At: o.End, Ago: span(now.Sub(o.End)), Duration: brief(o.Duration()),
+	v := &probeView{Title: title, Up: o.Up(), At: o.End, Ago: human.Elapsed(now.Sub(o.End)), Duration: human.Duration(o.Duration()),
 		Phases: newPhaseBar(o), Failure: o.Failure, Facts: facts(o)}
 	marks := map[mail.Side]string{mail.Client: "→", mail.Server: "←", mail.Note: "·"}
 	for _, line := range o.Transcript {
-		v.Lines = append(v.Lines, lineView{brief(line.At), history.SideWord(line.From), marks[line.From], line.Text})
+		v.Lines = append(v.Lines, lineView{human.Duration(line.At), history.SideWord(line.From), marks[line.From], line.Text})
 	}
 	return v
 }

@@ -197,7 +197,7 @@ func matches(m *history.Snapshot, query string) bool {
 		return true
 	}
 	c := m.Connection
-	words := []string{c.Name, c.Address(), string(c.Protocol), string(c.Encryption), encryptionWords[c.Encryption]}
+	words := []string{c.Name, c.Address(), string(c.Protocol), c.Encryption.Word()}
 	for _, l := range c.Labels {
 		words = append(words, l.Name+"="+l.Value)
 	}

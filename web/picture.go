@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"mailprobe/history"
+	"mailprobe/internal/human"
 	"mailprobe/mail"
 )
 
@@ -54,7 +55,7 @@ func newSampleBar(samples []history.Sample) sampleBar {
 		x := (empty + i) * barStep
 		if !b.Up() {
 			bar.Bad = append(bar.Bad, failedBar{x, barWidth, barHeight, fmt.Sprintf("%s: %s in phase %s after %s",
-				b.At.Format("15:04:05"), b.Reason, b.Phase, brief(b.Duration))})
+				b.At.Format("15:04:05"), b.Reason, b.Phase, human.Duration(b.Duration))})
 			continue
 		}
 		ups++
@@ -98,9 +99,9 @@ func newPhaseBar(o *mail.Outcome) phaseBar {
 		if total > 0 {
 			width = 1000 * p.Duration.Seconds() / total
 		}
-		bar.Parts = append(bar.Parts, phasePart{Phase: p.Phase, X: at, Width: width, Duration: brief(p.Duration),
+		bar.Parts = append(bar.Parts, phasePart{Phase: p.Phase, X: at, Width: width, Duration: human.Duration(p.Duration),
 			Failed: o.Failure != nil && o.Failure.Phase == p.Phase})
-		words = append(words, string(p.Phase)+" "+brief(p.Duration))
+		words = append(words, string(p.Phase)+" "+human.Duration(p.Duration))
 		at += width
 	}
 	bar.Summary = strings.Join(words, ", ")

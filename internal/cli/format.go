@@ -11,20 +11,13 @@ import (
 	"unicode/utf8"
 
 	"mailprobe/history"
+	"mailprobe/internal/human"
 	"mailprobe/mail"
 )
 
 // formats prints outcomes to Stdout and says which exit code they mean; read only.
 var formats = map[string]func(*ProbeOptions, []mail.Outcome) (int, error){
 	"table": (*ProbeOptions).table, "json": (*ProbeOptions).json, "nagios": (*ProbeOptions).nagios,
-}
-
-// soon is how many days before the end of a certificate a check warns.
-const soon = 14
-
-// encryptionWords is how people write it; read only.
-var encryptionWords = map[mail.Encryption]string{
-	mail.NoEncryption: "none", mail.ImplicitTLS: "ssl/tls", mail.StartTLS: "starttls",
 }
 
 // table prints a line a connection, and below it the phases and what to do.
@@ -129,21 +122,21 @@ func cells(outcome *mail.Outcome) []string {
 			version = t.Version
 		}
 		if !t.NotAfter.IsZero() {
-			certificate = certificateDays(outcome)
+			certificate = human.Expiry(outcome.TLS.NotAfter, outcome.End)
 		}
 	}
 	if outcome.Failure != nil {
 		reason = string(outcome.Failure.Reason)
 	}
-	return []string{printable(c.Name), string(c.Protocol), printable(c.Address()), encryptionWords[c.Encryption],
-		verdict(outcome), duration(outcome.Duration()), version, certificate, reason}
+	return []string{printable(c.Name), string(c.Protocol), printable(c.Address()), c.Encryption.Word(),
+		verdict(outcome), human.Duration(outcome.Duration()), version, certificate, reason}
 }
 
 // below is what does not fit a row.
 func (o *ProbeOptions) below(page *strings.Builder, outcome *mail.Outcome) {
 	var phases []string
 	for _, p := range outcome.Phases {
-		phases = append(phases, fmt.Sprintf("%s %s", p.Phase, duration(p.Duration)))
+		phases = append(phases, fmt.Sprintf("%s %s", p.Phase, human.Duration(p.Duration)))
 	}
 	if len(phases) > 0 {
 		o.indented(page, strings.Join(phases, ", "))
@@ -160,7 +153,7 @@ func (o *ProbeOptions) below(page *strings.Builder, outcome *mail.Outcome) {
 	}
 	if o.Transcript {
 		for _, line := range outcome.Transcript {
-			fmt.Fprintf(page, "    %10s %c %s\n", duration(line.At), line.From, printable(line.Text))
+			fmt.Fprintf(page, "    %10s %c %s\n", human.Duration(line.At), line.From, printable(line.Text))
 		}
 	}
 }
@@ -241,11 +234,17 @@ func judge(outcome *mail.Outcome) (int, string) {
 		}
 		return code, fmt.Sprintf("%s in phase %s: %s %s", f.Reason, f.Phase, f.Reason.Meaning(), f.Advice())
 	}
-	if t := outcome.TLS; t != nil && !t.NotAfter.IsZero() && daysLeft(outcome) < soon {
-		return 1, "certificate: " + certificateDays(outcome)
+	text := ""
+	code := validityCodes[outcome.TLS.ValidityAt(outcome.End)]
+	if code > 0 {
+		text = "certificate: " + human.Expiry(outcome.TLS.NotAfter, outcome.End)
 	}
-	return 0, ""
+	return code, text
 }
+
+// validityCodes are the states of an outcome that is up, by how near the end of
+// its certificate is. Read only.
+var validityCodes = map[mail.Validity]int{mail.ValidityWarning: 1, mail.ValidityCritical: 2, mail.ValidityOver: 2}
 
 // severity orders states: something that is down matters more than something unknown.
 func severity(code int) int { return []int{0: 0, 1: 1, 3: 2, 2: 3}[code] }
@@ -260,7 +259,9 @@ func perfdata(outcome *mail.Outcome) []string {
 			figures = append(figures, fmt.Sprintf("'%s tls'=%.6fs;;;0;", label, t.Handshake.Seconds()))
 		}
 		if !t.NotAfter.IsZero() {
-			figures = append(figures, fmt.Sprintf("'%s certificate days'=%d;%d:;0:;;", label, daysLeft(outcome), soon))
+			warning, critical := mail.ExpiryThresholds(t.NotBefore, t.NotAfter)
+			figures = append(figures, fmt.Sprintf("'%s certificate days'=%d;%.4g:;%.4g:;;", label,
+				human.DaysLeft(t.NotAfter, outcome.End), warning.Hours()/24, critical.Hours()/24))
 		}
 	}
 	return figures
@@ -278,33 +279,6 @@ func verdict(outcome *mail.Outcome) string {
 		return "held"
 	}
 	return "down"
-}
-
-// daysLeft is how many whole days the chain still holds; negative: it ended.
-func daysLeft(outcome *mail.Outcome) int {
-	return int(outcome.TLS.NotAfter.Sub(outcome.End).Hours() / 24)
-}
-
-// certificateDays says in words how long the chain still holds.
-func certificateDays(outcome *mail.Outcome) string {
-	switch left := outcome.TLS.NotAfter.Sub(outcome.End); {
-	case left > 0:
-		return fmt.Sprintf("%d d left", daysLeft(outcome))
-	case left > -24*time.Hour:
-		return "expired today"
-	}
-	return fmt.Sprintf("expired %d d ago", -daysLeft(outcome))
-}
-
-// duration keeps about three digits.
-func duration(d time.Duration) string {
-	switch {
-	case d >= time.Second:
-		return d.Round(10 * time.Millisecond).String()
-	case d >= 10*time.Millisecond:
-		return d.Round(time.Millisecond).String()
-	}
-	return d.Round(10 * time.Microsecond).String()
 }
 
 // paint colours a verdict where colours are wanted.

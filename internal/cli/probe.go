@@ -16,6 +16,7 @@ import (
 	"mailprobe/config"
 	"mailprobe/guard"
 	"mailprobe/internal/exporter"
+	"mailprobe/internal/human"
 	"mailprobe/mail"
 	"mailprobe/pool"
 	"mailprobe/prober"
@@ -190,5 +191,5 @@ func (o *ProbeOptions) run(ctx context.Context, connections []*mail.Connection, 
 
 // line tells of one probe as it ends.
 func (o *ProbeOptions) line(outcome *mail.Outcome) {
-	fmt.Fprintf(o.Stderr, "%s %s %s\n", o.paint(verdict(outcome)), printable(outcome.Connection.Name), duration(outcome.Duration()))
+	fmt.Fprintf(o.Stderr, "%s %s %s\n", o.paint(verdict(outcome)), printable(outcome.Connection.Name), human.Duration(outcome.Duration()))
 }

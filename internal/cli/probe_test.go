@@ -129,15 +129,6 @@ func TestProbeRepeatsNoMeaning(t *testing.T) {
 	}
 }
 
-func TestCertificateDays(t *testing.T) {
-	now := time.Now()
-	for left, want := range map[time.Duration]string{50 * time.Hour: "2 d left", time.Hour: "0 d left", -time.Hour: "expired today", -50 * time.Hour: "expired 2 d ago"} {
-		if got := certificateDays(&mail.Outcome{End: now, TLS: &mail.TLSFacts{NotAfter: now.Add(left)}}); got != want {
-			t.Errorf("%v: %q, want %q", left, got, want)
-		}
-	}
-}
-
 func TestProbeJSON(t *testing.T) {
 	s := imap(t)
 	code, out, _, _ := probe(t, ProbeOptions{Load: loading(inbox("good", s, password)), Output: "json", Transcript: true})
@@ -199,7 +190,8 @@ func TestJudge(t *testing.T) {
 	}{
 		{"up", mail.Outcome{End: now}, 0},
 		{"a certificate with time left", mail.Outcome{End: now, TLS: ends(30)}, 0},
-		{"a certificate that ends soon", mail.Outcome{End: now, TLS: ends(5)}, 1},
+		{"a certificate that ends soon", mail.Outcome{End: now, TLS: ends(15)}, 1},
+		{"a certificate that ends very soon", mail.Outcome{End: now, TLS: ends(5)}, 2},
 		{"down", mail.Outcome{End: now, Failure: &mail.Failure{Phase: mail.PhaseTLS, Reason: mail.CertExpired}, TLS: ends(-2)}, 2},
 		{"a fault on this side", mail.Outcome{End: now, Failure: &mail.Failure{Phase: mail.PhaseAuth, Reason: mail.LocalSecret}}, 3},
 	} {
