@@ -3,7 +3,6 @@
 # stunnel4, and root.
 
 GO ?= go
-STATICCHECK_VERSION = v0.8.2
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 REVISION ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 FUZZTIME ?= 30s
@@ -21,8 +20,8 @@ fmt: ## say which files gofmt would change
 vet:
 	$(GO) vet ./...
 
-lint:
-	$(GO) run honnef.co/go/tools/cmd/staticcheck@$(STATICCHECK_VERSION) ./...
+lint: ## .golangci.yml says what; the tool is built at the first run
+	.ci/lint
 
 test:
 	$(GO) test ./...

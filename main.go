@@ -182,7 +182,7 @@ func (p *program) serve(ctx context.Context) error {
 
 // fileLoader loads a file at each call. Token sources survive a reload, with the
 // tokens they hold.
-func fileLoader(path string) exporter.Loader {
+func fileLoader(path string) config.Loader {
 	var sources *oauth.Sources
 	return func() (*config.Config, []config.Finding, error) {
 		next := sources.Next()
@@ -195,7 +195,7 @@ func fileLoader(path string) exporter.Loader {
 }
 
 // run is the service.
-func (p *program) run(ctx context.Context, load exporter.Loader, watch exporter.Watch) error {
+func (p *program) run(ctx context.Context, load config.Loader, watch exporter.Watch) error {
 	if n := len(*p.web.WebListenAddresses); n != 1 {
 		// The toolkit serves one listener well; with several and a web.config.file it races.
 		return fmt.Errorf("--web.listen-address: exactly one address is supported, not %d", n)

@@ -44,6 +44,9 @@ const (
 // after a reload, because it holds the one token of all its connections.
 type Tokens func(oauth.Settings) (mail.TokenSource, error)
 
+// Loader returns the configuration and its warnings, or Faults.
+type Loader func() (*Config, []Finding, error)
+
 // Load reads and validates a configuration. What is wrong comes as Faults, all
 // of it at once; what is merely unwise comes as warnings, sorted by line, also
 // beside an error. Neither ever holds a secret's value. Without tokens each

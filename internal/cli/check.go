@@ -8,13 +8,13 @@ import (
 
 	"github.com/prometheus/common/model"
 
-	"mailprobe/internal/exporter"
+	"mailprobe/config"
 	"mailprobe/mail"
 )
 
 // Check loads a configuration and prints what would be probed: one line a
 // connection, then the warnings. Its error lists every fault of the file.
-func Check(w io.Writer, path string, load exporter.Loader) error {
+func Check(w io.Writer, path string, load config.Loader) error {
 	loaded, warnings, err := load()
 	if err != nil {
 		return fmt.Errorf("%s is not usable:\n%w", path, err)

@@ -15,7 +15,6 @@ import (
 
 	"mailprobe/config"
 	"mailprobe/guard"
-	"mailprobe/internal/exporter"
 	"mailprobe/internal/human"
 	"mailprobe/mail"
 	"mailprobe/pool"
@@ -45,12 +44,12 @@ func (e *ExitError) Unwrap() error { return e.Err }
 
 // ProbeOptions is the command line of `mailprobe probe`.
 type ProbeOptions struct {
-	Load         exporter.Loader // the configuration; not called if Names holds only URLs
-	Names        []string        // names of connections, or URLs; empty: all that are configured
-	PasswordFile string          // for URLs
-	StateFile    string          // of the serving mailprobe; empty: no hold is known
-	Output       string          // table, json or nagios
-	Transcript   bool            // the redacted dialogues too
+	Load         config.Loader // the configuration; not called if Names holds only URLs
+	Names        []string      // names of connections, or URLs; empty: all that are configured
+	PasswordFile string        // for URLs
+	StateFile    string        // of the serving mailprobe; empty: no hold is known
+	Output       string        // table, json or nagios
+	Transcript   bool          // the redacted dialogues too
 
 	Stdout, Stderr io.Writer
 	Live           bool // a line on Stderr as each probe ends

@@ -28,13 +28,9 @@ import (
 	"mailprobe/web"
 )
 
-// Loader gives the configuration and its warnings, at the start and at each
-// reload. It is called by one goroutine at a time.
-type Loader func() (*config.Config, []config.Finding, error)
-
 // Options says what to serve. Load and Log must be set.
 type Options struct {
-	Load Loader
+	Load config.Loader // called at the start and at each reload, by one goroutine at a time
 	// Web says where to listen; nil: nowhere, for tests that use Handler.
 	Web           *toolkit.FlagConfig
 	TelemetryPath string   // "/metrics" if empty
