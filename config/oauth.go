@@ -1,12 +1,11 @@
 package config
 
 import (
-	"net"
-	"net/url"
 	"strings"
 	"unicode"
 
 	"mailprobe/mail"
+	"mailprobe/oauth"
 )
 
 var oauthBlock = block[oauthEntry]{
@@ -30,23 +29,15 @@ var oauthBlock = block[oauthEntry]{
 	},
 }
 
-// tokenURL wants TLS, because the client's secret goes there.
+// tokenURL is oauth's own check, at the line of the field.
 func tokenURL(v string) string {
-	u, err := url.Parse(v)
-	switch {
-	case v == "":
+	if v == "" {
 		return ""
-	case err != nil || u.Host == "" || u.User != nil || u.Fragment != "" || u.Scheme != "https" && u.Scheme != "http":
-		return "must be a URL such as https://login.example.org/token"
-	case u.Scheme == "http" && !loopback(u.Hostname()):
-		return "must start with https: the client secret is sent there"
+	}
+	if err := oauth.CheckURL(v); err != nil {
+		return err.Error()
 	}
 	return ""
-}
-
-func loopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 func hasSpace(v string) bool { return strings.ContainsFunc(v, unicode.IsSpace) }

@@ -197,7 +197,7 @@ func (e *endpoint) accept(token *oauth2.Token) (grant, error) {
 	if token.Type() != "Bearer" {
 		return grant{}, e.unavailable("its token is not of type Bearer")
 	}
-	if len(token.AccessToken) > maxTokenBytes || !visible(token.AccessToken) {
+	if len(token.AccessToken) > maxTokenBytes || !mail.Visible(token.AccessToken) {
 		return grant{}, e.unavailable("its token is too long, or contains characters that are not allowed")
 	}
 	g := grant{access: mail.NewSecret(token.AccessToken), refresh: mail.NewSecret(token.RefreshToken)}
@@ -205,16 +205,6 @@ func (e *endpoint) accept(token *oauth2.Token) (grant, error) {
 		g.life = time.Until(token.Expiry)
 	}
 	return g, nil
-}
-
-// visible reports whether a text is of visible ASCII.
-func visible(text string) bool {
-	for i := range len(text) {
-		if text[i] <= ' ' || text[i] >= 0x7F {
-			return false
-		}
-	}
-	return true
 }
 
 // rejections are the error codes that say no until a person changes something:

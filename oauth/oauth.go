@@ -39,7 +39,7 @@ func (s Settings) Validate() error {
 		return nil
 	}
 	var faults []error
-	if err := checkURL(s.TokenURL); err != nil {
+	if err := CheckURL(s.TokenURL); err != nil {
 		faults = append(faults, fmt.Errorf("token_url: %w", err))
 	}
 	if s.ClientID == "" {
@@ -57,9 +57,10 @@ func (s Settings) Validate() error {
 	return errors.Join(faults...)
 }
 
-// checkURL allows https, and http where nobody can listen in between. It never
-// quotes the URL: a password may have been written into it.
-func checkURL(raw string) error {
+// CheckURL says what is wrong with the URL of a token endpoint: it must be https,
+// or http on this machine. Its errors never quote the URL: a password may have
+// been written into it.
+func CheckURL(raw string) error {
 	if raw == "" {
 		return errors.New("is missing")
 	}

@@ -117,10 +117,8 @@ func checkToken(token mail.Secret) error {
 	if token.IsZero() {
 		return fmt.Errorf("%w: the token is empty", mail.ErrTokenSecret)
 	}
-	for _, b := range []byte(token.Reveal()) {
-		if b <= ' ' || b >= 0x7F {
-			return fmt.Errorf("%w: the token contains a character that is not allowed in a token", mail.ErrTokenSecret)
-		}
+	if !mail.Visible(token.Reveal()) {
+		return fmt.Errorf("%w: the token contains a character that is not allowed in a token", mail.ErrTokenSecret)
 	}
 	return nil
 }

@@ -229,10 +229,8 @@ func apopTimestamp(greeting string) string {
 	if left == "" || right == "" || strings.ContainsAny(right, "@") {
 		return ""
 	}
-	for i := range len(inner) {
-		if inner[i] <= ' ' || inner[i] >= 0x7F || inner[i] == '<' {
-			return ""
-		}
+	if !mail.Visible(inner) || strings.Contains(inner, "<") {
+		return ""
 	}
 	return "<" + inner + ">"
 }

@@ -117,7 +117,7 @@ func cutPOP3Code(s string) (code, text string) {
 		return "", s
 	}
 	end := strings.IndexByte(s, ']')
-	if end < 2 || strings.ContainsFunc(s[1:end], notVisible) {
+	if end < 2 || strings.ContainsFunc(s[1:end], mail.NotVisible) {
 		return "", s
 	}
 	code = upperASCII(s[1:end])
@@ -127,9 +127,6 @@ func cutPOP3Code(s string) (code, text string) {
 	}
 	return code, strings.TrimPrefix(s[end+1:], " ")
 }
-
-// notVisible reports whether r is anything but a visible ASCII character.
-func notVisible(r rune) bool { return r <= ' ' || r >= 0x7F }
 
 // parseSMTPReply reads a whole reply (RFC 5321 section 4.2): every line has the
 // same three digits, and all but the last a hyphen after them. A code without
