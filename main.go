@@ -95,7 +95,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		HintAction(func() []string { return connectionNames(args) }).StringsVar(&p.once.Names)
 	once.Flag("output", "Output format: table, json or nagios.").Short('o').Default("table").StringVar(&p.once.Output)
 	once.Flag("verbose", "Show the dialogues, with secrets removed.").Short('v').BoolVar(&p.once.Transcript)
-	once.Flag("password-file", "File with the password for the user in a URL.").StringVar(&p.once.PasswordFile)
+	once.Flag("password-file", "File with the password for the user in a URL.").StringVar(&p.once.URL.PasswordFile)
+	once.Flag("ca-file", "PEM file of the CA certificates to trust for a URL, in place of the system's.").StringVar(&p.once.URL.CAFile)
+	once.Flag("insecure-skip-verify", "Accept any certificate for a URL. Anyone in the path can then read the password.").BoolVar(&p.once.URL.InsecureSkipVerify)
 
 	commands := map[string]func(context.Context) error{
 		app.Command("serve", "Probe and serve metrics (the default).").Default().FullCommand(): p.serve,

@@ -74,7 +74,7 @@ func TestLoadRefusesWhatIsNoFile(t *testing.T) {
 	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	big := filepath.Join(dir, "big.yml")
+	big := filepath.Join(dir, "big")
 	if err := os.WriteFile(big, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +84,7 @@ func TestLoadRefusesWhatIsNoFile(t *testing.T) {
 	for file, want := range map[string]string{
 		big:                               "larger than 16384 KiB",
 		filepath.Join(dir, "missing.yml"): "no such file",
-		dir:                               "not a regular file",
+		dir:                               "the directory has no *.yml or *.yaml file",
 		fifo:                              "not a regular file",
 	} {
 		if _, _, err := Load(file, nil); err == nil || !strings.Contains(err.Error(), want) {

@@ -13,131 +13,168 @@ type builder struct {
 	*reader
 	tokens  Tokens
 	tls     *tlsFiles
-	names   map[string]int // the line that uses a name
-	secrets map[string]error
+	names   map[string]origin // where a name is used
+	secrets map[string]secretFile
 
-	inlineSecret bool // the file itself holds a secret
+	enabled, disabled []*mail.Connection
+
+	inlineSecret bool // the file that is being read holds a secret
 }
 
 func newBuilder(r *reader, tokens Tokens) *builder {
-	return &builder{reader: r, tokens: tokens, tls: newTLSFiles(), names: map[string]int{}, secrets: map[string]error{}}
+	return &builder{reader: r, tokens: tokens, tls: newTLSFiles(), names: map[string]origin{}, secrets: map[string]secretFile{}}
+}
+
+// document reads the defaults and the connections of one file.
+func (b *builder) document(f *file) {
+	b.enter(f.path)
+	defaults := freshEntry()
+	if f.defaults != nil {
+		at := position{line: f.defaults.Line, where: "defaults"}
+		b.set = defaults.set
+		connectionBlock.read(b.reader, f.defaults, at, defaults)
+		if given, is := defaults.set["name"]; is {
+			b.fault(at.sub("name").on(given.line), "cannot have a default")
+			delete(defaults.set, "name")
+		}
+	}
+	b.inlineSecret = !defaults.password.IsZero() || !defaults.oauth2.clientSecret.IsZero()
+	b.connections(f, defaults)
+	if b.inlineSecret {
+		b.checkMode(b.file, position{})
+	}
 }
 
 // connections reads the list.
-func (b *builder) connections(list *node, defaults *entry) []*mail.Connection {
+func (b *builder) connections(f *file, defaults *entry) {
+	list := f.connections
+	blank := position{line: f.set["connections"].line, field: "connections"}
 	switch {
+	case list == nil && !f.gives("connections"):
+		return // another file may have it
 	case list == nil:
-		if blank, given := b.top["connections"]; given {
-			b.warnf(place{line: blank.line, field: "connections"}, "is empty: nothing will be probed")
-		} else {
-			b.fault(place{field: "connections"}, "is missing")
-		}
-		return nil
+		b.warnf(blank, "is empty: nothing will be probed")
+		return
 	case !isSequence(list):
-		b.fault(place{line: list.Line, field: "connections"}, "must be a list: start each connection with \"- \"")
-		return nil
+		b.fault(position{line: list.Line, field: "connections"}, "must be a list: start each connection with \"- \"")
+		return
 	case len(list.Content) == 0:
-		b.warnf(place{line: list.Line, field: "connections"}, "is empty: nothing will be probed")
+		b.warnf(position{line: list.Line, field: "connections"}, "is empty: nothing will be probed")
 	}
-	connections := make([]*mail.Connection, 0, len(list.Content))
 	for i, item := range list.Content {
-		if c := b.connection(item, i, defaults); c != nil {
-			connections = append(connections, c)
+		if c, enabled := b.connection(item, i, defaults); c == nil {
+			continue
+		} else if enabled {
+			b.enabled = append(b.enabled, c)
+		} else {
+			b.disabled = append(b.disabled, c)
 		}
 	}
-	return connections
 }
 
 // connection reads, judges and completes one entry.
-func (b *builder) connection(item *node, index int, defaults *entry) *mail.Connection {
-	at := place{line: item.Line, where: fmt.Sprintf("connections[%d]", index)}
+func (b *builder) connection(item *node, index int, defaults *entry) (c *mail.Connection, enabled bool) {
+	at := position{line: item.Line, where: fmt.Sprintf("connections[%d]", index)}
 	n := resolve(item)
 	if !isMapping(n) {
 		b.fault(at, "must be a mapping of fields")
-		return nil
+		return nil, false
 	}
 	if name := nameOf(n); name != "" {
 		at.where = "connection " + quote(name)
 	}
 	e := defaults.inherit(item.Line)
+	return b.entry(n, at, e), e.enabled
+}
+
+// entry reads the fields of a connection into e, which holds its defaults, and
+// completes it; nil if there is too little to judge.
+func (b *builder) entry(n *node, at position, e *entry) *mail.Connection {
 	b.set = e.set
 	connectionBlock.read(b.reader, n, at, e)
 	b.claimName(e, at)
-	b.want("protocol", string(e.protocol), e, at)
-	b.want("host", e.host, e, at)
-	if e.protocol == "" {
+	b.want("protocol", string(e.Protocol), e, at)
+	b.want("host", e.Host, e, at)
+	if e.Protocol == "" {
 		return nil // nothing else can be judged
 	}
 	e.dropUseless()
-	e.judge(b.reader, at)
+	e.validate(b.reader, at)
 	e.warn(b.reader, at)
 	return b.build(e, at)
 }
 
 // want reports a field that has no value and no fault yet.
-func (b *builder) want(field, value string, e *entry, at place) {
-	if where := e.at(field, at); value == "" && !b.faults.blames(where) {
+func (b *builder) want(field, value string, e *entry, at position) {
+	if where := e.at(field, at); value == "" && !b.blames(where) {
 		b.fault(where, "is missing")
 	}
 }
 
 // claimName makes sure that a name is used once.
-func (b *builder) claimName(e *entry, at place) {
+func (b *builder) claimName(e *entry, at position) {
 	where := e.at("name", at)
-	b.want("name", e.name, e, at)
-	switch line, used := b.names[e.name]; {
-	case e.name == "":
+	b.want("name", e.Name, e, at)
+	switch other, used := b.names[e.Name]; {
+	case e.Name == "":
+	case used && other.file == b.file:
+		b.faultf(where, "is used twice (also on line %d)", other.line)
 	case used:
-		b.faultf(where, "is used twice (also on line %d)", line)
+		b.faultf(where, "is used twice (also in %s:%d)", other.file, other.line)
 	default:
-		b.names[e.name] = where.line
+		b.names[e.Name] = origin{file: b.file, line: where.line}
 	}
 }
 
-func (b *builder) build(e *entry, at place) *mail.Connection {
-	host, err := asciiHost(e.host)
-	if err != nil {
-		host = e.host // a fault already
+func (b *builder) build(e *entry, at position) *mail.Connection {
+	if host, err := asciiHost(e.Host); err == nil { // an error is a fault already
+		e.Host = host
 	}
-	e.host = host
-	c := &mail.Connection{
-		Name: e.name, Protocol: e.protocol, Encryption: e.encryption, Host: host, Port: e.port,
-		Username: e.username, Auth: e.auth,
-		SharedMailbox: e.sharedMailbox, SharedMailboxAccess: e.access(),
-		CheckMailbox: e.checkMailbox, Mailbox: e.mailbox, Sender: e.sender, Recipient: e.recipient,
-		Interval: e.interval, Timeout: e.timeout, ProbeOnScrape: e.probeOnScrape,
-		IPProtocol: e.ipProtocol, EHLO: e.ehlo, TLS: b.tls.config(b.reader, e, at),
-		Lockout: e.lockout, HeldProbe: e.heldProbe, Labels: sortedLabels(e.labels),
-		Source: fmt.Sprintf("%s:%d", b.file, e.line),
-	}
+	c := e.Connection
+	c.SharedMailboxAccess = e.access()
+	c.TLS = b.tls.config(b.reader, e, at)
+	c.Source = fmt.Sprintf("%s:%d", b.file, e.line)
 	c.Password = b.secret(e.password, e.passwordFile, e.at("password_file", at))
-	if c.SharedMailboxAccess == mail.SharedLoginName {
-		c.LoginNameFormat = e.loginNameFormat
+	if c.SharedMailboxAccess != mail.SharedLoginName {
+		c.LoginNameFormat = "" // it is not used
 	}
 	if e.usesToken() {
 		c.Token = b.token(e, at)
 		c.TokenCredential = b.tokenCredential(e)
 	}
-	return c
+	return &c
+}
+
+// secretFile is what reading a secret file once told.
+type secretFile struct {
+	err     error
+	remarks []string // see mail.Secret.Remarks
 }
 
 // secret makes a source and tries it: a secret that cannot be read is a fault
 // at load, not at three in the morning.
-func (b *builder) secret(inline mail.Secret, file string, where place) mail.SecretSource {
+func (b *builder) secret(inline mail.Secret, file string, where position) mail.SecretSource {
 	if file == "" {
 		b.inlineSecret = b.inlineSecret || !inline.IsZero()
 		return mail.InlineSecret(inline)
 	}
 	source := mail.FileSecret(file)
-	err, known := b.secrets[file]
-	if !known {
-		_, err = source.Read()
-		b.secrets[file] = err
+	if b.syntaxOnly {
+		return source
 	}
-	if err != nil {
-		b.fault(where, err.Error())
-	} else {
-		b.checkMode(file, where)
+	tried, known := b.secrets[file]
+	if !known {
+		secret, err := source.Read()
+		tried = secretFile{err, secret.Remarks()}
+		b.secrets[file] = tried
+	}
+	if tried.err != nil {
+		b.fault(where, tried.err.Error())
+		return source
+	}
+	b.checkMode(file, where)
+	for _, remark := range tried.remarks {
+		b.warnf(where, "%s: the secret %s", file, remark)
 	}
 	return source
 }
@@ -154,7 +191,7 @@ func (b *builder) tokenCredential(e *entry) mail.SecretSource {
 }
 
 // token makes the source of a connection's tokens, after its files were tried.
-func (b *builder) token(e *entry, at place) mail.TokenSource {
+func (b *builder) token(e *entry, at position) mail.TokenSource {
 	o := e.oauth2
 	settings := oauth.Settings{TokenURL: o.tokenURL, ClientID: o.clientID, Scopes: o.scopes,
 		RefreshTokenFile: o.refreshTokenFile, AccessTokenFile: o.accessTokenFile}

@@ -1,47 +1,24 @@
 package config
 
 import (
-	"maps"
 	"slices"
 	"time"
 
 	"mailprobe/mail"
 )
 
-// entry is one connection as it was written, after the defaults were merged.
+// entry is one connection of the file: the Connection itself, which the fields
+// write into after the defaults, and what build makes the rest of it of.
 type entry struct {
-	name       string
-	protocol   mail.Protocol
-	encryption mail.Encryption
-	host       string
-	port       int
+	mail.Connection // SharedMailboxAccess may be auto until build resolves it
 
-	username     string
+	enabled      bool
 	password     mail.Secret
 	passwordFile string
+	oauth2       oauthEntry
+	tls          tlsEntry
 
-	auth            mail.AuthMethod
-	oauth2          oauthEntry
-	sharedMailbox   string
-	sharedAccess    mail.SharedAccess
-	loginNameFormat string
-
-	checkMailbox bool
-	mailbox      string
-	sender       string
-	recipient    string
-
-	interval      time.Duration
-	timeout       time.Duration
-	probeOnScrape bool
-	ipProtocol    mail.IPProtocol
-	ehlo          string
-	tls           tlsEntry
-	lockout       mail.Lockout
-	heldProbe     bool
-	labels        map[string]string
-
-	set  map[string]mark
+	set  map[string]origin // which fields were given
 	line int
 }
 
@@ -71,19 +48,22 @@ const exchangeLoginName = `{username}\{shared_mailbox}`
 // freshEntry holds the built-in defaults.
 func freshEntry() *entry {
 	return &entry{
-		encryption: mail.ImplicitTLS, auth: mail.AuthAuto, sharedAccess: mail.SharedAuto,
-		loginNameFormat: exchangeLoginName, checkMailbox: true, mailbox: "INBOX",
-		interval: time.Minute, timeout: 30 * time.Second, ipProtocol: mail.AnyIP,
-		lockout: mail.LockoutNormal, heldProbe: true, tls: *freshTLS(),
-		set: map[string]mark{},
+		Connection: mail.Connection{
+			Encryption: mail.ImplicitTLS, Auth: mail.AuthAuto, SharedMailboxAccess: mail.SharedAuto,
+			LoginNameFormat: exchangeLoginName, CheckMailbox: true, Mailbox: "INBOX",
+			Interval: time.Minute, Timeout: 30 * time.Second, IPProtocol: mail.AnyIP,
+			Lockout: mail.LockoutNormal, HeldProbe: true,
+		},
+		enabled: true, tls: *freshTLS(),
+		set: map[string]origin{},
 	}
 }
 
 // inherit is a copy of the defaults for one connection.
 func (e *entry) inherit(line int) *entry {
-	heir := *e
-	heir.labels, heir.set, heir.line = maps.Clone(e.labels), inherited(e.set), line
-	return &heir
+	copied := *e
+	copied.Labels, copied.set, copied.line = slices.Clone(e.Labels), inherited(e.set), line
+	return &copied
 }
 
 // own reports whether the connection itself gave the field.
@@ -91,7 +71,7 @@ func (e *entry) own(field string) bool { return e.set[field].own }
 
 // at is the place of a field: where it was given, or else where the
 // connection begins.
-func (e *entry) at(field string, where place) place {
+func (e *entry) at(field string, where position) position {
 	where = where.on(e.line)
 	if m, given := e.set[field]; given {
 		where = where.on(m.line)
@@ -109,7 +89,7 @@ var (
 	readers  = []mail.Protocol{mail.IMAP, mail.POP3}
 )
 
-var encryptions = []word[mail.Encryption]{
+var encryptions = []keyword[mail.Encryption]{
 	{"ssl/tls", mail.ImplicitTLS}, {"tls", mail.ImplicitTLS}, {"ssl", mail.ImplicitTLS},
 	{"starttls", mail.StartTLS}, {"none", mail.NoEncryption}, {"no encryption", mail.NoEncryption},
 }
@@ -130,65 +110,67 @@ var connectionBlock = block[entry]{
 }
 
 var addressFields = []field[entry]{
-	{name: "name", is: text(func(e *entry) *string { return &e.name }, trimmed, atMost(200)), def: "required",
+	{name: "name", is: text(func(e *entry) *string { return &e.Name }, trimmed, atMost(200)), def: "required",
 		meaning: "Unique name; the `connection` label.", example: "support-inbox"},
-	{name: "protocol", is: oneOf(same(mail.IMAP, mail.POP3, mail.SMTP), func(e *entry) *mail.Protocol { return &e.protocol }), def: "required",
+	{name: "protocol", is: oneOf(same(mail.IMAP, mail.POP3, mail.SMTP), func(e *entry) *mail.Protocol { return &e.Protocol }), def: "required",
 		meaning: "Mail protocol to speak.", example: "imap"},
-	{name: "encryption", is: oneOf(encryptions, func(e *entry) *mail.Encryption { return &e.encryption }), def: "`ssl/tls`",
+	{name: "encryption", is: oneOf(encryptions, func(e *entry) *mail.Encryption { return &e.Encryption }), def: "`ssl/tls`",
 		meaning: "When TLS starts: `ssl/tls`, `tls` and `ssl` from the first byte, `starttls` after the STARTTLS command, which is then mandatory, `none` never. Case does not matter.", example: "starttls"},
-	{name: "host", is: text(func(e *entry) *string { return &e.host }, hostName), def: "required",
+	{name: "host", is: text(func(e *entry) *string { return &e.Host }, hostName), def: "required",
 		meaning: "Host name, IPv4 or IPv6 address of the server, without brackets or port.", example: "mail.example.org"},
-	{name: "port", is: number(0, 65535, func(e *entry) *int { return &e.port }), def: "by protocol and encryption",
+	{name: "port", is: number(0, 65535, func(e *entry) *int { return &e.Port }), def: "by protocol and encryption",
 		meaning: "Port to dial. Blank or 0: IMAP 143, with ssl/tls 993; POP3 110, with ssl/tls 995; SMTP 25, with starttls 587, with ssl/tls 465.", example: "993"},
-	{name: "ip_protocol", is: oneOf(same(mail.AnyIP, mail.IP4, mail.IP6), func(e *entry) *mail.IPProtocol { return &e.ipProtocol }), def: "`any`",
+	{name: "ip_protocol", is: oneOf(same(mail.AnyIP, mail.IP4, mail.IP6), func(e *entry) *mail.IPProtocol { return &e.IPProtocol }), def: "`any`",
 		meaning: "Address family to dial.", example: "ip4"},
 	{name: "tls_config", is: nested(tlsBlock, func(e *entry) *tlsEntry { return &e.tls }), def: "verify as browsers do",
 		meaning: "How the server's certificate is verified, and the client's own.", example: "{ca_file: ca.pem}"},
-	{name: "ehlo", is: text(func(e *entry) *string { return &e.ehlo }, greetingName), only: smtpOnly, def: "this host's name",
+	{name: "ehlo", is: text(func(e *entry) *string { return &e.EHLO }, greetingName), only: smtpOnly, def: "this host's name",
 		meaning: "Name to greet the server with.", example: "probe.example.org"},
 }
 
 var loginFields = []field[entry]{
-	{name: "username", is: text(func(e *entry) *string { return &e.username }, trimmed, atMost(1024)), def: "empty",
+	{name: "username", is: text(func(e *entry) *string { return &e.Username }, trimmed, atMost(1024)), def: "empty",
 		meaning: "User who logs in. Empty: the probe says goodbye before the login.", example: "support@example.org"},
 	{name: "password", is: secret(func(e *entry) *mail.Secret { return &e.password }), def: "empty",
 		meaning: "Password, in the configuration itself. `password_file` is safer.", example: "'*********'"},
 	{name: "password_file", is: path(func(e *entry) *string { return &e.passwordFile }), def: "empty",
 		meaning: "File with the password, read again before each login. One trailing line break is removed.", example: "secrets/support"},
-	{name: "auth", is: oneOf(methods, func(e *entry) *mail.AuthMethod { return &e.auth }), def: "`auto`",
+	{name: "auth", is: oneOf(methods, func(e *entry) *mail.AuthMethod { return &e.Auth }), def: "`auto`",
 		meaning: "How to log in; exactly one mechanism is tried. `auto`: under TLS PLAIN if offered, else the protocol's own command (`login`); in clear text one that hides the password, if offered.", example: "scram-sha-256"},
 	{name: "oauth2", is: nested(oauthBlock, func(e *entry) *oauthEntry { return &e.oauth2 }), def: "none",
 		meaning: "Where the token of `xoauth2` and `oauthbearer` comes from: a token endpoint or a file.", example: "{access_token_file: token}"},
-	{name: "lockout", is: oneOf(same(mail.LockoutNormal, mail.LockoutStrict, mail.LockoutOff), func(e *entry) *mail.Lockout { return &e.lockout }), def: "`normal`",
+	{name: "lockout", is: oneOf(same(mail.LockoutNormal, mail.LockoutStrict, mail.LockoutOff), func(e *entry) *mail.Lockout { return &e.Lockout }), def: "`normal`",
 		meaning: "How carefully a refused login is repeated. `normal`: at most 4 times in 24 hours; `strict`: not until the password changes; `off`: at every interval, which locks accounts.", example: "strict"},
-	{name: "held_probe", is: oneOf([]word[bool]{{"probe", true}, {"none", false}}, func(e *entry) *bool { return &e.heldProbe }), def: "`probe`",
+	{name: "held_probe", is: oneOf([]keyword[bool]{{"probe", true}, {"none", false}}, func(e *entry) *bool { return &e.HeldProbe }), def: "`probe`",
 		meaning: "What to do while logins are withheld: `probe` still goes through the phases before the login, `none` does not contact the server.", example: "none"},
 }
 
 var probeFields = []field[entry]{
-	{name: "shared_mailbox", is: text(func(e *entry) *string { return &e.sharedMailbox }, trimmed, atMost(1024)), def: "empty",
+	{name: "shared_mailbox", is: text(func(e *entry) *string { return &e.SharedMailbox }, trimmed, atMost(1024)), def: "empty",
 		meaning: "Alias of a mailbox that is shared with the user. Empty: the user's own mailbox.", example: "helpdesk"},
-	{name: "shared_mailbox_access", is: oneOf(accesses, func(e *entry) *mail.SharedAccess { return &e.sharedAccess }), def: "`auto`",
+	{name: "shared_mailbox_access", is: oneOf(accesses, func(e *entry) *mail.SharedAccess { return &e.SharedMailboxAccess }), def: "`auto`",
 		meaning: "How the shared mailbox is reached. `auto`: `sender` for smtp, `token_user` with a token, else `login_name`.", example: "authzid"},
-	{name: "login_name_format", is: text(func(e *entry) *string { return &e.loginNameFormat }, loginFormat), only: readers, def: "`{username}\\{shared_mailbox}`",
+	{name: "login_name_format", is: text(func(e *entry) *string { return &e.LoginNameFormat }, loginFormat), only: readers, def: "`{username}\\{shared_mailbox}`",
 		meaning: "Login name of `login_name` access. The default is for Exchange; Dovecot's master users need `{shared_mailbox}*{username}`.", example: "'{shared_mailbox}*{username}'"},
-	{name: "check_mailbox", is: boolean(func(e *entry) *bool { return &e.checkMailbox }), def: "`true`",
+	{name: "check_mailbox", is: boolean(func(e *entry) *bool { return &e.CheckMailbox }), def: "`true`",
 		meaning: "Open the mailbox, read-only, after the login (IMAP EXAMINE, POP3 STAT, SMTP MAIL FROM). `false`: stop after the login.", example: "false"},
-	{name: "mailbox", is: text(func(e *entry) *string { return &e.mailbox }, notEmpty, atMost(1024)), only: imapOnly, def: "`INBOX`",
+	{name: "mailbox", is: text(func(e *entry) *string { return &e.Mailbox }, notEmpty, atMost(1024)), only: imapOnly, def: "`INBOX`",
 		meaning: "Mailbox to open; its full path with shared_mailbox_access `folder`.", example: "Archive/2026"},
-	{name: "sender", is: text(func(e *entry) *string { return &e.sender }, mailAddress), only: smtpOnly, def: "empty",
+	{name: "sender", is: text(func(e *entry) *string { return &e.Sender }, mailAddress), only: smtpOnly, def: "empty",
 		meaning: "Address tried as MAIL FROM and reset; no mail is sent. `<>` is the null sender. Empty: not tried.", example: "support@example.org"},
-	{name: "recipient", is: text(func(e *entry) *string { return &e.recipient }, mailAddress, notNullPath), only: smtpOnly, def: "empty",
+	{name: "recipient", is: text(func(e *entry) *string { return &e.Recipient }, mailAddress, notNullPath), only: smtpOnly, def: "empty",
 		meaning: "Address tried as RCPT TO after the sender. Empty: not tried.", example: "postmaster@example.org"},
 }
 
 var settingFields = []field[entry]{
-	{name: "interval", is: duration(time.Second, 7*24*time.Hour, func(e *entry) *time.Duration { return &e.interval }), def: "`1m`",
+	{name: "enabled", is: boolean(func(e *entry) *bool { return &e.enabled }), def: "`true`",
+		meaning: "`false`: the entry is checked, but not probed, and has no metrics.", example: "false"},
+	{name: "interval", is: duration(time.Second, 7*24*time.Hour, func(e *entry) *time.Duration { return &e.Interval }), def: "`1m`",
 		meaning: "From the start of one probe to the start of the next. With probe_on_scrape there is no timer; it is then the scrape interval that /sd gives to Prometheus.", example: "5m"},
-	{name: "timeout", is: duration(100*time.Millisecond, 10*time.Minute, func(e *entry) *time.Duration { return &e.timeout }), def: "`30s`",
+	{name: "timeout", is: duration(100*time.Millisecond, 10*time.Minute, func(e *entry) *time.Duration { return &e.Timeout }), def: "`30s`",
 		meaning: "Longest time that a whole probe may take.", example: "10s"},
-	{name: "probe_on_scrape", is: boolean(func(e *entry) *bool { return &e.probeOnScrape }), def: "`false`",
+	{name: "probe_on_scrape", is: boolean(func(e *entry) *bool { return &e.ProbeOnScrape }), def: "`false`",
 		meaning: "Probe this connection at each scrape of /metrics, not on a timer.", example: "true"},
-	{name: "labels", is: labels(func(e *entry) *map[string]string { return &e.labels }), def: "none",
+	{name: "labels", is: labels(func(e *entry) *[]mail.Label { return &e.Labels }), def: "none",
 		meaning: "Labels added to each metric of the connection. An empty value removes a label set in `defaults`.", example: "{team: support}"},
 }

@@ -71,18 +71,18 @@ func (r *reader) parse(raw []byte) (root *node) {
 	// decodes; nothing is known to panic when it only parses.
 	defer func() {
 		if recover() != nil {
-			r.fault(place{}, "is not valid YAML")
+			r.fault(position{}, "is not valid YAML")
 			root = nil
 		}
 	}()
 	if line, what := unreadable(raw); what != "" {
-		r.fault(place{line: line}, what)
+		r.fault(position{line: line}, what)
 		return nil
 	}
 	decoder := yaml.NewDecoder(bytes.NewReader(raw))
 	var document, second node
 	if err := decoder.Decode(&document); errors.Is(err, io.EOF) {
-		r.fault(place{}, "contains no configuration: the file is empty or has only comments")
+		r.fault(position{}, "contains no configuration: the file is empty or has only comments")
 		return nil
 	} else if err != nil {
 		r.syntaxFault(raw, err)
@@ -90,7 +90,7 @@ func (r *reader) parse(raw []byte) (root *node) {
 	}
 	switch err := decoder.Decode(&second); {
 	case err == nil:
-		r.fault(place{line: second.Line}, "a second document starts here: a file holds one configuration")
+		r.fault(position{line: second.Line}, "a second document starts here: a file holds one configuration")
 	case !errors.Is(err, io.EOF):
 		r.syntaxFault(raw, err)
 	}
@@ -144,7 +144,7 @@ var problemAdvice = map[string]string{
 func (r *reader) syntaxFault(raw []byte, err error) {
 	match := syntaxLine.FindStringSubmatch(err.Error())
 	if match == nil {
-		r.fault(place{}, "is not valid YAML")
+		r.fault(position{}, "is not valid YAML")
 		return
 	}
 	line, _ := strconv.Atoi(match[1])
@@ -153,7 +153,7 @@ func (r *reader) syntaxFault(raw []byte, err error) {
 		// A password that begins with * is read as an alias: not quoted.
 		at := bytes.Index(raw, []byte("*"+anchor[1]))
 		line = 1 + bytes.Count(raw[:max(at, 0)], []byte("\n"))
-		r.fault(place{line: line}, "refers to an anchor that does not exist: a value that begins with * needs quotes")
+		r.fault(position{line: line}, "refers to an anchor that does not exist: a value that begins with * needs quotes")
 		return
 	}
 	if !plainProblem.MatchString(problem) {
@@ -169,7 +169,7 @@ func (r *reader) syntaxFault(raw []byte, err error) {
 		line++
 		hint = " in the block that begins here"
 	}
-	r.fault(place{line: line}, "is not valid YAML: "+problem+hint)
+	r.fault(position{line: line}, "is not valid YAML: "+problem+hint)
 }
 
 // resolve follows an alias to what it stands for.
@@ -180,6 +180,27 @@ func resolve(n *node) *node {
 	return n
 }
 
+// mappingOf is the mapping that a file with these settings would hold.
+func mappingOf(settings []Setting) *node {
+	root := &node{Kind: yaml.MappingNode}
+	inner := map[string]*node{"": root}
+	add := func(to *node, key string, value *node) {
+		to.Content = append(to.Content, &node{Kind: yaml.ScalarNode, Value: key}, value)
+	}
+	for _, s := range settings {
+		block, field, nested := strings.Cut(s.Field, ".")
+		if !nested {
+			block, field = "", s.Field
+		}
+		if inner[block] == nil {
+			inner[block] = &node{Kind: yaml.MappingNode}
+			add(root, block, inner[block])
+		}
+		add(inner[block], field, &node{Kind: yaml.ScalarNode, Value: s.Value, Style: yaml.DoubleQuotedStyle})
+	}
+	return root
+}
+
 // isNull reports whether a value is left blank.
 func isNull(n *node) bool { return n.Kind == yaml.ScalarNode && n.Tag == "!!null" }
 
@@ -187,7 +208,7 @@ func isMapping(n *node) bool  { return n.Kind == yaml.MappingNode }
 func isSequence(n *node) bool { return n.Kind == yaml.SequenceNode }
 
 // scalar gives the text of a single value as it is written: 0143 stays 0143.
-// It is false for lists, mappings, and values with a tag of their own.
+// It is false for lists, mappings, and values with a tag of tcopied own.
 func scalar(n *node) (string, bool) {
 	if n.Kind != yaml.ScalarNode || n.Style&yaml.TaggedStyle != 0 || strings.HasPrefix(n.Tag, "!") && !strings.HasPrefix(n.Tag, "!!") {
 		return "", false
@@ -209,12 +230,12 @@ func nameOf(n *node) string {
 
 // pairs gives the fields of a mapping, those of its merge keys after its own,
 // which win. A key given twice is a fault.
-func (r *reader) pairs(n *node, at place) []pair {
+func (r *reader) pairs(n *node, at position) []pair {
 	seen := make(map[string]int, len(n.Content)/2)
 	return r.mergePairs(n, at, seen, 0)
 }
 
-func (r *reader) mergePairs(n *node, at place, seen map[string]int, depth int) []pair {
+func (r *reader) mergePairs(n *node, at position, seen map[string]int, depth int) []pair {
 	list := make([]pair, 0, len(n.Content)/2)
 	own := make(map[string]int, len(n.Content)/2)
 	var merges []*node
@@ -248,7 +269,7 @@ func (r *reader) mergePairs(n *node, at place, seen map[string]int, depth int) [
 }
 
 // mergeFrom gives the fields that `<<: *one` or `<<: [*one, *two]` brings.
-func (r *reader) mergeFrom(n *node, at place, seen map[string]int, depth int) []pair {
+func (r *reader) mergeFrom(n *node, at position, seen map[string]int, depth int) []pair {
 	sources := []*node{n}
 	if isSequence(n) {
 		sources = n.Content
@@ -257,7 +278,7 @@ func (r *reader) mergeFrom(n *node, at place, seen map[string]int, depth int) []
 	for _, source := range sources {
 		if r.merged > maxMerged || depth >= maxMergeDepth {
 			if !r.overflown {
-				r.fault(place{line: at.line}, "the merge keys (<<) of this file copy too much, or copy a mapping into itself")
+				r.fault(position{line: at.line}, "the merge keys (<<) of this file copy too much, or copy a mapping into itself")
 			}
 			r.overflown = true
 			break

@@ -4,8 +4,10 @@ package config
 // JSON Schema and the reference documentation.
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -13,7 +15,7 @@ import (
 	"mailprobe/mail"
 )
 
-// block is a mapping of the file: its fields and their starting values.
+// block is a mapping of the file: its fields and tcopied starting values.
 type block[T any] struct {
 	fields   []field[T]
 	fresh    func() *T // the built-in defaults
@@ -37,34 +39,34 @@ type kind[T any] struct {
 	word   string // for people: "text", "duration", …
 	schema func() map[string]any
 	secret bool
-	read   func(r *reader, n *node, at place, to *T)
+	read   func(r *reader, n *node, at position, to *T)
 	copy   func(to, from *T)
 	same   func(a, b *T) bool
-	inner  *outline // of a nested block; nil otherwise
+	inner  *blockDoc // of a nested block; nil otherwise
 }
 
-// outline is a block without its type: what schema and reference need.
-type outline struct {
+// blockDoc is a block without its type: what schema and reference need.
+type blockDoc struct {
 	meaning  string
 	extra    string
 	required []string
-	rows     []row
+	fields   []fieldDoc
 }
 
-// row is a field without its type.
-type row struct {
+// fieldDoc is a field without its type.
+type fieldDoc struct {
 	name, word, def, meaning, example string
 	only                              []mail.Protocol
 	secret                            bool
 	schema                            func() map[string]any
-	inner                             *outline
+	inner                             *blockDoc
 }
 
 // value makes a kind of a place in T and a function that reads the value. The
 // function reports its own faults and is false where there is nothing to store.
-func value[T, V any](at func(*T) *V, parse func(*reader, *node, place) (V, bool)) kind[T] {
+func value[T, V any](at func(*T) *V, parse func(*reader, *node, position) (V, bool)) kind[T] {
 	return kind[T]{
-		read: func(r *reader, n *node, where place, to *T) {
+		read: func(r *reader, n *node, where position, to *T) {
 			if v, ok := parse(r, n, where); ok {
 				*at(to) = v
 			}
@@ -77,10 +79,10 @@ func value[T, V any](at func(*T) *V, parse func(*reader, *node, place) (V, bool)
 // nested makes a kind of a block within a block; its fields are merged with
 // what is there already.
 func nested[T, U any](b block[U], at func(*T) *U) kind[T] {
-	shape := b.outline()
+	shape := b.blockDoc()
 	return kind[T]{
 		word: "mapping",
-		read: func(r *reader, n *node, where place, to *T) { b.read(r, n, where, at(to)) },
+		read: func(r *reader, n *node, where position, to *T) { b.read(r, n, where, at(to)) },
 		copy: func(to, from *T) { *at(to) = *at(from) },
 		same: func(a, b *T) bool { return reflect.DeepEqual(*at(a), *at(b)) },
 
@@ -100,7 +102,7 @@ func (b block[T]) names() []string {
 
 // read stores the fields of a mapping in to, and in r.set which were given. A
 // blank value is the built-in default, also over a value of `defaults`.
-func (b block[T]) read(r *reader, n *node, at place, to *T) {
+func (b block[T]) read(r *reader, n *node, at position, to *T) {
 	if !isMapping(n) {
 		r.fault(at.on(n.Line), "must be a mapping of fields")
 		return
@@ -110,7 +112,7 @@ func (b block[T]) read(r *reader, n *node, at place, to *T) {
 	}
 }
 
-func (b block[T]) readPair(r *reader, p pair, at place, to *T) {
+func (b block[T]) readPair(r *reader, p pair, at position, to *T) {
 	i := slices.IndexFunc(b.fields, func(f field[T]) bool { return f.name == p.key })
 	switch {
 	case i < 0 && b.extra != "" && strings.HasPrefix(p.key, b.extra):
@@ -120,7 +122,7 @@ func (b block[T]) readPair(r *reader, p pair, at place, to *T) {
 		r.fault(at.on(p.line).sub(p.key), "unknown field"+didYouMean(p.key, b.names()))
 	default:
 		where := at.sub(p.key).on(p.line)
-		r.set[where.field] = mark{line: p.line, own: true}
+		r.set[where.field] = origin{line: p.line, own: true}
 		if isNull(p.value) {
 			b.fields[i].is.copy(to, b.fresh())
 			return
@@ -129,29 +131,30 @@ func (b block[T]) readPair(r *reader, p pair, at place, to *T) {
 	}
 }
 
-// outline gives the block's description.
-func (b block[T]) outline() *outline {
-	o := &outline{meaning: b.meaning, extra: b.extra, required: b.required}
+// blockDoc gives the block's description.
+func (b block[T]) blockDoc() *blockDoc {
+	o := &blockDoc{meaning: b.meaning, extra: b.extra, required: b.required}
 	for _, f := range b.fields {
-		o.rows = append(o.rows, row{name: f.name, word: f.is.word, def: f.def, meaning: f.meaning, example: f.example,
+		o.fields = append(o.fields, fieldDoc{name: f.name, word: f.is.word, def: f.def, meaning: f.meaning, example: f.example,
 			only: f.only, secret: f.is.secret, schema: f.is.schema, inner: f.is.inner})
 	}
 	return o
 }
 
-// place is where a value stands, for messages.
-type place struct {
+// position is where a value stands, for messages.
+type position struct {
+	file         string // empty: the one that is being read
 	line         int
 	where, field string
 }
 
-func (p place) on(line int) place {
+func (p position) on(line int) position {
 	p.line = line
 	return p
 }
 
 // sub is the place of a field below this one.
-func (p place) sub(field string) place {
+func (p position) sub(field string) position {
 	if p.field != "" {
 		field = p.field + "." + field
 	}
@@ -159,45 +162,58 @@ func (p place) sub(field string) place {
 	return p
 }
 
-// mark says where a field was given, and whether by the connection itself or
+// origin says where a field was given, and whether by the connection itself or
 // by `defaults`.
-type mark struct {
+type origin struct {
+	file string // only of fields at the top of a file
 	line int
 	own  bool
 }
 
-// reader reads one file.
+// reader reads the files of a configuration, one after the other.
 type reader struct {
-	file   string // as shown
+	file   string // the one that is being read, as shown
 	dir    string // relative paths start here
 	strict bool   // strict_permissions
 	merged int    // fields copied by merge keys so far
 
+	syntaxOnly bool // leave secrets, certificates and keys alone
+
 	overflown bool // merged has passed its bound, and that was said
 
-	top map[string]mark // fields given outside of connections and defaults
-	set map[string]mark // fields given in the block that is being read
+	top map[string]origin // fields given at the top of any file
+	set map[string]origin // fields given in the block that is being read
 
 	faults, warnings findings
 }
 
-func (r *reader) fault(at place, text string) {
-	r.faults.add(Finding{File: r.file, Line: at.line, Where: at.where, Field: at.field, Text: text})
-}
+// enter makes r read a file.
+func (r *reader) enter(file string) { r.file, r.dir = file, filepath.Dir(file) }
 
-func (r *reader) faultf(at place, format string, args ...any) {
+func (r *reader) fault(at position, text string) { r.faults.add(r.finding(at, text)) }
+
+func (r *reader) faultf(at position, format string, args ...any) {
 	r.fault(at, fmt.Sprintf(format, args...))
 }
 
-func (r *reader) warnf(at place, format string, args ...any) {
-	r.warnings.add(Finding{File: r.file, Line: at.line, Where: at.where, Field: at.field, Text: fmt.Sprintf(format, args...)})
+func (r *reader) warnf(at position, format string, args ...any) {
+	r.warnings.add(r.finding(at, fmt.Sprintf(format, args...)))
 }
 
-// inherited is a copy of the marks of `defaults` for one connection.
-func inherited(set map[string]mark) map[string]mark {
+func (r *reader) finding(at position, text string) Finding {
+	return Finding{File: cmp.Or(at.file, r.file), Line: at.line, Where: at.where, Field: at.field, Text: text}
+}
+
+// blames reports whether there is a fault of this field already.
+func (r *reader) blames(at position) bool {
+	return r.faults.blamed[position{file: cmp.Or(at.file, r.file), line: at.line, field: at.field}]
+}
+
+// inherited is a copy of the origins of `defaults` for one connection.
+func inherited(set map[string]origin) map[string]origin {
 	list := maps.Clone(set)
 	for name, m := range list {
-		list[name] = mark{line: m.line}
+		list[name] = origin{line: m.line}
 	}
 	return list
 }

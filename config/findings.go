@@ -55,7 +55,7 @@ const maxFindings = 1000
 type findings struct {
 	list    []Finding
 	seen    map[Finding]bool
-	blamed  map[place]bool // line and field
+	blamed  map[position]bool // file, line and field
 	dropped int
 }
 
@@ -68,22 +68,19 @@ func (l *findings) add(f Finding) {
 		l.dropped++ // what concerns the whole file is not crowded out by a thousand connections
 	default:
 		if l.seen == nil {
-			l.seen, l.blamed = make(map[Finding]bool), make(map[place]bool)
+			l.seen, l.blamed = make(map[Finding]bool), make(map[position]bool)
 		}
 		l.seen[key] = true
-		l.blamed[place{line: f.Line, field: f.Field}] = true
+		l.blamed[position{file: f.File, line: f.Line, field: f.Field}] = true
 		l.list = append(l.list, f)
 	}
 }
 
-// blames reports whether there is a remark about this field already.
-func (l *findings) blames(at place) bool {
-	return l.blamed[place{line: at.line, field: at.field}]
-}
-
-// sorted gives the remarks by line, and says how many were left out.
+// sorted returns the remarks by file and line, and says how many were left out.
 func (l *findings) sorted() []Finding {
-	slices.SortStableFunc(l.list, func(a, b Finding) int { return cmp.Compare(a.Line, b.Line) })
+	slices.SortStableFunc(l.list, func(a, b Finding) int {
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line))
+	})
 	if l.dropped > 0 {
 		last := l.list[len(l.list)-1]
 		return append(l.list, Finding{File: last.File, Text: fmt.Sprintf("and %d more", l.dropped)})
@@ -141,7 +138,7 @@ func longerOrShorter(word string, valid []string) string {
 	return ""
 }
 
-// editDistance counts the letters to insert, drop, change or swap with their
+// editDistance counts the letters to insert, drop, change or swap with tcopied
 // neighbour to make b of a (optimal string alignment).
 func editDistance(a, b string) int {
 	before, last := make([]int, len(b)+1), make([]int, len(b)+1)

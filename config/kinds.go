@@ -21,8 +21,8 @@ type check func(text string) string
 
 // text is a single line of text.
 func text[T any](at func(*T) *string, checks ...check) kind[T] {
-	k := value(at, func(r *reader, n *node, where place) (string, bool) {
-		v, ok := r.word(n, where)
+	k := value(at, func(r *reader, n *node, where position) (string, bool) {
+		v, ok := r.scalarText(n, where)
 		for _, c := range append([]check{singleLine}, checks...) {
 			if what := c(v); ok && what != "" {
 				r.fault(where, what)
@@ -38,8 +38,8 @@ func text[T any](at func(*T) *string, checks ...check) kind[T] {
 
 // secret is a password. Its value enters no message.
 func secret[T any](at func(*T) *mail.Secret) kind[T] {
-	k := value(at, func(r *reader, n *node, where place) (mail.Secret, bool) {
-		v, ok := r.word(n, where)
+	k := value(at, func(r *reader, n *node, where position) (mail.Secret, bool) {
+		v, ok := r.scalarText(n, where)
 		s := mail.NewSecret(v)
 		if !ok || s.IsZero() {
 			return s, ok
@@ -57,8 +57,8 @@ func secret[T any](at func(*T) *mail.Secret) kind[T] {
 
 // path is a file, relative to the configuration.
 func path[T any](at func(*T) *string) kind[T] {
-	k := value(at, func(r *reader, n *node, where place) (string, bool) {
-		v, ok := r.word(n, where)
+	k := value(at, func(r *reader, n *node, where position) (string, bool) {
+		v, ok := r.scalarText(n, where)
 		if !ok || v == "" {
 			return v, ok
 		}
@@ -72,10 +72,10 @@ func path[T any](at func(*T) *string) kind[T] {
 // credentialsDirectory is where systemd puts the files of LoadCredential=.
 const credentialsDirectory = "${CREDENTIALS_DIRECTORY}"
 
-func (r *reader) resolvePath(v string, where place) (string, bool) {
+func (r *reader) resolvePath(v string, where position) (string, bool) {
 	if rest, found := strings.CutPrefix(v, credentialsDirectory+"/"); found {
 		dir := os.Getenv("CREDENTIALS_DIRECTORY")
-		if dir == "" {
+		if dir == "" && !r.syntaxOnly {
 			r.fault(where, "uses "+credentialsDirectory+", which is not set; systemd sets it for units with LoadCredential=")
 			return "", false
 		}
@@ -94,21 +94,21 @@ func (r *reader) resolvePath(v string, where place) (string, bool) {
 	return filepath.Clean(v), true
 }
 
-// word is one word of a closed set. Words are case-insensitive; several may
+// keyword is one word of a closed set. Words are case-insensitive; several may
 // mean the same value, and the first of them is the one to show.
-type word[W any] struct {
+type keyword[W any] struct {
 	text string
 	is   W
 }
 
-func oneOf[T, W any](words []word[W], at func(*T) *W) kind[T] {
+func oneOf[T, W any](words []keyword[W], at func(*T) *W) kind[T] {
 	valid := make([]string, len(words))
 	for i, w := range words {
 		valid[i] = w.text
 	}
-	k := value(at, func(r *reader, n *node, where place) (W, bool) {
+	k := value(at, func(r *reader, n *node, where position) (W, bool) {
 		var none W
-		v, ok := r.word(n, where)
+		v, ok := r.scalarText(n, where)
 		if !ok {
 			return none, false
 		}
@@ -131,11 +131,11 @@ func oneOf[T, W any](words []word[W], at func(*T) *W) kind[T] {
 	return k
 }
 
-// same lists words that are their own value.
-func same[W ~string](words ...W) []word[W] {
-	list := make([]word[W], len(words))
+// same lists words that are tcopied own value.
+func same[W ~string](words ...W) []keyword[W] {
+	list := make([]keyword[W], len(words))
 	for i, w := range words {
-		list[i] = word[W]{string(w), w}
+		list[i] = keyword[W]{string(w), w}
 	}
 	return list
 }
@@ -144,8 +144,8 @@ func same[W ~string](words ...W) []word[W] {
 func boolean[T any](at func(*T) *bool) kind[T] {
 	valid := map[string]bool{"true": true, "false": false}
 	near := map[string]string{"yes": "true", "on": "true", "y": "true", "1": "true", "no": "false", "off": "false", "n": "false", "0": "false"}
-	k := value(at, func(r *reader, n *node, where place) (bool, bool) {
-		v, ok := r.word(n, where)
+	k := value(at, func(r *reader, n *node, where position) (bool, bool) {
+		v, ok := r.scalarText(n, where)
 		v = strings.ToLower(v)
 		is, known := valid[v]
 		if ok && !known {
@@ -168,8 +168,8 @@ var decimal = regexp.MustCompile(`^(0|[1-9][0-9]*)$`)
 
 // number is a whole number from low to high.
 func number[T any](low, high int, at func(*T) *int) kind[T] {
-	k := value(at, func(r *reader, n *node, where place) (int, bool) {
-		v, ok := r.word(n, where)
+	k := value(at, func(r *reader, n *node, where position) (int, bool) {
+		v, ok := r.scalarText(n, where)
 		if !ok {
 			return 0, false
 		}
@@ -205,8 +205,8 @@ func number[T any](low, high int, at func(*T) *int) kind[T] {
 // duration is written as in Prometheus: 90s, 1m30s, 2h.
 func duration[T any](low, high time.Duration, at func(*T) *time.Duration) kind[T] {
 	show := func(d time.Duration) string { return model.Duration(d).String() }
-	k := value(at, func(r *reader, n *node, where place) (time.Duration, bool) {
-		v, ok := r.word(n, where)
+	k := value(at, func(r *reader, n *node, where position) (time.Duration, bool) {
+		v, ok := r.scalarText(n, where)
 		if !ok {
 			return 0, false
 		}
@@ -235,14 +235,14 @@ func duration[T any](low, high time.Duration, at func(*T) *time.Duration) kind[T
 
 // words is a list of words without spaces.
 func words[T any](at func(*T) *[]string) kind[T] {
-	k := value(at, func(r *reader, n *node, where place) ([]string, bool) {
+	k := value(at, func(r *reader, n *node, where position) ([]string, bool) {
 		if !isSequence(n) {
 			r.fault(where, "must be a list, such as [one, two]")
 			return nil, false
 		}
 		var list []string
 		for _, item := range n.Content {
-			v, ok := r.word(resolve(item), where.on(item.Line))
+			v, ok := r.scalarText(resolve(item), where.on(item.Line))
 			if ok && (v == "" || strings.ContainsFunc(v, unicode.IsSpace) || singleLine(v) != "") {
 				r.fault(where.on(item.Line), "an item of the list is empty or contains a space")
 			}
@@ -261,13 +261,13 @@ func words[T any](at func(*T) *[]string) kind[T] {
 
 // raw keeps a node for later; its schema is given separately.
 func raw[T any](word string, schema func() map[string]any, at func(*T) **node) kind[T] {
-	k := value(at, func(_ *reader, n *node, _ place) (*node, bool) { return n, true })
+	k := value(at, func(_ *reader, n *node, _ position) (*node, bool) { return n, true })
 	k.word, k.schema = word, schema
 	return k
 }
 
-// word gives the text of a single value; its faults never show it.
-func (r *reader) word(n *node, where place) (string, bool) {
+// scalarText returns the text of a single value; its faults never show it.
+func (r *reader) scalarText(n *node, where position) (string, bool) {
 	if isNull(n) {
 		return "", true
 	}
@@ -289,7 +289,7 @@ func singleLine(v string) string {
 	return ""
 }
 
-// trimmed refuses the space that copying from a form leaves behind.
+// trimmed refuses the space that copying from a form inheritedDrops behind.
 func trimmed(v string) string {
 	if v != strings.TrimSpace(v) {
 		return "starts or ends with a space"

@@ -4,7 +4,8 @@ package config
 
 import (
 	"errors"
-	"path/filepath"
+	"slices"
+	"strings"
 
 	"mailprobe/mail"
 	"mailprobe/oauth"
@@ -14,7 +15,8 @@ import (
 type Config struct {
 	Pool        Pool
 	Metrics     Metrics
-	Connections []*mail.Connection // in the order of the file; names are unique
+	Connections []*mail.Connection // in the order of the files; names are unique
+	Disabled    []*mail.Connection // those with `enabled: false`: checked, never probed
 }
 
 // Pool bounds the probes at once.
@@ -47,35 +49,153 @@ type Tokens func(oauth.Settings) (mail.TokenSource, error)
 // Loader returns the configuration and its warnings, or Faults.
 type Loader func() (*Config, []Finding, error)
 
-// Load reads and validates a configuration. What is wrong comes as Faults, all
-// of it at once; what is merely unwise comes as warnings, sorted by line, also
-// beside an error. Neither ever holds a secret's value. Without tokens each
-// Load has token sources of its own.
+// Load reads and validates a configuration: a file, a directory of *.yml and
+// *.yaml files, or a glob pattern. What is wrong comes as Faults, all of it at
+// once; what is merely unwise comes as warnings, sorted by file and line, also
+// beside an error. Neither ever holds a secret's value. Without tokens each Load
+// has token sources of its own.
 func Load(path string, tokens Tokens) (*Config, []Finding, error) {
-	raw, err := readBounded(path, maxFile)
-	if err != nil {
-		return nil, nil, Faults{{File: path, Text: withoutPath(err)}}
-	}
-	return Parse(path, raw, tokens)
+	return newFileLoader(path, tokens).load()
+}
+
+// CheckSyntax is Load without a look at secrets, certificates and keys, for
+// machines that do not have them. Its connections are to be shown, not probed.
+func CheckSyntax(path string) (*Config, []Finding, error) {
+	l := newFileLoader(path, nil)
+	l.reader.syntaxOnly = true
+	return l.load()
 }
 
 // Parse is Load for a text that is not in a file. name stands for
 // the file in findings, and relative paths are beside it.
 func Parse(name string, raw []byte, tokens Tokens) (*Config, []Finding, error) {
+	l := newFileLoader(name, tokens)
+	l.texts = map[string][]byte{name: raw}
+	return l.load()
+}
+
+// fileLoader reads the files of one configuration.
+type fileLoader struct {
+	path   string // as given
+	reader *reader
+	tokens Tokens
+	texts  map[string][]byte // what stands in for the content of files; mostly nil
+}
+
+func newFileLoader(path string, tokens Tokens) *fileLoader {
 	if tokens == nil {
 		tokens = new(oauth.Sources).Source
 	}
-	r := &reader{file: name, dir: filepath.Dir(name), set: map[string]mark{}}
-	r.top = r.set
-	var config *Config
-	if root := r.parse(raw); root != nil {
-		config = r.config(root, tokens)
-	}
+	return &fileLoader{path: path, tokens: tokens, reader: &reader{file: path, set: map[string]origin{}, top: map[string]origin{}}}
+}
+
+func (l *fileLoader) load() (*Config, []Finding, error) {
+	r := l.reader
+	config := l.config()
 	warnings := r.warnings.sorted()
 	if len(r.faults.list) > 0 {
 		return nil, warnings, Faults(r.faults.sorted())
 	}
 	return config, warnings, nil
+}
+
+// config reads all files. The returned value is only good without faults.
+func (l *fileLoader) config() *Config {
+	documents := l.documents()
+	r := l.reader
+	r.file = l.path
+	if len(documents) == 0 {
+		return nil
+	}
+	config := &Config{Pool: documents[0].pool, Metrics: documents[0].metrics}
+	for _, d := range documents { // one of them may have set what is for all
+		r.strict = r.strict || d.strict
+		if d.gives("pool") {
+			config.Pool = d.pool
+		}
+		if d.gives("metrics") {
+			config.Metrics = d.metrics
+		}
+	}
+	b := newBuilder(r, l.tokens)
+	for _, d := range documents {
+		b.document(d)
+	}
+	config.Connections, config.Disabled = b.enabled, b.disabled
+	r.file = l.path
+	if !slices.ContainsFunc(documents, func(d *file) bool { return d.gives("connections") }) {
+		r.fault(position{field: "connections"}, "is missing")
+	}
+	r.warnLoad(config.Pool, config.Connections)
+	return config
+}
+
+// documents parses the files, as far as they are mappings. Files that cannot be
+// read are faults.
+func (l *fileLoader) documents() []*file {
+	paths := []string{l.path}
+	if l.texts[l.path] == nil {
+		var err error
+		if paths, err = expand(l.path); err != nil {
+			l.reader.fault(position{}, withoutPath(err))
+			return nil
+		}
+	}
+	left := int64(maxFile)
+	var documents []*file
+	for _, path := range paths {
+		l.reader.enter(path)
+		raw, given := l.texts[path]
+		if !given {
+			var err error
+			if raw, err = readBounded(path, maxFile); err != nil {
+				l.reader.fault(position{}, strings.TrimPrefix(withoutPath(err), path+": "))
+				continue
+			}
+		}
+		if left -= int64(len(raw)); left < 0 {
+			l.reader.faultf(position{}, "all files together are larger than %d KiB", maxFile>>10)
+			break
+		}
+		if root := l.reader.parse(raw); root != nil {
+			if d := l.document(root, len(paths) > 1); d != nil {
+				documents = append(documents, d)
+			}
+		}
+	}
+	return documents
+}
+
+// document reads the top of one file; nil if there is nothing in it. oneOfMany
+// files may be empty.
+func (l *fileLoader) document(root *node, oneOfMany bool) *file {
+	r := l.reader
+	f := freshFile()
+	f.path, f.set = r.file, map[string]origin{}
+	switch {
+	case isNull(root) && oneOfMany:
+		r.warnf(position{}, "contains no configuration: the file is empty or has only comments")
+		return nil
+	case isNull(root):
+		r.fault(position{}, "contains no configuration: the file is empty or has only comments")
+		return nil
+	}
+	r.set = f.set
+	fileBlock.read(r, root, position{}, f)
+	for _, name := range []string{"pool", "metrics", "strict_permissions"} {
+		given, is := f.set[name]
+		if other, twice := r.top[name]; is && twice {
+			r.faultf(position{line: given.line, field: name}, "is for all files, and set in %s:%d already", other.file, other.line)
+		}
+	}
+	for name, given := range f.set {
+		given.file = r.file
+		r.top[name] = given
+	}
+	if !isMapping(root) {
+		return nil // that is a fault already, and nothing in it can be judged
+	}
+	return f
 }
 
 // withoutPath is the cause alone, where the place names the file already.
@@ -86,14 +206,20 @@ func withoutPath(err error) string {
 	return err.Error()
 }
 
-// file is the whole document.
+// file is one document.
 type file struct {
+	path string
+	set  map[string]origin // which fields were given
+
 	pool        Pool
 	metrics     Metrics
 	strict      bool
 	defaults    *node
 	connections *node
 }
+
+// gives reports whether the document has a field at its top.
+func (f *file) gives(field string) bool { _, given := f.set[field]; return given }
 
 func freshFile() *file {
 	return &file{pool: *freshPool(), metrics: *freshMetrics()}
@@ -115,9 +241,9 @@ var fileBlock = block[file]{
 		{name: "strict_permissions", is: boolean(func(f *file) *bool { return &f.strict }), def: "`false`",
 			meaning: "Refuse secret files that every user of the machine can read, instead of warning about them.", example: "true"},
 		{name: "defaults", is: raw("mapping", defaultsSchema, func(f *file) **node { return &f.defaults }), def: "none",
-			meaning: "Any field of a connection except name. A connection's own value wins, even a blank one; labels, tls_config and oauth2 are merged field by field. A default that does not apply to a connection is ignored there.", example: "{interval: 5m}"},
+			meaning: "Any field of a connection except name. A connection's own value wins, even a blank one; labels, tls_config and oauth2 are merged field by field. A default that does not apply to a connection is ignored there. Of several files, each has its own.", example: "{interval: 5m}"},
 		{name: "connections", is: raw("list of mappings", connectionsSchema, func(f *file) **node { return &f.connections }), def: "required",
-			meaning: "The connections to probe.", example: "[{name: mx, protocol: smtp, encryption: starttls, port: 25, host: mx.example.org}]"},
+			meaning: "The connections to probe. Of several files, one must have it.", example: "[{name: mx, protocol: smtp, encryption: starttls, port: 25, host: mx.example.org}]"},
 	},
 }
 
@@ -139,36 +265,4 @@ var metricsBlock = block[Metrics]{
 		{name: "histograms", is: oneOf(same(BothHistograms, NativeHistograms, ClassicHistograms, NoHistograms), func(m *Metrics) *Histograms { return &m.Histograms }), def: "`both`",
 			meaning: "Kinds of histograms to expose.", example: "native"},
 	},
-}
-
-// config reads the document. What it gives is only good without faults.
-func (r *reader) config(root *node, tokens Tokens) *Config {
-	f := freshFile()
-	if isNull(root) {
-		r.fault(place{}, "contains no configuration: the file is empty or has only comments")
-		return nil
-	}
-	fileBlock.read(r, root, place{}, f)
-	if !isMapping(root) {
-		return nil // said, and nothing in it can be judged
-	}
-	r.strict = f.strict
-	defaults := freshEntry()
-	if f.defaults != nil {
-		at := place{line: f.defaults.Line, where: "defaults"}
-		r.set = defaults.set
-		connectionBlock.read(r, f.defaults, at, defaults)
-		if m, given := defaults.set["name"]; given {
-			r.fault(at.sub("name").on(m.line), "cannot have a default")
-			delete(defaults.set, "name")
-		}
-	}
-	b := newBuilder(r, tokens)
-	b.inlineSecret = !defaults.password.IsZero() || !defaults.oauth2.clientSecret.IsZero()
-	connections := b.connections(f.connections, defaults)
-	r.warnLoad(f.pool, connections)
-	if b.inlineSecret {
-		r.checkMode(r.file, place{})
-	}
-	return &Config{Pool: f.pool, Metrics: f.metrics, Connections: connections}
 }

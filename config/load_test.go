@@ -36,7 +36,7 @@ func golden(t *testing.T, file string, got []byte) {
 	}
 }
 
-// testFiles lists the YAML files below testdata, by their path.
+// testFiles lists the YAML files below testdata, by tcopied path.
 func testFiles(t *testing.T, under string) []string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join("testdata", under, "*.yml"))
@@ -157,7 +157,7 @@ func TestEveryRuleHasAFile(t *testing.T) {
 			t.Errorf("no file has the fault %s: %s", r.field, r.text)
 		}
 	}
-	for _, a := range advices {
+	for _, a := range warningRules {
 		if !strings.Contains(warnings, ": "+a.field+": "+a.text+"\n") {
 			t.Errorf("no file has the warning %s: %s", a.field, a.text)
 		}

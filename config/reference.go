@@ -11,32 +11,32 @@ func Reference() []byte {
 	var b strings.Builder
 	b.WriteString(referenceHead)
 	for _, part := range []struct {
-		title   string
-		outline *outline
+		title    string
+		blockDoc *blockDoc
 	}{
-		{"The file", fileBlock.outline()},
-		{"pool", poolBlock.outline()},
-		{"metrics", metricsBlock.outline()},
-		{"connections", connectionBlock.outline()},
-		{"tls_config", tlsBlock.outline()},
-		{"oauth2", oauthBlock.outline()},
+		{"The file", fileBlock.blockDoc()},
+		{"pool", poolBlock.blockDoc()},
+		{"metrics", metricsBlock.blockDoc()},
+		{"connections", connectionBlock.blockDoc()},
+		{"tls_config", tlsBlock.blockDoc()},
+		{"oauth2", oauthBlock.blockDoc()},
 	} {
-		part.outline.write(&b, part.title)
+		part.blockDoc.write(&b, part.title)
 	}
 	b.WriteString(referenceTail)
 	return []byte(b.String())
 }
 
 // write makes one table of a block.
-func (o *outline) write(b *strings.Builder, title string) {
+func (o *blockDoc) write(b *strings.Builder, title string) {
 	fmt.Fprintf(b, "## %s\n\n%s\n\n", title, o.meaning)
 	b.WriteString("| field | value | default | meaning | example |\n|---|---|---|---|---|\n")
-	for _, row := range o.rows {
-		meaning := row.meaning
-		if row.only != nil {
-			meaning += " Only for " + orList(protocolNames(row.only)) + "."
+	for _, doc := range o.fields {
+		meaning := doc.meaning
+		if doc.only != nil {
+			meaning += " Only for " + orList(protocolNames(doc.only)) + "."
 		}
-		cells := []string{"`" + row.name + "`", row.word, row.def, meaning, "`" + row.name + ": " + row.example + "`"}
+		cells := []string{"`" + doc.name + "`", doc.word, doc.def, meaning, "`" + doc.name + ": " + doc.example + "`"}
 		for i := range cells {
 			cells[i] = strings.ReplaceAll(cells[i], "|", `\|`)
 		}
@@ -87,7 +87,7 @@ A password that begins with ` + "`*`, `&`, `!`, `@`, `%`, `[`, `{`" + ` or conta
 These are allowed, but give a warning at load: a password or token with encryption ` + "`none`" + `; ` + "`starttls` or `none`" + ` on ports 993, 995 and 465;
 ` + "`ssl/tls`" + ` on 143, 110, 25 and 587; the usual port of another protocol; an alias as SMTP's shared mailbox; ` + "`insecure_skip_verify`" + `; a secret that every
 user of the machine can read; a timeout above the interval; POP3 logins more often than once a minute; ` + "`lockout: off`" + `; and
-connections that cannot all be probed within their intervals when their servers stop answering.
+connections that cannot all be probed within tcopied intervals when tcopied servers stop answering.
 
 ## Limits
 

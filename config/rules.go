@@ -17,46 +17,46 @@ type rule struct {
 	text   string
 }
 
-func (e *entry) uses(methods ...mail.AuthMethod) bool { return slices.Contains(methods, e.auth) }
+func (e *entry) uses(methods ...mail.AuthMethod) bool { return slices.Contains(methods, e.Auth) }
 
 func (e *entry) usesToken() bool { return e.uses(mail.AuthXOAuth2, mail.AuthOAuthBearer) }
 
 // usesPassword reports whether the login needs the password.
 func (e *entry) usesPassword() bool {
-	return e.username != "" && !e.usesToken() && !e.uses(mail.AuthNone, mail.AuthExternal)
+	return e.Username != "" && !e.usesToken() && !e.uses(mail.AuthNone, mail.AuthExternal)
 }
 
 func (e *entry) hasPassword() bool { return !e.password.IsZero() || e.passwordFile != "" }
 
-// leave is a setting of `defaults` that a connection has no use for.
-type leave struct {
+// inheritedDrop is a setting of `defaults` that a connection has no use for.
+type inheritedDrop struct {
 	field   string
 	useless func(e *entry) bool
 }
 
-// leaves are asked in this order; a later one sees what the earlier ones dropped.
-var leaves = []leave{
-	{"auth", func(e *entry) bool { return e.username == "" }},
+// inheritedDrops are asked in this order; a later one sees what the earlier ones dropped.
+var inheritedDrops = []inheritedDrop{
+	{"auth", func(e *entry) bool { return e.Username == "" }},
 	{"password", func(e *entry) bool { return !e.usesPassword() || e.own("password_file") && e.passwordFile != "" }},
 	{"password_file", func(e *entry) bool { return !e.usesPassword() || e.own("password") && !e.password.IsZero() }},
 	{"oauth2", func(e *entry) bool { return !e.usesToken() }},
-	{"tls_config", func(e *entry) bool { return e.encryption == mail.NoEncryption }},
-	{"shared_mailbox", func(e *entry) bool { return e.username == "" }},
-	{"shared_mailbox_access", func(e *entry) bool { return e.sharedMailbox == "" }},
+	{"tls_config", func(e *entry) bool { return e.Encryption == mail.NoEncryption }},
+	{"shared_mailbox", func(e *entry) bool { return e.Username == "" }},
+	{"shared_mailbox_access", func(e *entry) bool { return e.SharedMailbox == "" }},
 	{"login_name_format", func(e *entry) bool { return e.access() != mail.SharedLoginName }},
 	{"sender", func(e *entry) bool { return e.access() == mail.SharedSender }},
-	{"recipient", func(e *entry) bool { return e.sender == "" && e.access() != mail.SharedSender }},
+	{"recipient", func(e *entry) bool { return e.Sender == "" && e.access() != mail.SharedSender }},
 	{"check_mailbox", func(e *entry) bool { return e.access() == mail.SharedSender || e.access() == mail.SharedFolder }},
 }
 
 // access resolves `auto`; it is empty without a shared mailbox.
 func (e *entry) access() mail.SharedAccess {
 	switch {
-	case e.sharedMailbox == "":
+	case e.SharedMailbox == "":
 		return ""
-	case e.sharedAccess != mail.SharedAuto:
-		return e.sharedAccess
-	case e.protocol == mail.SMTP:
+	case e.SharedMailboxAccess != mail.SharedAuto:
+		return e.SharedMailboxAccess
+	case e.Protocol == mail.SMTP:
 		return mail.SharedSender
 	case e.usesToken():
 		return mail.SharedTokenUser
@@ -73,11 +73,11 @@ func (e *entry) dropUseless() {
 		delete(e.set, name)
 	}
 	for _, f := range connectionBlock.fields {
-		if f.only != nil && !slices.Contains(f.only, e.protocol) && !e.own(f.name) {
+		if f.only != nil && !slices.Contains(f.only, e.Protocol) && !e.own(f.name) {
 			drop(f.name)
 		}
 	}
-	for _, l := range leaves {
+	for _, l := range inheritedDrops {
 		if !e.own(l.field) && l.useless(e) {
 			drop(l.field)
 		}
@@ -118,19 +118,19 @@ var loginRules = []rule{
 	{"password_file", func(e *entry) bool {
 		return e.usesPassword() && !e.hasPassword() && !e.own("password") && !e.own("password_file")
 	}, "is missing: to log in, username needs password_file (or password), or auth: none"},
-	{"username", func(e *entry) bool { return e.username == "" && e.hasPassword() }, "is missing: there is a password, but no user to log in"},
+	{"username", func(e *entry) bool { return e.Username == "" && e.hasPassword() }, "is missing: there is a password, but no user to log in"},
 	{"username", func(e *entry) bool {
-		return e.username == "" && !e.hasPassword() && !e.uses(mail.AuthAuto, mail.AuthNone)
+		return e.Username == "" && !e.hasPassword() && !e.uses(mail.AuthAuto, mail.AuthNone)
 	}, "is missing: auth is set, but there is no user to log in"},
 	{"auth", func(e *entry) bool {
-		return e.username != "" && e.hasPassword() && (e.usesToken() || e.uses(mail.AuthNone, mail.AuthExternal))
+		return e.Username != "" && e.hasPassword() && (e.usesToken() || e.uses(mail.AuthNone, mail.AuthExternal))
 	}, "takes no password with this method: remove password and password_file"},
-	{"auth", func(e *entry) bool { return e.uses(mail.AuthAPOP) && e.protocol != mail.POP3 }, "apop is for pop3 only"},
-	{"username", func(e *entry) bool { return e.uses(mail.AuthAPOP) && hasSpace(e.username) }, "contains a space, which apop cannot carry"},
-	{"auth", func(e *entry) bool { return e.uses(mail.AuthExternal) && e.encryption == mail.NoEncryption },
+	{"auth", func(e *entry) bool { return e.uses(mail.AuthAPOP) && e.Protocol != mail.POP3 }, "apop is for pop3 only"},
+	{"username", func(e *entry) bool { return e.uses(mail.AuthAPOP) && hasSpace(e.Username) }, "contains a space, which apop cannot carry"},
+	{"auth", func(e *entry) bool { return e.uses(mail.AuthExternal) && e.Encryption == mail.NoEncryption },
 		"external needs encryption: the certificate is sent in the TLS handshake"},
 	{"auth", func(e *entry) bool {
-		return e.uses(mail.AuthExternal) && e.encryption != mail.NoEncryption && e.tls.certFile == ""
+		return e.uses(mail.AuthExternal) && e.Encryption != mail.NoEncryption && e.tls.certFile == ""
 	}, "external needs tls_config.cert_file and key_file"},
 }
 
@@ -138,40 +138,40 @@ var loginRules = []rule{
 var withoutAuthzID = []mail.AuthMethod{mail.AuthLogin, mail.AuthCRAMMD5, mail.AuthXOAuth2, mail.AuthSASLLogin, mail.AuthAPOP}
 
 var sharedRules = []rule{
-	{"shared_mailbox", func(e *entry) bool { return e.sharedMailbox != "" && e.username == "" }, "needs a username to log in"},
+	{"shared_mailbox", func(e *entry) bool { return e.SharedMailbox != "" && e.Username == "" }, "needs a username to log in"},
 	{"shared_mailbox", func(e *entry) bool {
-		return e.sharedMailbox != "" && e.username != "" && e.uses(mail.AuthNone)
+		return e.SharedMailbox != "" && e.Username != "" && e.uses(mail.AuthNone)
 	}, "needs a login, and auth is none"},
-	{"shared_mailbox_access", func(e *entry) bool { return e.sharedMailbox == "" && e.sharedAccess != mail.SharedAuto },
+	{"shared_mailbox_access", func(e *entry) bool { return e.SharedMailbox == "" && e.SharedMailboxAccess != mail.SharedAuto },
 		"is set, but shared_mailbox is not"},
-	{"shared_mailbox_access", func(e *entry) bool { return e.access() == mail.SharedLoginName && e.protocol == mail.SMTP },
+	{"shared_mailbox_access", func(e *entry) bool { return e.access() == mail.SharedLoginName && e.Protocol == mail.SMTP },
 		"login_name is for imap and pop3: with smtp use sender, authzid or token_user"},
 	{"shared_mailbox_access", func(e *entry) bool {
-		return e.access() == mail.SharedLoginName && e.protocol != mail.SMTP && (e.usesToken() || e.uses(mail.AuthExternal))
+		return e.access() == mail.SharedLoginName && e.Protocol != mail.SMTP && (e.usesToken() || e.uses(mail.AuthExternal))
 	}, "login_name is for logins with a password: with a token use token_user, with a certificate authzid"},
 	{"shared_mailbox_access", func(e *entry) bool {
 		return e.access() == mail.SharedAuthzID && e.uses(withoutAuthzID...)
 	}, "authzid needs auth auto, plain, scram-sha-1, scram-sha-256, oauthbearer or external: others cannot carry it"},
-	{"shared_mailbox_access", func(e *entry) bool { return e.access() == mail.SharedFolder && e.protocol != mail.IMAP },
+	{"shared_mailbox_access", func(e *entry) bool { return e.access() == mail.SharedFolder && e.Protocol != mail.IMAP },
 		"folder is for imap only"},
-	{"check_mailbox", func(e *entry) bool { return e.access() == mail.SharedFolder && !e.checkMailbox },
+	{"check_mailbox", func(e *entry) bool { return e.access() == mail.SharedFolder && !e.CheckMailbox },
 		"must be true: opening the folder is how the shared mailbox is reached"},
 	{"shared_mailbox_access", func(e *entry) bool { return e.access() == mail.SharedTokenUser && !e.usesToken() },
 		"token_user needs auth xoauth2 or oauthbearer"},
-	{"shared_mailbox_access", func(e *entry) bool { return e.access() == mail.SharedSender && e.protocol != mail.SMTP },
+	{"shared_mailbox_access", func(e *entry) bool { return e.access() == mail.SharedSender && e.Protocol != mail.SMTP },
 		"sender is for smtp only"},
 	{"shared_mailbox", func(e *entry) bool {
-		return e.access() == mail.SharedSender && e.protocol == mail.SMTP &&
-			(mailAddress(e.sharedMailbox) != "" && !isAlias(e.sharedMailbox) || e.sharedMailbox == "<>")
+		return e.access() == mail.SharedSender && e.Protocol == mail.SMTP &&
+			(mailAddress(e.SharedMailbox) != "" && !isAlias(e.SharedMailbox) || e.SharedMailbox == "<>")
 	}, "must be a mail address: it is tried as the sender"},
-	{"sender", func(e *entry) bool { return e.access() == mail.SharedSender && e.sender != "" },
+	{"sender", func(e *entry) bool { return e.access() == mail.SharedSender && e.Sender != "" },
 		"is set, but the shared mailbox is the sender"},
-	{"check_mailbox", func(e *entry) bool { return e.access() == mail.SharedSender && !e.checkMailbox },
+	{"check_mailbox", func(e *entry) bool { return e.access() == mail.SharedSender && !e.CheckMailbox },
 		"must be true: naming it as the sender is how the shared mailbox is reached"},
-	{"recipient", func(e *entry) bool { return e.recipient != "" && e.sender == "" && e.access() != mail.SharedSender },
+	{"recipient", func(e *entry) bool { return e.Recipient != "" && e.Sender == "" && e.access() != mail.SharedSender },
 		"needs a sender"},
 	{"login_name_format", func(e *entry) bool {
-		return e.own("login_name_format") && e.access() != mail.SharedLoginName && e.loginNameFormat != exchangeLoginName
+		return e.own("login_name_format") && e.access() != mail.SharedLoginName && e.LoginNameFormat != exchangeLoginName
 	},
 		"is only for shared_mailbox_access login_name"},
 }
@@ -183,40 +183,40 @@ var tlsRules = []rule{
 		"is older than min_version (which is TLS12 by default)"},
 	{"tls_config.min_version", func(e *entry) bool { return obsolete(e) && !e.tls.allowObsolete },
 		"is obsolete (RFC 8997): TLS12 is the oldest, unless allow_obsolete_tls is true and there is no login"},
-	{"tls_config.allow_obsolete_tls", func(e *entry) bool { return obsolete(e) && e.tls.allowObsolete && e.username != "" },
+	{"tls_config.allow_obsolete_tls", func(e *entry) bool { return obsolete(e) && e.tls.allowObsolete && e.Username != "" },
 		"is for connections without a username: no password goes over TLS 1.0 or 1.1"},
 	{"ip_protocol", func(e *entry) bool {
-		addr, err := netip.ParseAddr(e.host)
-		return err == nil && (addr.Is4() && e.ipProtocol == mail.IP6 || addr.Is6() && e.ipProtocol == mail.IP4)
+		addr, err := netip.ParseAddr(e.Host)
+		return err == nil && (addr.Is4() && e.IPProtocol == mail.IP6 || addr.Is6() && e.IPProtocol == mail.IP4)
 	}, "does not match the host, which is an address of the other family"},
 }
 
 func obsolete(e *entry) bool { return e.tls.minVersion < freshTLS().minVersion }
 
-// judge reports what does not go together. It needs a protocol to judge by.
-func (e *entry) judge(r *reader, where place) {
+// validate reports what does not go together. It needs a protocol to judge by.
+func (e *entry) validate(r *reader, where position) {
 	for _, f := range connectionBlock.fields {
-		if f.only != nil && !slices.Contains(f.only, e.protocol) && !f.is.same(e, freshEntry()) {
+		if f.only != nil && !slices.Contains(f.only, e.Protocol) && !f.is.same(e, freshEntry()) {
 			r.faultf(e.at(f.name, where), "is for %s only", orList(protocolNames(f.only)))
 		}
 	}
 	judged := rules
-	if r.doubts(e, where) {
+	if r.uncertain(e, where) {
 		judged = tlsRules
 	}
 	for _, rule := range judged {
 		// A field that already has a fault gets no second one.
-		if at := e.at(rule.field, where); rule.broken(e) && !r.faults.blames(at) {
+		if at := e.at(rule.field, where); rule.broken(e) && !r.blames(at) {
 			r.fault(at, rule.text)
 		}
 	}
 }
 
-// doubts reports whether a setting that many others depend on was not
+// uncertain reports whether a setting that many others depend on was not
 // understood: judging those would only mislead.
-func (r *reader) doubts(e *entry, where place) bool {
+func (r *reader) uncertain(e *entry, where position) bool {
 	return slices.ContainsFunc([]string{"protocol", "encryption", "username", "auth", "shared_mailbox", "shared_mailbox_access"},
-		func(f string) bool { return r.faults.blames(e.at(f, where)) })
+		func(f string) bool { return r.blames(e.at(f, where)) })
 }
 
 func protocolNames(list []mail.Protocol) []string {

@@ -13,27 +13,27 @@ import (
 // rules across fields are not in it: a file that it accepts may still be
 // refused by Load.
 func Schema() []byte {
-	s := fileBlock.outline().schema()
+	s := fileBlock.blockDoc().schema()
 	s["$schema"] = "https://json-schema.org/draft/2020-12/schema"
 	s["title"] = "mailprobe configuration"
-	connection := connectionBlock.outline()
+	connection := connectionBlock.blockDoc()
 	defaults := connection.schema()
 	delete(defaults, "required")
 	delete(defaults["properties"].(map[string]any), "name")
 	s["$defs"] = map[string]any{"connection": connection.schema(), "defaults": defaults}
-	// Maps are written in the order of their keys: the same tables give the
+	// Maps are written in the order of tcopied keys: the same tables give the
 	// same bytes. A fixed structure of plain values cannot fail.
 	text, _ := json.MarshalIndent(s, "", "  ")
 	return append(text, '\n')
 }
 
 // schema describes a block as an object.
-func (o *outline) schema() map[string]any {
+func (o *blockDoc) schema() map[string]any {
 	properties := map[string]any{}
-	for _, row := range o.rows {
-		s := row.schema()
-		s["description"] = row.describe()
-		properties[row.name] = s
+	for _, doc := range o.fields {
+		s := doc.schema()
+		s["description"] = doc.describe()
+		properties[doc.name] = s
 	}
 	s := map[string]any{"type": "object", "description": o.meaning, "properties": properties, "additionalProperties": false}
 	if o.required != nil {
@@ -46,13 +46,13 @@ func (o *outline) schema() map[string]any {
 }
 
 // describe is the meaning with protocols and default.
-func (r row) describe() string {
-	text := r.meaning
-	if r.only != nil {
-		text += " Only for " + orList(protocolNames(r.only)) + "."
+func (d fieldDoc) describe() string {
+	text := d.meaning
+	if d.only != nil {
+		text += " Only for " + orList(protocolNames(d.only)) + "."
 	}
-	if r.def != "required" {
-		text += " Default: " + r.def + "."
+	if d.def != "required" {
+		text += " Default: " + d.def + "."
 	}
 	return text
 }

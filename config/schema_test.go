@@ -162,11 +162,11 @@ func TestExampleShowsEveryField(t *testing.T) {
 		}
 		walk(document)
 	}
-	for _, o := range []*outline{fileBlock.outline(), poolBlock.outline(), metricsBlock.outline(), connectionBlock.outline(),
-		tlsBlock.outline(), oauthBlock.outline()} {
-		for _, row := range o.rows {
-			if !seen[row.name] {
-				t.Errorf("%s is not shown", row.name)
+	for _, o := range []*blockDoc{fileBlock.blockDoc(), poolBlock.blockDoc(), metricsBlock.blockDoc(), connectionBlock.blockDoc(),
+		tlsBlock.blockDoc(), oauthBlock.blockDoc()} {
+		for _, doc := range o.fields {
+			if !seen[doc.name] {
+				t.Errorf("%s is not shown", doc.name)
 			}
 		}
 	}
@@ -187,14 +187,14 @@ func TestReferenceExamplesAreValid(t *testing.T) {
 func readExamples[T any](t *testing.T, b block[T]) {
 	t.Helper()
 	for _, f := range b.fields {
-		r := &reader{file: "example", set: map[string]mark{}}
+		r := &reader{file: "example", set: map[string]origin{}}
 		root := r.parse([]byte(f.name + ": " + f.example + "\n"))
 		if root == nil {
 			t.Errorf("%s: %s: %v", f.name, f.example, r.faults.list)
 			continue
 		}
 		to := b.fresh()
-		b.read(r, root, place{}, to)
+		b.read(r, root, position{}, to)
 		if len(r.faults.list) > 0 {
 			t.Errorf("%s: %s: %v", f.name, f.example, r.faults.list)
 		}

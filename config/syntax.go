@@ -138,25 +138,18 @@ func loginFormat(v string) string {
 
 var labelName = regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]*$`)
 
-// reservedLabels are those of our own metrics, of Prometheus itself, and of
-// the exposition format.
-var reservedLabels = []string{
-	"connection", "protocol", "phase", "reason", "version", "cipher", "host", "encryption", "auth",
-	"shared_mailbox_access", "ip_protocol", "fingerprint_sha256", "instance", "job", "le", "quantile",
-}
-
 // maxLabels bounds the labels of one connection.
 const maxLabels = 20
 
 // labels is a mapping of names to values, merged with those of `defaults`.
-func labels[T any](at func(*T) *map[string]string) kind[T] {
-	k := value(at, func(*reader, *node, place) (map[string]string, bool) { return nil, false })
-	k.read = func(r *reader, n *node, where place, to *T) { r.readLabels(n, where, at(to)) }
+func labels[T any](at func(*T) *[]mail.Label) kind[T] {
+	k := value(at, func(*reader, *node, position) ([]mail.Label, bool) { return nil, false })
+	k.read = func(r *reader, n *node, where position, to *T) { r.readLabels(n, where, at(to)) }
 	k.word = "mapping of names to texts"
 	k.schema = func() map[string]any {
 		s := types("object", "null")
 		s["propertyNames"] = map[string]any{"pattern": labelName.String(), "not": map[string]any{"anyOf": []any{
-			map[string]any{"enum": reservedLabels}, map[string]any{"pattern": "^__"}}}}
+			map[string]any{"enum": mail.ReservedLabels()}, map[string]any{"pattern": "^__"}}}}
 		s["additionalProperties"] = types("string", "number", "boolean", "null")
 		s["maxProperties"] = maxLabels
 		return s
@@ -164,48 +157,58 @@ func labels[T any](at func(*T) *map[string]string) kind[T] {
 	return k
 }
 
-func (r *reader) readLabels(n *node, where place, to *map[string]string) {
+func (r *reader) readLabels(n *node, where position, to *[]mail.Label) {
 	if !isMapping(n) {
 		r.fault(where, "must be a mapping, such as {team: support}")
 		return
 	}
-	list := *to
-	if list == nil {
-		list = map[string]string{}
-	}
 	for _, p := range r.pairs(n, where) {
-		at := where.sub(shownKey(p.key)).on(p.line)
-		switch {
-		case !labelName.MatchString(p.key):
-			r.fault(at, "is not a label name: use letters, digits and _, and no digit first")
-			continue
-		case strings.HasPrefix(p.key, "__") || slices.Contains(reservedLabels, p.key):
-			r.fault(at, "is a label that mailprobe or Prometheus sets itself")
-			continue
-		}
-		v, ok := r.word(p.value, at)
-		if what := singleLine(v); ok && what != "" {
-			r.fault(at, what)
-		} else if ok && len(v) > 256 {
-			r.fault(at, "is longer than 256 bytes")
-		}
-		// Prometheus takes an empty label for an absent one.
-		if delete(list, p.key); v != "" {
-			list[p.key] = v
-		}
+		r.readLabel(p, where.sub(shownLabel(p.key)).on(p.line), to)
 	}
-	if len(list) > maxLabels {
+	if len(*to) > maxLabels {
 		r.faultf(where, "has more than %d labels", maxLabels)
 	}
-	*to = list
 }
 
-// sortedLabels gives the labels as a Connection has them.
-func sortedLabels(list map[string]string) []mail.Label {
-	var sorted []mail.Label
-	for name, v := range list {
-		sorted = append(sorted, mail.Label{Name: name, Value: v})
+// readLabel sets one label, or removes it where its value is empty: Prometheus
+// takes an empty label for an absent one.
+func (r *reader) readLabel(p pair, at position, to *[]mail.Label) {
+	switch reserved := mail.ReservedLabel(p.key); {
+	case !labelName.MatchString(p.key):
+		r.fault(at, "is not a label name: use letters, digits and _, and no digit first")
+		return
+	case reserved != "":
+		r.fault(at, reserved)
+		return
 	}
-	slices.SortFunc(sorted, func(a, b mail.Label) int { return strings.Compare(a.Name, b.Name) })
-	return sorted
+	v, ok := r.scalarText(p.value, at)
+	switch what := singleLine(v); {
+	case !ok:
+		return
+	case what != "":
+		r.fault(at, what)
+	case len(v) > 256:
+		r.fault(at, "is longer than 256 bytes")
+	}
+	i, found := slices.BinarySearchFunc(*to, p.key, func(l mail.Label, name string) int { return strings.Compare(l.Name, name) })
+	switch {
+	case v == "" && found:
+		*to = slices.Delete(*to, i, i+1)
+	case v != "" && found:
+		(*to)[i].Value = v
+	case v != "":
+		*to = slices.Insert(*to, i, mail.Label{Name: p.key, Value: v})
+	}
+	if replaced := mail.TargetLabel(p.key); replaced && v != "" {
+		r.warnf(at, "is a label that Prometheus often sets on the target itself: this one would become exported_%s; choose another name", p.key)
+	}
+}
+
+// shownLabel is the name of a label in a message. It is no secret, and is shown
+// even if it is not a word.
+func shownLabel(name string) string {
+	if looksLikeWord(name) {
+		return name
+	}
+	return quote(name)
 }

@@ -20,7 +20,7 @@ const maxPEM = 4 << 20
 
 func freshTLS() *tlsEntry { return &tlsEntry{minVersion: tls.VersionTLS12} }
 
-var versions = []word[uint16]{
+var versions = []keyword[uint16]{
 	{"TLS13", tls.VersionTLS13}, {"TLS12", tls.VersionTLS12}, {"TLS11", tls.VersionTLS11}, {"TLS10", tls.VersionTLS10},
 	{"1.3", tls.VersionTLS13}, {"1.2", tls.VersionTLS12}, {"1.1", tls.VersionTLS11}, {"1.0", tls.VersionTLS10},
 }
@@ -76,13 +76,13 @@ func newTLSFiles() *tlsFiles {
 }
 
 // config gives the connection's tls.Config, or faults.
-func (f *tlsFiles) config(r *reader, e *entry, where place) *tls.Config {
-	if e.encryption == mail.NoEncryption {
+func (f *tlsFiles) config(r *reader, e *entry, where position) *tls.Config {
+	if e.Encryption == mail.NoEncryption {
 		return nil
 	}
 	key := tlsKey{entry: e.tls, name: e.tls.serverName}
 	if key.name == "" {
-		key.name = e.host
+		key.name = e.Host
 	}
 	// Certificates carry names without the trailing dot of the DNS.
 	key.name = strings.TrimSuffix(key.name, ".")
@@ -108,9 +108,9 @@ func (f *tlsFiles) config(r *reader, e *entry, where place) *tls.Config {
 	return c
 }
 
-func (f *tlsFiles) roots(r *reader, e *entry, where place, c *tls.Config) bool {
+func (f *tlsFiles) roots(r *reader, e *entry, where position, c *tls.Config) bool {
 	file := e.tls.caFile
-	if file == "" {
+	if file == "" || r.syntaxOnly {
 		return true // nil: the system's, loaded once by crypto/x509
 	}
 	pool, done := f.pools[file]
@@ -154,9 +154,9 @@ func readPool(file string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-func (f *tlsFiles) certificate(r *reader, e *entry, where place, c *tls.Config) bool {
+func (f *tlsFiles) certificate(r *reader, e *entry, where position, c *tls.Config) bool {
 	files := [2]string{e.tls.certFile, e.tls.keyFile}
-	if files[0] == "" || files[1] == "" {
+	if files[0] == "" || files[1] == "" || r.syntaxOnly {
 		return true // one without the other is a fault of the rules
 	}
 	key, done := f.keys[files]
@@ -191,13 +191,13 @@ func readKeyPair(certFile, keyFile string) loaded[*tls.Certificate] {
 }
 
 // checkMode remarks on a secret file that everybody on the machine can read.
-func (r *reader) checkMode(file string, where place) {
+func (r *reader) checkMode(file string, where position) {
 	info, err := os.Stat(file)
 	if err != nil || info.Mode().Perm()&0o004 == 0 {
 		return
 	}
 	text := file + " can be read by every user of this machine: chmod o-r"
-	if where == (place{}) {
+	if where == (position{}) {
 		text = "contains a secret and" + strings.TrimPrefix(text, file)
 	}
 	if r.strict {

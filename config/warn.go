@@ -12,52 +12,52 @@ import (
 	"mailprobe/mail"
 )
 
-// advice is a condition worth a warning, the field it is about, and why.
-type advice struct {
+// warningRule is a condition worth a warning, the field it is about, and why.
+type warningRule struct {
 	field string
 	holds func(e *entry) bool
 	text  string
 }
 
-var advices = []advice{
-	{"encryption", func(e *entry) bool { return e.encryption == mail.NoEncryption && e.usesPassword() },
+var warningRules = []warningRule{
+	{"encryption", func(e *entry) bool { return e.Encryption == mail.NoEncryption && e.usesPassword() },
 		"the password may cross the network in clear text: use ssl/tls or starttls"},
-	{"encryption", func(e *entry) bool { return e.encryption == mail.NoEncryption && e.usesToken() && e.username != "" },
+	{"encryption", func(e *entry) bool { return e.Encryption == mail.NoEncryption && e.usesToken() && e.Username != "" },
 		"the token crosses the network in clear text: use ssl/tls or starttls"},
 	{"port", func(e *entry) bool {
-		return e.encryption == mail.StartTLS && slices.Contains([]int{993, 995, 465}, e.port)
+		return e.Encryption == mail.StartTLS && slices.Contains([]int{993, 995, 465}, e.Port)
 	},
 		"servers usually speak TLS from the first byte on this port: use encryption ssl/tls, not starttls"},
 	{"port", func(e *entry) bool {
-		return e.encryption == mail.NoEncryption && slices.Contains([]int{993, 995, 465}, e.port)
+		return e.Encryption == mail.NoEncryption && slices.Contains([]int{993, 995, 465}, e.Port)
 	},
 		"servers usually speak TLS from the first byte on this port: use encryption ssl/tls, not none"},
 	{"port", func(e *entry) bool {
-		return e.encryption == mail.ImplicitTLS && slices.Contains([]int{143, 110, 25, 587}, e.port)
+		return e.Encryption == mail.ImplicitTLS && slices.Contains([]int{143, 110, 25, 587}, e.Port)
 	},
 		"servers usually start in clear text on this port: use encryption starttls, not ssl/tls"},
-	{"port", func(e *entry) bool { p := usualProtocol[e.port]; return p != "" && p != e.protocol },
+	{"port", func(e *entry) bool { p := usualProtocol[e.Port]; return p != "" && p != e.Protocol },
 		"is usual for another protocol"},
-	{"tls_config.insecure_skip_verify", func(e *entry) bool { return e.tls.insecureSkipVerify && e.encryption != mail.NoEncryption },
+	{"tls_config.insecure_skip_verify", func(e *entry) bool { return e.tls.insecureSkipVerify && e.Encryption != mail.NoEncryption },
 		"any certificate is accepted: anyone in the path can read the password; to trust a private CA, use ca_file"},
-	{"tls_config", func(e *entry) bool { return e.encryption == mail.NoEncryption && e.own("tls_config") },
+	{"tls_config", func(e *entry) bool { return e.Encryption == mail.NoEncryption && e.own("tls_config") },
 		"is not used: encryption is none"},
-	{"timeout", func(e *entry) bool { return e.timeout > e.interval && !e.probeOnScrape },
+	{"timeout", func(e *entry) bool { return e.Timeout > e.Interval && !e.ProbeOnScrape },
 		"is longer than the interval: probes of a slow server will be skipped"},
 	{"interval", func(e *entry) bool {
-		return e.protocol == mail.POP3 && e.username != "" && e.interval < time.Minute && !e.probeOnScrape
+		return e.Protocol == mail.POP3 && e.Username != "" && e.Interval < time.Minute && !e.ProbeOnScrape
 	}, "a POP3 login locks the mailbox: below 1m, its user may be locked out of it"},
 	{"auth", func(e *entry) bool {
 		return e.access() == mail.SharedLoginName && !e.uses(mail.AuthAuto, mail.AuthLogin)
 	},
 		"Exchange accepts login_name names with auth login only"},
 	{"shared_mailbox", func(e *entry) bool {
-		return e.access() == mail.SharedSender && e.protocol == mail.SMTP && isAlias(e.sharedMailbox)
+		return e.access() == mail.SharedSender && e.Protocol == mail.SMTP && isAlias(e.SharedMailbox)
 	},
 		"is tried as the sender, and many servers require a full mail address there"},
-	{"lockout", func(e *entry) bool { return e.lockout == mail.LockoutOff && e.username != "" },
+	{"lockout", func(e *entry) bool { return e.Lockout == mail.LockoutOff && e.Username != "" },
 		"a wrong password is repeated at every interval, which can lock the account"},
-	{"check_mailbox", func(e *entry) bool { return !e.checkMailbox && e.sender != "" },
+	{"check_mailbox", func(e *entry) bool { return !e.CheckMailbox && e.Sender != "" },
 		"is false, so the sender is not tried"},
 }
 
@@ -66,8 +66,8 @@ var usualProtocol = map[int]mail.Protocol{
 	143: mail.IMAP, 993: mail.IMAP, 110: mail.POP3, 995: mail.POP3, 25: mail.SMTP, 465: mail.SMTP, 587: mail.SMTP,
 }
 
-func (e *entry) warn(r *reader, where place) {
-	for _, a := range advices {
+func (e *entry) warn(r *reader, where position) {
+	for _, a := range warningRules {
 		if a.holds(e) {
 			r.warnf(e.at(a.field, where), "%s", a.text)
 		}
@@ -122,13 +122,14 @@ func (r *reader) warnLoad(pool Pool, connections []*mail.Connection) {
 	}
 	for _, address := range slices.Sorted(maps.Keys(addresses)) {
 		if l := addresses[address]; l.perMinute > portsPerDestination {
-			r.warnf(place{field: "connections"}, "%d probes a minute to %s: this machine has %d local ports for one destination, each busy for up to a minute",
+			r.warnf(position{field: "connections"}, "%d probes a minute to %s: this machine has %d local ports for one destination, each busy for up to a minute",
 				int(l.perMinute), address, portsPerDestination)
 		}
 	}
 }
 
 // atPool is where a bound is written, or nowhere.
-func (r *reader) atPool(field string) place {
-	return place{line: r.top["pool."+field].line, field: "pool." + field}
+func (r *reader) atPool(field string) position {
+	given := r.top["pool."+field]
+	return position{file: given.file, line: given.line, field: "pool." + field}
 }

@@ -10,12 +10,13 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"regexp"
 	"strings"
 	"syscall"
 	"unique"
 )
 
-// maxSecret bounds a secret file; the largest honest one is a token of some KiB.
+// MaxSecret bounds a secret file; the largest honest one is a token of some KiB.
 const MaxSecret = 64 << 10
 
 // hidden stands for a secret wherever one would be printed.
@@ -41,6 +42,11 @@ func NewSecret(value string) Secret {
 // Reveal returns the value. Only the mechanisms (auth.go), the veil over what
 // servers say, the guard's keyed hash and the token sources may call it.
 func (s Secret) Reveal() string {
+	return s.text()
+}
+
+// text is Reveal for this file.
+func (s Secret) text() string {
 	if s.IsZero() {
 		return "" // a zero handle has no value to ask for
 	}
@@ -103,10 +109,29 @@ func CheckSecret(s Secret) error {
 	switch {
 	case s.IsZero():
 		return errors.New("the secret is empty")
-	case strings.ContainsAny(s.value.Value(), "\r\n\x00"):
+	case strings.ContainsAny(s.text(), "\r\n\x00"):
 		return errors.New("the secret contains a line break or NUL")
 	}
 	return nil
+}
+
+// variable matches a text that other programs would replace.
+var variable = regexp.MustCompile(`^\$(\{[A-Za-z_][A-Za-z0-9_]*\}|\([A-Za-z_][A-Za-z0-9_]*\)|[A-Z_][A-Z0-9_]*)$`)
+
+// Remarks says what is allowed in a secret but rarely meant, without quoting it:
+// each remark goes on after "the secret".
+func (s Secret) Remarks() (remarks []string) {
+	text := s.text()
+	if strings.HasPrefix(text, "\uFEFF") {
+		remarks = append(remarks, "begins with a byte order mark, which is sent with it: save the file without BOM")
+	}
+	if text != strings.TrimSpace(text) {
+		remarks = append(remarks, "begins or ends with a blank, which is sent with it")
+	}
+	if variable.MatchString(text) {
+		remarks = append(remarks, "looks like the name of a variable: none is replaced, this text itself is sent")
+	}
+	return remarks
 }
 
 // readSecretFile reads one regular file. O_NONBLOCK keeps a FIFO from blocking

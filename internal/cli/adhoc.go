@@ -1,15 +1,13 @@
 package cli
 
-// This file reads a connection from a URL on the command line. The rules are
-// those of the configuration file: the URL is written as one.
+// This file reads a connection from a URL on the command line. Its parts are
+// settings, for which the rules of the configuration hold.
 
 import (
-	"encoding/json"
+	"cmp"
 	"errors"
 	"fmt"
 	"net/url"
-	"path/filepath"
-	"strconv"
 	"strings"
 
 	"mailprobe/config"
@@ -34,55 +32,72 @@ const schemeList = "imap, imaps, imap+starttls, pop3, pop3s, pop3+starttls, smtp
 // isURL tells a URL from the name of a connection.
 func isURL(word string) bool { return strings.Contains(word, "://") }
 
-// adHoc makes a connection of a URL such as imaps://user%40example.org@host:993.
-// Its errors do not quote the URL: it may hold a password.
-func adHoc(text, passwordFile string) (*mail.Connection, error) {
+// URLOptions are the settings that a URL cannot carry.
+type URLOptions struct {
+	PasswordFile       string // for the user in the URL
+	CAFile             string // CA certificates to trust in place of the system's
+	InsecureSkipVerify bool   // accept any certificate
+
+	// AskPassword asks a person for the password of a user, where PasswordFile is
+	// empty; nil: nobody is there to ask.
+	AskPassword func(prompt string) (string, error)
+}
+
+// errBadURL quotes nothing: the URL may hold a password.
+var errBadURL = errors.New("the URL cannot be parsed; percent-encode special characters in the user, such as % as %25")
+
+// adHoc makes a connection of a URL such as imaps://user@example.org@host:993. Its
+// error lists every fault, and never quotes a password.
+func adHoc(text string, o URLOptions) (*mail.Connection, error) {
 	u, err := url.Parse(text)
 	if err != nil {
-		return nil, errors.New("the URL cannot be parsed; percent-encode special characters in the user, such as @ as %40")
+		return nil, errBadURL
 	}
+	// The name is shown, in logs too: it has no user in it.
+	name := strings.ToLower(u.Scheme) + "://" + u.Host
 	s, known := schemes[strings.ToLower(u.Scheme)]
+	user := u.User.Username()
 	_, hasPassword := u.User.Password()
-	switch {
-	case !known:
-		return nil, fmt.Errorf("%q: not one of %s", u.Scheme, schemeList)
-	case hasPassword:
-		return nil, errors.New("a password in the URL could be read by every user of this machine: use --password-file")
-	case u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "":
-		return nil, errors.New("only scheme, user, host and port can be given in the URL")
-	case u.User.Username() != "" && passwordFile == "":
-		return nil, errors.New("a user in the URL needs --password-file")
-	case u.User.Username() == "" && passwordFile != "":
-		return nil, errors.New("--password-file needs a user in the URL")
-	}
-	entry := map[string]any{"protocol": s.protocol, "encryption": s.encryption, "host": u.Hostname()}
-	// Not the user: names are shown, in logs too.
-	entry["name"] = strings.ToLower(u.Scheme) + "://" + u.Host
-	if u.User.Username() != "" {
-		path, err := filepath.Abs(passwordFile)
-		if err != nil {
-			return nil, err
+	var faults []error
+	for _, rule := range []struct {
+		broken bool
+		text   string
+	}{
+		{!known, fmt.Sprintf("%q: not one of %s", u.Scheme, schemeList)},
+		{hasPassword, "a password in the URL could be read by every user of this machine: use --password-file"},
+		{u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "", "only scheme, user, host and port can be given in the URL"},
+		{user != "" && o.PasswordFile == "" && o.AskPassword == nil && !hasPassword, "a user in the URL needs --password-file"},
+		{user == "" && o.PasswordFile != "", "--password-file needs a user in the URL"},
+	} {
+		if rule.broken {
+			faults = append(faults, errors.New(rule.text))
 		}
-		entry["username"], entry["password_file"] = u.User.Username(), path
 	}
-	if port := u.Port(); port != "" {
-		n, err := strconv.Atoi(port)
-		if err != nil {
-			return nil, errors.New("the port is not a number")
+	settings := []config.Setting{{Field: "name", Value: name}, {Field: "host", Value: u.Hostname()}, {Field: "port", Value: u.Port()},
+		// Without a scheme the other settings are checked all the same.
+		{Field: "protocol", Value: string(cmp.Or(s.protocol, mail.IMAP))}, {Field: "encryption", Value: string(cmp.Or(s.encryption, mail.ImplicitTLS))}}
+	if o.CAFile != "" {
+		settings = append(settings, config.Setting{Field: "tls_config.ca_file", Value: o.CAFile})
+	}
+	if o.InsecureSkipVerify {
+		settings = append(settings, config.Setting{Field: "tls_config.insecure_skip_verify", Value: "true"})
+	}
+	if user != "" && len(faults) == 0 {
+		login := config.Setting{Field: "password_file", Value: o.PasswordFile}
+		if o.PasswordFile == "" {
+			if login.Value, err = o.AskPassword(fmt.Sprintf("Password of %s at %s: ", printable(user), u.Host)); err != nil {
+				return nil, err
+			}
+			login.Field = "password"
 		}
-		entry["port"] = n
+		settings = append(settings, config.Setting{Field: "username", Value: user}, login)
 	}
-	raw, err := json.Marshal(map[string]any{"connections": []any{entry}}) // JSON is YAML
+	c, _, err := config.NewConnection(name, settings, nil)
 	if err != nil {
-		return nil, err
+		faults = append(faults, err)
 	}
-	loaded, _, err := config.Parse("URL", raw, nil)
-	var faults config.Faults
-	if errors.As(err, &faults) {
-		return nil, fmt.Errorf("%s: %s: %s", entry["name"], faults[0].Field, faults[0].Text)
+	if len(faults) > 0 {
+		return nil, errors.Join(faults...)
 	}
-	if err != nil {
-		return nil, err
-	}
-	return loaded.Connections[0], nil
+	return c, nil
 }

@@ -44,12 +44,12 @@ func (e *ExitError) Unwrap() error { return e.Err }
 
 // ProbeOptions is the command line of `mailprobe probe`.
 type ProbeOptions struct {
-	Load         config.Loader // the configuration; not called if Names holds only URLs
-	Names        []string      // names of connections, or URLs; empty: all that are configured
-	PasswordFile string        // for URLs
-	StateFile    string        // of the serving mailprobe; empty: no hold is known
-	Output       string        // table, json or nagios
-	Transcript   bool          // the redacted dialogues too
+	Load       config.Loader // the configuration; not called if Names holds only URLs
+	Names      []string      // names of connections, or URLs; empty: all that are configured
+	URL        URLOptions    // for URLs
+	StateFile  string        // of the serving mailprobe; empty: no hold is known
+	Output     string        // table, json or nagios
+	Transcript bool          // the redacted dialogues too
 
 	Stdout, Stderr io.Writer
 	Live           bool // a line on Stderr as each probe ends
@@ -136,7 +136,7 @@ func (o *ProbeOptions) connections() ([]*mail.Connection, config.Pool, error) {
 // find takes a URL for a connection of its own, and anything else for a name.
 func (o *ProbeOptions) find(name string, configured []*mail.Connection) (*mail.Connection, error) {
 	if isURL(name) {
-		return adHoc(name, o.PasswordFile)
+		return adHoc(name, o.URL)
 	}
 	var names []string
 	for _, c := range configured {

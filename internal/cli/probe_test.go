@@ -293,7 +293,7 @@ func TestAdHoc(t *testing.T) {
 		if test.user != "" {
 			secret = file
 		}
-		c, err := adHoc(test.url, secret)
+		c, err := adHoc(test.url, URLOptions{PasswordFile: secret})
 		if err != nil {
 			t.Errorf("%s: %v", test.url, err)
 			continue
@@ -309,11 +309,11 @@ func TestAdHoc(t *testing.T) {
 		"http://h": "not one of", "imaps://": "host", "imaps://u@h": "needs --password-file", "imaps://h/INBOX": "only scheme",
 		"imaps://h?x=1": "only scheme", "imaps://h#x": "only scheme", "imaps://h:99999": `imaps://h:99999: port: "99999" is not between 0 and 65535`, "imaps://u:@h": "--password-file", "://": "cannot be parsed",
 	} {
-		if _, err := adHoc(url, ""); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := adHoc(url, URLOptions{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", url, err, want)
 		}
 	}
-	if _, err := adHoc("imaps://h", file); err == nil {
+	if _, err := adHoc("imaps://h", URLOptions{PasswordFile: file}); err == nil {
 		t.Error("a password without a user was taken")
 	}
 }
@@ -329,7 +329,7 @@ func TestProbeOfAURL(t *testing.T) {
 		t.Error("the configuration was read")
 		return nil, nil, errors.New("no such file")
 	}
-	code, out, _, err := probe(t, ProbeOptions{Load: load, Output: "table", Names: []string{"imap://a%40b@" + s.Addr}, PasswordFile: file})
+	code, out, _, err := probe(t, ProbeOptions{Load: load, Output: "table", Names: []string{"imap://a%40b@" + s.Addr}, URL: URLOptions{PasswordFile: file}})
 	if code != 0 || !strings.Contains(out, "imap://"+s.Addr) || strings.Contains(out, "a@b") {
 		t.Errorf("exit code %d, %v\n%s", code, err, out)
 	}
@@ -349,7 +349,7 @@ func TestURLsOfOneHost(t *testing.T) {
 	if err := os.WriteFile(file, []byte(password+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	code, _, _, err := probe(t, ProbeOptions{Output: "table", Names: []string{"imap://a@" + s.Addr, "imap://b@" + s.Addr}, PasswordFile: file})
+	code, _, _, err := probe(t, ProbeOptions{Output: "table", Names: []string{"imap://a@" + s.Addr, "imap://b@" + s.Addr}, URL: URLOptions{PasswordFile: file}})
 	if code != ExitNotRun || err == nil || !strings.Contains(err.Error(), "given twice") {
 		t.Errorf("two users: exit code %d, %v", code, err)
 	}
@@ -378,7 +378,7 @@ func FuzzAdHoc(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, url string) {
-		c, err := adHoc(url, "")
+		c, err := adHoc(url, URLOptions{})
 		if err == nil && (c.Host == "" || c.EffectivePort() == 0 || c.Username != "") {
 			t.Errorf("%q became %+v", url, c)
 		}
