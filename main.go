@@ -31,7 +31,6 @@ import (
 	"mailprobe/internal/cli"
 	"mailprobe/internal/exporter"
 	"mailprobe/internal/logline"
-	"mailprobe/oauth"
 )
 
 // defaultAddress is where to listen; the port is not registered anywhere.
@@ -166,34 +165,20 @@ func exitCode(err error, stderr io.Writer) int {
 
 // checkConfig is --config.check.
 func (p *program) checkConfig(context.Context) error {
-	return cli.Check(p.stdout, p.configFile, fileLoader(p.configFile))
+	return cli.Check(p.stdout, p.configFile, config.NewSource(p.configFile).Load)
 }
 
 // serve is the default command.
 func (p *program) serve(ctx context.Context) error {
 	p.log.Info("starting mailprobe", "version", version.Info(), "build", version.BuildContext())
-	watch := exporter.Watch{}
+	source, watch := config.NewSource(p.configFile), exporter.Watch{}
 	if p.autoReload {
 		if p.reloadEvery <= 0 {
 			return errors.New("--config.auto-reload-interval: must be greater than 0s")
 		}
-		watch = exporter.Watch{Path: p.configFile, Interval: p.reloadEvery}
+		watch = exporter.Watch{Changed: source.Changed, Interval: p.reloadEvery}
 	}
-	return p.run(ctx, fileLoader(p.configFile), watch)
-}
-
-// fileLoader loads a file at each call. Token sources survive a reload, with the
-// tokens they hold.
-func fileLoader(path string) config.Loader {
-	var sources *oauth.Sources
-	return func() (*config.Config, []config.Finding, error) {
-		next := sources.Next()
-		loaded, warnings, err := config.Load(path, next.Source)
-		if err == nil {
-			sources = next
-		}
-		return loaded, warnings, err
-	}
+	return p.run(ctx, source.Load, watch)
 }
 
 // run is the service.
@@ -214,7 +199,7 @@ func (p *program) run(ctx context.Context, load config.Loader, watch exporter.Wa
 // are --config.check's.
 func (p *program) probe(ctx context.Context) error {
 	o := p.once
-	o.Load, o.StateFile, o.Log = fileLoader(p.configFile), p.stateFile, p.log
+	o.Load, o.StateFile, o.Log = config.NewSource(p.configFile).Load, p.stateFile, p.log
 	o.Stdout, o.Stderr = p.stdout, p.stderr
 	o.Live = o.Output == "table" && isTerminal(p.stderr)
 	o.Width = widthOf(p.stdout)
@@ -233,7 +218,7 @@ func connectionNames(args []string) (names []string) {
 			path = value
 		}
 	}
-	loaded, _, err := fileLoader(path)()
+	loaded, _, err := config.Load(path, nil)
 	if err != nil {
 		return nil
 	}

@@ -65,7 +65,8 @@ func readBounded(path string, limit int64) ([]byte, error) {
 	return raw, err
 }
 
-// parse gives the one document of a file, or nil and a fault.
+// parse returns the one document of a file, a null value for an empty file, or
+// nil and a fault.
 func (r *reader) parse(raw []byte) (root *node) {
 	// A merge key beside a list-valued key panics in the library when it
 	// decodes; nothing is known to panic when it only parses.
@@ -82,8 +83,7 @@ func (r *reader) parse(raw []byte) (root *node) {
 	decoder := yaml.NewDecoder(bytes.NewReader(raw))
 	var document, second node
 	if err := decoder.Decode(&document); errors.Is(err, io.EOF) {
-		r.fault(position{}, "contains no configuration: the file is empty or has only comments")
-		return nil
+		return &node{Kind: yaml.ScalarNode, Tag: "!!null"}
 	} else if err != nil {
 		r.syntaxFault(raw, err)
 		return nil

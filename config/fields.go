@@ -184,7 +184,13 @@ type reader struct {
 	top map[string]origin // fields given at the top of any file
 	set map[string]origin // fields given in the block that is being read
 
+	seen contents // the files that were read, but secrets
+
 	faults, warnings findings
+}
+
+func newReader(file string) *reader {
+	return &reader{file: file, set: map[string]origin{}, top: map[string]origin{}, seen: contents{}}
 }
 
 // enter makes r read a file.

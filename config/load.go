@@ -86,7 +86,7 @@ func newFileLoader(path string, tokens Tokens) *fileLoader {
 	if tokens == nil {
 		tokens = new(oauth.Sources).Source
 	}
-	return &fileLoader{path: path, tokens: tokens, reader: &reader{file: path, set: map[string]origin{}, top: map[string]origin{}}}
+	return &fileLoader{path: path, tokens: tokens, reader: newReader(path)}
 }
 
 func (l *fileLoader) load() (*Config, []Finding, error) {
@@ -148,14 +148,14 @@ func (l *fileLoader) documents() []*file {
 		raw, given := l.texts[path]
 		if !given {
 			var err error
-			if raw, err = readBounded(path, maxFile); err != nil {
+			if raw, err = l.reader.seen.read(path, maxFile); err != nil {
 				l.reader.fault(position{}, strings.TrimPrefix(withoutPath(err), path+": "))
 				continue
 			}
 		}
 		if left -= int64(len(raw)); left < 0 {
 			l.reader.faultf(position{}, "all files together are larger than %d KiB", maxFile>>10)
-			break
+			continue
 		}
 		if root := l.reader.parse(raw); root != nil {
 			if d := l.document(root, len(paths) > 1); d != nil {

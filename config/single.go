@@ -25,7 +25,8 @@ func NewConnection(source string, settings []Setting, tokens Tokens) (*mail.Conn
 	if tokens == nil {
 		tokens = new(oauth.Sources).Source
 	}
-	r := &reader{file: source, dir: ".", set: map[string]origin{}, top: map[string]origin{}}
+	r := newReader(source)
+	r.dir = "."
 	b := newBuilder(r, tokens)
 	c := b.entry(mappingOf(settings), position{}, freshEntry())
 	warnings := r.warnings.sorted()

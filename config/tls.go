@@ -75,7 +75,7 @@ func newTLSFiles() *tlsFiles {
 	}
 }
 
-// config gives the connection's tls.Config, or faults.
+// config returns the connection's tls.Config, or reports faults.
 func (f *tlsFiles) config(r *reader, e *entry, where position) *tls.Config {
 	if e.Encryption == mail.NoEncryption {
 		return nil
@@ -115,7 +115,7 @@ func (f *tlsFiles) roots(r *reader, e *entry, where position, c *tls.Config) boo
 	}
 	pool, done := f.pools[file]
 	if !done {
-		pool.value, pool.err = readPool(file)
+		pool.value, pool.err = readPool(r.seen, file)
 		f.pools[file] = pool
 	}
 	if pool.err != nil {
@@ -127,8 +127,8 @@ func (f *tlsFiles) roots(r *reader, e *entry, where position, c *tls.Config) boo
 
 // readPool is strict: AppendCertsFromPEM skips what it cannot parse, and the
 // missing authority would show as an untrusted server much later.
-func readPool(file string) (*x509.CertPool, error) {
-	raw, err := readBounded(file, maxPEM)
+func readPool(seen contents, file string) (*x509.CertPool, error) {
+	raw, err := seen.read(file, maxPEM)
 	if err != nil {
 		return nil, err
 	}
@@ -161,7 +161,7 @@ func (f *tlsFiles) certificate(r *reader, e *entry, where position, c *tls.Confi
 	}
 	key, done := f.keys[files]
 	if !done {
-		key = readKeyPair(files[0], files[1])
+		key = readKeyPair(r.seen, files[0], files[1])
 		f.keys[files] = key
 	}
 	r.checkMode(files[1], e.at("tls_config.key_file", where))
@@ -173,12 +173,12 @@ func (f *tlsFiles) certificate(r *reader, e *entry, where position, c *tls.Confi
 	return true
 }
 
-func readKeyPair(certFile, keyFile string) loaded[*tls.Certificate] {
-	cert, err := readBounded(certFile, maxPEM)
+func readKeyPair(seen contents, certFile, keyFile string) loaded[*tls.Certificate] {
+	cert, err := seen.read(certFile, maxPEM)
 	if err != nil {
 		return loaded[*tls.Certificate]{field: "cert_file", err: err}
 	}
-	key, err := readBounded(keyFile, maxPEM)
+	key, err := seen.read(keyFile, maxPEM)
 	if err != nil {
 		return loaded[*tls.Certificate]{field: "key_file", err: err}
 	}

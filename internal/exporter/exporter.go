@@ -46,7 +46,6 @@ type Options struct {
 type Exporter struct {
 	options   Options
 	first     *config.Config // whose pool and metrics count until the end
-	seen      fingerprint    // of the watched file before first was read from it
 	log       *slog.Logger
 	guard     *guard.Guard
 	pool      *pool.Pool
@@ -64,7 +63,6 @@ func New(o Options) (*Exporter, error) {
 	if err := checkPprofAddress(o.PprofAddress); err != nil {
 		return nil, err
 	}
-	seen := fingerprintOf(o.Watch.Path)
 	first, err := load(o)
 	if err != nil {
 		return nil, err
@@ -73,7 +71,7 @@ func New(o Options) (*Exporter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("state file: %w", err)
 	}
-	e := &Exporter{options: o, first: first, seen: seen, log: o.Log, guard: guard, history: &history.History{}, changes: newChanges(o.Log)}
+	e := &Exporter{options: o, first: first, log: o.Log, guard: guard, history: &history.History{}, changes: newChanges(o.Log)}
 	limit, lowered := pool.DescriptorLimit(first.Pool.MaxInFlight)
 	if lowered {
 		o.Log.Warn("max_in_flight is lowered to what the file descriptor limit allows",

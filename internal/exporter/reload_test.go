@@ -7,12 +7,9 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -236,54 +233,55 @@ func TestReloadKeepsHolds(t *testing.T) {
 	}
 }
 
-// A watched file is loaded when its content has changed, in place or by the swap
-// of a link as Kubernetes does it, and a broken one once.
-func TestWatchedFile(t *testing.T) {
+// A configuration that says it has changed is loaded, and a broken one once.
+func TestWatchedConfigurationReloads(t *testing.T) {
 	server := honest(t)
-	dir := t.TempDir()
-	path := filepath.Join(dir, "config.yml")
-	write := func(version, text string) {
-		t.Helper()
-		if err := os.WriteFile(filepath.Join(dir, version), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		link := filepath.Join(dir, "next")
-		if err := errors.Join(os.Symlink(version, link), os.Rename(link, path)); err != nil {
-			t.Fatal(err)
-		}
+	var mu sync.Mutex
+	var text, loaded string
+	var loads int
+	write := func(names string) {
+		mu.Lock()
+		defer mu.Unlock()
+		text = names
 	}
-	var loads atomic.Int32
 	load := func() (*config.Config, []config.Finding, error) {
-		loads.Add(1)
-		text, err := os.ReadFile(path)
-		if err != nil || strings.HasPrefix(string(text), "broken") {
+		mu.Lock()
+		defer mu.Unlock()
+		loads++
+		loaded = text
+		if text == "broken" {
 			return nil, nil, errors.New("line 1: broken")
 		}
-		return &config.Config{Connections: inboxes(server, password, strings.Fields(string(text))...)()}, nil, nil
+		return &config.Config{Connections: inboxes(server, password, strings.Fields(text)...)()}, nil, nil
 	}
-	write("one", "a")
-	e, err := exporter.New(exporter.Options{Load: load, Watch: exporter.Watch{Path: path, Interval: 10 * time.Millisecond},
+	loadedTimes := func() int {
+		mu.Lock()
+		defer mu.Unlock()
+		return loads
+	}
+	changed := func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return text != loaded
+	}
+	write("a")
+	e, err := exporter.New(exporter.Options{Load: load, Watch: exporter.Watch{Changed: changed, Interval: 10 * time.Millisecond},
 		Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	runUntilTheEnd(t, e)
 	until(t, e, "/metrics", `mailprobe_up{connection="a",protocol="imap"} 1`)
-	if n := loads.Load(); n != 1 {
+	if n := loadedTimes(); n != 1 {
 		t.Errorf("loaded %d times without a change", n)
 	}
-	write("two", "a b")
+	write("a b")
 	until(t, e, "/metrics", `mailprobe_up{connection="b",protocol="imap"} 1`)
-	write("three", "broken")
+	write("broken")
 	until(t, e, "/metrics", "mailprobe_config_last_reload_successful 0")
-	time.Sleep(100 * time.Millisecond)
-	if n := loads.Load(); n != 3 {
+	if n := loadedTimes(); n != 3 {
 		t.Errorf("loaded %d times, want 3: a broken file is tried once", n)
 	}
-	if err := os.Remove(path); err != nil {
-		t.Fatal(err)
-	}
-	until(t, e, "/metrics", `mailprobe_up{connection="b",protocol="imap"} 1`)
-	write("four", "c")
+	write("c")
 	until(t, e, "/metrics", `mailprobe_up{connection="c",protocol="imap"} 1`)
 }

@@ -1,0 +1,74 @@
+package config
+
+// This file is a configuration that is loaded again while the program runs.
+
+import (
+	"crypto/sha256"
+	"maps"
+	"sync"
+
+	"mailprobe/oauth"
+)
+
+// Source is a configuration on disk. Its token sources survive a reload, with
+// the tokens they hold. Its methods may be called by several goroutines at once.
+type Source struct {
+	path string
+
+	mu     sync.Mutex
+	tokens *oauth.Sources // of the last load without a fault
+	seen   contents       // what the last load read
+}
+
+// NewSource makes a Source of what --config.file names; see Load.
+func NewSource(path string) *Source { return &Source{path: path} }
+
+// Load is the function Load, for this source.
+func (s *Source) Load() (*Config, []Finding, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	next := s.tokens.Next()
+	l := newFileLoader(s.path, next.Source)
+	config, warnings, err := l.load()
+	if err == nil {
+		s.tokens = next
+	}
+	s.seen = l.reader.seen
+	return config, warnings, err
+}
+
+// Changed reports whether a reload would read something else than the last Load
+// did, faulty or not: another content of a YAML, certificate or key file, or
+// another set of YAML files. Secret files do not count: they are read again
+// before each login. It looks at contents: a ConfigMap's file is a link into a
+// directory that is swapped, which no watch on the file sees.
+func (s *Source) Changed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	files, _ := expand(s.path) // nil where there are none
+	now := contents{}
+	for _, file := range files {
+		_, _ = now.read(file, maxFile)
+	}
+	for file := range s.seen {
+		if _, done := now[file]; !done {
+			_, _ = now.read(file, maxPEM)
+		}
+	}
+	return !maps.Equal(now, s.seen)
+}
+
+// contents holds a hash of each file that was read; zero for one that could not
+// be read.
+type contents map[string][sha256.Size]byte
+
+// read is readBounded, and remembers what was read.
+func (c contents) read(path string, limit int64) ([]byte, error) {
+	raw, err := readBounded(path, limit)
+	if err != nil {
+		c[path] = [sha256.Size]byte{}
+		return nil, err
+	}
+	c[path] = sha256.Sum256(raw)
+	return raw, nil
+}
