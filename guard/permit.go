@@ -62,7 +62,13 @@ type AuthVerdict struct {
 	Accepted bool
 	Class    mail.Class  // of the failure; 0: none, or the probe was called off
 	Reason   mail.Reason // of the failure, if any
-	Address  string      // remote address and port; empty: never connected
+	// Doubtful: the server may mean a wrong credential although Reason says
+	// otherwise; Class is Possible then.
+	Doubtful bool
+	// Unclassified: none of the server's words was recognised.
+	Unclassified bool
+	Mechanism    mail.AuthMethod // the one used; empty: none was chosen
+	Address      string          // remote address and port; empty: never connected
 }
 
 // Enter asks whether a login with a secret that was just read may be tried. It

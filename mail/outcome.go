@@ -106,6 +106,13 @@ type Failure struct {
 	Reason Reason
 	Text   string // for logs and pages: at most 200 bytes of clean UTF-8, no secret
 	Hint   string // more precise advice than the reason's own; mostly empty
+
+	// Doubtful: the server may mean a wrong credential although the reason says
+	// otherwise. Two such answers in a row count as a refusal.
+	Doubtful bool
+	// Unclassified: none of the server's words was recognised; the reason is what
+	// a refusal of this command means in general.
+	Unclassified bool
 }
 
 // Advice is the sentence that says what to do.

@@ -142,7 +142,7 @@ func (f *Failure) Class() Class {
 	}
 	class := f.Reason.Class()
 	switch {
-	case f.Phase == PhaseAuth && (f.Reason == Closed || f.Reason == Reset):
+	case f.Doubtful, f.Phase == PhaseAuth && (f.Reason == Closed || f.Reason == Reset):
 		return Possible
 	case f.Phase != PhaseAuth && class == Definitive:
 		return Transient

@@ -33,7 +33,7 @@ type authenticator interface {
 	offer() offer
 	native(user, password string) error // IMAP LOGIN, POP3 USER and PASS
 	apop(user, digest string) error     // POP3 only
-	exchange(client sasl.Client) error  // AUTHENTICATE or AUTH, with all its challenges
+	exchange(x *saslExchange) error     // AUTHENTICATE or AUTH, with all its challenges
 }
 
 // identity is who logs in, as it is written on the wire. It lives on the stack
@@ -123,33 +123,74 @@ func checkToken(token mail.Secret) error {
 	return nil
 }
 
-// authenticate logs in once, with one mechanism, and never with a second one
-// after a refusal. The method is empty exactly if no login was begun: then no
-// byte of a credential has left. Errors are *fault where the reason is known
-// here, a *refusal where the server said no, and else the wire's own.
-func authenticate(c *mail.Connection, secret mail.Secret, encrypted bool, a authenticator) (mail.AuthMethod, error) {
+// login is what became of a login.
+type login struct {
+	// method is the one used; empty exactly if no login was begun.
+	method mail.AuthMethod
+	// sent: a user name or a secret went over the wire.
+	sent bool
+}
+
+// authenticate logs in once. Where the server refuses a mechanism before
+// anything of a credential was sent, `auto` goes on to the next one that it may
+// use; after that, never. Errors are *fault where the reason is known here, a
+// *refusal where the server said no, and else the wire's own.
+func authenticate(c *mail.Connection, secret mail.Secret, encrypted bool, a authenticator) (login, error) {
 	offered := a.offer()
-	method, err := chooseMechanism(c, offered, encrypted)
-	if err != nil || method == mail.AuthNone {
-		return "", err
+	methods, err := chooseMechanisms(c, offered, encrypted)
+	if err != nil || len(methods) == 0 {
+		return login{}, err
 	}
 	id, err := reveal(c, secret, encrypted)
 	if err != nil {
-		return "", err
+		return login{}, err
 	}
+	var done login
+	for _, method := range methods {
+		if done, err = logIn(c, method, id, offered, a); !isRefusedUnsent(err) {
+			return done, err
+		}
+	}
+	return done, &fault{reason: reasonOf(err), hint: refusedUnsentHint(c, offered, methods), err: err}
+}
+
+// logIn logs in with one method.
+func logIn(c *mail.Connection, method mail.AuthMethod, id identity, offered offer, a authenticator) (login, error) {
 	switch {
 	case method == mail.AuthAPOP:
-		err = a.apop(id.user, apopDigest(offered.apop, id.secret))
+		return login{method, true}, a.apop(id.user, apopDigest(offered.apop, id.secret))
 	case isNative(c.Protocol, method):
-		err = a.native(id.user, id.secret)
-	default:
-		var client sasl.Client
-		if client, err = mechanismOf(method).client(id); err != nil {
-			return "", err
-		}
-		err = exchangeOnce(a, method, client)
+		return login{method, true}, a.native(id.user, id.secret)
 	}
-	return method, describe(err, c, method, encrypted)
+	x, err := newExchange(method, id)
+	if err != nil {
+		return login{}, err
+	}
+	err = x.run(a)
+	return login{method, x.sent}, err
+}
+
+// isRefusedUnsent reports whether err is the refusal of a mechanism, before
+// anything of a credential was sent.
+func isRefusedUnsent(err error) bool {
+	var no *refusal
+	return errors.As(err, &no) && no.login.unsent && (no.reason == mail.AuthMechanism || no.reason == mail.AuthMethodForbidden)
+}
+
+// reasonOf is the reason of a refusal.
+func reasonOf(err error) mail.Reason { return classify(mail.PhaseAuth, nil, err).reason }
+
+// refusedUnsentHint is the advice where the server refused every method tried
+// before it was told a name or a password.
+func refusedUnsentHint(c *mail.Connection, o offer, tried []mail.AuthMethod) string {
+	what := "The server offers " + joinMethods(tried) + " and refused it before a user name or password was sent"
+	rest := slices.DeleteFunc(offeredMethods(c.Protocol, o), func(m mail.AuthMethod) bool {
+		return slices.Contains(tried, m) || mechanismOf(m).token || m == mail.AuthExternal
+	})
+	if len(rest) == 0 {
+		return what + ": look at the server's log, and at what it allows from this machine's address."
+	}
+	return what + ": set `auth: " + strings.Join(methodWords(rest), "` or `auth: ") + "`, or let `auth: auto` choose."
 }
 
 // reveal is the only way of a password or token to a mechanism: it leaves when
@@ -174,72 +215,49 @@ func reveal(c *mail.Connection, secret mail.Secret, encrypted bool) (identity, e
 	return id, nil
 }
 
-// exchangeOnce runs one SASL exchange inside its bounds. A fault that the
-// mechanism found in the exchange takes precedence over the dialect's error.
-func exchangeOnce(a authenticator, method mail.AuthMethod, client sasl.Client) error {
-	guarded := &boundedClient{client: client, method: method}
-	err := a.exchange(guarded)
-	if guarded.err != nil {
-		return guarded.err
-	}
-	if verifier, ok := client.(interface{ verified() error }); ok && err == nil {
-		return verifier.verified()
-	}
-	if told, ok := client.(interface{ rejected() bool }); ok && told.rejected() && definite(err) {
-		return &fault{reason: mail.TokenRejected, err: err}
-	}
-	return err
-}
-
-// definite reports whether err is a refusal of the credential, and not one that
-// calls itself temporary.
-func definite(err error) bool {
-	var no *refusal
-	return errors.As(err, &no) && refusalReason(mail.PhaseAuth, no).Class() == mail.Definitive
-}
-
-// describe adds to a refusal what only this file knows of the login.
-func describe(err error, c *mail.Connection, method mail.AuthMethod, encrypted bool) error {
-	var no *refusal
-	if errors.As(err, &no) {
-		// A shared mailbox named in the login itself is somebody else.
-		no.authzid = c.SharedMailbox != "" &&
-			c.SharedMailboxAccess != mail.SharedFolder && c.SharedMailboxAccess != mail.SharedSender
-		no.token = mechanismOf(method).token
-		no.tls = encrypted
-		no.hashed = c.Auth == mail.AuthAuto && mechanismOf(method).hashed
-	}
-	return err
-}
-
-// chooseMechanism picks the one method of this login, as docs/authentication.md says.
-// Nothing has been sent when it refuses.
-func chooseMechanism(c *mail.Connection, o offer, encrypted bool) (mail.AuthMethod, error) {
+// chooseMechanisms lists the methods that this login may use, best first, as
+// docs/authentication.md says; none with `auth: none`. Nothing has been sent
+// when it refuses.
+func chooseMechanisms(c *mail.Connection, o offer, encrypted bool) ([]mail.AuthMethod, error) {
 	if c.Auth == mail.AuthNone {
-		return mail.AuthNone, nil
+		return nil, nil
 	}
 	candidates := []mail.AuthMethod{c.Auth}
 	if c.Auth == mail.AuthAuto {
 		candidates = autoOrder(c, encrypted)
 	}
+	var chosen []mail.AuthMethod
 	for _, method := range candidates {
 		if err := suits(c, method); err != nil {
-			return "", err
+			return nil, err
 		}
 		if offers(c.Protocol, o, method) {
-			return method, nil
+			chosen = append(chosen, method)
 		}
 	}
-	// RFC 9051 section 6.2.3: LOGINDISABLED. It says nothing about tokens.
-	byPassword := slices.Contains(candidates, mail.AuthLogin) || slices.Contains(candidates, mail.AuthPlain)
-	if o.needsTLS && (!encrypted || byPassword) {
-		return "", &fault{reason: mail.AuthNeedsTLS, err: errors.New("the server allows no login before TLS")}
+	if len(chosen) > 0 {
+		return chosen, nil
 	}
-	return "", &fault{
+	if needsTLS(c, o, candidates, encrypted) {
+		return nil, &fault{reason: mail.AuthNeedsTLS, err: errors.New("the server allows no login before TLS")}
+	}
+	return nil, &fault{
 		reason: mail.AuthMechanism,
 		hint:   missingHint(c, o),
 		err:    fmt.Errorf("%s: not offered by server", joinMethods(candidates)),
 	}
+}
+
+// needsTLS reports whether TLS is what a server misses that offers none of the
+// candidates. RFC 9051 section 6.2.3: LOGINDISABLED. It speaks of the password
+// command alone: where the server offers other methods under TLS, they can be
+// configured.
+func needsTLS(c *mail.Connection, o offer, candidates []mail.AuthMethod, encrypted bool) bool {
+	if !o.needsTLS || !encrypted {
+		return o.needsTLS
+	}
+	byPassword := slices.Contains(candidates, mail.AuthLogin) || slices.Contains(candidates, mail.AuthPlain)
+	return byPassword && len(offeredMethods(c.Protocol, o)) == 0
 }
 
 // autoOrder is what `auto` tries to find, best first. Under TLS the password is
@@ -318,6 +336,15 @@ func missingHint(c *mail.Connection, o offer) string {
 // offeredHint names the offered methods in the words of the configuration. It
 // holds none of the server's words.
 func offeredHint(p mail.Protocol, o offer) string {
+	known := offeredMethods(p, o)
+	if len(known) == 0 {
+		return "The server offers no login method that mailprobe supports; is this the port for clients, and is TLS on?"
+	}
+	return "The server offers " + joinMethods(known) + "; set `auth` to one that this account may use."
+}
+
+// offeredMethods lists what the server offers and mailprobe knows, sorted.
+func offeredMethods(p mail.Protocol, o offer) []mail.AuthMethod {
 	var known []mail.AuthMethod
 	for method := range mechanisms {
 		if offers(p, o, method) {
@@ -330,18 +357,17 @@ func offeredHint(p mail.Protocol, o offer) string {
 	if offers(p, o, mail.AuthAPOP) {
 		known = append(known, mail.AuthAPOP)
 	}
-	if len(known) == 0 {
-		return "The server offers no login method that mailprobe supports; is this the port for clients, and is TLS on?"
-	}
 	slices.Sort(known)
-	return "The server offers " + joinMethods(known) + "; set `auth` to one that this account may use."
+	return known
 }
 
 // joinMethods lists methods for people.
-func joinMethods(methods []mail.AuthMethod) string {
+func joinMethods(methods []mail.AuthMethod) string { return strings.Join(methodWords(methods), ", ") }
+
+func methodWords(methods []mail.AuthMethod) []string {
 	words := make([]string, len(methods))
 	for i, method := range methods {
 		words[i] = string(method)
 	}
-	return strings.Join(words, ", ")
+	return words
 }

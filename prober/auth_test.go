@@ -11,8 +11,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/emersion/go-sasl"
-
 	"mailprobe/mail"
 )
 
@@ -22,6 +20,8 @@ type fakeServer struct {
 	offers     offer
 	challenges []string
 	verdict    error
+	refuse     func(*saslExchange) error // in place of verdict, for SASL
+	room       int                       // for initial responses
 
 	said []string // mechanism, then each message, or the command and its arguments
 }
@@ -38,7 +38,8 @@ func (f *fakeServer) apop(user, digest string) error {
 	return f.verdict
 }
 
-func (f *fakeServer) exchange(client sasl.Client) error {
+func (f *fakeServer) exchange(client *saslExchange) error {
+	client.room = f.room
 	name, first, err := client.Start()
 	if err != nil {
 		return err
@@ -56,6 +57,9 @@ func (f *fakeServer) exchange(client sasl.Client) error {
 			return errors.New("nil answer")
 		}
 		f.said = append(f.said, string(answer))
+	}
+	if f.refuse != nil {
+		return f.refuse(client)
 	}
 	return f.verdict
 }
@@ -84,6 +88,15 @@ func reasonIn(err error) mail.Reason {
 		return f.reason
 	}
 	return ""
+}
+
+// firstMechanism is the method that a login begins with.
+func firstMechanism(c *mail.Connection, o offer, encrypted bool) (mail.AuthMethod, error) {
+	methods, err := chooseMechanisms(c, o, encrypted)
+	if c.Auth == mail.AuthNone && len(methods) == 0 {
+		return mail.AuthNone, err
+	}
+	return append(methods, "")[0], err
 }
 
 func TestChooseMechanism(t *testing.T) {
@@ -152,7 +165,7 @@ func TestChooseMechanism(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := chooseMechanism(tt.c, tt.o, !tt.clear)
+			got, err := firstMechanism(tt.c, tt.o, !tt.clear)
 			if got != tt.want || reasonIn(err) != tt.wantFault {
 				t.Errorf("chose %q with fault %q (%v), want %q with %q", got, reasonIn(err), err, tt.want, tt.wantFault)
 			}
@@ -204,13 +217,14 @@ func TestAuthenticateOnTheWire(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			server := &fakeServer{offers: tt.offers}
+			server := &fakeServer{room: 1 << 10, offers: tt.offers}
 			secret := password
 			if strings.HasPrefix(tt.name, "apop") {
 				secret = "tanstaaf" // RFC 1939 section 7
 			}
-			method, err := authenticate(alice(tt.change), mail.NewSecret(secret), true, server)
-			if err != nil || method == "" || !slices.Equal(server.said, tt.want) {
+			done, err := authenticate(alice(tt.change), mail.NewSecret(secret), true, server)
+			method := done.method
+			if err != nil || method == "" || !done.sent || !slices.Equal(server.said, tt.want) {
 				t.Errorf("%q said %q (%v), want %q", method, server.said, err, tt.want)
 			}
 		})
@@ -232,9 +246,10 @@ func TestAuthenticateWithholds(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			server := &fakeServer{offers: tt.offers}
-			method, err := authenticate(alice(tt.change), mail.NewSecret("hunter2\u0007"), false, server)
-			if method != "" || reasonIn(err) != tt.want || len(server.said) != 0 {
+			server := &fakeServer{room: 1 << 10, offers: tt.offers}
+			done, err := authenticate(alice(tt.change), mail.NewSecret("hunter2\u0007"), false, server)
+			method := done.method
+			if method != "" || done.sent || reasonIn(err) != tt.want || len(server.said) != 0 {
 				t.Errorf("%q: said %q with %q (%v), want silence and %q", method, server.said, reasonIn(err), err, tt.want)
 			}
 			if strings.Contains(fmt.Sprint(err), "hunter2") {
@@ -245,55 +260,110 @@ func TestAuthenticateWithholds(t *testing.T) {
 }
 
 func TestAuthenticateObeysNoEncryption(t *testing.T) {
-	server := &fakeServer{offers: offering()}
+	server := &fakeServer{room: 1 << 10, offers: offering()}
 	c := alice(func(c *mail.Connection) { c.Encryption = mail.NoEncryption })
-	if method, err := authenticate(c, mail.NewSecret("x"), false, server); method != mail.AuthLogin || err != nil {
-		t.Errorf("%q (%v), want login: clear text was written down", method, err)
+	if done, err := authenticate(c, mail.NewSecret("x"), false, server); done.method != mail.AuthLogin || err != nil {
+		t.Errorf("%q (%v), want login: clear text was written down", done.method, err)
 	}
 }
 
+// refuses is a server's no as a dialect makes it of a reply.
+func refuses(c *mail.Connection, command string, r reply) func(*saslExchange) error {
+	return func(x *saslExchange) error { return newRefusal(c, true, x, command, r) }
+}
+
 func TestAuthenticateTriesOneMechanismOnly(t *testing.T) {
-	no := &refusal{protocol: mail.IMAP, command: "AUTHENTICATE", reply: reply{status: "NO", code: "AUTHENTICATIONFAILED"}}
-	server := &fakeServer{offers: offering("PLAIN", "LOGIN", "CRAM-MD5"), verdict: no}
-	method, err := authenticate(alice(nil), mail.NewSecret("x"), true, server)
-	if method != mail.AuthPlain || !errors.Is(err, no) || len(server.said) != 2 {
-		t.Errorf("%q said %q (%v), want one PLAIN and its refusal", method, server.said, err)
+	c := alice(nil)
+	server := &fakeServer{room: 1 << 10, offers: offering("PLAIN", "LOGIN", "CRAM-MD5"),
+		refuse: refuses(c, "AUTHENTICATE", reply{status: "NO", code: "AUTHENTICATIONFAILED"})}
+	done, err := authenticate(c, mail.NewSecret("x"), true, server)
+	var no *refusal
+	if done != (login{mail.AuthPlain, true}) || !errors.As(err, &no) || len(server.said) != 2 {
+		t.Fatalf("%+v said %q (%v), want one PLAIN and its refusal", done, server.said, err)
 	}
-	if !no.tls || no.token || no.authzid {
+	if !no.tls || no.login != (loginFacts{}) {
 		t.Errorf("refusal is %+v, want only tls marked", no)
 	}
 }
 
+// A mechanism that is refused before anything of a credential was sent has cost
+// the account nothing.
+func TestAuthenticateGoesOnAfterMechanismRefusedUnsent(t *testing.T) {
+	in := func(c *mail.Connection) { c.Protocol, c.Encryption = mail.IMAP, mail.NoEncryption }
+	tests := []struct {
+		name      string
+		change    func(*mail.Connection)
+		reply     reply
+		encrypted bool
+		room      int
+		want      login
+		wantErr   mail.Reason
+		wantSaid  string // parted by spaces
+		wantHint  string
+	}{
+		{"bare NO to PLAIN", nil, reply{status: "NO"}, true, 0, login{mail.AuthLogin, true}, "", "PLAIN LOGIN alice x", ""},
+		{"words of a wrong password", nil, reply{status: "NO", code: "AUTHENTICATIONFAILED"}, true, 0, login{mail.AuthLogin, true}, "", "PLAIN LOGIN alice x", ""},
+		{"BAD to each SASL mechanism in clear", in, reply{status: "BAD"}, false, 0, login{mail.AuthLogin, true}, "", "SCRAM-SHA-256 SCRAM-SHA-1 CRAM-MD5 PLAIN LOGIN alice x", ""},
+		{"the server is out of order", nil, reply{status: "NO", code: "UNAVAILABLE"}, true, 0, login{mail.AuthPlain, false}, mail.AuthTemporary, "PLAIN", ""},
+		{"a limit", nil, reply{status: "NO", code: "LIMIT"}, true, 0, login{mail.AuthPlain, false}, mail.ServerLimit, "PLAIN", ""},
+		{"the server leaves", nil, reply{status: "BYE"}, true, 0, login{mail.AuthPlain, false}, mail.Closed, "PLAIN", ""},
+		{"the credential had left with the command", nil, reply{status: "NO"}, true, 1 << 10, login{mail.AuthPlain, true}, mail.AuthRejected, "PLAIN \x00alice\x00x", ""},
+		{"another method is configured", func(c *mail.Connection) { c.Auth = mail.AuthPlain }, reply{status: "NO"}, true, 0,
+			login{mail.AuthPlain, false}, mail.AuthMechanism, "PLAIN", "`auth: login`"},
+		{"nothing else is offered", func(c *mail.Connection) { c.Auth, c.Protocol = mail.AuthSASLLogin, mail.SMTP }, reply{status: "535", code: "5.7.3"}, true, 0,
+			login{mail.AuthSASLLogin, false}, mail.AuthMechanism, "LOGIN", "`auth: cram-md5`"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c := alice(tt.change)
+			server := &fakeServer{room: tt.room, offers: offering("PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256"), refuse: refuses(c, "AUTH", tt.reply)}
+			done, err := authenticate(c, mail.NewSecret("x"), tt.encrypted, server)
+			d := classify(mail.PhaseAuth, c, err)
+			if said := strings.Join(server.said, " "); done != tt.want || d.reason != tt.wantErr || said != tt.wantSaid {
+				t.Errorf("%+v said %q: %q, want %+v, %q, %q", done, said, d.reason, tt.want, tt.wantSaid, tt.wantErr)
+			}
+			if !strings.Contains(d.hint, tt.wantHint) {
+				t.Errorf("advice %q, want %q in it", d.hint, tt.wantHint)
+			}
+		})
+	}
+}
+
 func TestTokenRefusals(t *testing.T) {
-	no := func(p mail.Protocol, status, code string) *refusal {
-		return &refusal{protocol: p, command: "AUTH", reply: reply{status: status, code: code}}
+	type no struct {
+		protocol mail.Protocol
+		status   string
+		code     string
 	}
 	const why = `{"status":"401","schemes":"bearer"}`
 	tests := []struct {
 		name      string
 		method    mail.AuthMethod
 		challenge string
-		verdict   *refusal
-		want      mail.Reason // of a fault; empty: the refusal is left to be classified
-		wantSaid  string      // the answer to the error challenge
+		verdict   no
+		want      mail.Reason
+		wantSaid  string // the answer to the error challenge
 	}{
-		{"xoauth2 says why first", mail.AuthXOAuth2, why, no(mail.SMTP, "535", "5.7.8"), mail.TokenRejected, ""},
-		{"oauthbearer says why first", mail.AuthOAuthBearer, why, no(mail.IMAP, "NO", ""), mail.TokenRejected, "\x01"},
-		{"garbage instead of JSON", mail.AuthXOAuth2, strings.Repeat("\xff{", 4000), no(mail.IMAP, "NO", ""), mail.TokenRejected, ""},
-		{"a temporary 4yz stays temporary", mail.AuthXOAuth2, why, no(mail.SMTP, "454", "4.7.0"), "", ""},
-		{"UNAVAILABLE stays temporary", mail.AuthOAuthBearer, why, no(mail.IMAP, "NO", "UNAVAILABLE"), "", "\x01"},
-		{"SYS/TEMP stays temporary", mail.AuthXOAuth2, why, no(mail.POP3, "-ERR", "SYS/TEMP"), "", ""},
-		{"no challenge at all", mail.AuthXOAuth2, "-", no(mail.IMAP, "NO", ""), "", "-"},
+		{"xoauth2 says why first", mail.AuthXOAuth2, why, no{mail.SMTP, "535", "5.7.8"}, mail.TokenRejected, ""},
+		{"oauthbearer says why first", mail.AuthOAuthBearer, why, no{mail.IMAP, "NO", ""}, mail.TokenRejected, "\x01"},
+		{"garbage instead of JSON", mail.AuthXOAuth2, strings.Repeat("\xff{", 4000), no{mail.IMAP, "NO", ""}, mail.TokenRejected, ""},
+		{"a temporary 4yz stays temporary", mail.AuthXOAuth2, why, no{mail.SMTP, "454", "4.7.0"}, mail.AuthTemporary, ""},
+		{"UNAVAILABLE stays temporary", mail.AuthOAuthBearer, why, no{mail.IMAP, "NO", "UNAVAILABLE"}, mail.AuthTemporary, "\x01"},
+		{"SYS/TEMP stays temporary", mail.AuthXOAuth2, why, no{mail.POP3, "-ERR", "SYS/TEMP"}, mail.AuthTemporary, ""},
+		{"no challenge at all", mail.AuthXOAuth2, "-", no{mail.IMAP, "NO", ""}, mail.TokenRejected, "-"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			server := &fakeServer{offers: offering("XOAUTH2", "OAUTHBEARER"), verdict: tt.verdict}
+			c := alice(func(c *mail.Connection) { c.Auth, c.Protocol = tt.method, tt.verdict.protocol })
+			server := &fakeServer{room: 1 << 10, offers: offering("XOAUTH2", "OAUTHBEARER"),
+				refuse: refuses(c, "AUTH", reply{status: tt.verdict.status, code: tt.verdict.code})}
 			if tt.challenge != "-" {
 				server.challenges = []string{tt.challenge}
 			}
-			_, err := authenticate(alice(func(c *mail.Connection) { c.Auth = tt.method }), mail.NewSecret("tok"), true, server)
-			if reasonIn(err) != tt.want || !errors.Is(err, tt.verdict) || !tt.verdict.token {
-				t.Errorf("fault %q, %+v (%v), want %q and the refusal marked", reasonIn(err), tt.verdict, err, tt.want)
+			_, err := authenticate(c, mail.NewSecret("tok"), true, server)
+			var refused *refusal
+			if d := classify(mail.PhaseAuth, c, err); d.reason != tt.want || !errors.As(err, &refused) || !refused.login.token {
+				t.Errorf("%q (%v), want %q and the refusal marked", d.reason, err, tt.want)
 			}
 			if tt.wantSaid != "-" && server.said[len(server.said)-1] != tt.wantSaid {
 				t.Errorf("answered %q, want %q", server.said, tt.wantSaid)
@@ -348,7 +418,7 @@ func TestReadSecret(t *testing.T) {
 
 func TestNotOfferedHintNamesOnlyKnownWords(t *testing.T) {
 	o := offering("PLAIN", "X-EVIL\x1b[2J", "GSSAPI")
-	_, err := chooseMechanism(alice(func(c *mail.Connection) { c.Auth = mail.AuthXOAuth2 }), o, true)
+	_, err := firstMechanism(alice(func(c *mail.Connection) { c.Auth = mail.AuthXOAuth2 }), o, true)
 	var f *fault
 	if !errors.As(err, &f) || !strings.Contains(f.hint, "plain") || !strings.Contains(f.hint, "login") || strings.Contains(f.hint, "EVIL") {
 		t.Errorf("hint %+v, want plain and login and nothing of the server's", f)
@@ -356,7 +426,7 @@ func TestNotOfferedHintNamesOnlyKnownWords(t *testing.T) {
 }
 
 func TestExternalNotOfferedHintNamesTheCertificate(t *testing.T) {
-	_, err := chooseMechanism(alice(func(c *mail.Connection) { c.Auth = mail.AuthExternal }), offering("PLAIN"), true)
+	_, err := firstMechanism(alice(func(c *mail.Connection) { c.Auth = mail.AuthExternal }), offering("PLAIN"), true)
 	var f *fault
 	if !errors.As(err, &f) || !strings.Contains(f.hint, "a client certificate they trust") || !strings.Contains(f.hint, "plain") {
 		t.Errorf("hint %+v, want the certificate, and what is offered", f)

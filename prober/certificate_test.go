@@ -142,7 +142,8 @@ func TestCheckKeys(t *testing.T) {
 	}
 	leaf.RSABits = 1024
 	err := checkKeys(append([]*x509.Certificate{ca.Certificate}, chainOf(t, ca.MustIssue(leaf))...))
-	reason, hint := classify(mail.PhaseTLS, nil, err)
+	d := classify(mail.PhaseTLS, nil, err)
+	reason, hint := d.reason, d.hint
 	if reason != mail.CertInvalid || !strings.Contains(hint, "1024 bit") {
 		t.Errorf("RSA 1024: %v means %q with %q", err, reason, hint)
 	}
@@ -178,7 +179,7 @@ func FuzzCertificateFacts(f *testing.F) {
 		}
 		verdict := &tls.CertificateVerificationError{UnverifiedCertificates: chain, Err: errors.Join(err, x509.HostnameError{Certificate: cert})}
 		c := &mail.Connection{TLS: &tls.Config{RootCAs: roots}}
-		if reason, _ := classify(mail.PhaseTLS, c, verdict); !strings.HasPrefix(string(reason), "cert_") {
+		if reason := classify(mail.PhaseTLS, c, verdict).reason; !strings.HasPrefix(string(reason), "cert_") {
 			t.Errorf("%v means %q", verdict, reason)
 		}
 	})

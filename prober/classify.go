@@ -1,9 +1,10 @@
 package prober
 
-// This file is the only one that turns errors into reasons. It reads no socket
-// and keeps no state.
+// This file is the only one that turns errors into reasons, with the tables of
+// refusal.go and tlsreason.go. It reads no socket and keeps no state.
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -15,53 +16,69 @@ import (
 	"mailprobe/mail"
 )
 
-// classify says why a phase ended with err, and gives more precise advice than
-// the reason's own where the evidence allows it. c may be nil. The reason
-// is empty exactly when err is nil.
-func classify(phase mail.Phase, c *mail.Connection, err error) (mail.Reason, string) {
-	reason, hint := reasonOf(phase, c, err)
-	if hint == "" {
-		hint = situationHint(phase, c, reason)
-	}
-	return reason, hint
+// diagnosis is what a failure means.
+type diagnosis struct {
+	reason mail.Reason
+	// hint is advice more precise than the reason's own; mostly empty.
+	hint string
+	// doubtful: the server may mean a wrong credential although the reason says
+	// otherwise. Two such answers in a row count as a refusal.
+	doubtful bool
+	// unclassified: none of the server's words was recognised; the reason is what
+	// a refusal of this command means in general.
+	unclassified bool
 }
 
-// reasonOf asks from the surest evidence to the vaguest.
-func reasonOf(phase mail.Phase, c *mail.Connection, err error) (mail.Reason, string) {
+// fault is an error whose reason is known where it arises.
+type fault struct {
+	reason mail.Reason
+	hint   string // more precise than the reason's advice; may be empty
+	err    error
+}
+
+func (f *fault) Error() string { return f.err.Error() }
+func (f *fault) Unwrap() error { return f.err }
+
+// handshakeError is an error of a TLS handshake, or of the first reads after
+// it, together with what the error itself does not tell.
+type handshakeError struct {
+	err             error
+	clientCertAsked bool // the server sent a CertificateRequest
+}
+
+func (e *handshakeError) Error() string { return e.err.Error() }
+func (e *handshakeError) Unwrap() error { return e.err }
+
+// classify says why a phase ended with err. c may be nil. The reason is empty
+// exactly when err is nil.
+func classify(phase mail.Phase, c *mail.Connection, err error) diagnosis {
+	d := diagnosisOf(phase, c, err)
+	if d.hint == "" {
+		d.hint = situationHint(phase, c, d.reason)
+	}
+	return d
+}
+
+// diagnosisOf looks from the surest evidence to the vaguest.
+func diagnosisOf(phase mail.Phase, c *mail.Connection, err error) diagnosis {
 	if err == nil {
-		return "", ""
+		return diagnosis{}
 	}
 	var known *fault
 	if errors.As(err, &known) {
-		return known.reason, known.hint
+		return diagnosis{reason: known.reason, hint: known.hint}
 	}
 	var refused *refusal
 	if errors.As(err, &refused) {
-		reason := refusalReason(phase, refused)
-		switch {
-		case reason == mail.AuthRejected && refused.hashed:
-			return reason, hashHint
-		case isDoubtful(phase, refused):
-			return reason, doubtHint
-		}
-		return reason, ""
+		return refused.diagnosis
 	}
-	if reason := errnoReason(err); reason != "" {
-		return reason, ""
-	}
-	if reason := nameReason(err); reason != "" {
-		return reason, ""
-	}
-	if reason := streamReason(phase, err); reason != "" {
-		return reason, ""
+	if reason := cmp.Or(errnoReason(err), nameReason(err), streamReason(phase, err)); reason != "" {
+		return diagnosis{reason: reason}
 	}
 	if reason, hint := tlsReason(phase, c, err); reason != "" {
-		return reason, hint
+		return diagnosis{reason: reason, hint: hint}
 	}
-	if reason, known := defaultReasons[phase]; known {
-		return reason, ""
-	}
-	return mail.ProtocolMalformed, ""
+	return diagnosis{reason: cmp.Or(defaultReasons[phase], mail.ProtocolMalformed)}
 }
 
 // defaultReasons is what is left for an error that nothing here knows. In the

@@ -80,11 +80,11 @@ func TestClassifyNetwork(t *testing.T) {
 
 		{"a fault knows its reason", mail.PhaseAuth, fmt.Errorf("login: %w", &fault{reason: mail.AuthHeld, err: io.EOF}), mail.AuthHeld},
 		{"an answer already read still decides", mail.PhaseAuth,
-			errors.Join(dialError(syscall.ECONNRESET), &refusal{protocol: mail.IMAP, command: "LOGIN", reply: reply{status: "NO"}}), mail.AuthRejected},
+			errors.Join(dialError(syscall.ECONNRESET), diagnosed(refusal{protocol: mail.IMAP, command: "LOGIN", reply: reply{status: "NO"}})), mail.AuthRejected},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			if got, _ := classify(test.phase, nil, test.err); got != test.want {
+			if got := classify(test.phase, nil, test.err).reason; got != test.want {
 				t.Errorf("%q for %v at %q, want %q", got, test.err, test.phase, test.want)
 			}
 		})
@@ -101,17 +101,17 @@ func TestClassifyRealDials(t *testing.T) {
 	if _, err = net.Dial("tcp", address); err == nil {
 		t.Skip("somebody took the port")
 	}
-	if got, _ := classify(mail.PhaseConnect, nil, err); got != mail.ConnectRefused {
+	if got := classify(mail.PhaseConnect, nil, err).reason; got != mail.ConnectRefused {
 		t.Errorf("closed port: %q for %v", got, err)
 	}
 	past, cancel := context.WithDeadline(t.Context(), time.Unix(0, 0))
 	defer cancel()
 	_, err = new(net.Dialer).DialContext(past, "tcp", "127.0.0.1:1")
-	if got, _ := classify(mail.PhaseConnect, nil, err); got != mail.ConnectTimeout {
+	if got := classify(mail.PhaseConnect, nil, err).reason; got != mail.ConnectTimeout {
 		t.Errorf("deadline: %q for %v", got, err)
 	}
 	_, err = new(net.Dialer).DialContext(t.Context(), "tcp6", "127.0.0.1:1")
-	if got, _ := classify(mail.PhaseConnect, nil, err); got != mail.DNSNotFound {
+	if got := classify(mail.PhaseConnect, nil, err).reason; got != mail.DNSNotFound {
 		t.Errorf("IPv4 literal with ip6: %q for %v", got, err)
 	}
 }

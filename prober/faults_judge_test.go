@@ -92,8 +92,8 @@ func (run *faultRun) judgeLogin(t *testing.T) {
 		t.Errorf("%d logins: %q", logins, run.session.Lines)
 	case !tries && (logins != 0 || o.Auth.Sent):
 		t.Errorf("%d logins where none may be, told %v: %q", logins, o.Auth.Sent, run.session.Lines)
-	case tries && !o.Auth.Sent:
-		t.Errorf("the login was sent, but the outcome says it was not")
+	case tries && o.Auth.Sent == run.fault.unsent:
+		t.Errorf("sent is %t in the outcome, want %t", o.Auth.Sent, !run.fault.unsent)
 	}
 	if o.Failure != nil && o.Failure.Phase == mail.PhaseAuth && o.Auth.Accepted {
 		t.Error("a login that failed is called accepted")

@@ -184,7 +184,7 @@ func exchangeFaults() []faultCase {
 		{
 			numbers: []int{101}, story: "a_challenge_that_is_not_base64_is_cancelled", after: secured, script: cram,
 			change: func(c *mail.Connection) { c.Auth = mail.AuthCRAMMD5 },
-			phase:  mail.PhaseAuth, reason: mail.ProtocolMalformed,
+			phase:  mail.PhaseAuth, reason: mail.ProtocolMalformed, unsent: true,
 		},
 		{
 			numbers: []int{102}, story: "a_challenge_too_many_is_cancelled", after: secured, script: endless,

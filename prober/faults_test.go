@@ -70,6 +70,8 @@ type faultCase struct {
 	anyGoodbye bool
 	// unsaid: the login is not tried although the probe comes to its phase.
 	unsaid bool
+	// unsent: the login is begun, but ends before a name or a secret is sent.
+	unsent bool
 
 	check func(*testing.T, faultRun) // what is special; may be nil
 }

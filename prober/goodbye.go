@@ -34,7 +34,7 @@ func (s *session) goodbye(ctx context.Context) {
 	case inStep:
 		s.w.extend(s.grace(ctx))
 		if err := s.d.quit(); err != nil {
-			s.outcome.Goodbye, _ = classify(mail.PhaseQuit, s.c, err)
+			s.outcome.Goodbye = classify(mail.PhaseQuit, s.c, err).reason
 			s.abrupt = s.outcome.Goodbye == mail.Timeout
 		} else {
 			s.delay.answered(start)
@@ -68,7 +68,7 @@ func (s *session) canSpeak() bool {
 	if errors.As(s.err, &no) && closingReplies[no.reply.status] {
 		return false
 	}
-	switch reason := s.outcome.Failure.Reason; s.phase {
+	switch reason := s.outcome.Failure.Reason; s.outcome.Failure.Phase {
 	case mail.PhaseTLS:
 		return false
 	case mail.PhaseGreeting:

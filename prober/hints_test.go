@@ -20,11 +20,11 @@ func TestHints(t *testing.T) {
 		return &handshakeError{err: err}
 	}
 	missing := &fault{reason: mail.StartTLSNotOffered, err: errors.New("not offered")}
-	needsTLS := &refusal{protocol: mail.IMAP, command: "LOGIN", reply: reply{status: "NO", code: "PRIVACYREQUIRED"}}
-	wrong := &refusal{protocol: mail.IMAP, command: "AUTHENTICATE", reply: reply{status: "NO", code: "AUTHENTICATIONFAILED"}}
-	hashed := &refusal{protocol: mail.IMAP, command: "AUTHENTICATE", reply: wrong.reply, hashed: true}
-	denied := &refusal{protocol: mail.SMTP, command: "MAIL", reply: reply{status: "550"}}
-	unknown := &refusal{protocol: mail.SMTP, command: "RCPT", reply: reply{status: "550"}}
+	needsTLS := diagnosed(refusal{protocol: mail.IMAP, command: "LOGIN", reply: reply{status: "NO", code: "PRIVACYREQUIRED"}})
+	wrong := diagnosed(refusal{protocol: mail.IMAP, command: "AUTHENTICATE", reply: reply{status: "NO", code: "AUTHENTICATIONFAILED"}})
+	hashed := diagnosed(refusal{protocol: mail.IMAP, command: "AUTHENTICATE", reply: wrong.reply, login: loginFacts{hashed: true}})
+	denied := diagnosed(refusal{protocol: mail.SMTP, command: "MAIL", reply: reply{status: "550"}})
+	unknown := diagnosed(refusal{protocol: mail.SMTP, command: "RCPT", reply: reply{status: "550"}})
 	noMechanism := &fault{reason: mail.AuthMechanism, err: errors.New("not offered")}
 	tests := []struct {
 		name       string
@@ -103,7 +103,8 @@ func TestHints(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			reason, hint := classify(test.phase, &test.connection, test.err)
+			d := classify(test.phase, &test.connection, test.err)
+			reason, hint := d.reason, d.hint
 			if reason != test.wantReason || !strings.Contains(hint, test.want) || (test.want == "") != (hint == "") {
 				t.Errorf("%q with hint %q, want %q with %q", reason, hint, test.wantReason, test.want)
 			}

@@ -14,7 +14,6 @@ import (
 
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapclient"
-	"github.com/emersion/go-sasl"
 
 	"mailprobe/mail"
 )
@@ -25,6 +24,7 @@ type imapDialect struct {
 	w      *wire
 	filter imapFilter
 	client *imapclient.Client // nil before the first command over a safe wire
+	x      *saslExchange      // under way; nil: none
 	caps   map[string]bool    // as last announced
 }
 
@@ -103,8 +103,8 @@ func (d *imapDialect) offer() offer {
 
 // native logs in with LOGIN.
 func (d *imapDialect) native(user, password string) error {
-	d.filter.expectLogin(true)
-	defer d.filter.expectLogin(false)
+	d.filter.beginLogin(nil)
+	defer d.filter.endLogin()
 	err := d.serverError("LOGIN", d.client.Login(user, password).Wait())
 	if d.filter.isAwaitingContinuation() && err != nil && d.w.failed() == nil {
 		return &fault{reason: mail.CommandRejected, err: fmt.Errorf("the server accepts no literal: %w", err)}
@@ -112,24 +112,23 @@ func (d *imapDialect) native(user, password string) error {
 	return err
 }
 
-// exchange logs in with AUTHENTICATE. If the mechanism stops, or a challenge is
-// not base64, the library leaves the command open; "*" ends it (RFC 9051 section
-// 6.2.2).
-func (d *imapDialect) exchange(mechanism sasl.Client) error {
-	d.filter.expectLogin(true)
-	defer d.filter.expectLogin(false)
-	watched := &watchedMechanism{Client: mechanism}
-	watched.started = func(initial []byte) {
-		d.filter.expectInitial(initial != nil && !d.caps["SASL-IR"])
+// exchange logs in with AUTHENTICATE. The library leaves the command open when
+// the mechanism gives up, or a challenge is not base64; "*" ends it (RFC 9051
+// section 6.2.2).
+func (d *imapDialect) exchange(x *saslExchange) error {
+	if d.caps["SASL-IR"] { // RFC 4959
+		x.room = maxSession
 	}
-	err := d.client.Authenticate(watched)
-	if watched.err != nil {
-		_ = d.w.send([]byte("*\r\n"))
-		return watched.err
-	}
+	d.filter.beginLogin(x)
+	d.x = x
+	defer func() { d.filter.endLogin(); d.x = nil }()
+	err := d.client.Authenticate(x)
 	var no *imap.Error
-	if err != nil && !errors.As(err, &no) && d.w.failed() == nil && d.filter.now().bye == nil {
+	if x.err != nil || err != nil && !errors.As(err, &no) && d.w.failed() == nil && d.filter.now().bye == nil {
 		_ = d.w.send([]byte("*\r\n"))
+	}
+	if x.err != nil {
+		return x.err
 	}
 	return d.serverError("AUTHENTICATE", err)
 }
@@ -169,7 +168,7 @@ func (d *imapDialect) mailbox() (mail.MailboxFacts, error) {
 // that a shared mailbox can have, an existing one that is denied tells more.
 func isMissing(err error) bool {
 	var no *refusal
-	return errors.As(err, &no) && refusalReason(mail.PhaseMailbox, no) == mail.MailboxMissing
+	return errors.As(err, &no) && no.reason == mail.MailboxMissing
 }
 
 // examine opens one mailbox, read-only. A server that refuses clients without a
@@ -375,5 +374,5 @@ func (d *imapDialect) check(command string, r reply) error {
 }
 
 func (d *imapDialect) refused(command string, r reply) *refusal {
-	return newRefusal(d.c, d.w, command, r)
+	return newRefusal(d.c, d.w.encrypted(), d.x, command, r)
 }

@@ -20,14 +20,14 @@ import (
 type imapFilter struct {
 	mu                   sync.Mutex // guards everything below
 	responses            responses
-	login                bool   // a login is under way
-	initial              bool   // the next empty "+" asks for the initial response
-	answered             bool   // a tagged reply has come
-	waiting              string // tag of the command under way; empty: none
-	awaitingContinuation bool   // a literal of ours waits for the server's leave
-	literalRemaining     int    // bytes of it still to be written
-	inLiteral            bool   // a literal is being dropped
-	skip                 int    // bytes of it still to come
+	login                bool          // a login is under way
+	exchange             *saslExchange // of that login; nil with LOGIN
+	answered             bool          // a tagged reply has come
+	waiting              string        // tag of the command under way; empty: none
+	awaitingContinuation bool          // a literal of ours waits for the server's leave
+	literalRemaining     int           // bytes of it still to be written
+	inLiteral            bool          // a literal is being dropped
+	skip                 int           // bytes of it still to come
 }
 
 // responses are the parts of the server's responses that a probe needs.
@@ -55,18 +55,18 @@ func (f *imapFilter) forgetCount() {
 	f.responses.counted = false
 }
 
-// expectLogin marks the begin (true) and the end of a login.
-func (f *imapFilter) expectLogin(on bool) {
+// beginLogin marks the begin of a login. x is its SASL exchange, nil for LOGIN.
+func (f *imapFilter) beginLogin(x *saslExchange) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.login, f.initial = on, false
+	f.login, f.exchange = true, x
 }
 
-// expectInitial says whether an empty "+" asks for the initial response.
-func (f *imapFilter) expectInitial(on bool) {
+// endLogin marks the end of a login.
+func (f *imapFilter) endLogin() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.initial = on
+	f.login, f.exchange = false, nil
 }
 
 // isAwaitingContinuation reports whether a literal of ours waits for the server's "+".
@@ -125,14 +125,15 @@ func (f *imapFilter) taggedLine(tag, status string) []byte {
 	return fmt.Appendf(nil, "%s %s %sreply\r\n", upperASCII(tag), status, code)
 }
 
-// continuation passes a "+" line. The library answers an empty challenge with the
-// initial response; after that was sent, "=" stands for an empty challenge.
+// continuation passes a "+" line. The library takes an empty challenge for a
+// request for an initial response, which it never has: saslExchange keeps it back.
+// "=" stands for an empty challenge, and for a text that tells the mechanism
+// nothing, which need not be base64.
 func (f *imapFilter) continuation(challenge string) []byte {
 	f.awaitingContinuation = false
-	if challenge == "" && f.login && !f.initial {
+	if x := f.exchange; x != nil && (challenge == "" || x.textless.Load()) {
 		challenge = "="
 	}
-	f.initial = false
 	return []byte("+ " + challenge + "\r\n")
 }
 

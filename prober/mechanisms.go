@@ -7,11 +7,13 @@ package prober
 import (
 	"crypto/hmac"
 	"crypto/md5" // #nosec G501 -- CRAM-MD5 (RFC 2195) and APOP (RFC 1939) are made of it
+	"encoding/base64"
 	"encoding/hex"
 	"fmt"
 	"net"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"github.com/emersion/go-sasl"
 
@@ -21,46 +23,116 @@ import (
 // maxSASLRounds bounds the challenges of one login; SCRAM, the longest, has 2.
 const maxSASLRounds = 4
 
-// boundedClient keeps any mechanism inside its bounds and remembers what the
-// mechanism found wrong, since libraries flatten errors.
-type boundedClient struct {
-	client sasl.Client
-	method mail.AuthMethod
-	rounds int
-	err    error // the first *fault; the exchange is over
+// saslExchange is one SASL exchange. It keeps any mechanism inside its bounds,
+// and its initial response back where the command line has no room for it. It
+// remembers what the libraries lose: what was sent, and what the mechanism found
+// wrong.
+type saslExchange struct {
+	mechanism sasl.Client
+	method    mail.AuthMethod
+	room      int    // for an initial response on the command line, in base64 characters; 0: none is allowed
+	kept      []byte // the initial response that found no room; it answers the first challenge
+	rounds    int
+	sent      bool        // an answer of the mechanism has left: a name, a secret, or both
+	textless  atomic.Bool // the next challenge tells the mechanism nothing; read by the wire's filters
+	err       error       // the first *fault; the exchange is over
 }
 
-// Start begins the exchange.
-func (b *boundedClient) Start() (string, []byte, error) {
-	name, first, err := b.client.Start()
-	return name, first, b.keep(err)
+// newExchange begins nothing yet.
+func newExchange(method mail.AuthMethod, id identity) (*saslExchange, error) {
+	client, err := mechanismOf(method).client(id)
+	return &saslExchange{mechanism: client, method: method}, err
+}
+
+// run logs in. What the mechanism found wrong comes before what a library made
+// of it.
+func (x *saslExchange) run(a authenticator) error {
+	err := a.exchange(x)
+	switch {
+	case x.err != nil:
+		return x.err
+	case err == nil:
+		return x.verified()
+	}
+	return err
+}
+
+// Start returns the name of the mechanism, and its initial response if there is
+// room for it.
+func (x *saslExchange) Start() (string, []byte, error) {
+	name, first, err := x.mechanism.Start()
+	if err != nil {
+		return "", nil, x.keep(err)
+	}
+	if x.room == 0 || base64.StdEncoding.EncodedLen(len(first)) > x.room {
+		x.kept, first = first, nil
+	}
+	x.sent = first != nil
+	x.textless.Store(x.ignores())
+	return name, first, nil
 }
 
 // Next answers a challenge. The answer is never nil: go-smtp would take that
 // for a login that succeeded.
-func (b *boundedClient) Next(challenge []byte) ([]byte, error) {
-	if b.err != nil {
-		return nil, b.err
+func (x *saslExchange) Next(challenge []byte) ([]byte, error) {
+	if x.err != nil {
+		return nil, x.err
 	}
-	if b.rounds++; b.rounds > maxSASLRounds {
-		return nil, b.keep(&fault{reason: mail.ProtocolOversize,
-			err: fmt.Errorf("%s: more than %d challenges", b.method, maxSASLRounds)})
+	if x.rounds++; x.rounds > maxSASLRounds {
+		return nil, x.keep(&fault{reason: mail.ProtocolOversize,
+			err: fmt.Errorf("%s: more than %d challenges", x.method, maxSASLRounds)})
 	}
-	answer, err := b.client.Next(challenge)
+	answer, err := x.answer(challenge)
 	if err != nil {
-		return nil, b.keep(err)
+		return nil, x.keep(err)
 	}
+	x.sent = true
+	x.textless.Store(x.ignores())
 	if answer == nil {
 		answer = []byte{}
 	}
 	return answer, nil
 }
 
-func (b *boundedClient) keep(err error) error {
-	if err != nil && b.err == nil {
-		b.err = err
+func (x *saslExchange) answer(challenge []byte) ([]byte, error) {
+	if kept := x.kept; kept != nil {
+		x.kept = nil
+		return kept, nil
+	}
+	if x.ignores() {
+		challenge = nil
+	}
+	return x.mechanism.Next(challenge)
+}
+
+// ignores reports whether the next challenge tells the mechanism nothing, so
+// that its text does not even have to be base64: some servers write a prompt.
+func (x *saslExchange) ignores() bool {
+	deaf, ok := x.mechanism.(interface{ ignoresChallenges() bool })
+	return x.kept != nil || ok && deaf.ignoresChallenges()
+}
+
+func (x *saslExchange) keep(err error) error {
+	if err != nil && x.err == nil {
+		x.err = err
 	}
 	return err
+}
+
+// objected reports whether the server sent the error challenge of a token
+// mechanism.
+func (x *saslExchange) objected() bool {
+	told, ok := x.mechanism.(interface{ rejected() bool })
+	return ok && told.rejected()
+}
+
+// verified is an error if the server accepted the login but has not proved what
+// the mechanism wants of it.
+func (x *saslExchange) verified() error {
+	if verifier, ok := x.mechanism.(interface{ verified() error }); ok {
+		return verifier.verified()
+	}
+	return nil
 }
 
 // unexpected is the fault of a challenge that the mechanism does not have.
@@ -101,6 +173,9 @@ func (m *oneMessage) Next(challenge []byte) ([]byte, error) {
 	}
 	return nil, unexpected(m.method, "a challenge where none is due")
 }
+
+// ignoresChallenges reports whether challenges only ask for the message.
+func (m *oneMessage) ignoresChallenges() bool { return m.farewell == nil }
 
 // rejected reports whether the server sent its error challenge.
 func (m *oneMessage) rejected() bool { return m.refused }
@@ -173,6 +248,9 @@ func newLogin(id identity) (sasl.Client, error) {
 
 // Start names the mechanism; it has no initial response.
 func (*loginClient) Start() (string, []byte, error) { return "LOGIN", nil, nil }
+
+// ignoresChallenges: the prompts are never looked at.
+func (*loginClient) ignoresChallenges() bool { return true }
 
 // Next answers the first challenge with the user and the second with the
 // password.

@@ -79,8 +79,8 @@ func TestMechanismsSpeakTheirExamples(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			server := &fakeServer{challenges: tt.challenges}
-			if err := server.exchange(&boundedClient{client: tt.client}); err != nil {
+			server := &fakeServer{room: 1 << 10, challenges: tt.challenges}
+			if err := server.exchange(&saslExchange{mechanism: tt.client}); err != nil {
 				t.Fatal(err)
 			}
 			if got, want := fmt.Sprintf("%q", server.said), fmt.Sprintf("%q", tt.want); got != want {
@@ -122,9 +122,9 @@ func TestMechanismsRefuseWhatTheyDoNotHave(t *testing.T) {
 		challenges []string
 		want       mail.Reason
 	}{
-		{"PLAIN is challenged", mail.AuthPlain, []string{"why"}, mail.ProtocolMalformed},
+		{"PLAIN is challenged twice", mail.AuthPlain, []string{"why", "why"}, mail.ProtocolMalformed},
 		{"PLAIN is asked twice", mail.AuthPlain, []string{"", ""}, mail.ProtocolMalformed},
-		{"EXTERNAL is challenged", mail.AuthExternal, []string{"why"}, mail.ProtocolMalformed},
+		{"EXTERNAL is challenged twice", mail.AuthExternal, []string{"why", "why"}, mail.ProtocolMalformed},
 		{"LOGIN has a third question", mail.AuthSASLLogin, []string{"user", "pass", "pet"}, mail.ProtocolMalformed},
 		{"CRAM-MD5 signs nothing empty", mail.AuthCRAMMD5, []string{""}, mail.ProtocolMalformed},
 		{"CRAM-MD5 signs once", mail.AuthCRAMMD5, []string{"<1@a>", "<2@a>"}, mail.ProtocolMalformed},
@@ -144,7 +144,7 @@ func TestMechanismsRefuseWhatTheyDoNotHave(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			server := &fakeServer{challenges: tt.challenges}
-			err := exchangeOnce(server, tt.method, mustClient(t, tt.method, id))
+			err := exchangeWith(server, tt.method, mustClient(t, tt.method, id))
 			if reasonIn(err) != tt.want {
 				t.Errorf("ended with %q (%v), want %q", reasonIn(err), err, tt.want)
 			}
@@ -155,8 +155,15 @@ func TestMechanismsRefuseWhatTheyDoNotHave(t *testing.T) {
 	}
 }
 
+// exchangeWith runs a mechanism against a server.
+func exchangeWith(server *fakeServer, method mail.AuthMethod, mechanism sasl.Client) error {
+	server.room = 1 << 10
+	x := &saslExchange{mechanism: mechanism, method: method}
+	return x.run(server)
+}
+
 func TestSCRAMDemandsTheServersSignature(t *testing.T) {
-	refused := &refusal{protocol: mail.IMAP, command: "AUTHENTICATE", reply: reply{status: "NO"}}
+	refused := diagnosed(refusal{protocol: mail.IMAP, command: "AUTHENTICATE", reply: reply{status: "NO"}})
 	tests := []struct {
 		name       string
 		challenges []string
@@ -175,7 +182,7 @@ func TestSCRAMDemandsTheServersSignature(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			server := &fakeServer{challenges: tt.challenges, verdict: tt.verdict}
-			err := exchangeOnce(server, mail.AuthSCRAMSHA1, scramWithNonce(t, mail.AuthSCRAMSHA1, scram.SHA1, scram1Nonce))
+			err := exchangeWith(server, mail.AuthSCRAMSHA1, scramWithNonce(t, mail.AuthSCRAMSHA1, scram.SHA1, scram1Nonce))
 			if reasonIn(err) != tt.want || tt.verdict != nil && !errors.Is(err, tt.verdict) || tt.want == "" && tt.verdict == nil && err != nil {
 				t.Errorf("ended with %q (%v), want %q", reasonIn(err), err, tt.want)
 			}
@@ -210,7 +217,7 @@ func TestExchangeEndsAfterFourChallenges(t *testing.T) {
 		want   mail.Reason
 	}{{4, ""}, {5, mail.ProtocolOversize}, {1000, mail.ProtocolOversize}} {
 		server := &fakeServer{challenges: make([]string, tt.rounds)}
-		err := exchangeOnce(server, "endless", endless{})
+		err := exchangeWith(server, "endless", endless{})
 		if reasonIn(err) != tt.want || len(server.said) > 5 {
 			t.Errorf("%d challenges: %q after %d messages, want %q", tt.rounds, reasonIn(err), len(server.said), tt.want)
 		}
@@ -262,7 +269,7 @@ func FuzzChallenges(f *testing.F) {
 				client = scramWithNonce(t, method, scram.SHA1, scram1Nonce)
 			}
 			server := &fakeServer{challenges: []string{one, two, three, one, two, three}}
-			err := exchangeOnce(server, method, client)
+			err := exchangeWith(server, method, client)
 			if err == nil || reasonIn(err) == "" {
 				t.Fatalf("%s: six challenges ended with %v, want a fault", method, err)
 			}

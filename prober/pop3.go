@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/emersion/go-sasl"
 	"github.com/knadh/go-pop3"
 
 	"mailprobe/mail"
@@ -26,6 +25,7 @@ type pop3Dialect struct {
 	last         string              // last line that begins a reply
 	expectStatus bool                // the next line begins a reply
 	caps         map[string][]string // as last announced; nil: the server knows no CAPA
+	x            *saslExchange       // under way; nil: none
 }
 
 func newPOP3(c *mail.Connection, w *wire, _ string) dialect {
@@ -145,8 +145,10 @@ func (d *pop3Dialect) apop(user, digest string) error {
 
 // exchange logs in with AUTH (RFC 5034), without an initial response on the
 // command line: 255 bytes are its limit, and Exchange wants it so.
-func (d *pop3Dialect) exchange(mechanism sasl.Client) error {
-	name, initial, err := mechanism.Start()
+func (d *pop3Dialect) exchange(x *saslExchange) error {
+	d.x = x
+	defer func() { d.x = nil }()
+	name, _, err := x.Start()
 	if err != nil {
 		return err
 	}
@@ -156,14 +158,11 @@ func (d *pop3Dialect) exchange(mechanism sasl.Client) error {
 		if err != nil || !more {
 			return err
 		}
-		response := initial
-		if initial == nil || len(challenge) > 0 {
-			if response, err = mechanism.Next(challenge); err != nil {
-				_, _ = d.client.Cmd("*", false) // RFC 5034 section 4: give up
-				return err
-			}
+		response, err := x.Next(challenge)
+		if err != nil {
+			_, _ = d.client.Cmd("*", false) // RFC 5034 section 4: give up
+			return err
 		}
-		initial = nil
 		line = base64.StdEncoding.EncodeToString(response)
 	}
 }
@@ -178,6 +177,9 @@ func (d *pop3Dialect) challenge(line string) (challenge []byte, more bool, err e
 	text, more := strings.CutPrefix(d.last, "+ ")
 	if err == nil || !more && d.last != "+" || d.w.failed() != nil {
 		return nil, false, d.serverError("AUTH", err)
+	}
+	if d.x.textless.Load() {
+		return nil, true, nil
 	}
 	challenge, err = base64.StdEncoding.DecodeString(strings.TrimSpace(strings.TrimPrefix(text, "+")))
 	if err != nil {
@@ -254,5 +256,5 @@ func (d *pop3Dialect) serverError(command string, err error) error {
 }
 
 func (d *pop3Dialect) refused(command string, r reply) *refusal {
-	return newRefusal(d.c, d.w, command, r)
+	return newRefusal(d.c, d.w.encrypted(), d.x, command, r)
 }

@@ -4,6 +4,7 @@ package prober
 // phases; what happens inside one is the dialect's.
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -40,7 +41,7 @@ func (p *Prober) Probe(ctx context.Context, c *mail.Connection) (o mail.Outcome)
 	s.begin()
 	defer func() {
 		if bug := recover(); bug != nil {
-			s.fail(&fault{reason: mail.LocalBug, err: errors.New(mail.PanicText(bug))})
+			s.fail(s.phase, &fault{reason: mail.LocalBug, err: errors.New(mail.PanicText(bug))})
 			s.close()
 			o = s.finish()
 		}
@@ -71,7 +72,7 @@ type session struct {
 	w     *wire
 	d     dialect
 
-	phase   mail.Phase
+	phase   mail.Phase // of the step that runs, for a panic
 	outcome mail.Outcome
 	err     error // what ended the plan
 	abrupt  bool  // the peer does not answer: nothing is waited for
@@ -129,7 +130,7 @@ func (s *session) runPlan(ctx context.Context) {
 	for _, step := range s.plan() {
 		err := s.runStep(ctx, step)
 		if err != nil {
-			s.fail(err)
+			s.fail(cmp.Or(step.phase, mail.PhaseAuth), err)
 		}
 		if step.phase == mail.PhaseAuth {
 			s.permit.Done(s.loginResult()) // the next login may go
@@ -139,8 +140,7 @@ func (s *session) runPlan(ctx context.Context) {
 		}
 	}
 	if s.isHeld && s.err == nil {
-		s.phase = mail.PhaseAuth
-		s.fail(s.heldError())
+		s.fail(mail.PhaseAuth, s.heldError())
 	}
 	s.goodbye(ctx)
 	s.close()
@@ -178,8 +178,8 @@ func (s *session) addPhaseTime(phase mail.Phase, d time.Duration) {
 	s.outcome.Phases = append(s.outcome.Phases, mail.PhaseTime{Phase: phase, Duration: d})
 }
 
-// fail records why the plan ended; only the first call counts.
-func (s *session) fail(err error) {
+// fail records why the plan ended, and in which phase; only the first call counts.
+func (s *session) fail(phase mail.Phase, err error) {
 	if s.err != nil {
 		return
 	}
@@ -188,17 +188,18 @@ func (s *session) fail(err error) {
 		// A TLS 1.3 server refuses our certificate only at our first read.
 		err = &handshakeError{err: err, clientCertAsked: true}
 	}
-	reason, hint := classify(s.phase, s.c, err)
-	text := s.text(reason, err)
+	d := classify(phase, s.c, err)
+	text := s.text(phase, d.reason, err)
 	if all := certificateReasons(s.c, err); len(all) > 1 {
 		text = joinReasons(all) + ": " + text // x509 names one of them, and not always that of the reason
 	}
-	s.outcome.Failure = &mail.Failure{Phase: s.phase, Reason: reason, Hint: hint, Text: cleanText(text, maxFailureText)}
+	s.outcome.Failure = &mail.Failure{Phase: phase, Reason: d.reason, Hint: d.hint, Doubtful: d.doubtful, Unclassified: d.unclassified,
+		Text: cleanText(text, maxFailureText)}
 }
 
 // text is what a failure may say. After a secret byte was sent, and before
 // STARTTLS, it contains no word of the server except those of a closed list.
-func (s *session) text(reason mail.Reason, err error) string {
+func (s *session) text(phase mail.Phase, reason mail.Reason, err error) string {
 	if !s.log.mute() {
 		return err.Error()
 	}
@@ -210,7 +211,7 @@ func (s *session) text(reason mail.Reason, err error) string {
 	case errors.As(err, &known) && known.reason == mail.StartTLSNotOffered:
 		return known.err.Error() // our own words alone
 	case errors.As(err, &known):
-		return mail.PlainText(s.phase, reason)
+		return mail.PlainText(phase, reason)
 	}
 	return err.Error()
 }
@@ -239,13 +240,11 @@ func (s *session) finish() mail.Outcome {
 // loginResult returns the result of the login for the guard.
 func (s *session) loginResult() guard.AuthVerdict {
 	o := &s.outcome
-	v := guard.AuthVerdict{Tried: o.Auth.Sent, Accepted: o.Auth.Accepted, Address: o.Address}
+	v := guard.AuthVerdict{Tried: o.Auth.Sent, Accepted: o.Auth.Accepted, Mechanism: o.Auth.Mechanism, Address: o.Address}
 	// A cancelled probe says nothing about the credential.
 	if v.Tried && !v.Accepted && o.Failure != nil && !errors.Is(s.err, context.Canceled) {
 		v.Class, v.Reason = o.Failure.Class(), o.Failure.Reason
-		if isDoubtful(o.Failure.Phase, s.err) {
-			v.Class = mail.Possible
-		}
+		v.Doubtful, v.Unclassified = o.Failure.Doubtful, o.Failure.Unclassified
 	}
 	return v
 }

@@ -17,10 +17,9 @@ import (
 // reserves a login at the guard. It returns false if the probe ends here. The wait
 // is not part of the probe's time.
 func (s *session) reserveLogin(ctx context.Context) bool {
-	s.phase = mail.PhaseAuth
 	secret, err := readSecret(ctx, s.c, false)
 	if err != nil {
-		s.fail(err)
+		s.fail(mail.PhaseAuth, err)
 		return false
 	}
 	s.secret = secret
@@ -32,7 +31,7 @@ func (s *session) reserveLogin(ctx context.Context) bool {
 	s.isHeld = true
 	s.outcome.Auth = s.permit.Hold.Facts()
 	if !s.permit.Connect {
-		s.fail(s.heldError())
+		s.fail(mail.PhaseAuth, s.heldError())
 	}
 	return s.permit.Connect
 }
@@ -151,7 +150,6 @@ func (s *session) awaitLogin(ctx context.Context) error {
 	if s.permit.Login(ctx) {
 		return nil
 	}
-	s.phase = mail.PhaseAuth
 	s.outcome.Auth = s.permit.Hold.Facts()
 	return s.heldError()
 }
@@ -160,9 +158,9 @@ func (s *session) awaitLogin(ctx context.Context) error {
 func (s *session) auth(context.Context) error {
 	s.log.guardSecret(true)
 	defer s.log.guardSecret(false)
-	method, err := authenticate(s.c, s.secret, s.w.encrypted(), s.d)
-	s.outcome.Auth.Mechanism = method
-	s.outcome.Auth.Sent = s.log.secretWasSent()
+	done, err := authenticate(s.c, s.secret, s.w.encrypted(), s.d)
+	s.outcome.Auth.Mechanism = done.method
+	s.outcome.Auth.Sent = done.sent && s.log.secretWasSent()
 	s.outcome.Auth.Accepted = err == nil
 	s.outcome.Auth.Delay = s.d.offer().delay
 	return err

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/emersion/go-sasl"
-
 	"mailprobe/mail"
 )
 
@@ -27,17 +25,11 @@ type protocolFacts struct {
 	capability func(line string) bool
 }
 
-// protocols lists every protocol. A fourth one is a line here and a file. It is
-// filled once, before anything runs: the dialects in it look into it themselves,
-// which Go does not allow of a literal.
-var protocols map[mail.Protocol]protocolFacts
-
-func init() {
-	protocols = map[mail.Protocol]protocolFacts{
-		mail.IMAP: {"IMAP", "P9 LOGOUT\r\n", newIMAP, imapStatusOf, imapCapabilityLine},
-		mail.POP3: {"POP3", "QUIT\r\n", newPOP3, pop3StatusOf, pop3CapabilityLine},
-		mail.SMTP: {"SMTP", "QUIT\r\n", newSMTP, smtpStatusOf, smtpCapabilityLine},
-	}
+// protocols lists every protocol. A fourth one is a line here and a file.
+var protocols = map[mail.Protocol]protocolFacts{
+	mail.IMAP: {"IMAP", "P9 LOGOUT\r\n", newIMAP, imapStatusOf, imapCapabilityLine},
+	mail.POP3: {"POP3", "QUIT\r\n", newPOP3, pop3StatusOf, pop3CapabilityLine},
+	mail.SMTP: {"SMTP", "QUIT\r\n", newSMTP, smtpStatusOf, smtpCapabilityLine},
 }
 
 // dialect is one protocol's session: a greeting, then five steps. An error of a
@@ -97,39 +89,11 @@ func startTLSAnswer(err error, positive bool) error {
 // negative holds the first letters of the negative answers: NO, BAD, -ERR, 4xx, 5xx.
 var negative = map[string]bool{"N": true, "B": true, "-": true, "4": true, "5": true}
 
-// newRefusal is a server's no.
-func newRefusal(c *mail.Connection, w *wire, command string, r reply) *refusal {
-	return &refusal{protocol: c.Protocol, command: command, reply: r, tls: w.encrypted()}
-}
-
 // badGreeting is a first line that is not of this protocol, with a hint at the
 // protocol it is of.
 func badGreeting(c *mail.Connection, line string) *fault {
 	return &fault{reason: mail.ProtocolMalformed, hint: greetingHint(c, []byte(line)),
 		err: fmt.Errorf("greeting: not from a server that speaks %s", protocols[c.Protocol].name)}
-}
-
-// watchedMechanism keeps the error with which a mechanism gives up, which the
-// libraries wrap or lose.
-type watchedMechanism struct {
-	sasl.Client
-	started func(initial []byte) // may be nil
-	err     error
-}
-
-func (m *watchedMechanism) Start() (string, []byte, error) {
-	name, initial, err := m.Client.Start()
-	if err == nil && m.started != nil {
-		m.started(initial)
-	}
-	m.err = err
-	return name, initial, err
-}
-
-func (m *watchedMechanism) Next(challenge []byte) ([]byte, error) {
-	response, err := m.Client.Next(challenge)
-	m.err = err
-	return response, err
 }
 
 // The words that decide in one line, for the transcript.

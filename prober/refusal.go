@@ -4,11 +4,52 @@ package prober
 // protocol, of which the first that fits decides.
 
 import (
-	"errors"
+	"slices"
 	"strings"
 
 	"mailprobe/mail"
 )
+
+// refusal is a server's negative answer to a command. Its diagnosis is made once,
+// by newRefusal, and read by everybody.
+type refusal struct {
+	protocol mail.Protocol
+	command  string // GREETING, CAPABILITY, LOGIN, AUTHENTICATE, USER, PASS, MAIL ...
+	reply    reply
+	tls      bool // TLS was up
+	login    loginFacts
+	diagnosis
+}
+
+// loginFacts is what the meaning of a refused login depends on, beside the reply.
+type loginFacts struct {
+	authzid  bool // the login asks to act for another name
+	token    bool // it uses an OAuth2 token
+	hashed   bool // `auto` chose a method that does not send the password itself
+	unsent   bool // the mechanism was refused before any answer of ours had left
+	objected bool // the server has sent the error challenge of a token mechanism
+}
+
+func (r *refusal) Error() string {
+	words := []string{r.command + ": rejected by server:", r.reply.status, r.reply.code, r.reply.text}
+	return strings.Join(slices.DeleteFunc(words, func(w string) bool { return w == "" }), " ")
+}
+
+// newRefusal diagnoses a negative answer to a command. x is the SASL exchange
+// under way, nil outside of one.
+func newRefusal(c *mail.Connection, encrypted bool, x *saslExchange, command string, r reply) *refusal {
+	no := &refusal{protocol: c.Protocol, command: command, reply: r, tls: encrypted}
+	// A shared mailbox named in the login itself is another name.
+	no.login.authzid = c.SharedMailbox != "" &&
+		c.SharedMailboxAccess != mail.SharedFolder && c.SharedMailboxAccess != mail.SharedSender
+	if x != nil {
+		m := mechanismOf(x.method)
+		no.login.token, no.login.hashed = m.token, c.Auth == mail.AuthAuto && m.hashed
+		no.login.unsent, no.login.objected = !x.sent, x.objected()
+	}
+	no.diagnosis = diagnose(no)
+	return no
+}
 
 // stages are the parts of a conversation that commands belong to; a set of bits,
 // so that a rule can name several.
@@ -44,16 +85,6 @@ var commandStages = map[string]stages{
 	"LOGOUT": atQuit, "QUIT": atQuit, "RSET": atQuit, "NOOP": atQuit,
 }
 
-// phaseStages serves for a command that commandStages does not know.
-var phaseStages = map[mail.Phase]stages{
-	mail.PhaseGreeting: atGreeting,
-	mail.PhaseHello:    atHello,
-	mail.PhaseStartTLS: atStartTLS,
-	mail.PhaseAuth:     atLogin,
-	mail.PhaseMailbox:  atMailbox,
-	mail.PhaseQuit:     atQuit,
-}
-
 // refusalRule is one line of a table. An empty field fits everything.
 type refusalRule struct {
 	at      stages
@@ -70,7 +101,7 @@ type refusalRule struct {
 }
 
 // The conditions of rules.
-func refusedForAnother(r *refusal) bool { return r.authzid }
+func refusedForAnother(r *refusal) bool { return r.login.authzid }
 func refusedInClear(r *refusal) bool    { return !r.tls }
 
 // fits reports whether a rule speaks about r, whose text comes in lower case.
@@ -98,33 +129,40 @@ func (l *refusalRule) fitsCode(code string) bool {
 // nothing.
 var refusalRules = map[mail.Protocol][]refusalRule{mail.IMAP: imapRules, mail.POP3: pop3Rules, mail.SMTP: smtpRules}
 
-// refusalReason is the reason for a server's no.
-func refusalReason(phase mail.Phase, r *refusal) mail.Reason {
-	if l := decidingRule(refusalRules[r.protocol], phase, r); l != nil {
-		return ofToken(l.reason, r)
+// diagnose walks the table of r's protocol once.
+func diagnose(r *refusal) diagnosis { return meaning(decidingRule(refusalRules[r.protocol], r), r) }
+
+// meaning is what the deciding rule, nil if there is none, says of r.
+func meaning(rule *refusalRule, r *refusal) diagnosis {
+	if rule == nil {
+		return diagnosis{reason: mail.CommandRejected, unclassified: true}
 	}
-	return mail.CommandRejected
+	d := diagnosis{reason: rule.reason, doubtful: rule.doubtful, unclassified: rule.isDefault()}
+	switch {
+	case r.login.unsent && mechanismRefusals[d.reason]:
+		d = diagnosis{reason: mail.AuthMechanism}
+	case r.login.token && (d.reason == mail.AuthRejected || d.reason == mail.AuthExpired),
+		r.login.objected && d.reason.Class() == mail.Definitive:
+		d.reason = mail.TokenRejected
+	case d.reason == mail.AuthRejected && r.login.hashed:
+		d.hint = hashHint
+	case d.doubtful:
+		d.hint = doubtHint
+	}
+	return d
 }
 
-// isDoubtful reports whether err is a server's no that may mean a wrong password
-// although its reason says otherwise.
-func isDoubtful(phase mail.Phase, err error) bool {
-	var no *refusal
-	if !errors.As(err, &no) {
-		return false
-	}
-	l := decidingRule(refusalRules[no.protocol], phase, no)
-	return l != nil && l.doubtful
+// mechanismRefusals are the reasons that speak of the mechanism alone where
+// nothing of a credential had left: the server cannot have judged one.
+var mechanismRefusals = map[mail.Reason]bool{
+	mail.AuthRejected: true, mail.AuthExpired: true, mail.AuthMechanism: true, mail.CommandRejected: true,
+	mail.NotAuthorized: true, mail.TokenRejected: true,
 }
 
 // decidingRule is the first rule that fits, nil if none does.
-func decidingRule(rules []refusalRule, phase mail.Phase, r *refusal) *refusalRule {
+func decidingRule(rules []refusalRule, r *refusal) *refusalRule {
 	command, _, _ := strings.Cut(upperASCII(r.command), " ")
-	at, known := commandStages[command]
-	if !known {
-		at = phaseStages[phase]
-	}
-	text := lowerASCII(r.reply.text)
+	at, text := commandStages[command], lowerASCII(r.reply.text)
 	for i := range rules {
 		if rules[i].fits(at, command, text, r) {
 			return &rules[i]
@@ -133,198 +171,9 @@ func decidingRule(rules []refusalRule, phase mail.Phase, r *refusal) *refusalRul
 	return nil
 }
 
-// ofToken corrects the verdict on a password where a token was sent instead.
-func ofToken(reason mail.Reason, r *refusal) mail.Reason {
-	if r.token && (reason == mail.AuthRejected || reason == mail.AuthExpired) {
-		return mail.TokenRejected
-	}
-	return reason
-}
-
-// imapRules follow RFC 5530 and RFC 9051 section 7.1.
-var imapRules = []refusalRule{
-	{at: atStartTLS, status: "NO", reason: mail.StartTLSRefused},
-	{at: atStartTLS, status: "BAD", reason: mail.StartTLSRefused},
-
-	// Codes.
-	{at: anywhere, texts: notConnectedTexts, reason: mail.NotAuthorized},
-	{at: anywhere, code: "LIMIT", reason: mail.ServerLimit},
-	{at: anywhere, code: "UNAVAILABLE", texts: limitTexts, reason: mail.ServerLimit},
-	{at: atLogin, code: "UNAVAILABLE", reason: mail.AuthTemporary},
-	{at: atLogin, code: "SERVERBUG", reason: mail.AuthTemporary},
-	{at: atLogin, code: "INUSE", reason: mail.AuthTemporary},
-	{at: outsideLogin, code: "UNAVAILABLE", reason: mail.ServerUnavailable},
-	{at: outsideLogin, code: "SERVERBUG", reason: mail.ServerUnavailable},
-	{at: atLogin, code: "AUTHENTICATIONFAILED", texts: methodTexts, reason: mail.AuthMethodForbidden},
-	{at: atLogin, code: "AUTHENTICATIONFAILED", texts: expiredTexts, reason: mail.AuthExpired},
-	{at: atLogin, code: "AUTHENTICATIONFAILED", texts: disabledTexts, reason: mail.AuthDisabled},
-	{at: atLogin, code: "AUTHENTICATIONFAILED", reason: mail.AuthRejected},
-	// Yahoo says AUTHORIZATIONFAILED for a wrong password.
-	{at: atLogin, code: "AUTHORIZATIONFAILED", only: refusedForAnother, reason: mail.NotAuthorized},
-	{at: atLogin, code: "AUTHORIZATIONFAILED", reason: mail.AuthRejected},
-	{at: anywhere, code: "EXPIRED", reason: mail.AuthExpired},
-	{at: anywhere, code: "PRIVACYREQUIRED", reason: mail.AuthNeedsTLS},
-	{at: atLogin, status: "NO", code: "CONTACTADMIN", reason: mail.AuthDisabled},
-	{at: atLogin | atMailbox | atHello, code: "CLIENTBUG", reason: mail.CommandRejected},
-	{at: atMailbox, code: "NONEXISTENT", reason: mail.MailboxMissing},
-	{at: atMailbox, code: "TRYCREATE", reason: mail.MailboxMissing},
-	{at: atMailbox, code: "NOPERM", reason: mail.MailboxDenied},
-	{at: atMailbox, code: "AUTHORIZATIONFAILED", reason: mail.MailboxDenied},
-	{at: atMailbox, code: "INUSE", reason: mail.MailboxInUse},
-	{at: atMailbox, code: "CORRUPTION", reason: mail.MailboxFailed},
-	{at: atMailbox, code: "CANNOT", reason: mail.MailboxFailed},
-	{at: atMailbox, code: "OVERQUOTA", reason: mail.MailboxFailed},
-	{at: atMailbox, code: "CONTACTADMIN", reason: mail.MailboxFailed},
-
-	// Texts.
-	{at: anywhere, texts: limitTexts, reason: mail.ServerLimit},
-	{at: atLogin, status: "BYE", texts: brokenTexts, reason: mail.MailboxFailed},
-	{at: atMailbox, texts: unnamedTexts, reason: mail.MailboxDenied},
-	{at: atMailbox, status: "NO", texts: deniedTexts, reason: mail.MailboxDenied},
-	{at: atLogin, texts: methodTexts, reason: mail.AuthMethodForbidden},
-	{at: atLogin, texts: disabledTexts, reason: mail.AuthDisabled},
-	{at: atLogin, texts: needsTLSTexts, reason: mail.AuthNeedsTLS},
-	{at: atLogin, texts: mechanismTexts, reason: mail.AuthMechanism},
-	{at: atLogin, status: "NO", texts: expiredTexts, reason: mail.AuthExpired},
-	{at: atLogin, texts: temporaryTexts, reason: mail.AuthTemporary},
-	{at: atLogin, texts: proxyTexts, reason: mail.AuthTemporary, doubtful: true},
-	{at: atLogin, texts: saslTexts, reason: mail.AuthTemporary, doubtful: true},
-	{at: atLogin, texts: tooSoonTexts, reason: mail.AuthTooSoon},
-	{at: atGreeting, status: "BYE", texts: laterTexts, reason: mail.ServerUnavailable},
-
-	// Defaults.
-	{at: atGreeting, status: "BYE", reason: mail.ServerRefused},
-	{at: atGreeting, reason: mail.ProtocolMalformed}, // a greeting is OK, PREAUTH or BYE
-	{at: anywhere, status: "BYE", reason: mail.Closed},
-	{at: anywhere, status: "BAD", reason: mail.CommandRejected},
-	{at: atLogin, status: "NO", reason: mail.AuthRejected},
-	{at: atMailbox, status: "NO", reason: mail.MailboxMissing},
-	{at: anywhere, status: "NO", reason: mail.CommandRejected},
-	{at: anywhere, reason: mail.ProtocolMalformed},
-}
-
-// pop3Rules follow RFC 2449 section 8 and RFC 3206.
-var pop3Rules = []refusalRule{
-	{at: anywhere, status: "+", reason: mail.ProtocolMalformed}, // not a no at all
-	{at: atStartTLS, reason: mail.StartTLSRefused},
-
-	// Codes. Dovecot says IN-USE for its limit of connections, too, and Cyrus
-	// SYS/TEMP for an account that has a password and no mailbox.
-	{at: anywhere, code: "IN-USE", texts: limitTexts, reason: mail.ServerLimit},
-	{at: anywhere, code: "IN-USE", reason: mail.MailboxInUse},
-	{at: anywhere, code: "LOGIN-DELAY", reason: mail.AuthTooSoon},
-	{at: atLogin, code: "SYS/PERM", texts: methodTexts, reason: mail.AuthMethodForbidden},
-	{at: atLogin, code: "SYS/PERM", reason: mail.AuthDisabled},
-	{at: anywhere, code: "SYS/TEMP", texts: limitTexts, reason: mail.ServerLimit},
-	{at: atLogin, code: "SYS/TEMP", texts: maildropTexts, reason: mail.MailboxMissing},
-	{at: atLogin, code: "SYS/TEMP", texts: brokenTexts, reason: mail.MailboxFailed},
-	{at: atLogin, code: "SYS/TEMP", reason: mail.AuthTemporary},
-	{at: atLogin, code: "SYS", reason: mail.AuthTemporary},
-	{at: outsideLogin, code: "SYS/TEMP", reason: mail.ServerUnavailable},
-	{at: outsideLogin, code: "SYS", reason: mail.ServerUnavailable},
-	{at: atLogin, code: "AUTH", texts: saslTexts, reason: mail.AuthTemporary, doubtful: true},
-	{at: atLogin, code: "AUTH", texts: needsTLSTexts, reason: mail.AuthNeedsTLS},
-	{at: atLogin, code: "AUTH", texts: tlsTexts, only: refusedInClear, reason: mail.AuthNeedsTLS},
-	{at: atLogin, code: "AUTH", texts: methodTexts, reason: mail.AuthMethodForbidden},
-	{at: atLogin, code: "AUTH", texts: expiredTexts, reason: mail.AuthExpired},
-	{at: atLogin, code: "AUTH", texts: disabledTexts, reason: mail.AuthDisabled},
-	{at: atLogin, code: "AUTH", reason: mail.AuthRejected},
-
-	// Texts.
-	{at: anywhere, texts: limitTexts, reason: mail.ServerLimit},
-	{at: atLogin, texts: brokenTexts, reason: mail.MailboxFailed},
-	{at: atLogin, texts: methodTexts, reason: mail.AuthMethodForbidden},
-	{at: atLogin, texts: disabledTexts, reason: mail.AuthDisabled},
-	{at: atLogin, texts: needsTLSTexts, reason: mail.AuthNeedsTLS},
-	{at: atLogin, texts: mechanismTexts, reason: mail.AuthMechanism},
-	{at: atLogin, texts: expiredTexts, reason: mail.AuthExpired},
-	{at: atLogin, texts: temporaryTexts, reason: mail.AuthTemporary},
-	{at: atLogin, texts: proxyTexts, reason: mail.AuthTemporary, doubtful: true},
-	{at: atLogin, texts: tooSoonTexts, reason: mail.AuthTooSoon},
-	{at: atGreeting, texts: laterTexts, reason: mail.ServerUnavailable},
-
-	// Defaults. No password has been sent when USER is refused.
-	{at: atLogin, command: "USER", only: refusedInClear, reason: mail.AuthNeedsTLS},
-	{at: atLogin, reason: mail.AuthRejected},
-	{at: atGreeting, reason: mail.ServerRefused},
-	{at: atMailbox, reason: mail.MailboxFailed},
-	{at: anywhere, reason: mail.CommandRejected},
-}
-
-// smtpRules follow RFC 4954 section 6, RFC 5248 and RFC 5321 section 4.2.
-var smtpRules = []refusalRule{
-	{at: anywhere, status: "2", reason: mail.ProtocolMalformed}, // not the yes that was asked for
-	{at: anywhere, status: "3", reason: mail.ProtocolMalformed},
-
-	// 421 may answer any command: the server is leaving.
-	{at: anywhere, status: "421", texts: limitTexts, reason: mail.ServerLimit},
-	{at: atLogin, status: "421", code: "4.7.0", texts: tooSoonTexts, reason: mail.AuthTooSoon},
-	{at: anywhere, status: "421", reason: mail.ServerUnavailable},
-	{at: atStartTLS, reason: mail.StartTLSRefused},
-
-	// Codes and replies to a login.
-	{at: atLogin, status: "432", code: "4.3.2", reason: mail.ServerLimit},
-	{at: atLogin, status: "432", code: "4.7.12", reason: mail.AuthExpired},
-	{at: atLogin, status: "4", texts: limitTexts, reason: mail.ServerLimit},
-	{at: atLogin, code: "4.7.0", texts: tooSoonTexts, reason: mail.AuthTooSoon},
-	{at: atLogin, status: "432", reason: mail.AuthExpired}, // RFC 4954: a password transition is needed
-	{at: atLogin, status: "4", texts: proxyTexts, reason: mail.AuthTemporary, doubtful: true},
-	{at: atLogin, status: "4", reason: mail.AuthTemporary},
-	{at: atLogin, code: "5.7.139", texts: credentialTexts, reason: mail.AuthRejected},
-	{at: atLogin, code: "5.7.139", reason: mail.AuthMethodForbidden},
-	{at: atLogin, code: "5.7.9", reason: mail.AuthMethodForbidden},
-	{at: atLogin, code: "5.7.10", reason: mail.AuthNeedsTLS},
-	{at: atLogin, code: "5.7.11", reason: mail.AuthNeedsTLS},
-	{at: atLogin, code: "5.7.12", reason: mail.AuthExpired},
-	{at: atLogin, code: "5.7.13", reason: mail.AuthDisabled},
-	{at: atLogin, code: "5.7.4", reason: mail.AuthMechanism},
-	{at: atLogin, status: "535", texts: saslTexts, reason: mail.AuthTemporary, doubtful: true},
-	{at: atLogin, status: "535", texts: methodTexts, reason: mail.AuthMethodForbidden},
-	{at: atLogin, status: "535", texts: expiredTexts, reason: mail.AuthExpired},
-	{at: atLogin, status: "535", texts: disabledTexts, reason: mail.AuthDisabled},
-	{at: atLogin, code: "5.7.8", reason: mail.AuthRejected},
-	{at: atLogin, code: "5.7.3", reason: mail.AuthRejected},
-	{at: atLogin, status: "535", reason: mail.AuthRejected},
-	{at: atLogin, status: "530", reason: mail.AuthNeedsTLS},
-	{at: atLogin, status: "534", reason: mail.AuthMethodForbidden},
-	{at: atLogin, status: "525", reason: mail.AuthDisabled},
-	{at: atLogin, status: "523", reason: mail.AuthNeedsTLS},
-	{at: atLogin, status: "538", reason: mail.AuthNeedsTLS},
-	{at: atLogin, status: "504", reason: mail.AuthMechanism},
-
-	// Codes and replies to MAIL and RCPT.
-	{at: atMailbox, status: "553", code: "5.7.1", reason: mail.NotAuthorized},
-	{at: atMailbox, code: "5.7.60", reason: mail.NotAuthorized},
-	{at: atMailbox, status: "554", code: "5.2.0", reason: mail.NotAuthorized},
-	{at: atMailbox, texts: senderTexts, reason: mail.NotAuthorized},
-	{at: atMailbox, texts: needsTLSTexts, reason: mail.AuthNeedsTLS},
-	{at: atMailbox, status: "530", reason: mail.NotAuthorized}, // a login is wanted first
-	{at: atMailbox, code: "5.2.2", reason: mail.MailboxFailed},
-	{at: atMailbox, code: "4.2.2", reason: mail.MailboxFailed},
-	{at: atMailbox, status: "552", reason: mail.MailboxFailed},
-	{at: atMailbox, command: "RCPT", code: "5.1.", reason: mail.MailboxMissing},
-	{at: atMailbox, command: "RCPT", status: "550", code: "5.7.", reason: mail.MailboxDenied},
-	{at: atMailbox, command: "RCPT", status: "550", reason: mail.MailboxMissing},
-	{at: atMailbox, command: "RCPT", status: "551", reason: mail.MailboxMissing},
-
-	// Replies and texts anywhere.
-	{at: outsideLogin, status: "4", texts: limitTexts, reason: mail.ServerLimit},
-	{at: outsideLogin, status: "4", reason: mail.ServerUnavailable},
-	{at: atGreeting, status: "5", reason: mail.ServerRefused},
-	{at: atLogin, texts: mechanismTexts, reason: mail.AuthMechanism},
-	{at: anywhere, status: "500", reason: mail.CommandRejected},
-	{at: anywhere, status: "501", reason: mail.CommandRejected},
-	{at: anywhere, status: "502", reason: mail.CommandRejected},
-	{at: anywhere, status: "503", reason: mail.CommandRejected},
-	{at: anywhere, status: "504", reason: mail.CommandRejected},
-	{at: anywhere, status: "555", reason: mail.CommandRejected},
-	{at: atLogin, texts: needsTLSTexts, reason: mail.AuthNeedsTLS},
-	{at: atLogin, texts: methodTexts, reason: mail.AuthMethodForbidden},
-	{at: atLogin, texts: disabledTexts, reason: mail.AuthDisabled},
-
-	// Defaults.
-	{at: atLogin, reason: mail.AuthRejected},
-	{at: atHello, reason: mail.ServerRefused},
-	{at: atMailbox, reason: mail.MailboxDenied},
-	{at: anywhere, reason: mail.CommandRejected},
+// isDefault reports whether a rule says only what a command's refusal means in
+// general: none of the server's words was recognised.
+func (l *refusalRule) isDefault() bool {
+	replyCode := len(l.status) == 3 && isDigits(l.status)
+	return l.code == "" && len(l.texts) == 0 && l.only == nil && !replyCode
 }

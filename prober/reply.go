@@ -14,6 +14,18 @@ import (
 	"mailprobe/mail"
 )
 
+// reply is one complete answer of a server.
+type reply struct {
+	// status is the word that decides: OK, NO, BAD, BYE, PREAUTH (IMAP, upper
+	// case), +OK, -ERR, + (POP3), three digits (SMTP).
+	status string
+	// code is the bracket code of IMAP and POP3, without arguments, in upper
+	// case, or SMTP's enhanced code such as 5.7.8; empty if there was none.
+	code string
+	// text is what is left, of all lines of the reply, joined by a space.
+	text string
+}
+
 // maxFailureText bounds server text in logs and on pages, in bytes.
 const maxFailureText = 200
 

@@ -222,8 +222,8 @@ func FuzzParseSMTPReply(f *testing.F) {
 // checkReply classifies a fuzzed reply at every phase and cleans its text.
 func checkReply(t *testing.T, protocol mail.Protocol, r reply) {
 	for command := range commandStages {
-		no := &refusal{protocol: protocol, command: command, reply: r}
-		if reason, _ := classify(mail.PhaseAuth, nil, no); reason.Meaning() == "" {
+		no := diagnosed(refusal{protocol: protocol, command: command, reply: r})
+		if reason := classify(mail.PhaseAuth, nil, no).reason; reason.Meaning() == "" {
 			t.Errorf("%s: %+v gives the reason %q, which is not in the table", command, r, reason)
 		}
 	}

@@ -98,7 +98,7 @@ func playBytes(t *testing.T, c *mail.Connection, said []byte) mail.Outcome {
 			continue
 		}
 		if err := s.runStep(ctx, step); err != nil {
-			s.fail(err)
+			s.fail(step.phase, err)
 			break
 		}
 	}

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/emersion/go-sasl"
 	"github.com/emersion/go-smtp"
 
 	"mailprobe/mail"
@@ -28,9 +27,9 @@ type smtpDialect struct {
 	lines        []string     // of the last reply
 	whole        bool         // the reply in lines is complete
 	caps         map[string][]string
-	helo         bool // EHLO was not known; HELO did
-	login        bool // a login is under way
-	badChallenge bool // a challenge was not base64
+	helo         bool          // EHLO was not known; HELO did
+	x            *saslExchange // under way; nil: none
+	badChallenge bool          // a challenge was not base64
 }
 
 func newSMTP(c *mail.Connection, w *wire, name string) dialect {
@@ -116,47 +115,24 @@ func (d *smtpDialect) native(_, _ string) error { return errNoNative }
 // apop exists in POP3 only.
 func (d *smtpDialect) apop(_, _ string) error { return errNoAPOP }
 
-// exchange logs in with AUTH.
-func (d *smtpDialect) exchange(mechanism sasl.Client) error {
-	d.login = true
-	defer func() { d.login = false }()
-	watched := &watchedMechanism{Client: &deferredInitial{Client: mechanism}}
-	err := d.client.Auth(watched)
-	switch {
-	case watched.err != nil:
-		return watched.err
-	case d.badChallenge && d.w.failed() == nil:
-		// The library cancels the exchange and returns the reply to that.
-		return malformedf("AUTH: the challenge is not base64")
-	}
-	return d.serverError("AUTH", err)
-}
-
 // maxAuthLine bounds the AUTH command, in bytes with its line end (RFC 4954
 // section 4).
 const maxAuthLine = 12288
 
-// deferredInitial sends an initial response that is too long for the command line
-// only when the server asks for it with an empty challenge.
-type deferredInitial struct {
-	sasl.Client
-	kept []byte
-}
-
-func (m *deferredInitial) Start() (string, []byte, error) {
-	name, initial, err := m.Client.Start()
-	if len("AUTH  \r\n")+len(name)+base64.StdEncoding.EncodedLen(len(initial)) > maxAuthLine {
-		m.kept, initial = initial, nil
+// exchange logs in with AUTH.
+func (d *smtpDialect) exchange(x *saslExchange) error {
+	x.room = maxAuthLine - len("AUTH  \r\n") - len(mechanismOf(x.method).name)
+	d.x, d.badChallenge = x, false
+	defer func() { d.x = nil }()
+	err := d.client.Auth(x)
+	switch {
+	case x.err != nil:
+		return x.err
+	case d.badChallenge && d.w.failed() == nil:
+		// The library cancels, and takes the answer to that for the verdict.
+		return malformedf("AUTH: the challenge is not base64")
 	}
-	return name, initial, err
-}
-
-func (m *deferredInitial) Next(challenge []byte) ([]byte, error) {
-	if kept := m.kept; kept != nil && len(challenge) == 0 {
-		m.kept = nil
-		return kept, nil
-	}
-	return m.Client.Next(challenge)
+	return d.serverError("AUTH", err)
 }
 
 // mailbox tries the sender, and the recipient where there is one, and takes
@@ -219,7 +195,7 @@ func (d *smtpDialect) outgoing(p []byte) ([]byte, error) {
 			return nil, d.refused("EHLO", d.reply())
 		}
 		d.helo = true
-	case d.login && string(p) == "*\r\n" && d.reply().status != "334":
+	case d.x != nil && string(p) == "*\r\n" && d.reply().status != "334":
 		d.w.replay("501 the exchange is over\r\n")
 		return nil, nil
 	}
@@ -234,9 +210,13 @@ func (d *smtpDialect) inspect(line []byte) ([]byte, error) {
 	if err := d.collect(text); err != nil {
 		return nil, err
 	}
-	if challenge, ok := strings.CutPrefix(text, "334 "); ok && d.login {
-		_, err := base64.StdEncoding.DecodeString(challenge)
-		d.badChallenge = err != nil
+	if challenge, ok := strings.CutPrefix(text, "334 "); ok && d.x != nil {
+		if d.x.textless.Load() {
+			text = "334 "
+		} else {
+			_, err := base64.StdEncoding.DecodeString(challenge)
+			d.badChallenge = err != nil
+		}
 	}
 	if len(text) == 3 {
 		text += " "
@@ -310,5 +290,5 @@ func (d *smtpDialect) serverError(command string, err error) error {
 }
 
 func (d *smtpDialect) refused(command string, r reply) *refusal {
-	return newRefusal(d.c, d.w, command, r)
+	return newRefusal(d.c, d.w.encrypted(), d.x, command, r)
 }

@@ -139,7 +139,7 @@ func TestClassifyHandshake(t *testing.T) {
 			address := serveOnce(t, func(conn net.Conn) { row.serve(t, ca, conn) })
 			phase, err := handshake(t, address, config)
 			c := &mail.Connection{Protocol: mail.IMAP, Encryption: mail.ImplicitTLS, TLS: config}
-			got, _ := classify(phase, c, err)
+			got := classify(phase, c, err).reason
 			if got != row.want || phase != row.phase {
 				t.Errorf("%q at %q for %v; want %q at %q", got, phase, err, row.want, row.phase)
 			}
@@ -212,7 +212,7 @@ func TestAlertsAboutOurCertificate(t *testing.T) {
 	for code, want := range tests {
 		address := serveOnce(t, func(conn net.Conn) { saying(alert(code))(t, nil, conn) })
 		phase, err := handshake(t, address, &tls.Config{ServerName: "localhost"})
-		if got, _ := classify(phase, nil, &handshakeError{err: errors.Unwrap(err), clientCertAsked: true}); got != want {
+		if got := classify(phase, nil, &handshakeError{err: errors.Unwrap(err), clientCertAsked: true}).reason; got != want {
 			t.Errorf("alert %d: %q for %v, want %q", code, got, err, want)
 		}
 	}
@@ -283,7 +283,7 @@ func TestIssuerOutOfItsDates(t *testing.T) {
 				t.Fatal("x509 likes the chain")
 			}
 			err = &tls.CertificateVerificationError{UnverifiedCertificates: chain, Err: err}
-			if got, _ := classify(mail.PhaseTLS, c, err); got != test.want {
+			if got := classify(mail.PhaseTLS, c, err).reason; got != test.want {
 				t.Errorf("%q for %v, want %q", got, err, test.want)
 			}
 			if got := presentedChain(fmt.Errorf("handshake: %w", err)); len(got) != len(chain) {
@@ -316,7 +316,7 @@ func TestCertificateReasonWithoutChain(t *testing.T) {
 		{"critical extension", x509.UnhandledCriticalExtension{}, mail.CertInvalid},
 	}
 	for _, test := range tests {
-		if got, _ := classify(mail.PhaseTLS, nil, fmt.Errorf("handshake: %w", test.err)); got != test.want {
+		if got := classify(mail.PhaseTLS, nil, fmt.Errorf("handshake: %w", test.err)).reason; got != test.want {
 			t.Errorf("%s: %q, want %q", test.name, got, test.want)
 		}
 	}
@@ -326,7 +326,7 @@ func TestCertificateReasonWithoutChain(t *testing.T) {
 // rows 50, 55 and the like.
 func TestTLSErrorsAfterTheHandshake(t *testing.T) {
 	for _, text := range []string{"tls: too many ignored records", "local error: tls: no renegotiation", "local error: tls: bad record MAC"} {
-		if got, _ := classify(mail.PhaseGreeting, nil, errors.New(text)); got != mail.TLSHandshake {
+		if got := classify(mail.PhaseGreeting, nil, errors.New(text)).reason; got != mail.TLSHandshake {
 			t.Errorf("%s: %q, want %q", text, got, mail.TLSHandshake)
 		}
 	}
