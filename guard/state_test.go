@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"mailprobe/internal/subprocess"
 	"mailprobe/mail"
 )
 
@@ -247,18 +248,14 @@ func TestGuardStateSurvivesKill(t *testing.T) {
 	}
 	path := filepath.Join(t.TempDir(), "state")
 	for round := range 8 {
-		victim := exec.Command(os.Args[0], "-test.run=^TestGuardStateSurvivesKill$")
-		victim.Env = append(os.Environ(), "GUARD_STATE_VICTIM="+path)
-		if err := victim.Start(); err != nil {
-			t.Fatal(err)
-		}
+		command := exec.Command(os.Args[0], "-test.run=^TestGuardStateSurvivesKill$")
+		command.Env = append(os.Environ(), "GUARD_STATE_VICTIM="+path)
+		victim := subprocess.StartFor(t, command)
 		for range 3 { // the first one is that of its start
 			awaitWrite(t, path)
 		}
 		time.Sleep(time.Duration(3*round) * time.Millisecond)
-		if err := victim.Process.Kill(); err != nil {
-			t.Fatal(err)
-		}
+		victim.Signal(t, os.Kill)
 		_ = victim.Wait() // it was killed
 		if raw, err := os.ReadFile(path); err == nil {
 			if _, err := readState(bytes.NewReader(raw)); err != nil {

@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"mailprobe/internal/mailtest"
+	"mailprobe/internal/subprocess"
 
 	"mailprobe/mail"
 )
@@ -90,18 +91,17 @@ func benchSink(b *testing.B) *mail.Connection {
 	}
 	command := exec.Command(os.Args[0], "-test.run=^TestBenchSink$", "-test.v")
 	command.Env = append(os.Environ(), sinkFolder+"="+folder)
-	stdin, _ := command.StdinPipe()
-	stdout, _ := command.StdoutPipe()
-	if err := command.Start(); err != nil {
+	if _, err := command.StdinPipe(); err != nil { // its end is the server's
 		b.Fatal(err)
 	}
-	b.Cleanup(func() { _ = stdin.Close(); _ = command.Wait() })
-	lines := bufio.NewScanner(stdout)
-	for lines.Scan() {
-		if addr, ok := strings.CutPrefix(lines.Text(), "listening on "); ok {
-			go func() { _, _ = io.Copy(io.Discard, stdout) }()
-			return fixture.connection(mail.IMAP, mail.ImplicitTLS, addr)
+	server := subprocess.StartFor(b, command)
+	for range 1000 {
+		for line := range strings.Lines(server.Output()) {
+			if addr, ok := strings.CutPrefix(line, "listening on "); ok && strings.HasSuffix(addr, "\n") {
+				return fixture.connection(mail.IMAP, mail.ImplicitTLS, strings.TrimSpace(addr))
+			}
 		}
+		time.Sleep(10 * time.Millisecond) // another process: its output is all there is to wait for
 	}
 	b.Fatal("the server process did not start")
 	return nil

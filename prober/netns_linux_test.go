@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"mailprobe/internal/mailtest"
+	"mailprobe/internal/subprocess"
 
 	"mailprobe/mail"
 )
@@ -56,8 +57,8 @@ func namespaced(t *testing.T, more string, f func()) {
 	command := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
 	command.Env = append(os.Environ(), inNamespace+"=1")
 	command.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
-	out, err := command.CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "--- PASS") {
+	out, err := subprocess.RunFor(t, command)
+	if err != nil || !strings.Contains(out, "--- PASS") {
 		t.Errorf("%v\n%s", err, out)
 	}
 }

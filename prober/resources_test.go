@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"mailprobe/internal/subprocess"
 	"mailprobe/mail"
 )
 
@@ -29,8 +30,8 @@ func TestProbeWithoutDescriptors(t *testing.T) {
 	server := fix.server(t, mail.IMAP, mail.NoEncryption)
 	command := exec.Command(os.Args[0], "-test.run=^TestProbeWithoutDescriptors$", "-test.v")
 	command.Env = append(os.Environ(), poorAddress+"="+server.Addr)
-	out, err := command.CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "--- PASS") {
+	out, err := subprocess.RunFor(t, command)
+	if err != nil || !strings.Contains(out, "--- PASS") {
 		t.Errorf("%v\n%s", err, out)
 	}
 }

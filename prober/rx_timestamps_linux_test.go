@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -16,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"mailprobe/internal/subprocess"
 	"mailprobe/mail"
 )
 
@@ -46,11 +46,7 @@ func TestStopIsInNoFigure(t *testing.T) {
 	defer listener.Close()
 	child := exec.Command(os.Args[0], "-test.run=^TestStoppedProbe$")
 	child.Env = append(os.Environ(), stoppedTarget+"="+listener.Addr().String())
-	stdout, _ := child.StdoutPipe()
-	if err := child.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _, _ = io.Copy(io.Discard, stdout); _ = child.Wait() }()
+	probe := subprocess.StartFor(t, child)
 
 	const stopped = 800 * time.Millisecond
 	conn, err := listener.Accept()
@@ -59,11 +55,11 @@ func TestStopIsInNoFigure(t *testing.T) {
 	}
 	defer conn.Close()
 	time.Sleep(500 * time.Millisecond) // it waits for the greeting by now, on a busy machine too
-	_ = child.Process.Signal(syscall.SIGSTOP)
+	probe.Signal(t, syscall.SIGSTOP)
 	awaitStopped(t, child.Process.Pid)
 	fmt.Fprint(conn, "+OK ready\r\n")
 	time.Sleep(stopped)
-	_ = child.Process.Signal(syscall.SIGCONT)
+	probe.Signal(t, syscall.SIGCONT)
 	go func() {
 		lines := bufio.NewScanner(conn)
 		for lines.Scan() {
@@ -77,11 +73,10 @@ func TestStopIsInNoFigure(t *testing.T) {
 	}()
 
 	var greeting, whole, wall time.Duration
-	lines := bufio.NewScanner(stdout)
-	for lines.Scan() {
-		if report, ok := strings.CutPrefix(lines.Text(), "report: "); ok {
+	_ = probe.Wait() // its report tells how it went
+	for line := range strings.Lines(probe.Output()) {
+		if report, ok := strings.CutPrefix(line, "report: "); ok {
 			_, _ = fmt.Sscan(report, &greeting, &whole, &wall)
-			break
 		}
 	}
 	greeting, whole, wall = greeting*time.Millisecond, whole*time.Millisecond, wall*time.Millisecond

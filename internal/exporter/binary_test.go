@@ -28,6 +28,7 @@ import (
 
 	"mailprobe/internal/mailtest"
 	"mailprobe/internal/promtest"
+	"mailprobe/internal/subprocess"
 )
 
 // folder is for the binary; TestMain makes and removes it.
@@ -388,7 +389,7 @@ func TestRetryIsOffByDefault(t *testing.T) {
 		return response.StatusCode
 	}
 	config := configure(t, connection(t, "inbox", honest(t).Addr))
-	off, on := serve(t, config), serve(t, config, "--web.enable-retry", "--web.pprof-address="+promtest.FreeAddress(t))
+	off, on := serve(t, config), serve(t, config, "--web.enable-retry", "--web.pprof-address="+subprocess.FreeAddress(t))
 	for path, want := range map[string]int{"/-/reload": http.StatusOK, "/-/retry?connection=inbox": http.StatusForbidden} {
 		if status := post(off + path); status != want {
 			t.Errorf("%s without leave: %d, want %d", path, status, want)
@@ -441,15 +442,12 @@ func TestTLSAndBasicAuth(t *testing.T) {
 	if err := os.WriteFile(web, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	address := promtest.FreeAddress(t)
-	command := exec.Command(binary(t), "--config.file="+configure(t, connection(t, "inbox", honest(t).Addr)),
-		"--web.config.file="+web, "--web.listen-address="+address)
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
+	address := subprocess.FreeAddress(t)
+	program := subprocess.StartFor(t, exec.Command(binary(t), "--config.file="+configure(t, connection(t, "inbox", honest(t).Addr)),
+		"--web.config.file="+web, "--web.listen-address="+address))
 	defer func() {
-		_ = command.Process.Signal(os.Interrupt)
-		if err := command.Wait(); err != nil {
+		program.Signal(t, os.Interrupt)
+		if err := program.Wait(); err != nil {
 			t.Errorf("it ended with %v", err)
 		}
 	}()
@@ -517,7 +515,7 @@ func TestStartRefusals(t *testing.T) {
 		{"a name that is no text", []string{"--config.file=" + broken}, "UTF-8"},
 	} {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-		command := exec.CommandContext(ctx, binary(t), append(test.flags, "--web.listen-address="+promtest.FreeAddress(t))...)
+		command := exec.CommandContext(ctx, binary(t), append(test.flags, "--web.listen-address="+subprocess.FreeAddress(t))...)
 		out, err := command.CombinedOutput()
 		cancel()
 		if err == nil || !strings.Contains(string(out), test.want) || command.ProcessState.ExitCode() != 1 {

@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"mailprobe/internal/mailtest"
+	"mailprobe/internal/subprocess"
 )
 
 const (
@@ -84,17 +85,12 @@ func watch(b *testing.B, program, config string) {
 	b.Helper()
 	command := exec.Command(program, "--config.file="+config, "--web.listen-address="+watchedHTTP, "--log.level=error")
 	command.Stderr = os.Stderr
-	if err := command.Start(); err != nil {
-		b.Fatal(err)
-	}
-	defer func() { _ = command.Process.Kill() }() // it has ended, unless the benchmark failed
+	running := subprocess.StartFor(b, command)
 	time.Sleep(watched)
 	page := page(b, "http://"+watchedHTTP+"/metrics?probe=false")
 	begin := time.Now()
-	if err := command.Process.Signal(syscall.SIGTERM); err != nil {
-		b.Fatal(err)
-	}
-	if err := command.Wait(); err != nil {
+	running.Signal(b, syscall.SIGTERM)
+	if err := running.Wait(); err != nil {
 		b.Fatal(err)
 	}
 	stopped := time.Since(begin)

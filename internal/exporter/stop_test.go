@@ -12,20 +12,18 @@ import (
 	"time"
 
 	"mailprobe/internal/promtest"
+	"mailprobe/internal/subprocess"
 )
 
-// begin runs the program with an own stderr, and gives its URL and its end.
-func begin(t *testing.T, stderr *os.File, flags ...string) (url string, command *exec.Cmd, ended <-chan error) {
+// begin runs the program with a stderr of its own, which may be nil.
+func begin(t *testing.T, stderr *os.File, flags ...string) (url string, program *subprocess.Process) {
 	t.Helper()
-	address := promtest.FreeAddress(t)
-	command = exec.Command(binary(t), append(flags, "--web.listen-address="+address)...)
-	command.Stderr = stderr
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
+	address := subprocess.FreeAddress(t)
+	command := exec.Command(binary(t), append(flags, "--web.listen-address="+address)...)
+	if stderr != nil {
+		command.Stderr = stderr
 	}
-	end := make(chan error, 1)
-	go func() { end <- command.Wait() }()
-	t.Cleanup(func() { _ = command.Process.Kill() })
+	program = subprocess.StartFor(t, command)
 	url = "http://" + address
 	promtest.Eventually(t, 30*time.Second, "an answer", func() bool {
 		response, err := client.Get(url + "/-/healthy")
@@ -34,19 +32,18 @@ func begin(t *testing.T, stderr *os.File, flags ...string) (url string, command 
 		}
 		return err == nil
 	})
-	return url, command, end
+	return url, program
 }
 
 // terminate sends SIGTERM and wants a good end soon; the promise is 5 s on a
 // machine that has time.
-func terminate(t *testing.T, command *exec.Cmd, ended <-chan error) {
+func terminate(t *testing.T, program *subprocess.Process) {
 	t.Helper()
 	start := time.Now()
-	if err := command.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
+	program.Signal(t, syscall.SIGTERM)
 	select {
-	case err := <-ended:
+	case <-program.Exited():
+		err := program.Wait()
 		t.Logf("it ended %v after SIGTERM: %v", time.Since(start), err)
 		if err != nil {
 			t.Error(err)
@@ -56,7 +53,7 @@ func terminate(t *testing.T, command *exec.Cmd, ended <-chan error) {
 	}
 }
 
-// Row 140 of the catalogue of faults: SIGTERM with hundreds of probes in flight.
+// Fault 140: SIGTERM with hundreds of probes in flight.
 func TestStopsWithManyProbesInFlight(t *testing.T) {
 	t.Parallel()
 	stalled, _ := silent(t)
@@ -73,14 +70,14 @@ func TestStopsWithManyProbesInFlight(t *testing.T) {
 	if err := os.WriteFile(config, []byte(many), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	url, command, ended := begin(t, nil, "--config.file="+config)
+	url, program := begin(t, nil, "--config.file="+config)
 	promtest.Eventually(t, 40*time.Second, "five hundred probes in flight", func() bool {
 		return value(t, url, "mailprobe_pool_in_flight") >= 500
 	})
-	terminate(t, command, ended)
+	terminate(t, program)
 }
 
-// Row 137: nobody reads the log, and its pipe is full.
+// Fault 137: nobody reads the log, and its pipe is full.
 func TestBlockedLogStopsNoProbe(t *testing.T) {
 	t.Parallel()
 	read, write, err := os.Pipe()
@@ -96,8 +93,8 @@ func TestBlockedLogStopsNoProbe(t *testing.T) {
 		_, err = write.Write(make([]byte, 4096))
 	}
 	config := configure(t, connection(t, "inbox", honest(t).Addr, "interval", "1s", "timeout", "1s"))
-	url, command, ended := begin(t, write, "--config.file="+config, "--log.level=debug")
+	url, program := begin(t, write, "--config.file="+config, "--log.level=debug")
 	probes := `mailprobe_probes_total{connection="inbox",protocol="imap"}`
 	promtest.Eventually(t, 60*time.Second, "five probes", func() bool { return value(t, url, probes) >= 5 })
-	terminate(t, command, ended)
+	terminate(t, program)
 }

@@ -19,6 +19,7 @@ import (
 
 	"mailprobe/internal/mailtest"
 	"mailprobe/internal/realserver"
+	"mailprobe/internal/subprocess"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -247,21 +248,16 @@ func (w *imageBuilder) wantNothingElse(container string) {
 // health as the image itself would.
 func (w *imageBuilder) wantProbe(image func(args ...string) []string) {
 	w.t.Helper()
-	const address = "127.0.0.1:19926"
+	address := subprocess.FreeAddress(w.t)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	service := w.command(ctx, image("--config.file=/etc/mailprobe/config.yml", "--web.listen-address="+address)...)
-	var printed strings.Builder
-	service.Stdout, service.Stderr = &printed, &printed
-	if err := service.Start(); err != nil {
-		w.t.Fatal(err)
-	}
+	service := subprocess.StartFor(w.t, w.command(ctx, image("--config.file=/etc/mailprobe/config.yml", "--web.listen-address="+address)...))
 	metrics := ""
 	for end := time.Now().Add(time.Minute); !strings.Contains(metrics, "} 1\n") && time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
 		metrics = grep(get("http://"+address+"/metrics"), `mailprobe_up{connection="in-the-image"`)
 	}
 	health, healthErr := w.try(image("healthcheck", "--web.listen-address="+address)...)
-	for _, pid := range descendants(w.t, service.Process.Pid) {
+	for _, pid := range descendants(w.t, service.Command.Process.Pid) {
 		if uid := uidOf(pid); strings.HasPrefix(commandOf(pid), "/mailprobe") {
 			if uid != "65532" {
 				w.t.Errorf("the service runs as user %s", uid)
@@ -271,7 +267,7 @@ func (w *imageBuilder) wantProbe(image func(args ...string) []string) {
 	}
 	_ = service.Wait()
 	if !strings.Contains(metrics, "} 1\n") {
-		w.t.Errorf("up: %q; the service said\n%s", metrics, printed.String())
+		w.t.Errorf("up: %q; the service said\n%s", metrics, service.Output())
 	}
 	if healthErr != nil {
 		w.t.Errorf("healthcheck: %v\n%s", healthErr, health)

@@ -3,6 +3,7 @@ package promtest
 import (
 	"encoding/json"
 	"fmt"
+	"mailprobe/internal/subprocess"
 	"net/http"
 	"net/url"
 	"path/filepath"
@@ -17,7 +18,7 @@ var client = http.Client{Timeout: 30 * time.Second}
 
 // Prometheus is a running server.
 type Prometheus struct {
-	Process *Process
+	Process *subprocess.Process
 	URL     string
 }
 
@@ -25,7 +26,7 @@ type Prometheus struct {
 func StartPrometheus(t *testing.T, config string, args ...string) *Prometheus {
 	t.Helper()
 	Need(t, "prometheus")
-	address := FreeAddress(t)
+	address := subprocess.FreeAddress(t)
 	base := "http://" + address
 	args = append([]string{"--config.file=" + config, "--web.listen-address=" + address, "--log.level=warn",
 		"--storage.tsdb.path=" + filepath.Join(t.TempDir(), "data")}, args...)
@@ -37,7 +38,7 @@ func StartPrometheus(t *testing.T, config string, args ...string) *Prometheus {
 func StartAlertmanager(t *testing.T, config string) string {
 	t.Helper()
 	Need(t, "prometheus-alertmanager")
-	address := FreeAddress(t)
+	address := subprocess.FreeAddress(t)
 	Start(t, "http://"+address+"/-/ready", "prometheus-alertmanager", "--config.file="+config, "--web.listen-address="+address,
 		"--cluster.listen-address=", "--log.level=warn", "--storage.path="+filepath.Join(t.TempDir(), "data"))
 	return address

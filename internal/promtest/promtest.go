@@ -4,15 +4,13 @@
 package promtest
 
 import (
-	"bytes"
 	"context"
-	"net"
+	"mailprobe/internal/subprocess"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -52,40 +50,23 @@ func Try(t *testing.T, tool string, args ...string) (string, error) {
 	return string(out), err
 }
 
-// Process is a program that runs until the test ends.
-type Process struct {
-	cmd    *exec.Cmd
-	output *os.File // both streams; a file, so that nobody has to read it
-	done   chan struct{}
-}
-
-// Start runs a program with a working directory of its own and waits until
-// ready answers 200, at most a minute. Its output is logged if the test fails.
-func Start(t *testing.T, ready, program string, args ...string) *Process {
+// Start runs a program with a working directory of its own until the test ends,
+// and waits until ready answers 200, at most a minute. Its output is logged if
+// the test fails.
+func Start(t *testing.T, ready, program string, args ...string) *subprocess.Process {
 	t.Helper()
-	output, err := os.Create(filepath.Join(t.TempDir(), "output"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(program, args...)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = t.TempDir(), output, output
-	// A group of its own, so that an interrupt of the tests leaves it to Stop.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	p := &Process{cmd: cmd, output: output, done: make(chan struct{})}
-	go func() { _ = cmd.Wait(); close(p.done) }()
+	command := exec.Command(program, args...)
+	command.Dir = t.TempDir()
+	p := subprocess.StartFor(t, command)
 	t.Cleanup(func() {
-		p.Stop()
+		p.Stop(10 * time.Second)
 		if t.Failed() {
 			t.Logf("%s wrote:\n%s", filepath.Base(program), p.Output())
 		}
-		_ = output.Close()
 	})
 	Eventually(t, time.Minute, filepath.Base(program)+" answers at "+ready, func() bool {
 		select {
-		case <-p.done:
+		case <-p.Exited():
 			t.Fatalf("%s ended before it was ready:\n%s", program, p.Output())
 		default:
 		}
@@ -97,46 +78,6 @@ func Start(t *testing.T, ready, program string, args ...string) *Process {
 		return response.StatusCode == http.StatusOK
 	})
 	return p
-}
-
-// Signal sends a signal to the program.
-func (p *Process) Signal(t *testing.T, s os.Signal) {
-	t.Helper()
-	if err := p.cmd.Process.Signal(s); err != nil {
-		t.Fatalf("signal: %v", err)
-	}
-}
-
-// Stop asks the program to end, and ends it ten seconds later. A second call
-// does nothing.
-func (p *Process) Stop() {
-	_ = p.cmd.Process.Signal(syscall.SIGTERM)
-	select {
-	case <-p.done:
-	case <-time.After(10 * time.Second):
-		_ = p.cmd.Process.Kill()
-		<-p.done
-	}
-}
-
-// Output is what the program wrote so far, its last 16 KiB.
-func (p *Process) Output() string {
-	content, err := os.ReadFile(p.output.Name())
-	if err != nil {
-		return err.Error()
-	}
-	return string(bytes.ToValidUTF8(content[max(0, len(content)-16<<10):], nil))
-}
-
-// FreeAddress is a loopback address whose port nobody listens on just now.
-func FreeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
 }
 
 // Eventually asks four times a second until holds says yes, and fails the test

@@ -1,6 +1,7 @@
 package promtest
 
 import (
+	"mailprobe/internal/subprocess"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -52,7 +53,7 @@ func Copy(t *testing.T, from, to string, pairs ...string) {
 
 // Mailprobe is a running mailprobe.
 type Mailprobe struct {
-	Process *Process
+	Process *subprocess.Process
 	Address string // where it serves
 }
 
@@ -65,7 +66,7 @@ func StartDemo(t *testing.T, root string) *Mailprobe {
 // StartMailprobe runs a binary of Build on a free port.
 func StartMailprobe(t *testing.T, binary string, args ...string) *Mailprobe {
 	t.Helper()
-	address := FreeAddress(t)
+	address := subprocess.FreeAddress(t)
 	args = append(args, "--web.listen-address="+address)
 	return &Mailprobe{Address: address, Process: Start(t, "http://"+address+"/-/healthy", binary, args...)}
 }

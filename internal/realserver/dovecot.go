@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"mailprobe/internal/mailtest"
+	"mailprobe/internal/subprocess"
 )
 
 // The users of every server here. Their passwords are all different, so that a
@@ -93,7 +94,7 @@ func StartDovecot(t testing.TB, options Options) *Dovecot {
 	d.Tokens = newTokens(t)
 	d.writeAccounts(t)
 	d.writeCertificates(t, options)
-	start(t, "dovecot", d.logFile, 5, func(ports []int) (*process, error) {
+	start(t, "dovecot", d.logFile, 5, func(ports []int) (*subprocess.Process, error) {
 		d.IMAP, d.IMAPS, d.POP3, d.POP3S, d.SASL = ports[0], ports[1], ports[2], ports[3], ports[4]
 		config := write(t, d.dir, "dovecot.conf", d.config(t, options), 0o644)
 		return run("/usr/sbin/dovecot", "-F", "-c", config)

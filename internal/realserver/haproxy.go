@@ -8,17 +8,18 @@ import (
 	"text/template"
 
 	"mailprobe/internal/mailtest"
+	"mailprobe/internal/subprocess"
 )
 
 // TLSProxy is a running private proxy that ends TLS and knows nothing of mail.
 type TLSProxy struct {
 	Ports []int // on Host, each of which leads to the backend of its place
 
-	process *process
+	process *subprocess.Process
 }
 
 // Log is everything the proxy logged so far.
-func (p *TLSProxy) Log() string { return p.process.printed() }
+func (p *TLSProxy) Log() string { return p.process.Output() }
 
 // tlsProxySettings is what the templates read.
 type tlsProxySettings struct {
@@ -41,19 +42,19 @@ var (
 func StartHAProxy(t testing.TB, ca *mailtest.CA, backends ...int) *TLSProxy {
 	t.Helper()
 	Need(t, "haproxy")
-	return startTLSProxy(t, "haproxy", ca, backends, haproxyTemplate, func(config string) (*process, error) {
+	return startTLSProxy(t, "haproxy", ca, backends, haproxyTemplate, func(config string) (*subprocess.Process, error) {
 		return run("/usr/sbin/haproxy", "-db", "-f", config)
 	})
 }
 
 // startTLSProxy runs a proxy whose template is filled for the ports found.
 func startTLSProxy(t testing.TB, name string, ca *mailtest.CA, backends []int, form *template.Template,
-	launch func(config string) (*process, error)) *TLSProxy {
+	launch func(config string) (*subprocess.Process, error)) *TLSProxy {
 	t.Helper()
 	proxy, dir := new(TLSProxy), folder(t, name)
 	issue(t, dir, ca, mailtest.CertOptions{})
 	joinPair(t, dir)
-	proxy.Ports = start(t, name, "", len(backends), func(ports []int) (*process, error) {
+	proxy.Ports = start(t, name, "", len(backends), func(ports []int) (*subprocess.Process, error) {
 		settings := tlsProxySettings{Dir: dir, Host: Host}
 		for i, port := range ports {
 			settings.Ways = append(settings.Ways, way{port, backends[i]})

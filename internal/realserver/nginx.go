@@ -13,6 +13,7 @@ import (
 	"text/template"
 
 	"mailprobe/internal/mailtest"
+	"mailprobe/internal/subprocess"
 )
 
 // ClosedPort is a port of Host where nobody listens, tcpmux: nobody has it, and
@@ -64,7 +65,7 @@ func StartNginx(t testing.TB, options NginxOptions) *Nginx {
 	n := &Nginx{dir: folder(t, "ng")}
 	n.logFile = filepath.Join(n.dir, "log")
 	issue(t, n.dir, options.CA, mailtest.CertOptions{})
-	start(t, "nginx", n.logFile, 6, func(ports []int) (*process, error) {
+	start(t, "nginx", n.logFile, 6, func(ports []int) (*subprocess.Process, error) {
 		n.IMAP, n.IMAPS, n.POP3, n.POP3S, n.SMTP, n.SMTPS = ports[0], ports[1], ports[2], ports[3], ports[4], ports[5]
 		config := write(t, n.dir, "nginx.conf", n.config(t, options), 0o644)
 		// -e is where it complains before it has read the configuration.

@@ -9,6 +9,7 @@ import (
 	"text/template"
 
 	"mailprobe/internal/mailtest"
+	"mailprobe/internal/subprocess"
 )
 
 // PostfixOptions says how a Postfix differs from the usual one. The zero value
@@ -65,7 +66,7 @@ func StartPostfix(t testing.TB, options PostfixOptions) *Postfix {
 	p.logFile = filepath.Join(p.dir, "log")
 	p.prepare(t, options)
 	daemons := strings.TrimSpace(output(t, "/usr/sbin/postconf", "-h", "daemon_directory"))
-	start(t, "postfix", p.logFile, 3, func(ports []int) (*process, error) {
+	start(t, "postfix", p.logFile, 3, func(ports []int) (*subprocess.Process, error) {
 		p.SMTP, p.Submission, p.SMTPS = ports[0], ports[1], ports[2]
 		p.configure(t, options)
 		// check makes the queue's folders, with the owners that Postfix wants.

@@ -1,15 +1,12 @@
 package realserver
 
 import (
-	"bytes"
 	"fmt"
-	"io"
+	"mailprobe/internal/subprocess"
 	"os"
 	"os/exec"
 	"strconv"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -18,102 +15,16 @@ import (
 // stop. It is generous: the machine may be busy with other tests.
 const patience = 30 * time.Second
 
-// process is a server in the foreground. It dies with the test, also when the
-// test binary is killed.
-type process struct {
-	command *exec.Cmd
-	leash   *leash
-	exited  chan struct{} // closed after the end; command.ProcessState is valid then
-
-	mu     sync.Mutex
-	output bytes.Buffer // what the server printed, guarded by mu
-}
-
-// Write collects what the server prints.
-func (p *process) Write(b []byte) (int, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.output.Write(b)
-}
-
-// printed is what the server printed so far.
-func (p *process) printed() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.output.String()
-}
-
-// run starts a server as the head of its own process group.
-func run(name string, args ...string) (*process, error) {
-	p := &process{exited: make(chan struct{})}
-	p.command = exec.Command(name, args...)
-	p.command.Stdout, p.command.Stderr = p, p
-	p.command.WaitDelay = time.Second
-	p.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := p.command.Start(); err != nil {
-		return nil, err
-	}
-	go func() {
-		_ = p.command.Wait() // the state tells how it ended
-		close(p.exited)
-	}()
-	var err error
-	if p.leash, err = newLeash(p.command.Process.Pid); err != nil {
-		p.stop()
-		return nil, err
-	}
-	return p, nil
-}
-
-// stop ends the server politely, and after patience with force, children
-// included.
-func (p *process) stop() {
-	_ = p.command.Process.Signal(syscall.SIGTERM)
-	select {
-	case <-p.exited:
-	case <-time.After(patience):
-		_ = syscall.Kill(-p.command.Process.Pid, syscall.SIGKILL)
-		<-p.exited
-	}
-	p.leash.cut()
-}
-
-// leash is a shell that ends a server when the test binary is gone, which the
-// shell sees by the end of its input. Linux's parent-death signal would not do:
-// Postfix loses it by changing its effective user (prctl(2)).
-type leash struct {
-	command *exec.Cmd
-	input   io.WriteCloser
-}
-
-// newLeash ties a server's life to this process's.
-func newLeash(pid int) (*leash, error) {
-	l := &leash{command: exec.Command("/bin/sh", "-c", `read -r _ || kill "$1"`, "sh", strconv.Itoa(pid))}
-	l.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	input, err := l.command.StdinPipe()
-	if err != nil {
-		return nil, err
-	}
-	l.input = input
-	return l, l.command.Start()
-}
-
-// cut lets the shell end without ending anybody: the server is gone already,
-// and its number may be somebody else's.
-func (l *leash) cut() {
-	if l == nil {
-		return
-	}
-	_, _ = io.WriteString(l.input, "stopped\n")
-	_ = l.input.Close()
-	_ = l.command.Wait()
+// run starts a server in the foreground.
+func run(name string, args ...string) (*subprocess.Process, error) {
+	return subprocess.Start(exec.Command(name, args...))
 }
 
 // ready waits until somebody listens on every port. It asks the kernel instead
 // of connecting: a connection without a login would be the first line of a log
 // that tests want to read. A server that ends before, for instance since
-// somebody took one of its ports, is an error at once.
-func (p *process) ready(ports []int) error {
+// a program that is no test of ours took one of its ports, is an error at once.
+func ready(p *subprocess.Process, ports []int) error {
 	deadline := time.Now().Add(patience)
 	for {
 		listening, err := listeners()
@@ -127,8 +38,8 @@ func (p *process) ready(ports []int) error {
 			}
 		}
 		select {
-		case <-p.exited:
-			return fmt.Errorf("ended while starting: %s", p.command.ProcessState)
+		case <-p.Exited():
+			return fmt.Errorf("ended while starting: %s", p.Command.ProcessState)
 		case <-time.After(20 * time.Millisecond):
 		}
 		switch {
@@ -167,36 +78,36 @@ const attempts = 3
 
 // start brings a server up on free ports; launch writes the configuration for
 // the ports and runs it. The server's log is shown if the test fails.
-func start(t testing.TB, name, logFile string, count int, launch func(ports []int) (*process, error)) []int {
+func start(t testing.TB, name, logFile string, count int, launch func(ports []int) (*subprocess.Process, error)) []int {
 	t.Helper()
 	var last error
 	for range attempts {
 		ports := make([]int, count)
 		for i := range ports {
-			ports[i] = freePort(t)
+			ports[i] = subprocess.FreePort(t, Host)
 		}
 		p, err := launch(ports)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		if last = p.ready(ports); last == nil {
+		if last = ready(p, ports); last == nil {
 			t.Cleanup(func() {
-				p.stop()
+				p.Stop(patience)
 				showLog(t, name, logFile, p)
 			})
 			return ports
 		}
-		p.stop()
-		last = fmt.Errorf("%w\n%s%s", last, p.printed(), logText(logFile))
+		p.Stop(patience)
+		last = fmt.Errorf("%w\n%s%s", last, p.Output(), logText(logFile))
 	}
 	t.Fatalf("%s did not start: %v", name, last)
 	return nil
 }
 
 // showLog puts the server's own words beside a failure.
-func showLog(t testing.TB, name, logFile string, p *process) {
+func showLog(t testing.TB, name, logFile string, p *subprocess.Process) {
 	if t.Failed() {
-		t.Logf("log of %s:\n%s%s", name, p.printed(), logText(logFile))
+		t.Logf("log of %s:\n%s%s", name, p.Output(), logText(logFile))
 	}
 }
 

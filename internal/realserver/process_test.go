@@ -1,32 +1,17 @@
 package realserver
 
 import (
+	"mailprobe/internal/subprocess"
 	"testing"
-	"time"
 )
-
-func TestLeashEndsTheServerOfADeadTest(t *testing.T) {
-	p, err := run("/bin/sleep", "600")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer p.stop()
-	// What the kernel does when a test binary dies: the pipe closes unsaid.
-	_ = p.leash.input.Close()
-	select {
-	case <-p.exited:
-	case <-time.After(patience):
-		t.Error("the server outlives its test")
-	}
-}
 
 func TestReadyTellsOfAServerThatEnded(t *testing.T) {
 	p, err := run("/bin/false")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer p.stop()
-	if err := p.ready([]int{freePort(t)}); err == nil {
+	defer p.Stop(patience)
+	if err := ready(p, []int{subprocess.FreePort(t, Host)}); err == nil {
 		t.Error("a server that ended counts as ready")
 	}
 }

@@ -9,7 +9,6 @@ package realserver
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -96,27 +95,6 @@ func folder(t testing.TB, name string) string {
 		t.Fatal(err)
 	}
 	return dir
-}
-
-// Ports below Linux's ephemeral range (32768 and up), so that no outgoing
-// connection takes one between the look and the server's own bind.
-const lowestPort, highestPort = 20000, 32000
-
-// freePort is a port that nobody listened on a moment ago. The caller must be
-// ready to lose the race for it: start tries again with other ports.
-func freePort(t testing.TB) int {
-	t.Helper()
-	for range 200 {
-		port := lowestPort + rand.IntN(highestPort-lowestPort)
-		listener, err := net.Listen("tcp", address(port))
-		if err != nil {
-			continue
-		}
-		_ = listener.Close()
-		return port
-	}
-	t.Fatal("no free port on " + Host)
-	return 0
 }
 
 // address is a port of this machine in the form net.Dial wants.

@@ -6,6 +6,7 @@ import (
 	"text/template"
 
 	"mailprobe/internal/mailtest"
+	"mailprobe/internal/subprocess"
 )
 
 var (
@@ -19,7 +20,7 @@ var (
 func StartStunnel(t testing.TB, ca *mailtest.CA, backends ...int) *TLSProxy {
 	t.Helper()
 	Need(t, "stunnel")
-	return startTLSProxy(t, "stunnel", ca, backends, stunnelTemplate, func(config string) (*process, error) {
+	return startTLSProxy(t, "stunnel", ca, backends, stunnelTemplate, func(config string) (*subprocess.Process, error) {
 		return run("/usr/bin/stunnel4", config)
 	})
 }
