@@ -103,7 +103,7 @@ func BenchmarkHistogramMemory(b *testing.B) {
 	b.Run("library", func(b *testing.B) {
 		for b.Loop() {
 			b.ReportMetric(held(func() any {
-				h := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "x", Buckets: probeBounds[:],
+				h := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "x", Buckets: probeBounds,
 					NativeHistogramBucketFactor: nativeFactor, NativeHistogramMaxBucketNumber: maxNativeBuckets,
 					NativeHistogramMaxExemplars: -1})
 				for range 200 {

@@ -1,14 +1,12 @@
 package metrics
 
-// This file is the Gatherer of all connections. A registry of vectors would
+// This file is the set of all connections' metrics. A registry of vectors would
 // take ten times the processor time: it hashes, checks and sorts each series at
 // each scrape. Here that is proved once, by tests with a pedantic registry.
 
 import (
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -22,27 +20,19 @@ type Options struct {
 	// Histograms chooses the buckets; empty or an unknown word: both.
 	Histograms Histograms
 
-	// Pool gives the figures of the pool at each scrape; nil: the pool's metrics
+	// Pool returns the figures of the pool at each scrape; nil: the pool's metrics
 	// are absent. It is called from scrapes, from several at once too.
 	Pool func() mail.PoolStats
 }
 
 // Collector holds the metrics of all connections and of the exporter itself. It
-// is a prometheus.Gatherer. All methods are safe for concurrent use.
+// is a prometheus.Gatherer; Handler serves it without one, which is faster. All
+// methods are safe for concurrent use.
 type Collector struct {
-	kind     Histograms
-	words    *dictionary
-	order    []familyID // by name
-	exporter *exporter
-
-	reload sync.Mutex // held by SetConnections alone
-	roster atomic.Pointer[roster]
-}
-
-// roster is the set of connections; immutable, replaced at a reload.
-type roster struct {
-	byName map[string]*connection
-	sorted []*connection // by name, so that expositions are stable
+	kind        Histograms
+	pool        *labelPool
+	exporter    *exporter
+	connections mail.ConnectionSet[*connectionMetrics]
 }
 
 // NewCollector makes a Collector without connections.
@@ -51,44 +41,20 @@ func NewCollector(options Options) *Collector {
 	if !slices.Contains([]Histograms{HistogramsNative, HistogramsClassic, HistogramsNone}, kind) {
 		kind = HistogramsBoth
 	}
-	c := &Collector{
-		kind:     kind,
-		words:    newDictionary(),
-		order:    byName(),
-		exporter: newExporter(kind, options.Pool),
-	}
-	c.roster.Store(&roster{})
-	return c
+	return &Collector{kind: kind, pool: newLabelPool(), exporter: newExporter(kind, options.Pool)}
 }
 
 // SetConnections replaces the connections, at load and at reload. A connection
 // whose name and protocol stay keeps its counters and histograms; its last
 // outcome too, unless host, port, login or what else decides the outcome
-// changed. All others start anew, and those left out vanish. Of two connections
-// of the same name, which config refuses, the first counts.
+// changed. All others start anew, and those left out vanish.
 func (c *Collector) SetConnections(connections []*mail.Connection) {
-	c.reload.Lock()
-	defer c.reload.Unlock()
-	old := c.roster.Load()
-	next := &roster{
-		byName: make(map[string]*connection, len(connections)),
-		sorted: make([]*connection, 0, len(connections)),
-	}
-	for _, definition := range connections {
-		if next.byName[definition.Name] != nil {
-			continue
+	c.connections.Replace(connections, func(definition *mail.Connection, old *connectionMetrics) *connectionMetrics {
+		if old != nil && old.reconfigure(definition) {
+			return old
 		}
-		s := old.byName[definition.Name]
-		if s == nil || !s.reconfigure(definition, c.words) {
-			s = newConnection(definition, c.words)
-		}
-		next.byName[definition.Name] = s
-		next.sorted = append(next.sorted, s)
-	}
-	slices.SortFunc(next.sorted, func(a, b *connection) int {
-		return strings.Compare(a.name, b.name)
+		return newConnectionMetrics(definition)
 	})
-	c.roster.Store(next)
 }
 
 // Observe takes in the outcome of one probe. It is ignored when its connection
@@ -97,8 +63,8 @@ func (c *Collector) Observe(o mail.Outcome) {
 	if o.Connection == nil {
 		return
 	}
-	if s := c.roster.Load().byName[o.Connection.Name]; s != nil {
-		s.observe(&o, c.words, c.kind)
+	if m, ok := c.connections.Get(o.Connection.Name); ok {
+		m.observe(&o, c.pool, c.kind)
 	}
 }
 
@@ -113,69 +79,18 @@ func (c *Collector) ConfigReloaded(ok bool, at time.Time) {
 	c.exporter.reloads.record(ok, at)
 }
 
-// harvest is what one scrape found.
-type harvest struct {
-	sheets                     []*sheet
-	probeTimes, handshakeTimes []*dto.Metric
-}
-
-// Gather implements prometheus.Gatherer. The messages are shared with other
-// scrapes and must not be written to.
+// Gather implements prometheus.Gatherer. The messages must not be written to:
+// parts of them are shared with other scrapes.
 func (c *Collector) Gather() ([]*dto.MetricFamily, error) {
-	sorted := c.roster.Load().sorted
-	found := &harvest{
-		sheets:         make([]*sheet, 0, 2*len(sorted)),
-		probeTimes:     make([]*dto.Metric, 0, len(sorted)),
-		handshakeTimes: make([]*dto.Metric, 0, len(sorted)),
-	}
-	for _, s := range sorted {
-		s.collect(found, c.kind)
-	}
 	own, err := c.exporter.Gather()
-	return mergeFamilies(found.families(c.order), own), err
-}
-
-// families arranges the metrics by family. It copies pointers only: of each
-// family the number of metrics is counted first, then one slice is filled.
-func (h *harvest) families(order []familyID) []*dto.MetricFamily {
-	var counts [familyCount]int
-	for _, s := range h.sheets {
-		for _, id := range s.families {
-			counts[id]++
-		}
+	families := own
+	for g := c.gather(); g.next(); {
+		families = append(families, g.message())
 	}
-	var metrics [familyCount][]*dto.Metric
-	for id, n := range counts {
-		metrics[id] = make([]*dto.Metric, 0, n)
-	}
-	for _, s := range h.sheets {
-		for i, id := range s.families {
-			metrics[id] = append(metrics[id], &s.metrics[i])
-		}
-	}
-	metrics[probeDuration], metrics[handshakeDuration] = h.probeTimes, h.handshakeTimes
-
-	var found []*dto.MetricFamily
-	for _, id := range order {
-		if len(metrics[id]) == 0 {
-			continue // a family without metrics is not allowed
-		}
-		f := &families[id]
-		found = append(found, &dto.MetricFamily{
-			Name: &f.name, Help: &f.help, Type: f.kind.Enum(), Metric: metrics[id],
-		})
-	}
-	return found
-}
-
-// mergeFamilies merges two lists sorted by name that have no name in common.
-// prometheus.Gatherers would do so too, but checks and hashes each series again.
-func mergeFamilies(a, b []*dto.MetricFamily) []*dto.MetricFamily {
-	merged := slices.Concat(a, b)
-	slices.SortFunc(merged, func(x, y *dto.MetricFamily) int {
-		return strings.Compare(x.GetName(), y.GetName())
+	slices.SortFunc(families, func(a, b *dto.MetricFamily) int {
+		return strings.Compare(a.GetName(), b.GetName())
 	})
-	return merged
+	return families, err
 }
 
 // One is a Gatherer of a single outcome, for /probe: the gauges of Collector
@@ -188,12 +103,16 @@ func One(o mail.Outcome) prometheus.Gatherer {
 		if o.Connection == nil {
 			return nil, nil
 		}
-		words := newDictionary()
-		rows := outcomeRows(configRows(nil, o.Connection, o.Spacing(), words), &o, words)
+		samples := configSamples(nil, o.Connection, o.Spacing(), configLabels(o.Connection))
+		samples = outcomeSamples(samples, &o, nil, newLabelPool())
 		if o.Up() {
-			rows = append(rows, row{family: lastSuccess, value: seconds(o.End)})
+			samples = append(samples, sample{family: lastSuccess, value: seconds(o.End)})
 		}
-		found := &harvest{sheets: []*sheet{newSheet(ownLabels(o.Connection, words), rows)}}
-		return found.families(byName()), nil
+		var found []*dto.MetricFamily
+		g := newGathered([]*preparedMetrics{prepare(ownLabels(o.Connection), samples)})
+		for g.next() {
+			found = append(found, g.message())
+		}
+		return found, nil
 	})
 }

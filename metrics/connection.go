@@ -6,27 +6,24 @@ import (
 	"sync"
 	"time"
 
-	dto "github.com/prometheus/client_model/go"
-	"google.golang.org/protobuf/types/known/timestamppb"
-
 	"mailprobe/mail"
 )
 
-// connection is the state of one configured connection. All fields but name are
-// guarded by mu; what sheets, labels and created point to is immutable.
-type connection struct {
+// connectionMetrics is the state of one configured connection. All fields but
+// name are guarded by mu; what current points to is immutable.
+type connectionMetrics struct {
 	name       string
 	mu         sync.Mutex
 	configured *mail.Connection
-	own        []*dto.LabelPair // its labels, sorted
-	config     *sheet           // what the configuration says, and the spacing
-	spacing    time.Duration    // of probes, see prober.Outcome.Spacing
-	last       *sheet           // what the last outcome and the counters say; nil before the first
-	created    *timestamppb.Timestamp
+	info       *labelSet        // of connection_info
+	current    *preparedMetrics // what a scrape shows besides histograms
+	probed     bool             // an outcome was observed: the counters are shown
+	spacing    time.Duration    // of probes, see mail.Outcome.Spacing
+	created    uint32           // when the counters were 0, in seconds since the Unix epoch
 
-	probes, attempts, rejections uint64
-	failures, goodbyes           []reasonCount
-	lastSuccess                  float64 // seconds since the epoch; 0: none yet
+	probes, withheld, attempts, rejections uint64
+	failures, goodbyes                     []reasonCount
+	lastSuccess                            float64 // seconds since the epoch; 0: none yet
 
 	probeTimes, handshakeTimes durations
 }
@@ -34,151 +31,187 @@ type connection struct {
 // reasonCount counts one reason. Few connections ever see more than a handful
 // of the closed set, so a list is smaller and no slower than a map.
 type reasonCount struct {
-	reason *dto.LabelPair
-	count  uint64
+	reason  *labelSet
+	count   uint64
+	created uint32 // just before it was first counted
 }
 
-// newConnection is a connection never probed.
-func newConnection(c *mail.Connection, words *dictionary) *connection {
-	s := &connection{name: c.Name, created: timestamppb.Now()}
-	s.configure(c, words)
-	return s
+// newConnectionMetrics is the state of a connection never probed.
+func newConnectionMetrics(c *mail.Connection) *connectionMetrics {
+	m := &connectionMetrics{name: c.Name, created: uint32(time.Now().Unix())}
+	m.configure(c)
+	return m
 }
 
-// reconfigure takes over a definition at a reload. It reports false, and does
+// reconfigure takes over a definition at a reload. It returns false, and does
 // nothing, when the protocol changed: that is another connection.
-func (s *connection) reconfigure(c *mail.Connection, words *dictionary) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.configured.Protocol != c.Protocol {
+func (m *connectionMetrics) reconfigure(c *mail.Connection) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.configured.Protocol != c.Protocol {
 		return false
 	}
-	s.configure(c, words)
+	m.configure(c)
 	return true
 }
 
 // configure takes over a definition. Counters and histograms continue; so do the
 // gauges of the last probe while they are about the same target. The caller holds
-// mu, or has not shared s yet.
-func (s *connection) configure(c *mail.Connection, words *dictionary) {
-	own := ownLabels(c, words)
-	old := s.configured
-	s.configured = c
+// mu, or has not shared m yet.
+func (m *connectionMetrics) configure(c *mail.Connection) {
+	before := m.current
+	sameTarget := m.configured != nil && m.configured.SameTarget(c)
+	m.configured, m.info, m.spacing = c, configLabels(c), c.Interval
+
+	var room [maxSamples]sample
+	samples := configSamples(room[:0], c, m.spacing, m.info)
 	switch {
-	case old == nil:
-		s.own = own
-	case !old.SameTarget(c):
-		s.own, s.lastSuccess = own, 0
-		if s.last != nil {
-			s.last = newSheet(own, s.counterRows(nil))
+	case !m.probed:
+	case sameTarget:
+		for _, s := range before.samples {
+			if !isConfigFamily(s.family) {
+				samples = append(samples, s)
+			}
 		}
-	case sameLabels(s.own, own):
-		// The pairs handed out so far stay in use.
 	default:
-		if s.last != nil {
-			s.last = s.last.relabel(s.own, own)
-		}
-		s.own = own
+		m.lastSuccess = 0
+		samples = m.counterSamples(samples)
 	}
-	s.spacing = c.Interval
-	s.config = newSheet(s.own, configRows(nil, c, s.spacing, words))
+	m.current = prepare(ownLabels(c), samples)
+}
+
+// isConfigFamily reports whether configSamples makes the samples of a family.
+func isConfigFamily(family familyID) bool {
+	return family == interval || family == timeout || family == connectionInfo
 }
 
 // observe takes in one outcome. It does all the work that a scrape would
 // otherwise do again and again.
-func (s *connection) observe(o *mail.Outcome, words *dictionary, kind Histograms) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !o.Connection.SameTarget(s.configured) {
-		return // asked before a reload changed the target
+func (m *connectionMetrics) observe(o *mail.Outcome, pool *labelPool, kind Histograms) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !o.Connection.SameTarget(m.configured) {
+		return // probed before a reload changed the target
 	}
-	s.count(o, words)
-	if spacing := o.Spacing(); spacing != s.spacing {
-		s.spacing = spacing
-		s.config = newSheet(s.own, configRows(nil, s.configured, spacing, words))
-	}
-	// A probe held back entirely took no time; many such would drown the others.
+	m.probed = true
+	m.count(o, pool)
+	m.spacing = o.Spacing()
+	// Withheld probes are not observed: their near-zero durations would dominate
+	// the histogram.
 	if len(o.Phases) > 0 {
-		s.probeTimes.observe(o.Duration(), kind, probeBounds)
+		m.probeTimes.observe(o.Duration(), kind, probeBounds)
 	}
 	if o.TLS != nil && o.TLS.Handshake > 0 {
-		s.handshakeTimes.observe(o.TLS.Handshake, kind, handshakeBounds)
+		m.handshakeTimes.observe(o.TLS.Handshake, kind, handshakeBounds)
 	}
 
-	var room [maxRows]row
-	rows := outcomeRows(room[:0], o, words)
-	if s.lastSuccess != 0 {
-		rows = append(rows, row{family: lastSuccess, value: s.lastSuccess})
+	var room [maxSamples]sample
+	samples := configSamples(room[:0], m.configured, m.spacing, m.info)
+	samples = outcomeSamples(samples, o, m.current, pool)
+	if m.lastSuccess != 0 {
+		samples = append(samples, sample{family: lastSuccess, value: m.lastSuccess})
 	}
-	s.last = newSheet(s.own, s.counterRows(rows))
+	m.current = prepare(m.current.own, m.counterSamples(samples))
 }
 
-// count moves the counters.
-func (s *connection) count(o *mail.Outcome, words *dictionary) {
-	s.probes++
+// count moves the counters. A withheld probe is neither a probe made nor a
+// failure: nobody was asked.
+func (m *connectionMetrics) count(o *mail.Outcome, pool *labelPool) {
+	if o.Withheld() {
+		m.withheld++
+		return
+	}
+	m.probes++
 	if o.Auth.Sent {
-		s.attempts++
+		m.attempts++
 	}
 	if o.Auth.Rejected {
-		s.rejections++
+		m.rejections++
 	}
 	if o.Failure != nil {
-		s.failures = countReason(s.failures, words.pair("reason", string(o.Failure.Reason)))
+		m.failures = countReason(m.failures, o.Failure.Reason, o.Start, pool)
 	} else {
-		s.lastSuccess = seconds(o.End)
+		m.lastSuccess = seconds(o.End)
 	}
 	if o.Goodbye != "" {
-		s.goodbyes = countReason(s.goodbyes, words.pair("reason", string(o.Goodbye)))
+		m.goodbyes = countReason(m.goodbyes, o.Goodbye, o.Start, pool)
 	}
 }
 
-func countReason(counts []reasonCount, reason *dto.LabelPair) []reasonCount {
+func countReason(counts []reasonCount, reason mail.Reason, at time.Time, pool *labelPool) []reasonCount {
+	labels := pool.one("reason", string(reason))
 	for i := range counts {
-		if *counts[i].reason.Value == *reason.Value {
+		if counts[i].reason.text == labels.text {
 			counts[i].count++
 			return counts
 		}
 	}
-	return append(counts, reasonCount{reason, 1})
+	return append(counts, reasonCount{labels, 1, uint32(at.Unix())})
 }
 
-// counterRows is the counters of a connection that was probed.
-func (s *connection) counterRows(rows []row) []row {
-	rows = append(rows, row{family: probesTotal, value: float64(s.probes)})
-	if logsIn(s.configured) || s.attempts > 0 {
-		rows = append(rows,
-			row{family: authAttempts, value: float64(s.attempts)},
-			row{family: authRejections, value: float64(s.rejections)})
+// counterSamples is the counters of a connection that was probed.
+func (m *connectionMetrics) counterSamples(samples []sample) []sample {
+	add := func(family familyID, count uint64) {
+		samples = append(samples, sample{family: family, value: float64(count), created: m.created})
 	}
-	for _, c := range s.failures {
-		rows = append(rows, reasonRow(probeFailures, c))
+	add(probesTotal, m.probes)
+	if m.withheld > 0 {
+		add(probesWithheld, m.withheld)
 	}
-	for _, c := range s.goodbyes {
-		rows = append(rows, reasonRow(quitFailures, c))
+	if logsIn(m.configured) || m.attempts > 0 {
+		add(authAttempts, m.attempts)
+		add(authRejections, m.rejections)
 	}
-	return rows
+	for _, c := range m.failures {
+		samples = append(samples, c.sample(probeFailures))
+	}
+	for _, c := range m.goodbyes {
+		samples = append(samples, c.sample(quitFailures))
+	}
+	return samples
 }
 
-func reasonRow(family familyID, c reasonCount) row {
-	r := row{family: family, value: float64(c.count)}
-	r.extra[0] = c.reason
-	return r
+func (c reasonCount) sample(family familyID) sample {
+	return sample{family: family, value: float64(c.count), extra: c.reason, created: c.created}
 }
 
-// collect hands the connection's metrics to a scrape.
-func (s *connection) collect(into *harvest, kind Histograms) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	into.sheets = append(into.sheets, s.config)
-	if s.last == nil {
-		return
+// prepared returns what a scrape shows besides histograms.
+func (m *connectionMetrics) prepared() *preparedMetrics {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.current
+}
+
+// hasDurations reports whether a scrape shows the histogram of a family.
+func (m *connectionMetrics) hasDurations(family familyID) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.durationsOf(family) != nil
+}
+
+// copyDurations copies the histogram of a family into out, whose memory is used
+// again; false: the connection does not show one.
+func (m *connectionMetrics) copyDurations(family familyID, out *durations) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	h := m.durationsOf(family)
+	if h == nil {
+		return false
 	}
-	into.sheets = append(into.sheets, s.last)
-	if kind == HistogramsNone {
-		return
+	out.copyFrom(h)
+	return true
+}
+
+// durationsOf returns the histogram of a family; nil: the connection does not
+// show one. The caller holds mu.
+func (m *connectionMetrics) durationsOf(family familyID) *durations {
+	switch {
+	case m.probes == 0:
+		return nil
+	case family == probeDuration:
+		return &m.probeTimes
+	case m.configured.Encryption != mail.NoEncryption || m.handshakeTimes.count > 0:
+		return &m.handshakeTimes
 	}
-	into.probeTimes = append(into.probeTimes, s.probeTimes.message(s.own, kind, probeBounds, s.created))
-	if s.configured.Encryption != mail.NoEncryption || s.handshakeTimes.count > 0 {
-		into.handshakeTimes = append(into.handshakeTimes, s.handshakeTimes.message(s.own, kind, handshakeBounds, s.created))
-	}
+	return nil
 }

@@ -113,7 +113,7 @@ func (r *reloads) Collect(metrics chan<- prometheus.Metric) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.known {
-		metrics <- prometheus.MustNewConstMetric(describe(reloadSuccessful), prometheus.GaugeValue, truth(reloadSuccessful, r.ok).value)
+		metrics <- prometheus.MustNewConstMetric(describe(reloadSuccessful), prometheus.GaugeValue, boolSample(reloadSuccessful, r.ok).value)
 	}
 	if !r.success.IsZero() {
 		metrics <- prometheus.MustNewConstMetric(describe(reloadSuccess), prometheus.GaugeValue, seconds(r.success))

@@ -28,6 +28,7 @@ const (
 	handshakeDuration
 	failureInfo
 	probesTotal
+	probesWithheld
 	probeFailures
 	quitFailures
 	lastProbe
@@ -35,6 +36,7 @@ const (
 	tlsInfo
 	certificateVerified
 	certificateNotAfter
+	certificateNotBefore
 	certificateInfo
 	mailboxMessages
 	authHeld
@@ -91,7 +93,9 @@ var families = [familyCount]family{
 	failureInfo: {name: "mailprobe_failure_info", kind: gauge, labels: []string{"phase", "reason"},
 		help: "Constant 1 while the last probe failed: the phase it failed in and why."},
 	probesTotal: {name: "mailprobe_probes_total", kind: counter,
-		help: "Probes made."},
+		help: "Probes made; without the withheld ones."},
+	probesWithheld: {name: "mailprobe_probes_withheld_total", kind: counter,
+		help: "Probes that contacted nobody, because the login was withheld: they are neither probes made nor failures; appears once it has occurred."},
 	probeFailures: {name: "mailprobe_probe_failures_total", kind: counter, labels: []string{"reason"},
 		help: "Failed probes, by reason; a reason appears once it has occurred."},
 	quitFailures: {name: "mailprobe_quit_failures_total", kind: counter, labels: []string{"reason"},
@@ -106,6 +110,8 @@ var families = [familyCount]family{
 		help: "Whether the certificate presented to the last probe passed verification (1) or not (0: it failed, or was not checked)."},
 	certificateNotAfter: {name: "mailprobe_tls_certificate_not_after_timestamp_seconds", kind: gauge,
 		help: "Earliest expiry of the certificates presented to the last probe, trusted or not, in seconds since the Unix epoch."},
+	certificateNotBefore: {name: "mailprobe_tls_certificate_not_before_timestamp_seconds", kind: gauge,
+		help: "Start of the validity of the certificate that not_after is about, in seconds since the Unix epoch; with it rules know the lifetime."},
 	certificateInfo: {name: "mailprobe_tls_certificate_info", kind: gauge, labels: []string{"fingerprint_sha256"},
 		help: "Constant 1: SHA-256 fingerprint of the server's own certificate, in lower-case hexadecimal."},
 	mailboxMessages: {name: "mailprobe_mailbox_messages", kind: gauge,
@@ -142,8 +148,8 @@ var families = [familyCount]family{
 		help:   "Constant 1: version and build of this mailprobe."},
 }
 
-// Row is one metric as the documentation shows it.
-type Row struct {
+// MetricDoc is one metric as the documentation shows it.
+type MetricDoc struct {
 	Name   string
 	Type   string   // gauge, counter or histogram
 	Labels []string // all but the connection's own `labels`
@@ -155,33 +161,33 @@ var connectionLabels = []string{"connection", "protocol"}
 
 // Table lists every metric of the exporter's own, in reading order. The
 // standard go_ and process_ metrics are not in it.
-func Table() []Row {
-	rows := make([]Row, 0, len(families))
+func Table() []MetricDoc {
+	docs := make([]MetricDoc, 0, len(families))
 	for _, f := range families {
-		row := Row{Name: f.name, Type: strings.ToLower(f.kind.String()), Help: f.help}
+		doc := MetricDoc{Name: f.name, Type: strings.ToLower(f.kind.String()), Help: f.help}
 		if !f.global {
-			row.Labels = slices.Clone(connectionLabels)
+			doc.Labels = slices.Clone(connectionLabels)
 		}
-		row.Labels = append(row.Labels, f.labels...)
-		rows = append(rows, row)
+		doc.Labels = append(doc.Labels, f.labels...)
+		docs = append(docs, doc)
 	}
-	return rows
+	return docs
 }
 
-// Markdown renders rows as a table for README.md and docs/metrics.md. The
+// Markdown renders docs as a table for README.md and docs/metrics.md. The
 // labels that every metric of a connection carries are left out.
-func Markdown(rows []Row) string {
+func Markdown(docs []MetricDoc) string {
 	var b strings.Builder
 	b.WriteString("| metric | type | further labels | meaning |\n|---|---|---|---|\n")
-	for _, row := range rows {
-		further := slices.DeleteFunc(slices.Clone(row.Labels), func(label string) bool {
+	for _, doc := range docs {
+		further := slices.DeleteFunc(slices.Clone(doc.Labels), func(label string) bool {
 			return slices.Contains(connectionLabels, label)
 		})
 		for i := range further {
 			further[i] = "`" + further[i] + "`"
 		}
-		help := strings.ReplaceAll(row.Help, "|", `\|`)
-		b.WriteString("| `" + row.Name + "` | " + row.Type + " | " + strings.Join(further, ", ") + " | " + help + " |\n")
+		help := strings.ReplaceAll(doc.Help, "|", `\|`)
+		b.WriteString("| `" + doc.Name + "` | " + doc.Type + " | " + strings.Join(further, ", ") + " | " + help + " |\n")
 	}
 	return b.String()
 }
@@ -200,15 +206,20 @@ func ReservedLabels() []string {
 	return slices.Compact(reserved)
 }
 
-// byName lists all families in the order of their names, which is the order a
-// Gatherer owes.
-func byName() []familyID {
-	ids := make([]familyID, familyCount)
-	for i := range ids {
-		ids[i] = familyID(i)
+// familyOrder lists the metrics about connections in the order of their names,
+// which is the order a Gatherer owes; familyRank is the place of each in it.
+// Read only.
+var familyOrder, familyRank = sortFamilies()
+
+func sortFamilies() (order []familyID, rank [familyCount]int) {
+	for i := range families {
+		if !families[i].global {
+			order = append(order, familyID(i))
+		}
 	}
-	slices.SortFunc(ids, func(a, b familyID) int {
-		return strings.Compare(families[a].name, families[b].name)
-	})
-	return ids
+	slices.SortFunc(order, func(a, b familyID) int { return strings.Compare(families[a].name, families[b].name) })
+	for i, id := range order {
+		rank[id] = i
+	}
+	return order, rank
 }

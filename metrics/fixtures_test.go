@@ -53,7 +53,7 @@ func good(c *mail.Connection) mail.Outcome {
 		},
 		TLS: &mail.TLSFacts{
 			Version: "TLS 1.3", Cipher: "TLS_AES_128_GCM_SHA256", Verified: true, Handshake: 24 * time.Millisecond,
-			NotAfter: noon.AddDate(0, 0, 60), FingerprintSHA256: fingerprint,
+			NotAfter: noon.AddDate(0, 0, 60), NotBefore: noon.AddDate(0, 0, -30), FingerprintSHA256: fingerprint,
 		},
 		Auth:    mail.AuthFacts{Mechanism: mail.AuthPlain, Sent: true, Accepted: true},
 		Mailbox: mail.MailboxFacts{Tried: true, OK: true, Counted: true, Messages: 17},

@@ -96,6 +96,8 @@ func everything(t testing.TB, kind Histograms) *Collector {
 	held.Auth = mail.AuthFacts{Held: true, NextAttempt: noon.Add(time.Hour)}
 	held.Goodbye = mail.Reset
 	m.Observe(held)
+	held.Phases, held.TLS, held.Port, held.Goodbye = nil, nil, 0, "" // the next login is withheld, and nobody asked
+	m.Observe(held)
 	return m
 }
 
@@ -121,7 +123,7 @@ func TestGatherIsSortedAndLintFree(t *testing.T) {
 	for _, family := range gather(t, m) {
 		names = append(names, family.GetName())
 		for _, metric := range family.Metric {
-			if !slices.IsSortedFunc(metric.Label, compareNames) {
+			if !slices.IsSortedFunc(metric.Label, func(a, b *dto.LabelPair) int { return strings.Compare(*a.Name, *b.Name) }) {
 				t.Errorf("%s: labels not sorted: %v", family.GetName(), metric.Label)
 			}
 		}
@@ -145,17 +147,17 @@ func TestTableIsWhatIsExposed(t *testing.T) {
 	for _, family := range gather(t, everything(t, HistogramsBoth)) {
 		exposed[family.GetName()] = family
 	}
-	for _, row := range Table() {
-		family := exposed[row.Name]
+	for _, doc := range Table() {
+		family := exposed[doc.Name]
 		if family == nil {
-			t.Errorf("%s is in the table but never exposed", row.Name)
+			t.Errorf("%s is in the table but never exposed", doc.Name)
 			continue
 		}
-		if got := strings.ToLower(family.GetType().String()); got != row.Type {
-			t.Errorf("%s is a %s, the table says %s", row.Name, got, row.Type)
+		if got := strings.ToLower(family.GetType().String()); got != doc.Type {
+			t.Errorf("%s is a %s, the table says %s", doc.Name, got, doc.Type)
 		}
-		if row.Name != families[buildInfo].name && family.GetHelp() != row.Help { // its help is the library's
-			t.Errorf("%s: help %q, the table says %q", row.Name, family.GetHelp(), row.Help)
+		if doc.Name != families[buildInfo].name && family.GetHelp() != doc.Help { // its help is the library's
+			t.Errorf("%s: help %q, the table says %q", doc.Name, family.GetHelp(), doc.Help)
 		}
 		var names []string
 		for _, pair := range family.Metric[0].Label {
@@ -163,11 +165,11 @@ func TestTableIsWhatIsExposed(t *testing.T) {
 				names = append(names, pair.GetName())
 			}
 		}
-		slices.Sort(row.Labels)
-		if !slices.Equal(names, row.Labels) {
-			t.Errorf("%s has labels %v, the table says %v", row.Name, names, row.Labels)
+		slices.Sort(doc.Labels)
+		if !slices.Equal(names, doc.Labels) {
+			t.Errorf("%s has labels %v, the table says %v", doc.Name, names, doc.Labels)
 		}
-		delete(exposed, row.Name)
+		delete(exposed, doc.Name)
 	}
 	for name := range exposed {
 		if strings.HasPrefix(name, "mailprobe_") {
@@ -184,6 +186,9 @@ Every metric about a connection carries the labels ` + "`connection` and `protoc
 ` + "`labels`" + `. What is not known is absent, neither 0 nor NaN: a connection that was never probed has only its
 ` + "`_info`, `_interval_` and `_timeout_`" + ` series. Server text is never a label. The standard ` + "`go_` and `process_`" + `
 metrics are exposed too. ` + "`/probe`" + ` shows the gauges of one connection; counters and histograms are on ` + "`/metrics`" + ` only.
+
+While a login is withheld and nobody is asked, what the last probe learned about the server (port, phases, TLS,
+certificate) stays; such probes are counted by ` + "`mailprobe_probes_withheld_total`" + ` alone.
 
 Durations of probes and TLS handshakes are histograms with classic and native buckets (` + "`metrics.histograms`" + `).
 Prometheus gets native ones when it scrapes with protobuf and ` + "`scrape_native_histograms: true`" + `.
@@ -235,11 +240,16 @@ func scrape(t testing.TB, h http.Handler, accept string) *httptest.ResponseRecor
 	t.Helper()
 	request := httptest.NewRequest(http.MethodGet, "/metrics", nil)
 	request.Header.Set("Accept", accept)
-	response := httptest.NewRecorder()
-	h.ServeHTTP(response, request)
+	response := serve(h, request)
 	if response.Code != http.StatusOK {
 		t.Fatalf("%s: status %d: %s", accept, response.Code, response.Body)
 	}
+	return response
+}
+
+func serve(h http.Handler, request *http.Request) *httptest.ResponseRecorder {
+	response := httptest.NewRecorder()
+	h.ServeHTTP(response, request)
 	return response
 }
 
@@ -358,11 +368,12 @@ func TestServerTextNeverBecomesALabel(t *testing.T) {
 	if got := seriesOf(t, m); got != want {
 		t.Errorf("%d series after 100,000 hostile outcomes, want %d as after the first %d", got, want, len(reasons))
 	}
-	if n := len(m.roster.Load().byName["a"].probeTimes.native); n > maxNativeBuckets {
+	state, _ := m.connections.Get("a")
+	if n := len(state.probeTimes.native); n > maxNativeBuckets {
 		t.Errorf("%d native buckets, want at most %d", n, maxNativeBuckets)
 	}
-	if n := len(m.words.pairs); n > 40 {
-		t.Errorf("%d shared words: something that is no word was shared", n)
+	if n := len(m.pool.sets); n > 40 {
+		t.Errorf("%d shared label sets: something from no closed set was shared", n)
 	}
 	if err := pedantic(m); err != nil {
 		t.Error(err)
@@ -372,7 +383,8 @@ func TestServerTextNeverBecomesALabel(t *testing.T) {
 func TestHostileConfigurationKeepsTheScrapeValid(t *testing.T) {
 	c := inbox("\xff\xfe broken \"name\"\n",
 		mail.Label{Name: "connection", Value: "stolen"}, mail.Label{Name: "le", Value: "1"},
-		mail.Label{Name: "team", Value: "\x80"}, mail.Label{Name: "team", Value: "twice"})
+		mail.Label{Name: "team", Value: "\x80"}, mail.Label{Name: "team", Value: "twice"},
+		mail.Label{Name: "no name", Value: "x"}, mail.Label{Name: "", Value: "x"})
 	m := collectorOf(HistogramsBoth, c, inbox("other"), inbox("other"))
 	m.Observe(refused(c))
 	if err := pedantic(m); err != nil {
@@ -381,7 +393,7 @@ func TestHostileConfigurationKeepsTheScrapeValid(t *testing.T) {
 	for _, accept := range []string{acceptText, acceptOpenMetrics, acceptProtobuf} {
 		parse(t, scrape(t, Handler(m, nil), accept))
 	}
-	if !model.LabelValue(*m.roster.Load().sorted[0].own[0].Value).IsValid() {
+	if !model.LabelValue(m.connections.All()[0].current.own.labels[0].value()).IsValid() {
 		t.Error("label value is not valid")
 	}
 }

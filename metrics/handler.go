@@ -3,30 +3,41 @@ package metrics
 // This file serves metrics over HTTP.
 
 import (
+	"compress/gzip"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
 )
 
-// Handler serves what gatherer gives, as text, OpenMetrics or protobuf,
-// whichever the client prefers, with gzip where it accepts it. The caller
-// bounds how many requests there are at once. A part that cannot be gathered is left out
-// and logged; logger nil: not logged.
+// Handler serves the metrics of gatherer as text, OpenMetrics or protobuf,
+// whichever the client prefers, with gzip where it accepts it. A part that
+// cannot be gathered is left out and logged; logger nil: not logged. It does
+// not limit how many requests are served at once.
 func Handler(gatherer prometheus.Gatherer, logger *slog.Logger) http.Handler {
-	opts := promhttp.HandlerOpts{
+	if logger == nil {
+		logger = slog.New(slog.DiscardHandler)
+	}
+	if collector, ok := gatherer.(*Collector); ok {
+		return &scrapeHandler{collector: collector, log: logger}
+	}
+	return promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{
 		ErrorHandling:     promhttp.ContinueOnError,
+		ErrorLog:          errorLog{logger},
 		EnableOpenMetrics: true,
 		// Named one by one: the default grows with what the program links.
 		OfferedCompressions: []promhttp.Compression{promhttp.Identity, promhttp.Gzip},
-	}
-	if logger != nil {
-		opts.ErrorLog = errorLog{logger}
-	}
-	return promhttp.HandlerFor(gatherer, opts)
+	})
 }
 
 // errorLog is the logger that promhttp needs.
@@ -35,4 +46,111 @@ type errorLog struct{ logger *slog.Logger }
 // Println implements promhttp.Logger.
 func (l errorLog) Println(v ...any) {
 	l.logger.Warn("metrics incomplete", "err", strings.TrimSpace(fmt.Sprintln(v...)))
+}
+
+// scrapeHandler serves a Collector as promhttp would, but writes each family as
+// soon as it is encoded: a scrape of ten thousand connections, however slowly it
+// is read, holds a pointer per connection, a buffer, and with protobuf one
+// family.
+type scrapeHandler struct {
+	collector *Collector
+	log       *slog.Logger
+}
+
+// ServeHTTP implements http.Handler. With name[] in the query only families of
+// these names are served.
+func (h *scrapeHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	own, err := h.collector.exporter.Gather()
+	if err != nil {
+		h.log.Warn("metrics incomplete", "err", err)
+	}
+	format := expfmt.NegotiateAccept(r.Header, expfmt.DefaultOpenMetricsAcceptedFormats()...)
+	w.Header().Set("Content-Type", string(format))
+	w.Header().Add("Vary", "Accept, Accept-Encoding")
+	names := r.URL.Query()["name[]"]
+	wanted := func(name string) bool { return len(names) == 0 || slices.Contains(names, name) }
+	if !acceptsGzip(r.Header) {
+		err = writeFamilies(newFamilyEncoder(w, format), h.collector.gather(), own, wanted)
+	} else {
+		w.Header().Set("Content-Encoding", "gzip")
+		packed := gzipWriters.Get().(*gzip.Writer)
+		packed.Reset(w)
+		err = errors.Join(writeFamilies(newFamilyEncoder(packed, format), h.collector.gather(), own, wanted), packed.Close())
+		gzipWriters.Put(packed)
+	}
+	if err != nil {
+		h.log.Debug("scrape broken off", "err", err)
+	}
+}
+
+// gzipWriters are used again: one takes 800 KiB. The fastest level takes a third
+// of the default level's time for twice the bytes; metrics shrink to a tenth
+// even so.
+var gzipWriters = sync.Pool{New: func() any {
+	w, _ := gzip.NewWriterLevel(nil, gzip.BestSpeed) // the level is a valid one
+	return w
+}}
+
+// acceptsGzip reports whether the client reads gzip (RFC 9110 section 12.5.3).
+func acceptsGzip(header http.Header) bool {
+	for offer := range strings.SplitSeq(strings.Join(header.Values("Accept-Encoding"), ","), ",") {
+		coding, parameters, _ := strings.Cut(offer, ";")
+		if !strings.EqualFold(strings.TrimSpace(coding), "gzip") {
+			continue
+		}
+		_, weight, _ := strings.Cut(parameters, "=")
+		q, err := strconv.ParseFloat(strings.TrimSpace(weight), 64)
+		return err != nil || q > 0
+	}
+	return false
+}
+
+// familyEncoder writes metrics in one format.
+type familyEncoder interface {
+	family(g *gathered) error               // the current family of g
+	message(family *dto.MetricFamily) error // one of the exporter's own
+	finish() error
+}
+
+func newFamilyEncoder(w io.Writer, format expfmt.Format) familyEncoder {
+	switch format.FormatType() {
+	case expfmt.TypeTextPlain:
+		return &textWriter{out: w}
+	case expfmt.TypeOpenMetrics:
+		return &textWriter{out: w, openMetrics: true}
+	}
+	return messageEncoder{expfmt.NewEncoder(w, format)}
+}
+
+// messageEncoder is the library's encoder, for protobuf.
+type messageEncoder struct{ encoder expfmt.Encoder }
+
+func (e messageEncoder) family(g *gathered) error               { return e.encoder.Encode(g.message()) }
+func (e messageEncoder) message(family *dto.MetricFamily) error { return e.encoder.Encode(family) }
+func (e messageEncoder) finish() error                          { return nil }
+
+// writeFamilies writes the families of g and own, which are sorted by name, in
+// the order of their names. It stops at the first error.
+func writeFamilies(e familyEncoder, g *gathered, own []*dto.MetricFamily, wanted func(name string) bool) error {
+	more := g.next()
+	for more || len(own) > 0 {
+		var err error
+		if !more || len(own) > 0 && own[0].GetName() < g.current().name {
+			if wanted(own[0].GetName()) {
+				err = e.message(own[0])
+			}
+			own = own[1:]
+		} else {
+			if wanted(g.current().name) {
+				err = e.family(g)
+			} else {
+				g.skip()
+			}
+			more = g.next()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return e.finish()
 }

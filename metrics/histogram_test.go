@@ -17,7 +17,7 @@ import (
 func compare(t *testing.T, observed []time.Duration) {
 	t.Helper()
 	library := prometheus.NewHistogram(prometheus.HistogramOpts{
-		Name: "x", Buckets: probeBounds[:],
+		Name: "x", Buckets: probeBounds,
 		NativeHistogramBucketFactor: nativeFactor, NativeHistogramMaxBucketNumber: maxNativeBuckets,
 		NativeHistogramMaxExemplars: -1,
 	})
@@ -48,7 +48,7 @@ func compare(t *testing.T, observed []time.Duration) {
 	}
 }
 
-// decode gives the native buckets of a message that are not empty.
+// decode returns the native buckets of a message that are not empty.
 func decode(h *dto.Histogram) map[int32]int64 {
 	buckets := map[int32]int64{}
 	var key int32

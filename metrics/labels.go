@@ -1,7 +1,7 @@
 package metrics
 
-// This file is the only one that makes label pairs, so it is here that a value
-// becomes valid UTF-8 and that no label name occurs twice.
+// This file is the only one that makes labels, so it is here that a value
+// becomes valid UTF-8, that a name is a plain one, and that no name occurs twice.
 
 import (
 	"slices"
@@ -9,82 +9,163 @@ import (
 	"sync"
 
 	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/model"
 
 	"mailprobe/mail"
 )
 
-// pairInOne is a label pair with the two string headers it points to: encoders
-// visit each pair once per series, and three places are three cache misses.
+// label is one label as the text formats write it, name="value" with the value
+// escaped: it is written at every scrape and parsed never.
+type label struct {
+	text       string
+	nameLength int
+}
+
+func (l label) name() string { return l.text[:l.nameLength] }
+
+// value is the label's value without the escapes.
+func (l label) value() string {
+	return unescape.Replace(l.text[l.nameLength+len(`="`) : len(l.text)-len(`"`)])
+}
+
+// The escapes of label values in the text formats; safe for concurrent use.
+var (
+	escape   = strings.NewReplacer(`\`, `\\`, "\n", `\n`, `"`, `\"`)
+	unescape = strings.NewReplacer(`\\`, `\`, `\n`, "\n", `\"`, `"`)
+)
+
+// labelSet is a list of labels; immutable. nil is the empty list.
+type labelSet struct {
+	text   string  // of all labels, with commas between them
+	labels []label // sorted by name; their texts are parts of text
+
+	pairs []*dto.LabelPair // the same for protobuf, for shared sets only; else nil
+}
+
+// newLabelSet makes a set of labels whose names differ. Prometheus refuses a
+// whole scrape for one value that is not UTF-8, so such bytes are replaced.
+func newLabelSet(labels ...mail.Label) *labelSet {
+	labels = slices.Clone(labels)
+	slices.SortFunc(labels, func(a, b mail.Label) int { return strings.Compare(a.Name, b.Name) })
+	var text strings.Builder
+	ends := make([]int, len(labels))
+	for i, l := range labels {
+		if i > 0 {
+			text.WriteByte(',')
+		}
+		text.WriteString(l.Name)
+		text.WriteString(`="`)
+		text.WriteString(escape.Replace(strings.ToValidUTF8(l.Value, "\uFFFD")))
+		text.WriteByte('"')
+		ends[i] = text.Len()
+	}
+	s := &labelSet{text: strings.Clone(text.String()), labels: make([]label, len(labels))} // a clone has no spare room
+	start := 0
+	for i, end := range ends {
+		s.labels[i] = label{s.text[start:end], len(labels[i].Name)}
+		start = end + len(",")
+	}
+	return s
+}
+
+// list is the labels of a set that may be nil.
+func (s *labelSet) list() []label {
+	if s == nil {
+		return nil
+	}
+	return s.labels
+}
+
+// messages returns the labels for protobuf; those of a shared set are shared and
+// must not be written to.
+func (s *labelSet) messages() []*dto.LabelPair {
+	switch {
+	case s == nil:
+		return nil
+	case s.pairs != nil:
+		return s.pairs
+	}
+	return newPairs(s.labels)
+}
+
+// pairInOne is a label pair with the two string headers it points to: the
+// encoder visits each pair once per series, and three places are three cache
+// misses.
 type pairInOne struct {
 	pair        dto.LabelPair
 	name, value string
 }
 
-// newPair makes one label pair. Prometheus refuses a whole scrape for one
-// value that is not UTF-8, so such bytes are replaced.
-func newPair(name, value string) *dto.LabelPair {
-	p := &pairInOne{name: name, value: strings.ToValidUTF8(value, "\uFFFD")}
-	p.pair.Name, p.pair.Value = &p.name, &p.value
-	return &p.pair
-}
-
-// maxWords bounds a dictionary, which never forgets, in case users' labels change
-// at every reload.
-const maxWords = 4096
-
-// dictionary shares the label pairs of closed sets (phases, reasons, TLS
-// versions, words of the configuration) and users' labels between all
-// connections: a pair costs 96 bytes, ten of them a seventh of a connection's
-// state, and scrapes find shared ones in the processor's cache.
-type dictionary struct {
-	mu    sync.Mutex
-	pairs map[mail.Label]*dto.LabelPair
-}
-
-func newDictionary() *dictionary {
-	return &dictionary{pairs: map[mail.Label]*dto.LabelPair{}}
-}
-
-// pair gives the shared pair of a word.
-func (d *dictionary) pair(name, value string) *dto.LabelPair {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	key := mail.Label{Name: name, Value: value}
-	if pair := d.pairs[key]; pair != nil {
-		return pair
+func newPairs(labels []label) []*dto.LabelPair {
+	room := make([]pairInOne, len(labels))
+	pairs := make([]*dto.LabelPair, len(labels))
+	for i, l := range labels {
+		p := &room[i]
+		p.name, p.value = l.name(), l.value()
+		p.pair.Name, p.pair.Value = &p.name, &p.value
+		pairs[i] = &p.pair
 	}
-	pair := newPair(name, value)
-	if len(d.pairs) < maxWords {
-		d.pairs[key] = pair
-	}
-	return pair
+	return pairs
 }
 
-// ownLabels are the pairs that every metric of a connection carries, sorted by
-// name. A user's label whose name is reserved is left out: config refuses it,
-// and here it would make the whole scrape invalid.
-func ownLabels(c *mail.Connection, words *dictionary) []*dto.LabelPair {
-	pairs := []*dto.LabelPair{
-		newPair("connection", c.Name),
-		words.pair("protocol", string(c.Protocol)),
+// maxShared bounds a labelPool, which never forgets.
+const maxShared = 4096
+
+// labelPool shares the label sets of closed vocabularies (phases, reasons, TLS
+// versions and ciphers) between all connections: they are a third of a
+// connection's samples.
+type labelPool struct {
+	mu   sync.RWMutex
+	sets map[[2]mail.Label]*labelSet
+}
+
+func newLabelPool() *labelPool { return &labelPool{sets: map[[2]mail.Label]*labelSet{}} }
+
+// one returns the shared set of one label.
+func (p *labelPool) one(name, value string) *labelSet {
+	return p.set([2]mail.Label{{Name: name, Value: value}})
+}
+
+// two returns the shared set of two labels.
+func (p *labelPool) two(name1, value1, name2, value2 string) *labelSet {
+	return p.set([2]mail.Label{{Name: name1, Value: value1}, {Name: name2, Value: value2}})
+}
+
+func (p *labelPool) set(key [2]mail.Label) *labelSet {
+	p.mu.RLock()
+	set := p.sets[key]
+	p.mu.RUnlock()
+	if set != nil {
+		return set
+	}
+	set = newLabelSet(key[0])
+	if key[1] != (mail.Label{}) {
+		set = newLabelSet(key[0], key[1])
+	}
+	set.pairs = newPairs(set.labels)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.sets) < maxShared {
+		p.sets[key] = set
+	}
+	return set
+}
+
+// ownLabels are the labels that every metric of a connection carries. A user's
+// label whose name is reserved, is no plain name, or was there before is left
+// out: config refuses it, and here it would make the whole scrape invalid.
+func ownLabels(c *mail.Connection) *labelSet {
+	labels := []mail.Label{
+		{Name: "connection", Value: c.Name},
+		{Name: "protocol", Value: string(c.Protocol)},
 	}
 	used := ReservedLabels()
-	for _, label := range c.Labels {
-		if slices.Contains(used, label.Name) {
+	for _, l := range c.Labels {
+		if slices.Contains(used, l.Name) || !model.LegacyValidation.IsValidLabelName(l.Name) {
 			continue
 		}
-		used = append(used, label.Name)
-		pairs = append(pairs, words.pair(label.Name, label.Value))
+		used = append(used, l.Name)
+		labels = append(labels, l)
 	}
-	slices.SortFunc(pairs, compareNames)
-	return slices.Clip(pairs)
-}
-
-func compareNames(a, b *dto.LabelPair) int { return strings.Compare(*a.Name, *b.Name) }
-
-// sameLabels reports whether two sorted lists hold the same names and values.
-func sameLabels(a, b []*dto.LabelPair) bool {
-	return slices.EqualFunc(a, b, func(x, y *dto.LabelPair) bool {
-		return *x.Name == *y.Name && *x.Value == *y.Value
-	})
+	return newLabelSet(labels...)
 }

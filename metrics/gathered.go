@@ -1,0 +1,110 @@
+package metrics
+
+// This file walks over the metrics of all connections family by family, the
+// order in which every exposition format wants them. A scrape holds one pointer
+// per connection and one family at a time, however slowly its client reads.
+
+import (
+	"slices"
+
+	dto "github.com/prometheus/client_model/go"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+// gathered is what one scrape found, and how far it has got.
+type gathered struct {
+	prepared []*preparedMetrics   // of each connection, sorted by name
+	states   []*connectionMetrics // of each connection, for histograms; nil: none are shown
+	cursors  []uint16             // of each connection: its first sample that is not written yet
+	kind     Histograms
+
+	order  []familyID // the families still to come
+	family familyID   // the current one
+
+	pairs         [][]*dto.LabelPair     // see ownPairs
+	lastTimestamp *timestamppb.Timestamp // see timestamp
+}
+
+// gather begins a scrape.
+func (c *Collector) gather() *gathered {
+	states := c.connections.All()
+	prepared := make([]*preparedMetrics, len(states))
+	for i, m := range states {
+		prepared[i] = m.prepared()
+	}
+	g := newGathered(prepared)
+	g.kind = c.kind
+	if c.kind != HistogramsNone {
+		g.states = states
+	}
+	return g
+}
+
+func newGathered(prepared []*preparedMetrics) *gathered {
+	return &gathered{prepared: prepared, cursors: make([]uint16, len(prepared)), order: familyOrder}
+}
+
+// next goes to the next family that has a metric; false: there is none.
+func (g *gathered) next() bool {
+	for len(g.order) > 0 {
+		g.family, g.order = g.order[0], g.order[1:]
+		if g.hasMetrics() {
+			return true
+		}
+	}
+	return false
+}
+
+func (g *gathered) current() *family { return &families[g.family] }
+
+func (g *gathered) hasMetrics() bool {
+	if g.current().kind == histogram {
+		return slices.ContainsFunc(g.states, func(m *connectionMetrics) bool { return m.hasDurations(g.family) })
+	}
+	for i, p := range g.prepared {
+		if at := int(g.cursors[i]); at < len(p.samples) && p.samples[at].family == g.family {
+			return true
+		}
+	}
+	return false
+}
+
+// take returns the samples of the current family of connection i, and steps
+// over them.
+func (g *gathered) take(i int) []sample {
+	samples := g.prepared[i].samples[g.cursors[i]:]
+	n := 0
+	for n < len(samples) && samples[n].family == g.family {
+		n++
+	}
+	g.cursors[i] += uint16(n)
+	return samples[:n]
+}
+
+// skip steps over the current family.
+func (g *gathered) skip() {
+	for i := range g.prepared {
+		g.take(i)
+	}
+}
+
+// histogram copies the histogram of the current family of connection i into
+// out; false: it has none. It may count one probe more than the counters of the
+// same scrape, which were looked up when that began.
+func (g *gathered) histogram(i int, out *durations) bool {
+	return g.states[i].copyDurations(g.family, out)
+}
+
+// bounds returns the upper bounds of the classic buckets of the current family.
+func (g *gathered) bounds() []float64 {
+	if g.family == probeDuration {
+		return probeBounds
+	}
+	return handshakeBounds
+}
+
+// own are the labels of connection i.
+func (g *gathered) own(i int) *labelSet { return g.prepared[i].own }
+
+// created is when the histograms of connection i were empty.
+func (g *gathered) created(i int) uint32 { return g.states[i].created }

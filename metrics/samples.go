@@ -1,0 +1,199 @@
+package metrics
+
+// This file decides what an outcome says. A value that was not learned has no
+// sample: it is absent rather than 0.
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	"mailprobe/mail"
+)
+
+// sample is one gauge or counter: 24 bytes, where a message of protobuf with all
+// that it points to takes five times as much.
+type sample struct {
+	family  familyID
+	created uint32 // of a counter: when it was 0, in seconds since the Unix epoch
+	value   float64
+	extra   *labelSet // the labels beyond the connection's own; nil: none
+}
+
+// preparedMetrics is the finished gauges and counters of one connection.
+// Immutable: scrapes read it while the next one is already being made.
+type preparedMetrics struct {
+	own     *labelSet
+	samples []sample // sorted by the name of their families
+}
+
+// maxSamples is room for all samples of an ordinary connection.
+const maxSamples = 48
+
+// prepare sorts samples and keeps a copy. Samples of one family stay in order.
+func prepare(own *labelSet, samples []sample) *preparedMetrics {
+	slices.SortStableFunc(samples, func(a, b sample) int { return cmp.Compare(familyRank[a.family], familyRank[b.family]) })
+	return &preparedMetrics{own, slices.Clone(samples)}
+}
+
+// extraOf returns the further labels of the first sample of a family; nil: there
+// is none.
+func (p *preparedMetrics) extraOf(family familyID) *labelSet {
+	if p == nil {
+		return nil
+	}
+	for i := range p.samples {
+		if p.samples[i].family == family {
+			return p.samples[i].extra
+		}
+	}
+	return nil
+}
+
+// boolSample is a sample of 1 or 0.
+func boolSample(family familyID, yes bool) sample {
+	if yes {
+		return sample{family: family, value: 1}
+	}
+	return sample{family: family}
+}
+
+// infoSample is a sample of the constant 1 with its labels.
+func infoSample(family familyID, labels *labelSet) sample {
+	return sample{family: family, value: 1, extra: labels}
+}
+
+// noSharedMailbox is the shared_mailbox_access of a connection without one.
+const noSharedMailbox = "none"
+
+// configLabels are the labels of connection_info.
+func configLabels(c *mail.Connection) *labelSet {
+	access := noSharedMailbox
+	if c.SharedMailbox != "" {
+		access = string(c.SharedMailboxAccess)
+	}
+	return newLabelSet(
+		mail.Label{Name: "host", Value: c.Host},
+		mail.Label{Name: "encryption", Value: string(c.Encryption)},
+		mail.Label{Name: "auth", Value: string(c.Auth)},
+		mail.Label{Name: "shared_mailbox_access", Value: access},
+		mail.Label{Name: "ip_protocol", Value: string(c.IPProtocol)})
+}
+
+// configSamples is what is known before the first probe. spacing is the interval,
+// or longer where the server asked for that; info is what configLabels returned.
+func configSamples(samples []sample, c *mail.Connection, spacing time.Duration, info *labelSet) []sample {
+	return append(samples,
+		sample{family: interval, value: spacing.Seconds()},
+		sample{family: timeout, value: c.Timeout.Seconds()},
+		infoSample(connectionInfo, info))
+}
+
+// outcomeSamples is what one probe learned. before is what was learned earlier,
+// for labels that are the same; it may be nil.
+func outcomeSamples(samples []sample, o *mail.Outcome, before *preparedMetrics, pool *labelPool) []sample {
+	samples = append(samples,
+		boolSample(up, o.Up()),
+		sample{family: lastProbe, value: seconds(o.End)})
+	if f := o.Failure; f != nil {
+		samples = append(samples, infoSample(failureInfo, pool.two("phase", string(f.Phase), "reason", string(f.Reason))))
+	}
+	samples = loginSamples(samples, o)
+	if o.Withheld() {
+		return keptSamples(samples, before)
+	}
+	samples = append(samples, sample{family: lastProbeDuration, value: nonNegative(o.Duration())})
+	if o.Port != 0 {
+		samples = append(samples, sample{family: effectivePort, value: float64(o.Port)})
+	}
+	for _, p := range o.Phases {
+		samples = append(samples, sample{family: phaseDuration,
+			value: nonNegative(p.Duration), extra: pool.one("phase", string(p.Phase))})
+	}
+	if o.TLS != nil {
+		samples = tlsSamples(samples, o.TLS, before, pool)
+	}
+	return samples
+}
+
+// keptFamilies are about the server as the last probe that contacted it found
+// it. Read only.
+var keptFamilies = []familyID{effectivePort, phaseDuration, lastProbeDuration,
+	tlsInfo, certificateVerified, certificateNotAfter, certificateNotBefore, certificateInfo}
+
+// keptSamples repeats what the last probe that contacted the server learned: a
+// withheld probe learned nothing about it, and a certificate does not become
+// unknown because a password is wrong.
+func keptSamples(samples []sample, before *preparedMetrics) []sample {
+	if before == nil {
+		return samples
+	}
+	for _, s := range before.samples {
+		if slices.Contains(keptFamilies, s.family) {
+			samples = append(samples, s)
+		}
+	}
+	return samples
+}
+
+// loginSamples is what happened to login and mailbox. A credential that was sent
+// and got no verdict, because the connection broke or the time was up, counts
+// as not accepted: it was tried, and a mail client would not be in either.
+func loginSamples(samples []sample, o *mail.Outcome) []sample {
+	if o.Auth.Known() {
+		samples = append(samples, boolSample(authSuccess, o.Auth.Accepted))
+	}
+	if logsIn(o.Connection) || o.Auth.Known() || o.Auth.Held {
+		samples = append(samples, boolSample(authHeld, o.Auth.Withheld()))
+	}
+	if o.Auth.Withheld() && !o.Auth.NextAttempt.IsZero() {
+		samples = append(samples, sample{family: authNextAttempt, value: seconds(o.Auth.NextAttempt)})
+	}
+	if o.Mailbox.Tried {
+		samples = append(samples, boolSample(mailboxSuccess, o.Mailbox.OK))
+	}
+	if o.Mailbox.Counted {
+		samples = append(samples, sample{family: mailboxMessages, value: float64(o.Mailbox.Messages)})
+	}
+	return samples
+}
+
+// tlsSamples is what the handshake told, also one that failed at verification.
+func tlsSamples(samples []sample, facts *mail.TLSFacts, before *preparedMetrics, pool *labelPool) []sample {
+	if facts.Version != "" {
+		samples = append(samples, infoSample(tlsInfo, pool.two("version", facts.Version, "cipher", facts.Cipher)))
+	}
+	if facts.FingerprintSHA256 != "" {
+		samples = append(samples,
+			boolSample(certificateVerified, facts.Verified),
+			infoSample(certificateInfo, fingerprintLabels(facts.FingerprintSHA256, before)))
+	}
+	if !facts.NotAfter.IsZero() {
+		samples = append(samples, sample{family: certificateNotAfter, value: seconds(facts.NotAfter)})
+	}
+	if !facts.NotBefore.IsZero() {
+		samples = append(samples, sample{family: certificateNotBefore, value: seconds(facts.NotBefore)})
+	}
+	return samples
+}
+
+// fingerprintLabels reuses the labels of before while the certificate stays.
+func fingerprintLabels(fingerprint string, before *preparedMetrics) *labelSet {
+	if set := before.extraOf(certificateInfo); set != nil && strings.Contains(set.text, fingerprint) {
+		return set
+	}
+	return newLabelSet(mail.Label{Name: "fingerprint_sha256", Value: fingerprint})
+}
+
+// logsIn reports whether a connection is configured to log in.
+func logsIn(c *mail.Connection) bool {
+	return c.Username != "" && c.Auth != mail.AuthNone
+}
+
+// seconds is a time since the epoch as Prometheus counts it, exact to the
+// microsecond.
+func seconds(t time.Time) float64 { return float64(t.UnixMicro()) / 1e6 }
+
+// nonNegative is a duration in seconds; a stepped clock makes it 0.
+func nonNegative(d time.Duration) float64 { return max(d, 0).Seconds() }

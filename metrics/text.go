@@ -1,0 +1,217 @@
+package metrics
+
+// This file writes the two text formats straight from samples: Prometheus text
+// 0.0.4 and OpenMetrics 1.0. The library's encoders need messages and look at
+// every label again at each scrape; a differential test holds this one to
+// their output, byte by byte.
+
+import (
+	"bytes"
+	"io"
+	"math"
+	"strconv"
+	"strings"
+
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+)
+
+// textBuffer is how many bytes are collected before they are written out.
+const textBuffer = 64 << 10
+
+// textWriter is the familyEncoder of the text formats. The first error of out is
+// kept; nothing is written after it.
+type textWriter struct {
+	out         io.Writer
+	openMetrics bool
+	buffer      []byte
+	err         error
+}
+
+// family writes the current family of g.
+func (w *textWriter) family(g *gathered) error {
+	f := g.current()
+	name := f.name
+	if w.openMetrics {
+		name = strings.TrimSuffix(name, "_total")
+	}
+	w.header(name, f)
+	if f.kind == histogram {
+		w.histograms(g)
+		return w.err
+	}
+	for i := range g.prepared {
+		for _, s := range g.take(i) {
+			w.name(f.name, "", g.own(i), s.extra)
+			w.value(s.value)
+			if f.kind == counter && w.openMetrics {
+				w.name(name, "_created", g.own(i), s.extra)
+				w.value(float64(s.created))
+			}
+		}
+		w.spill()
+	}
+	return w.err
+}
+
+// message writes a family of the library's.
+func (w *textWriter) message(family *dto.MetricFamily) error {
+	var err error
+	if w.openMetrics {
+		_, err = expfmt.MetricFamilyToOpenMetrics(w, family, expfmt.WithCreatedLines())
+	} else {
+		_, err = expfmt.MetricFamilyToText(w, family)
+	}
+	return err
+}
+
+// finish writes what is left.
+func (w *textWriter) finish() error {
+	if w.openMetrics {
+		w.buffer = append(w.buffer, "# EOF\n"...)
+	}
+	w.flush()
+	return w.err
+}
+
+// header writes the help and the type of a family.
+func (w *textWriter) header(name string, f *family) {
+	help := helpText
+	if w.openMetrics {
+		help = escape
+	}
+	w.buffer = append(w.buffer, "# HELP "+name+" "+help.Replace(f.help)+"\n# TYPE "+name+" "+strings.ToLower(f.kind.String())+"\n"...)
+}
+
+// helpText escapes the help in the older format, where quotes need none.
+var helpText = strings.NewReplacer(`\`, `\\`, "\n", `\n`)
+
+func (w *textWriter) histograms(g *gathered) {
+	var h durations
+	bounds := w.boundTexts(g.bounds())
+	f := g.current()
+	for i := range g.states {
+		if !g.histogram(i, &h) {
+			continue
+		}
+		own := g.own(i)
+		if g.kind.classic() {
+			var below uint64
+			for j, text := range bounds {
+				below += uint64(h.classic[j])
+				w.bucket(f.name, own, text, below)
+			}
+		}
+		w.bucket(f.name, own, `le="+Inf"`, h.count)
+		w.name(f.name, "_sum", own, nil)
+		w.value(h.sum)
+		w.name(f.name, "_count", own, nil)
+		w.integer(h.count)
+		if w.openMetrics {
+			w.name(f.name, "_created", own, nil)
+			w.value(float64(g.created(i)))
+		}
+		w.spill()
+	}
+}
+
+// boundTexts are the labels of the classic buckets.
+func (w *textWriter) boundTexts(bounds []float64) []string {
+	texts := make([]string, len(bounds))
+	for i, bound := range bounds {
+		texts[i] = `le="` + string(w.appendFloat(nil, bound)) + `"`
+	}
+	return texts
+}
+
+// bucket writes one line of a histogram. Its label comes last, as in the
+// library's output.
+func (w *textWriter) bucket(name string, own *labelSet, le string, count uint64) {
+	b := append(w.buffer, name...)
+	b = append(b, "_bucket{"...)
+	b = append(b, own.text...)
+	b = append(b, ',')
+	b = append(b, le...)
+	w.buffer = append(b, "} "...)
+	w.integer(count)
+}
+
+// name writes the name of a series with its labels, sorted by name.
+func (w *textWriter) name(name, suffix string, own, extra *labelSet) {
+	b := append(w.buffer, name...)
+	b = append(b, suffix...)
+	b = append(b, '{')
+	if extra == nil {
+		b = append(b, own.text...)
+	} else {
+		b = appendMerged(b, own.labels, extra.labels)
+	}
+	w.buffer = append(b, "} "...)
+}
+
+// appendMerged appends two sorted lists of labels as one sorted list.
+func appendMerged(b []byte, own, extra []label) []byte {
+	for len(own)+len(extra) > 0 {
+		var next label
+		if len(extra) == 0 || len(own) > 0 && own[0].name() < extra[0].name() {
+			next, own = own[0], own[1:]
+		} else {
+			next, extra = extra[0], extra[1:]
+		}
+		b = append(b, next.text...)
+		b = append(b, ',')
+	}
+	return b[:len(b)-1]
+}
+
+func (w *textWriter) value(value float64) {
+	w.buffer = append(w.appendFloat(w.buffer, value), '\n')
+}
+
+func (w *textWriter) integer(value uint64) {
+	if w.openMetrics {
+		w.buffer = append(strconv.AppendUint(w.buffer, value, 10), '\n')
+		return
+	}
+	w.value(float64(value))
+}
+
+// appendFloat appends the shortest form; OpenMetrics wants a point in it.
+func (w *textWriter) appendFloat(b []byte, value float64) []byte {
+	start := len(b)
+	switch {
+	case value == 0:
+		b = append(b, '0')
+	case value == 1:
+		b = append(b, '1')
+	case math.IsInf(value, +1):
+		return append(b, "+Inf"...)
+	default:
+		b = strconv.AppendFloat(b, value, 'g', -1, 64)
+	}
+	if w.openMetrics && !bytes.ContainsAny(b[start:], "e.") {
+		b = append(b, ".0"...)
+	}
+	return b
+}
+
+// Write appends what an encoder of the library has to say.
+func (w *textWriter) Write(text []byte) (int, error) {
+	w.buffer = append(w.buffer, text...)
+	w.spill()
+	return len(text), w.err
+}
+
+// spill writes out what is more than a buffer.
+func (w *textWriter) spill() {
+	if len(w.buffer) >= textBuffer {
+		w.flush()
+	}
+}
+
+func (w *textWriter) flush() {
+	if w.err == nil && len(w.buffer) > 0 {
+		_, w.err = w.out.Write(w.buffer)
+	}
+	w.buffer = w.buffer[:0]
+}
