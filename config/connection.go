@@ -61,15 +61,19 @@ func freshEntry() *entry {
 
 // inherit is a copy of the defaults for one connection.
 func (e *entry) inherit(line int) *entry {
-	copied := *e
-	copied.Labels, copied.set, copied.line = slices.Clone(e.Labels), inherited(e.set), line
-	return &copied
+	c := *e
+	c.Labels, c.set, c.line = slices.Clone(e.Labels), inherited(e.set), line
+	return &c
 }
 
 // own reports whether the connection itself gave the field.
 func (e *entry) own(field string) bool { return e.set[field].own }
 
-// at is the place of a field: where it was given, or else where the
+// wants reports whether the connection itself gave the field a value, be it the
+// built-in one.
+func (e *entry) wants(field string) bool { return e.set[field].own && !e.set[field].blank }
+
+// at is the position of a field: where it was given, or else where the
 // connection begins.
 func (e *entry) at(field string, where position) position {
 	where = where.on(e.line)

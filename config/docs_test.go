@@ -12,7 +12,7 @@ import (
 var yamlBlock = regexp.MustCompile("(?s)```ya?ml\n(.*?)```")
 
 // TestConfigurationsInDocsLoad loads every configuration that a reader may
-// copy from the documentation. Tcopied secret files need not exist.
+// copy from the documentation. Their secret files need not exist.
 func TestConfigurationsInDocsLoad(t *testing.T) {
 	files, err := filepath.Glob("../docs/*.md")
 	if err != nil || len(files) == 0 {

@@ -204,11 +204,16 @@ func mappingOf(settings []Setting) *node {
 // isNull reports whether a value is left blank.
 func isNull(n *node) bool { return n.Kind == yaml.ScalarNode && n.Tag == "!!null" }
 
+// isPlain reports whether a value is written without quotes.
+func isPlain(n *node) bool {
+	return n.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) == 0
+}
+
 func isMapping(n *node) bool  { return n.Kind == yaml.MappingNode }
 func isSequence(n *node) bool { return n.Kind == yaml.SequenceNode }
 
 // scalar gives the text of a single value as it is written: 0143 stays 0143.
-// It is false for lists, mappings, and values with a tag of tcopied own.
+// It is false for lists, mappings, and values with a tag of their own.
 func scalar(n *node) (string, bool) {
 	if n.Kind != yaml.ScalarNode || n.Style&yaml.TaggedStyle != 0 || strings.HasPrefix(n.Tag, "!") && !strings.HasPrefix(n.Tag, "!!") {
 		return "", false

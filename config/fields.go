@@ -15,7 +15,7 @@ import (
 	"mailprobe/mail"
 )
 
-// block is a mapping of the file: its fields and tcopied starting values.
+// block is a mapping of the file: its fields and their starting values.
 type block[T any] struct {
 	fields   []field[T]
 	fresh    func() *T // the built-in defaults
@@ -119,10 +119,10 @@ func (b block[T]) readPair(r *reader, p pair, at position, to *T) {
 	case i < 0 && !looksLikeWord(p.key):
 		r.fault(at.on(p.line), "unknown field: is there a space after its colon?")
 	case i < 0:
-		r.fault(at.on(p.line).sub(p.key), "unknown field"+didYouMean(p.key, b.names()))
+		r.fault(at.on(p.line).sub(p.key), "unknown field"+DidYouMean(p.key, b.names()))
 	default:
 		where := at.sub(p.key).on(p.line)
-		r.set[where.field] = origin{line: p.line, own: true}
+		r.set[where.field] = origin{line: p.line, own: true, blank: isNull(p.value)}
 		if isNull(p.value) {
 			b.fields[i].is.copy(to, b.fresh())
 			return
@@ -168,6 +168,8 @@ type origin struct {
 	file string // only of fields at the top of a file
 	line int
 	own  bool
+
+	blank bool // without a value
 }
 
 // reader reads the files of a configuration, one after the other.
@@ -219,7 +221,7 @@ func (r *reader) blames(at position) bool {
 func inherited(set map[string]origin) map[string]origin {
 	list := maps.Clone(set)
 	for name, m := range list {
-		list[name] = origin{line: m.line}
+		list[name] = origin{line: m.line, blank: m.blank}
 	}
 	return list
 }

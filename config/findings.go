@@ -107,10 +107,10 @@ func looksLikeWord(key string) bool {
 	return key != "" && len(key) <= 40
 }
 
-// didYouMean names the nearest valid word, or nothing if none is near: the one
+// DidYouMean is `, did you mean "x"?` with the nearest valid word, or nothing if none is near: the one
 // with the fewest letters to change, else one that is longer or shorter, as
 // username is for user.
-func didYouMean(word string, valid []string) string {
+func DidYouMean(word string, valid []string) string {
 	word = strings.ToLower(word)
 	best, distance := "", max(2, len(word)/3)+1
 	for _, candidate := range valid {
@@ -138,7 +138,7 @@ func longerOrShorter(word string, valid []string) string {
 	return ""
 }
 
-// editDistance counts the letters to insert, drop, change or swap with tcopied
+// editDistance counts the letters to insert, drop, change or swap with their
 // neighbour to make b of a (optimal string alignment).
 func editDistance(a, b string) int {
 	before, last := make([]int, len(b)+1), make([]int, len(b)+1)

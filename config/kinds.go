@@ -48,6 +48,12 @@ func secret[T any](at func(*T) *mail.Secret) kind[T] {
 			r.fault(where, err.Error())
 			return s, false
 		}
+		if isPlain(n) && n.LineComment != "" {
+			r.warnf(where, "ends before the #: what follows is a comment; a secret with # in it needs quotes")
+		}
+		for _, remark := range s.Remarks() {
+			r.warnf(where, "%s", remark)
+		}
 		return s, true
 	})
 	k.word, k.secret = "secret", true
@@ -117,7 +123,7 @@ func oneOf[T, W any](words []keyword[W], at func(*T) *W) kind[T] {
 				return w.is, true
 			}
 		}
-		r.faultf(where, "%s is not %s%s", quote(v), orList(valid), didYouMean(v, valid))
+		r.faultf(where, "%s is not %s%s", quote(v), orList(valid), DidYouMean(v, valid))
 		return none, false
 	})
 	k.word = "`" + strings.Join(valid, "`, `") + "`"
@@ -131,7 +137,7 @@ func oneOf[T, W any](words []keyword[W], at func(*T) *W) kind[T] {
 	return k
 }
 
-// same lists words that are tcopied own value.
+// same lists words that are their own value.
 func same[W ~string](words ...W) []keyword[W] {
 	list := make([]keyword[W], len(words))
 	for i, w := range words {
@@ -149,7 +155,7 @@ func boolean[T any](at func(*T) *bool) kind[T] {
 		v = strings.ToLower(v)
 		is, known := valid[v]
 		if ok && !known {
-			hint := didYouMean(v, []string{"true", "false"})
+			hint := DidYouMean(v, []string{"true", "false"})
 			if near[v] != "" {
 				hint = fmt.Sprintf(", did you mean %q?", near[v])
 			}
@@ -202,7 +208,10 @@ func number[T any](low, high int, at func(*T) *int) kind[T] {
 	return k
 }
 
-// duration is written as in Prometheus: 90s, 1m30s, 2h.
+// fractional is what Prometheus does not understand, and people write.
+var fractional = regexp.MustCompile(`^[0-9]+\.[0-9]+(ms|s|m|h)$`)
+
+// duration is written as in Prometheus: 90s, 1m30s, 2h; or as 1.5s.
 func duration[T any](low, high time.Duration, at func(*T) *time.Duration) kind[T] {
 	show := func(d time.Duration) string { return model.Duration(d).String() }
 	k := value(at, func(r *reader, n *node, where position) (time.Duration, bool) {
@@ -211,6 +220,11 @@ func duration[T any](low, high time.Duration, at func(*T) *time.Duration) kind[T
 			return 0, false
 		}
 		d, err := model.ParseDuration(v)
+		if fractional.MatchString(v) {
+			var exact time.Duration
+			exact, err = time.ParseDuration(v)
+			d = model.Duration(exact)
+		}
 		switch {
 		case err != nil && decimal.MatchString(v):
 			r.faultf(where, "%s has no unit, did you mean \"%ss\"?", quote(v), v)
@@ -226,7 +240,7 @@ func duration[T any](low, high time.Duration, at func(*T) *time.Duration) kind[T
 	k.word = fmt.Sprintf("duration, %s to %s", show(low), show(high))
 	k.schema = func() map[string]any {
 		s := types("string", "null")
-		s["pattern"] = `^(([0-9]+)y)?(([0-9]+)w)?(([0-9]+)d)?(([0-9]+)h)?(([0-9]+)m)?(([0-9]+)s)?(([0-9]+)ms)?$`
+		s["pattern"] = `^(([0-9]+)y)?(([0-9]+)w)?(([0-9]+)d)?(([0-9]+)h)?(([0-9]+)m)?(([0-9]+)s)?(([0-9]+)ms)?$|` + fractional.String()
 		s["minLength"] = 2
 		return s
 	}

@@ -36,7 +36,7 @@ func golden(t *testing.T, file string, got []byte) {
 	}
 }
 
-// testFiles lists the YAML files below testdata, by tcopied path.
+// testFiles lists the YAML files below testdata, by their path.
 func testFiles(t *testing.T, under string) []string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join("testdata", under, "*.yml"))

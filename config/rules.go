@@ -37,6 +37,7 @@ type inheritedDrop struct {
 // inheritedDrops are asked in this order; a later one sees what the earlier ones dropped.
 var inheritedDrops = []inheritedDrop{
 	{"auth", func(e *entry) bool { return e.Username == "" }},
+	{"mailbox", func(e *entry) bool { return !e.LogsIn() }},
 	{"password", func(e *entry) bool { return !e.usesPassword() || e.own("password_file") && e.passwordFile != "" }},
 	{"password_file", func(e *entry) bool { return !e.usesPassword() || e.own("password") && !e.password.IsZero() }},
 	{"oauth2", func(e *entry) bool { return !e.usesToken() }},
@@ -46,7 +47,9 @@ var inheritedDrops = []inheritedDrop{
 	{"login_name_format", func(e *entry) bool { return e.access() != mail.SharedLoginName }},
 	{"sender", func(e *entry) bool { return e.access() == mail.SharedSender }},
 	{"recipient", func(e *entry) bool { return e.Sender == "" && e.access() != mail.SharedSender }},
-	{"check_mailbox", func(e *entry) bool { return e.access() == mail.SharedSender || e.access() == mail.SharedFolder }},
+	{"check_mailbox", func(e *entry) bool {
+		return e.access() == mail.SharedSender || e.access() == mail.SharedFolder || !e.LogsIn() && e.Protocol != mail.SMTP
+	}},
 }
 
 // access resolves `auto`; it is empty without a shared mailbox.
@@ -108,10 +111,13 @@ func (e *entry) dropUselessOAuth() {
 
 var rules = slices.Concat(loginRules, sharedRules, tlsRules, oauthRules)
 
+const needsLogin = "needs a login: set username, and auth to another value than none"
+
 var loginRules = []rule{
 	{"password_file", func(e *entry) bool { return !e.password.IsZero() && e.passwordFile != "" },
 		"is set together with password: use one of them"},
-	{"password", func(e *entry) bool { return e.usesPassword() && !e.hasPassword() && e.own("password") }, "is empty"},
+	{"password", func(e *entry) bool { return e.usesPassword() && !e.hasPassword() && e.own("password") },
+		"is empty; one that begins with # needs quotes"},
 	{"password_file", func(e *entry) bool {
 		return e.usesPassword() && !e.hasPassword() && e.own("password_file") && !e.own("password")
 	}, "is empty"},
@@ -125,6 +131,10 @@ var loginRules = []rule{
 	{"auth", func(e *entry) bool {
 		return e.Username != "" && e.hasPassword() && (e.usesToken() || e.uses(mail.AuthNone, mail.AuthExternal))
 	}, "takes no password with this method: remove password and password_file"},
+	{"mailbox", func(e *entry) bool { return e.wants("mailbox") && !e.LogsIn() && e.Protocol == mail.IMAP }, needsLogin},
+	{"check_mailbox", func(e *entry) bool {
+		return e.wants("check_mailbox") && e.CheckMailbox && !e.LogsIn() && e.Protocol != mail.SMTP
+	}, needsLogin},
 	{"auth", func(e *entry) bool { return e.uses(mail.AuthAPOP) && e.Protocol != mail.POP3 }, "apop is for pop3 only"},
 	{"username", func(e *entry) bool { return e.uses(mail.AuthAPOP) && hasSpace(e.Username) }, "contains a space, which apop cannot carry"},
 	{"auth", func(e *entry) bool { return e.uses(mail.AuthExternal) && e.Encryption == mail.NoEncryption },
@@ -182,9 +192,7 @@ var tlsRules = []rule{
 	{"tls_config.max_version", func(e *entry) bool { return e.tls.maxVersion != 0 && e.tls.maxVersion < e.tls.minVersion },
 		"is older than min_version (which is TLS12 by default)"},
 	{"tls_config.min_version", func(e *entry) bool { return obsolete(e) && !e.tls.allowObsolete },
-		"is obsolete (RFC 8997): TLS12 is the oldest, unless allow_obsolete_tls is true and there is no login"},
-	{"tls_config.allow_obsolete_tls", func(e *entry) bool { return obsolete(e) && e.tls.allowObsolete && e.Username != "" },
-		"is for connections without a username: no password goes over TLS 1.0 or 1.1"},
+		"is obsolete (RFC 8997): TLS12 is the oldest, unless allow_obsolete_tls is true"},
 	{"ip_protocol", func(e *entry) bool {
 		addr, err := netip.ParseAddr(e.Host)
 		return err == nil && (addr.Is4() && e.IPProtocol == mail.IP6 || addr.Is6() && e.IPProtocol == mail.IP4)

@@ -44,7 +44,7 @@ var tlsBlock = block[tlsEntry]{
 		{name: "max_version", is: oneOf(versions, func(t *tlsEntry) *uint16 { return &t.maxVersion }), def: "the newest",
 			meaning: "Newest TLS version to offer.", example: "TLS12"},
 		{name: "allow_obsolete_tls", is: boolean(func(t *tlsEntry) *bool { return &t.allowObsolete }), def: "`false`",
-			meaning: "Allow TLS 1.0 and 1.1 in min_version; only for connections without a login (RFC 8997).", example: "true"},
+			meaning: "Allow TLS 1.0 and 1.1 in min_version, which RFC 8997 forbids for mail.", example: "true"},
 	},
 }
 

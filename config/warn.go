@@ -40,6 +40,18 @@ var warningRules = []warningRule{
 		"is usual for another protocol"},
 	{"tls_config.insecure_skip_verify", func(e *entry) bool { return e.tls.insecureSkipVerify && e.Encryption != mail.NoEncryption },
 		"any certificate is accepted: anyone in the path can read the password; to trust a private CA, use ca_file"},
+	{"tls_config.ca_file", func(e *entry) bool {
+		return e.tls.insecureSkipVerify && e.tls.caFile != "" && e.Encryption != mail.NoEncryption
+	},
+		"is not used: insecure_skip_verify accepts any certificate"},
+	{"tls_config.allow_obsolete_tls", func(e *entry) bool {
+		return e.tls.allowObsolete && obsolete(e) && e.LogsIn() && e.Encryption != mail.NoEncryption
+	},
+		"the login may go over TLS 1.0 or 1.1, whose protection is weak (RFC 8996): better update the server"},
+	{"tls_config.allow_obsolete_tls", func(e *entry) bool {
+		return e.tls.allowObsolete && !obsolete(e) && e.own("tls_config.allow_obsolete_tls")
+	},
+		"is not used: min_version is not TLS10 or TLS11"},
 	{"tls_config", func(e *entry) bool { return e.Encryption == mail.NoEncryption && e.own("tls_config") },
 		"is not used: encryption is none"},
 	{"timeout", func(e *entry) bool { return e.Timeout > e.Interval && !e.ProbeOnScrape },
@@ -57,8 +69,22 @@ var warningRules = []warningRule{
 		"is tried as the sender, and many servers require a full mail address there"},
 	{"lockout", func(e *entry) bool { return e.Lockout == mail.LockoutOff && e.Username != "" },
 		"a wrong password is repeated at every interval, which can lock the account"},
+	{"lockout", func(e *entry) bool { return e.own("lockout") && !e.LogsIn() && e.Lockout != mail.LockoutNormal },
+		"is not used: there is no login"},
+	{"held_probe", func(e *entry) bool { return e.own("held_probe") && !e.LogsIn() && !e.HeldProbe },
+		"is not used: there is no login"},
+	{"username", func(e *entry) bool { return e.own("username") && e.Username != "" && e.uses(mail.AuthNone) },
+		"is not used: auth none tries no login"},
+	{"username", func(e *entry) bool { return mail.LooksLikeVariable(e.Username) },
+		"looks like the name of a variable: none is replaced, this text itself is sent"},
 	{"check_mailbox", func(e *entry) bool { return !e.CheckMailbox && e.Sender != "" },
 		"is false, so the sender is not tried"},
+	{"mailbox", func(e *entry) bool { return e.own("mailbox") && !e.CheckMailbox && e.Mailbox != freshEntry().Mailbox },
+		"is not opened: check_mailbox is false"},
+	{"check_mailbox", func(e *entry) bool {
+		return e.wants("check_mailbox") && e.CheckMailbox && e.Protocol == mail.SMTP && e.Sender == "" && e.access() != mail.SharedSender
+	},
+		"has nothing to check: with smtp it needs a sender"},
 }
 
 // usualProtocol is who usually answers on a port.

@@ -25,6 +25,8 @@ func workspace(t *testing.T) {
 	files := map[string][]byte{
 		"secrets/good":      []byte("hunter2\n"),
 		"secrets/open":      []byte("hunter2"),
+		"secrets/blank":     []byte("hunter2 \n"),
+		"secrets/bom":       []byte("\uFEFFhunter2"),
 		"secrets/empty":     []byte("\n"),
 		"secrets/big":       bytes.Repeat([]byte("hunter2"), 10_000),
 		"secrets/twolines":  []byte("hunter2\nhunter3\n"),

@@ -115,8 +115,12 @@ func CheckSecret(s Secret) error {
 	return nil
 }
 
-// variable matches a text that other programs would replace.
-var variable = regexp.MustCompile(`^\$(\{[A-Za-z_][A-Za-z0-9_]*\}|\([A-Za-z_][A-Za-z0-9_]*\)|[A-Z_][A-Z0-9_]*)$`)
+// variable matches what other programs would replace.
+var variable = regexp.MustCompile(`^\$(\{[^}]*\}|\([^)]*\)|[A-Z_][A-Z0-9_]*$)`)
+
+// LooksLikeVariable reports whether a text looks like ${NAME}, $(NAME) or $NAME,
+// which mailprobe does not replace.
+func LooksLikeVariable(text string) bool { return variable.MatchString(text) }
 
 // Remarks says what is allowed in a secret but rarely meant, without quoting it:
 // each remark goes on after "the secret".
@@ -128,7 +132,7 @@ func (s Secret) Remarks() (remarks []string) {
 	if text != strings.TrimSpace(text) {
 		remarks = append(remarks, "begins or ends with a blank, which is sent with it")
 	}
-	if variable.MatchString(text) {
+	if LooksLikeVariable(text) {
 		remarks = append(remarks, "looks like the name of a variable: none is replaced, this text itself is sent")
 	}
 	return remarks
