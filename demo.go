@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"mailprobe/config"
 	"mailprobe/internal/demo"
@@ -31,6 +32,9 @@ func (p *program) demo(ctx context.Context) error {
 	defer func() { _ = fleet.Close() }()
 	go p.obeyToggle(ctx, fleet)
 	p.welcome(fleet)
+	// The log of the first round would push the address off the screen.
+	again := time.AfterFunc(demo.FirstRound, func() { fmt.Fprint(p.stdout, p.whatToOpen()) })
+	defer again.Stop()
 	return p.run(ctx, func() (*config.Config, []config.Finding, error) {
 		return &config.Config{Connections: fleet.Connections()}, nil, nil
 	}, exporter.Watch{})
@@ -42,13 +46,18 @@ func (p *program) welcome(fleet *demo.Fleet) {
 	for _, target := range fleet.Targets() {
 		fmt.Fprintf(p.stdout, "  %-28s %s\n", target.Connection.Name, target.Story)
 	}
+	fmt.Fprint(p.stdout, p.whatToOpen())
+}
+
+// whatToOpen names the addresses to open, and the process to signal.
+func (p *program) whatToOpen() string {
 	host, port, _ := net.SplitHostPort((*p.web.WebListenAddresses)[0])
 	if host == "" {
 		host = "localhost"
 	}
 	url := "http://" + net.JoinHostPort(host, port)
-	fmt.Fprintf(p.stdout, "Open %s/ for the status page, %s%s for the metrics.\n"+
-		"SIGUSR1 stops the server of %s; another SIGUSR1 starts it again.\n", url, url, p.telemetryPath, toggled)
+	return fmt.Sprintf("Open %s/ for the status page, %s%s for the metrics; Ctrl-C ends the demo.\n"+
+		"kill -USR1 %d stops the server of %s, and once more starts it again.\n", url, url, p.telemetryPath, os.Getpid(), toggled)
 }
 
 // obeyToggle stops and starts a server at each SIGUSR1.

@@ -36,8 +36,14 @@ import (
 // defaultAddress is where to listen; the port is not registered anywhere.
 const defaultAddress = ":10925"
 
-// defaultConfig is the file that is read where none is named.
-const defaultConfig = "mailprobe.yml"
+// Where a configuration is looked for when none is named: in the working
+// directory, then where the packages and the docs put it. The service keeps its
+// state in serviceState.
+const (
+	defaultConfig = "mailprobe.yml"
+	serviceConfig = "/etc/mailprobe/config.yml"
+	serviceState  = "/var/lib/mailprobe/state.json"
+)
 
 // logPatience is how long the end waits for a log that nobody reads.
 const logPatience = time.Second
@@ -53,11 +59,14 @@ type program struct {
 	stdout, stderr io.Writer
 	log            *slog.Logger
 
+	root          string // in front of the service's paths; empty but in tests
 	configFile    string
 	check         bool
+	syntaxOnly    bool
 	autoReload    bool
 	reloadEvery   time.Duration
 	stateFile     string
+	stateGiven    bool // even as empty
 	telemetryPath string
 	externalURL   *url.URL
 	retry         bool
@@ -75,12 +84,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	app := kingpin.New("mailprobe", "Tells Prometheus whether mail connections work, and why not.")
 	app.HelpFlag.Short('h')
 	app.Version(version.Print("mailprobe"))
-	app.Flag("config.file", "Configuration file.").Default(defaultConfig).StringVar(&p.configFile)
+	app.Flag("config.file", "Configuration: a file, a directory of *.yml and *.yaml files, or a pattern. Default: "+defaultConfig+", else "+serviceConfig+".").StringVar(&p.configFile)
 	app.UsageWriter(stdout).ErrorWriter(stderr) // --help and --version are read or piped
 	app.Flag("config.check", "Check the configuration, print what would be probed, and exit.").BoolVar(&p.check)
-	app.Flag("config.enable-auto-reload", "Reload the configuration when the file has changed.").BoolVar(&p.autoReload)
-	app.Flag("config.auto-reload-interval", "How often to check whether the file has changed.").Default("30s").DurationVar(&p.reloadEvery)
-	app.Flag("state.file", "File that keeps account holds across restarts; empty: they are not kept.").StringVar(&p.stateFile)
+	app.Flag("syntax-only", "With --config.check: leave secret, certificate and key files alone, for machines that do not have them.").BoolVar(&p.syntaxOnly)
+	app.Flag("config.enable-auto-reload", "Reload the configuration when one of its files has changed.").BoolVar(&p.autoReload)
+	app.Flag("config.auto-reload-interval", "How often to check whether a file has changed.").Default("30s").DurationVar(&p.reloadEvery)
+	app.Flag("state.file", "File that keeps account holds across restarts; empty: they are not kept. With probe and the configuration of the service, its file is found.").IsSetByUser(&p.stateGiven).StringVar(&p.stateFile)
 	app.Flag("web.telemetry-path", "Path under which metrics are served.").Default("/metrics").StringVar(&p.telemetryPath)
 	app.Flag("web.external-url", "URL under which Prometheus reaches mailprobe, for /sd behind a proxy; empty: from the request's Host header.").URLVar(&p.externalURL)
 	app.Flag("web.enable-retry", "Allow POST requests to /-/retry to end the hold of a refused login.").BoolVar(&p.retry)
@@ -113,6 +123,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		}
 		return 2
 	}
+	if p.syntaxOnly && !p.check {
+		fmt.Fprintln(stderr, "mailprobe: --syntax-only needs --config.check")
+		return 2
+	}
+	p.findConfig()
 	lines := logline.New(stderr, func(n uint64) []byte { return droppedLines(logs, n) })
 	logs.Writer = lines
 	p.log = promslog.New(logs)
@@ -127,6 +142,35 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "mailprobe: set --config.file to the configuration; mailprobe demo needs none")
 	}
 	return code
+}
+
+// findConfig settles which configuration is meant where none is named.
+func (p *program) findConfig() {
+	if p.configFile == "" {
+		p.configFile = foundConfig(p.root)
+	}
+}
+
+// foundConfig is the configuration that is there, or the one that should be.
+func foundConfig(root string) string {
+	if _, err := os.Stat(defaultConfig); errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Stat(root + serviceConfig); err == nil {
+			return root + serviceConfig
+		}
+	}
+	return defaultConfig
+}
+
+// probeState is the state file for a probe by hand: with the configuration of the
+// service it is the service's, so that its holds are obeyed.
+func (p *program) probeState() string {
+	if p.stateGiven || p.configFile != p.root+serviceConfig {
+		return p.stateFile
+	}
+	if _, err := os.Stat(p.root + serviceState); errors.Is(err, fs.ErrNotExist) {
+		return ""
+	}
+	return p.root + serviceState // whatever else is wrong with it, opening it says so
 }
 
 // lacksConfiguration reports whether err is that of the very first start.
@@ -165,7 +209,11 @@ func exitCode(err error, stderr io.Writer) int {
 
 // checkConfig is --config.check.
 func (p *program) checkConfig(context.Context) error {
-	return cli.Check(p.stdout, p.configFile, config.NewSource(p.configFile).Load)
+	load := config.NewSource(p.configFile).Load
+	if p.syntaxOnly {
+		load = func() (*config.Config, []config.Finding, error) { return config.CheckSyntax(p.configFile) }
+	}
+	return cli.Check(cli.CheckOptions{Path: p.configFile, Load: load, Stdout: p.stdout, Width: widthOf(p.stdout)})
 }
 
 // serve is the default command.
@@ -199,8 +247,11 @@ func (p *program) run(ctx context.Context, load config.Loader, watch exporter.Wa
 // are --config.check's.
 func (p *program) probe(ctx context.Context) error {
 	o := p.once
-	o.Load, o.StateFile, o.Log = config.NewSource(p.configFile).Load, p.stateFile, p.log
+	o.Load, o.StateFile, o.Log = config.NewSource(p.configFile).Load, p.probeState(), p.log
 	o.Stdout, o.Stderr = p.stdout, p.stderr
+	if isTerminal(p.stderr) {
+		o.URL.Ask = cli.NewTerminal(os.Stdin, p.stderr)
+	}
 	o.Live = o.Output == "table" && isTerminal(p.stderr)
 	o.Width = widthOf(p.stdout)
 	o.Color = isTerminal(p.stdout) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
@@ -210,7 +261,7 @@ func (p *program) probe(ctx context.Context) error {
 // connectionNames is what a shell completes after `probe`: the names in the
 // configuration of an unfinished command line, none if it cannot be loaded.
 func connectionNames(args []string) (names []string) {
-	path := defaultConfig
+	path := foundConfig("")
 	for i, arg := range args {
 		if arg == "--config.file" && i+1 < len(args) {
 			path = args[i+1]

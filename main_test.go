@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -225,5 +226,39 @@ func TestNoLabelHidesOneOfOurs(t *testing.T) {
 		if _, _, err := config.Parse("test", []byte(text), nil); err == nil || !strings.Contains(err.Error(), "sets itself") {
 			t.Errorf("label %s: got %v, want it refused", label, err)
 		}
+	}
+}
+
+// Without --config.file the configuration of the working directory comes first,
+// then the service's; with the latter a probe by hand obeys the service's holds.
+func TestProbeFindsTheFilesOfTheService(t *testing.T) {
+	root := t.TempDir()
+	t.Chdir(root)
+	put := func(path string) {
+		t.Helper()
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, nil, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, step := range []struct {
+		made, config, state string
+	}{
+		{"", defaultConfig, ""},
+		{root + serviceConfig, root + serviceConfig, ""},
+		{root + serviceState, root + serviceConfig, root + serviceState},
+		{defaultConfig, defaultConfig, ""},
+	} {
+		if step.made != "" {
+			put(step.made)
+		}
+		p := &program{root: root}
+		p.findConfig()
+		if p.configFile != step.config || p.probeState() != step.state {
+			t.Errorf("with %s: %q and %q, want %q and %q", step.made, p.configFile, p.probeState(), step.config, step.state)
+		}
+	}
+	given := &program{root: root, configFile: root + serviceConfig, stateGiven: true}
+	if state := given.probeState(); state != "" {
+		t.Errorf("--state.file= is not obeyed: %q", state)
 	}
 }

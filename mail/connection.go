@@ -9,6 +9,7 @@ import (
 	"crypto/tls"
 	"net"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -170,4 +171,22 @@ func (c *Connection) EffectivePort() int {
 // Address is the host and effective port, in brackets where IPv6 needs them.
 func (c *Connection) Address() string {
 	return net.JoinHostPort(c.Host, strconv.Itoa(c.EffectivePort()))
+}
+
+// LoginName is the user name on the wire, which a shared mailbox may change. It
+// is personal data: for people and the server, never for a label.
+func (c *Connection) LoginName() string {
+	switch {
+	case c.SharedMailbox == "":
+	case c.SharedMailboxAccess == SharedLoginName:
+		return strings.NewReplacer("{username}", c.Username, "{shared_mailbox}", c.SharedMailbox).Replace(c.LoginNameFormat)
+	case c.SharedMailboxAccess == SharedTokenUser:
+		return c.SharedMailbox
+	}
+	return c.Username
+}
+
+// LogsIn reports whether a probe of the connection tries to log in.
+func (c *Connection) LogsIn() bool {
+	return c.Auth != AuthNone && (c.Username != "" || c.Auth == AuthExternal)
 }

@@ -199,18 +199,9 @@ func reveal(c *mail.Connection, secret mail.Secret, encrypted bool) (identity, e
 	if !encrypted && c.Encryption != mail.NoEncryption {
 		return identity{}, &fault{reason: mail.LocalBug, err: errors.New("login withheld: TLS is not up")}
 	}
-	id := identity{user: c.Username, secret: secret.Reveal(), host: c.Host, port: c.EffectivePort()}
-	if c.SharedMailbox == "" {
-		return id, nil
-	}
-	switch c.SharedMailboxAccess {
-	case mail.SharedLoginName:
-		id.user = strings.NewReplacer("{username}", c.Username,
-			"{shared_mailbox}", c.SharedMailbox).Replace(c.LoginNameFormat)
-	case mail.SharedAuthzID:
+	id := identity{user: c.LoginName(), secret: secret.Reveal(), host: c.Host, port: c.EffectivePort()}
+	if c.SharedMailbox != "" && c.SharedMailboxAccess == mail.SharedAuthzID {
 		id.authzid = c.SharedMailbox
-	case mail.SharedTokenUser:
-		id.user = c.SharedMailbox
 	}
 	return id, nil
 }

@@ -86,7 +86,7 @@ func (run *faultRun) judgeLogin(t *testing.T) {
 	o, logins := &run.outcome, run.session.Logins()
 	tries := o.Up() || o.Failure.Phase == mail.PhaseAuth && !run.fault.unsaid ||
 		o.Failure.Phase == mail.PhaseMailbox || o.Failure.Phase == mail.PhaseQuit
-	tries = tries && wantsLogin(run.connection)
+	tries = tries && run.connection.LogsIn()
 	switch {
 	case logins > 1:
 		t.Errorf("%d logins: %q", logins, run.session.Lines)

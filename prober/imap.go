@@ -47,7 +47,7 @@ func (d *imapDialect) greeting() error {
 	case r.status == "PREAUTH" && d.c.Encryption == mail.StartTLS:
 		// RFC 9051 section 7.1.4: STARTTLS is not possible any more.
 		return &fault{reason: mail.StartTLSNotOffered, err: errors.New("greeting: PREAUTH before STARTTLS")}
-	case r.status == "PREAUTH" && wantsLogin(d.c):
+	case r.status == "PREAUTH" && d.c.LogsIn():
 		return &fault{reason: mail.AuthMechanism, err: errors.New("greeting: PREAUTH: the login cannot be tried")}
 	case r.status != "OK" && r.status != "PREAUTH":
 		return badGreeting(d.c, line)

@@ -46,7 +46,7 @@ func (p *Prober) Probe(ctx context.Context, c *mail.Connection) (o mail.Outcome)
 			o = s.finish()
 		}
 	}()
-	if wantsLogin(c) && !s.reserveLogin(ctx) {
+	if c.LogsIn() && !s.reserveLogin(ctx) {
 		return s.finish()
 	}
 	s.runPlan(ctx)
@@ -110,7 +110,7 @@ func (s *session) plan() []planStep {
 	add(true, planStep{mail.PhaseGreeting, (*session).greeting}, planStep{mail.PhaseHello, (*session).hello})
 	add(s.c.Encryption == mail.StartTLS, planStep{mail.PhaseStartTLS, (*session).starttls},
 		planStep{mail.PhaseTLS, (*session).handshake}, planStep{mail.PhaseHello, (*session).hello})
-	login := wantsLogin(s.c) && !s.isHeld
+	login := s.c.LogsIn() && !s.isHeld
 	add(login, planStep{noPhase, (*session).awaitLogin}, planStep{mail.PhaseAuth, (*session).auth})
 	add(login && opensMailbox(s.c), planStep{mail.PhaseMailbox, (*session).mailbox})
 	return steps

@@ -49,11 +49,6 @@ type dialect interface {
 	release()
 }
 
-// wantsLogin reports whether the plan of a connection has a login.
-func wantsLogin(c *mail.Connection) bool {
-	return c.Auth != mail.AuthNone && (c.Username != "" || c.Auth == mail.AuthExternal)
-}
-
 // clearText reports whether the wire is in clear text although TLS was asked for.
 func clearText(c *mail.Connection, w *wire) bool {
 	return c.Encryption == mail.StartTLS && !w.encrypted()

@@ -191,7 +191,7 @@ func (d *smtpDialect) release()                  {}
 func (d *smtpDialect) outgoing(p []byte) ([]byte, error) {
 	switch {
 	case bytes.HasPrefix(p, []byte("HELO ")):
-		if d.c.Encryption != mail.NoEncryption || wantsLogin(d.c) {
+		if d.c.Encryption != mail.NoEncryption || d.c.LogsIn() {
 			return nil, d.refused("EHLO", d.reply())
 		}
 		d.helo = true

@@ -5,6 +5,7 @@ package cli
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"net/url"
@@ -38,9 +39,9 @@ type URLOptions struct {
 	CAFile             string // CA certificates to trust in place of the system's
 	InsecureSkipVerify bool   // accept any certificate
 
-	// AskPassword asks a person for the password of a user, where PasswordFile is
-	// empty; nil: nobody is there to ask.
-	AskPassword func(prompt string) (string, error)
+	// Ask is asked for the password of a user where PasswordFile is empty; nil:
+	// nobody is there to ask.
+	Ask *Terminal
 }
 
 // errBadURL quotes nothing: the URL may hold a password.
@@ -48,7 +49,7 @@ var errBadURL = errors.New("the URL cannot be parsed; percent-encode special cha
 
 // adHoc makes a connection of a URL such as imaps://user@example.org@host:993. Its
 // error lists every fault, and never quotes a password.
-func adHoc(text string, o URLOptions) (*mail.Connection, error) {
+func adHoc(ctx context.Context, text string, o URLOptions) (*mail.Connection, error) {
 	u, err := url.Parse(text)
 	if err != nil {
 		return nil, errBadURL
@@ -66,7 +67,7 @@ func adHoc(text string, o URLOptions) (*mail.Connection, error) {
 		{!known, fmt.Sprintf("%q: not one of %s", u.Scheme, schemeList)},
 		{hasPassword, "a password in the URL could be read by every user of this machine: use --password-file"},
 		{u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "", "only scheme, user, host and port can be given in the URL"},
-		{user != "" && o.PasswordFile == "" && o.AskPassword == nil && !hasPassword, "a user in the URL needs --password-file"},
+		{user != "" && o.PasswordFile == "" && o.Ask == nil && !hasPassword, "a user in the URL needs --password-file"},
 		{user == "" && o.PasswordFile != "", "--password-file needs a user in the URL"},
 	} {
 		if rule.broken {
@@ -85,7 +86,7 @@ func adHoc(text string, o URLOptions) (*mail.Connection, error) {
 	if user != "" && len(faults) == 0 {
 		login := config.Setting{Field: "password_file", Value: o.PasswordFile}
 		if o.PasswordFile == "" {
-			if login.Value, err = o.AskPassword(fmt.Sprintf("Password of %s at %s: ", printable(user), u.Host)); err != nil {
+			if login.Value, err = o.Ask.Secret(ctx, fmt.Sprintf("Password of %s at %s: ", printable(user), u.Host)); err != nil {
 				return nil, err
 			}
 			login.Field = "password"

@@ -1,10 +1,13 @@
 package cli
 
+// This file is --config.check: what is wrong with a configuration, or what each
+// probe will do.
+
 import (
 	"cmp"
 	"fmt"
 	"io"
-	"text/tabwriter"
+	"strings"
 
 	"github.com/prometheus/common/model"
 
@@ -12,28 +15,45 @@ import (
 	"mailprobe/mail"
 )
 
-// Check loads a configuration and prints what would be probed: one line a
-// connection, then the warnings. Its error lists every fault of the file.
-func Check(w io.Writer, path string, load config.Loader) error {
-	loaded, warnings, err := load()
+// CheckOptions is the command line of --config.check.
+type CheckOptions struct {
+	Path   string        // as given, for messages
+	Load   config.Loader // the configuration
+	Stdout io.Writer
+	Width  int // of the terminal on Stdout; 0: it is none, and no line is too long
+}
+
+// Check loads a configuration and prints what would be probed and how, then the
+// warnings. Its error lists every fault.
+func Check(o CheckOptions) error {
+	loaded, warnings, err := o.Load()
 	if err != nil {
-		return fmt.Errorf("%s is not usable:\n%w", path, err)
+		return fmt.Errorf("%s is not usable:\n%w", o.Path, err)
 	}
-	table := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(table, "CONNECTION\tPROTOCOL\tADDRESS\tENCRYPTION\tLOGIN\tSECRET\tINTERVAL\tTIMEOUT")
+	t := table{header: []string{"CONNECTION", "PROTOCOL", "ADDRESS", "ENCRYPTION", "LOGIN", "SECRET", "INTERVAL", "TIMEOUT"}, width: o.Width}
 	for _, c := range loaded.Connections {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", c.Name, c.Protocol, c.Address(), c.Encryption,
-			login(c), secret(c), interval(c), model.Duration(c.Timeout))
+		t.rows = append(t.rows, tableRow{cells: []string{printable(c.Name), string(c.Protocol), printable(c.Address()), c.Encryption.Word(),
+			login(c), secret(c), interval(c), model.Duration(c.Timeout).String()}, below: []string{steps(c)}})
 	}
-	if err := table.Flush(); err != nil {
+	if err := t.write(o.Stdout); err != nil {
 		return err
 	}
-	for _, warning := range warnings {
-		fmt.Fprintln(w, "warning:", warning)
+	for _, c := range loaded.Disabled {
+		fmt.Fprintf(o.Stdout, "%s: enabled is false: it is not probed\n", printable(c.Name))
 	}
-	_, err = fmt.Fprintf(w, "%s: %s, %s\n", path, plural(len(loaded.Connections), "connection"), plural(len(warnings), "warning"))
+	for _, warning := range warnings {
+		fmt.Fprintln(o.Stdout, "warning:", warning)
+	}
+	if len(loaded.Connections) == 0 {
+		fmt.Fprintln(o.Stdout, noConnection)
+	}
+	_, err = fmt.Fprintf(o.Stdout, "%s: %s, %s\n", o.Path, plural(len(loaded.Connections), "connection"), plural(len(warnings), "warning"))
 	return err
 }
+
+// noConnection says what to do about an empty list.
+const noConnection = "no connection is configured: add one below `connections:` (docs/configuration.md has an example of each kind), " +
+	"or try a server at once with: mailprobe probe imaps://USER@HOST"
 
 // plural counts things whose name takes an s.
 func plural(n int, thing string) string {
@@ -43,9 +63,57 @@ func plural(n int, thing string) string {
 	return fmt.Sprintf("%d %ss", n, thing)
 }
 
+// steps says what a probe does once the connection stands.
+func steps(c *mail.Connection) string {
+	list := []string{"no login"}
+	if c.LogsIn() {
+		list = []string{loginStep(c)}
+	}
+	if step := mailboxStep(c); step != "" {
+		list = append(list, step)
+	}
+	return printable(strings.Join(list, ", ")) + ", goodbye"
+}
+
+// loginStep names the user as the server will see it.
+func loginStep(c *mail.Connection) string {
+	text := "login as " + cmp.Or(c.LoginName(), "whom the certificate names")
+	switch c.SharedMailboxAccess {
+	case mail.SharedAuthzID:
+		text += " for the mailbox of " + c.SharedMailbox
+	case mail.SharedTokenUser:
+		text += " with the token of " + c.Username
+	}
+	return text
+}
+
+// mailboxStep is the last step before the goodbye; empty: there is none.
+func mailboxStep(c *mail.Connection) string {
+	sender := c.Sender
+	if c.SharedMailbox != "" && c.SharedMailboxAccess == mail.SharedSender {
+		sender = c.SharedMailbox
+	}
+	switch {
+	case !c.CheckMailbox:
+	case c.Protocol == mail.SMTP && sender == "":
+	case c.Protocol == mail.SMTP && c.Recipient != "":
+		return fmt.Sprintf("sender %s and recipient %s tried and reset", sender, c.Recipient)
+	case c.Protocol == mail.SMTP:
+		return fmt.Sprintf("sender %s tried and reset", sender)
+	case !c.LogsIn():
+	case c.SharedMailbox != "" && c.SharedMailboxAccess == mail.SharedFolder:
+		return "folder of " + c.SharedMailbox + " opened read-only"
+	case c.Protocol == mail.IMAP:
+		return "mailbox " + c.Mailbox + " opened read-only"
+	default:
+		return "messages counted"
+	}
+	return ""
+}
+
 // login says how a connection logs in, without saying as whom.
 func login(c *mail.Connection) string {
-	if c.Username == "" && c.Auth != mail.AuthExternal {
+	if !c.LogsIn() {
 		return "no"
 	}
 	if c.SharedMailbox != "" {

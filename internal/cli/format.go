@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 	"unicode"
-	"unicode/utf8"
 
 	"mailprobe/history"
 	"mailprobe/internal/human"
@@ -22,95 +21,16 @@ var formats = map[string]func(*ProbeOptions, []mail.Outcome) (int, error){
 
 // table prints a line a connection, and below it the phases and what to do.
 func (o *ProbeOptions) table(outcomes []mail.Outcome) (int, error) {
-	header := []string{"CONNECTION", "PROTOCOL", "ADDRESS", "ENCRYPTION", "UP", "TIME", "TLS", "CERTIFICATE", "REASON"}
-	rows := [][]string{header}
+	t := table{header: []string{"CONNECTION", "PROTOCOL", "ADDRESS", "ENCRYPTION", "UP", "TIME", "TLS", "CERTIFICATE", "REASON"},
+		width: o.Width, state: 4, paint: o.paint}
 	code := 0
 	for i := range outcomes {
-		rows = append(rows, cells(&outcomes[i]))
+		t.rows = append(t.rows, o.row(&outcomes[i]))
 		if !outcomes[i].Up() {
 			code = ExitDown
 		}
 	}
-	widths := make([]int, len(header))
-	for _, row := range rows {
-		for i, cell := range row {
-			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
-		}
-	}
-	total := gap * (len(widths) - 1)
-	for _, width := range widths {
-		total += width
-	}
-	var page strings.Builder
-	for i, row := range rows {
-		switch {
-		case o.Width == 0 || total <= o.Width:
-			o.row(&page, row, widths)
-		case i > 0:
-			o.block(&page, row)
-		}
-		if i > 0 {
-			o.below(&page, &outcomes[i-1])
-		}
-	}
-	_, err := fmt.Fprint(o.Stdout, page.String())
-	return code, err
-}
-
-// The columns of the table, and the blanks between them.
-const (
-	columnUp = 4
-	gap      = 2
-)
-
-// row prints a line of the table.
-func (o *ProbeOptions) row(page *strings.Builder, row []string, widths []int) {
-	for j, cell := range row {
-		pad := strings.Repeat(" ", widths[j]-utf8.RuneCountInString(cell)+gap)
-		if j == len(row)-1 {
-			pad = ""
-		}
-		if j == columnUp {
-			cell = o.paint(cell)
-		}
-		page.WriteString(cell + pad)
-	}
-	page.WriteString("\n")
-}
-
-// block prints a row of the table where the terminal is too narrow for one.
-func (o *ProbeOptions) block(page *strings.Builder, row []string) {
-	fmt.Fprintf(page, "%s %s\n", o.paint(row[columnUp]), row[0])
-	words := []string{row[1] + " " + row[2], row[3]}
-	for _, cell := range row[columnUp+1:] {
-		if cell != "-" {
-			words = append(words, cell)
-		}
-	}
-	o.indented(page, strings.Join(words, ", "))
-}
-
-// indented prints a text below a row, as wide as the terminal is.
-func (o *ProbeOptions) indented(page *strings.Builder, text string) {
-	const indent = "    "
-	column := 0
-	for _, word := range strings.Fields(text) {
-		width := utf8.RuneCountInString(word)
-		switch {
-		case column == 0:
-			page.WriteString(indent)
-			column = len(indent)
-		case o.Width > 0 && column+1+width > o.Width:
-			page.WriteString("\n" + indent)
-			column = len(indent)
-		default:
-			page.WriteString(" ")
-			column++
-		}
-		page.WriteString(word)
-		column += width
-	}
-	page.WriteString("\n")
+	return code, t.write(o.Stdout)
 }
 
 // cells is a row of the table.
@@ -129,33 +49,34 @@ func cells(outcome *mail.Outcome) []string {
 		reason = string(outcome.Failure.Reason)
 	}
 	return []string{printable(c.Name), string(c.Protocol), printable(c.Address()), c.Encryption.Word(),
-		verdict(outcome), human.Duration(outcome.Duration()), version, certificate, reason}
+		stateWord(outcome), human.Duration(outcome.Duration()), version, certificate, reason}
 }
 
-// below is what does not fit a row.
-func (o *ProbeOptions) below(page *strings.Builder, outcome *mail.Outcome) {
+// row is an outcome in the table, with what does not fit a line below it.
+func (o *ProbeOptions) row(outcome *mail.Outcome) tableRow {
+	row := tableRow{cells: cells(outcome)}
 	var phases []string
 	for _, p := range outcome.Phases {
 		phases = append(phases, fmt.Sprintf("%s %s", p.Phase, human.Duration(p.Duration)))
 	}
 	if len(phases) > 0 {
-		o.indented(page, strings.Join(phases, ", "))
+		row.below = append(row.below, strings.Join(phases, ", "))
 	}
 	if f := outcome.Failure; f != nil {
-		o.indented(page, string(f.Phase)+": "+f.Reason.Meaning())
-		o.indented(page, f.Advice())
+		row.below = append(row.below, string(f.Phase)+": "+f.Reason.Meaning(), f.Advice())
 		if detail := f.Detail(); detail != "" {
-			o.indented(page, printable(detail))
+			row.below = append(row.below, printable(detail))
 		}
 	}
 	if outcome.Auth.HeldNext {
-		o.indented(page, o.nextLogin(outcome))
+		row.below = append(row.below, o.nextLogin(outcome))
 	}
 	if o.Transcript {
 		for _, line := range outcome.Transcript {
-			fmt.Fprintf(page, "    %10s %c %s\n", human.Duration(line.At), line.From, printable(line.Text))
+			row.lines = append(row.lines, fmt.Sprintf("%10s %c %s", human.Duration(line.At), line.From, printable(line.Text)))
 		}
 	}
+	return row
 }
 
 // nextLogin says when a login that was refused is tried again. A probe by hand
@@ -171,7 +92,7 @@ func (o *ProbeOptions) nextLogin(outcome *mail.Outcome) string {
 	return "the login is withheld until " + at.UTC().Format(time.RFC3339)
 }
 
-// json prints what the API gives of each connection's last probe.
+// json prints what the API returns of each connection's last probe.
 func (o *ProbeOptions) json(outcomes []mail.Outcome) (int, error) {
 	list := struct {
 		Results []*history.Result `json:"results"`
@@ -197,7 +118,7 @@ func (o *ProbeOptions) nagios(outcomes []mail.Outcome) (int, error) {
 	var details, figures []string
 	for i := range outcomes {
 		outcome := &outcomes[i]
-		code, text := judge(outcome)
+		code, text := nagiosState(outcome)
 		if outcome.Up() {
 			up++
 		}
@@ -225,8 +146,8 @@ func (o *ProbeOptions) nagios(outcomes []mail.Outcome) (int, error) {
 	return worst, err
 }
 
-// judge gives the state of one outcome, and why.
-func judge(outcome *mail.Outcome) (int, string) {
+// nagiosState returns the state of one outcome, and why.
+func nagiosState(outcome *mail.Outcome) (int, string) {
 	if f := outcome.Failure; f != nil {
 		code := 2
 		if f.Class() == mail.Local && !outcome.Auth.Held {
@@ -270,8 +191,8 @@ func perfdata(outcome *mail.Outcome) []string {
 // unpiped keeps a text from beginning the performance data.
 func unpiped(text string) string { return strings.ReplaceAll(text, "|", "/") }
 
-// verdict is one word for an outcome.
-func verdict(outcome *mail.Outcome) string {
+// stateWord is one word for an outcome: up, held or down.
+func stateWord(outcome *mail.Outcome) string {
 	switch {
 	case outcome.Up():
 		return "up"
@@ -281,7 +202,7 @@ func verdict(outcome *mail.Outcome) string {
 	return "down"
 }
 
-// paint colours a verdict where colours are wanted.
+// paint colours a state where colours are wanted.
 func (o *ProbeOptions) paint(word string) string {
 	color, known := map[string]string{"up": "32", "held": "33", "down": "31"}[word]
 	if !o.Color || !known {

@@ -8,7 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -76,11 +79,14 @@ func (o *ProbeOptions) probe(ctx context.Context) error {
 	if !known {
 		return &ExitError{ExitNotRun, fmt.Errorf("-o %s: not one of table, json, nagios", o.Output)}
 	}
-	connections, pool, err := o.connections()
+	connections, pool, err := o.connections(ctx)
 	if err != nil {
 		return &ExitError{ExitNotRun, err}
 	}
-	guard, err := guard.Open(guard.Options{StatePath: o.StateFile, Log: o.Log})
+	guard, err := openGuard(o.StateFile, o.Log)
+	if errors.Is(err, fs.ErrPermission) {
+		err = fmt.Errorf("%w (run this as root or as the user of the service; --state.file= probes without its holds)", err)
+	}
 	if err != nil {
 		return &ExitError{ExitNotRun, fmt.Errorf("state file: %w", err)}
 	}
@@ -98,8 +104,27 @@ func (o *ProbeOptions) probe(ctx context.Context) error {
 	return nil
 }
 
+// openGuard opens the holds of the serving mailprobe. A state file that is not
+// there yet is made, so that what this probe learns is kept.
+func openGuard(path string, log *slog.Logger) (*guard.Guard, error) {
+	options := guard.Options{StatePath: path, Log: log}
+	if _, err := os.Stat(path); path != "" && errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Stat(filepath.Dir(path)); errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("%s: its folder %s does not exist: create it first", path, filepath.Dir(path))
+		}
+		fresh, err := guard.New(options)
+		if err != nil {
+			return nil, err
+		}
+		if err := fresh.Close(); err != nil {
+			return nil, err
+		}
+	}
+	return guard.Open(options)
+}
+
 // connections finds what is to be probed, in the order asked for.
-func (o *ProbeOptions) connections() ([]*mail.Connection, config.Pool, error) {
+func (o *ProbeOptions) connections(ctx context.Context) ([]*mail.Connection, config.Pool, error) {
 	var pool config.Pool
 	var configured, chosen []*mail.Connection
 	if len(o.Names) == 0 || slices.ContainsFunc(o.Names, func(name string) bool { return !isURL(name) }) {
@@ -111,7 +136,7 @@ func (o *ProbeOptions) connections() ([]*mail.Connection, config.Pool, error) {
 	}
 	if len(o.Names) == 0 {
 		if len(configured) == 0 {
-			return nil, pool, errors.New("no connection is configured")
+			return nil, pool, errors.New(noConnection)
 		}
 		return configured, pool, nil
 	}
@@ -120,7 +145,7 @@ func (o *ProbeOptions) connections() ([]*mail.Connection, config.Pool, error) {
 		if slices.Contains(o.Names[:i], name) {
 			continue
 		}
-		c, err := o.find(name, configured)
+		c, err := o.find(ctx, name, configured)
 		switch {
 		case err != nil:
 			faults = append(faults, err)
@@ -134,9 +159,9 @@ func (o *ProbeOptions) connections() ([]*mail.Connection, config.Pool, error) {
 }
 
 // find takes a URL for a connection of its own, and anything else for a name.
-func (o *ProbeOptions) find(name string, configured []*mail.Connection) (*mail.Connection, error) {
+func (o *ProbeOptions) find(ctx context.Context, name string, configured []*mail.Connection) (*mail.Connection, error) {
 	if isURL(name) {
-		return adHoc(name, o.URL)
+		return adHoc(ctx, name, o.URL)
 	}
 	var names []string
 	for _, c := range configured {
@@ -145,12 +170,19 @@ func (o *ProbeOptions) find(name string, configured []*mail.Connection) (*mail.C
 		}
 		names = append(names, c.Name)
 	}
+	return nil, fmt.Errorf("%q is not configured%s (%s)", name, config.DidYouMean(name, names), someOf(names))
+}
+
+// someOf says what is configured, without filling the screen.
+func someOf(names []string) string {
 	const shown = 10
-	more := ""
-	if len(names) > shown {
-		names, more = names[:shown], fmt.Sprintf(" and %d more", len(names)-shown)
+	switch {
+	case len(names) == 0:
+		return noConnection
+	case len(names) > shown:
+		return fmt.Sprintf("configured are %s and %d more", strings.Join(names[:shown], ", "), len(names)-shown)
 	}
-	return nil, fmt.Errorf("%q is not configured; configured are %s%s", name, strings.Join(names, ", "), more)
+	return "configured are " + strings.Join(names, ", ")
 }
 
 // run probes all at once, within the pool's bounds.
@@ -183,12 +215,12 @@ func (o *ProbeOptions) run(ctx context.Context, connections []*mail.Connection, 
 		return nil, err
 	}
 	if ctx.Err() != nil {
-		return nil, errors.New("interrupted")
+		return nil, errInterrupted
 	}
 	return outcomes, errors.Join(faults...)
 }
 
 // line tells of one probe as it ends.
 func (o *ProbeOptions) line(outcome *mail.Outcome) {
-	fmt.Fprintf(o.Stderr, "%s %s %s\n", o.paint(verdict(outcome)), printable(outcome.Connection.Name), human.Duration(outcome.Duration()))
+	fmt.Fprintf(o.Stderr, "%s %s %s\n", o.paint(stateWord(outcome)), printable(outcome.Connection.Name), human.Duration(outcome.Duration()))
 }

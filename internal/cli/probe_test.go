@@ -120,12 +120,11 @@ func TestProbeOnANarrowTerminal(t *testing.T) {
 
 // A failure of which the server's words must not be told is told once.
 func TestProbeRepeatsNoMeaning(t *testing.T) {
-	var page strings.Builder
 	o := mail.Outcome{Connection: inbox("inbox", imap(t), password), Failure: &mail.Failure{Phase: mail.PhaseMailbox,
 		Reason: mail.ProtocolMalformed, Text: "mailbox: " + mail.ProtocolMalformed.Meaning()}}
-	(&ProbeOptions{}).below(&page, &o)
-	if n := strings.Count(page.String(), mail.ProtocolMalformed.Meaning()); n != 1 {
-		t.Errorf("the meaning is there %d times:\n%s", n, page.String())
+	text := strings.Join((&ProbeOptions{}).row(&o).below, "\n")
+	if n := strings.Count(text, mail.ProtocolMalformed.Meaning()); n != 1 {
+		t.Errorf("the meaning is there %d times:\n%s", n, text)
 	}
 }
 
@@ -178,7 +177,7 @@ func TestProbeNagios(t *testing.T) {
 }
 
 // An outcome decides over the state of a check.
-func TestJudge(t *testing.T) {
+func TestNagiosState(t *testing.T) {
 	now := time.Now()
 	ends := func(days int) *mail.TLSFacts {
 		return &mail.TLSFacts{NotAfter: now.AddDate(0, 0, days).Add(time.Hour)}
@@ -195,7 +194,7 @@ func TestJudge(t *testing.T) {
 		{"down", mail.Outcome{End: now, Failure: &mail.Failure{Phase: mail.PhaseTLS, Reason: mail.CertExpired}, TLS: ends(-2)}, 2},
 		{"a fault on this side", mail.Outcome{End: now, Failure: &mail.Failure{Phase: mail.PhaseAuth, Reason: mail.LocalSecret}}, 3},
 	} {
-		if code, text := judge(&test.outcome); code != test.want {
+		if code, text := nagiosState(&test.outcome); code != test.want {
 			t.Errorf("%s: %d %q, want %d", test.name, code, text, test.want)
 		}
 	}
@@ -209,7 +208,9 @@ func TestProbeCannotRun(t *testing.T) {
 		options ProbeOptions
 		want    string
 	}{
-		{"an unknown name", ProbeOptions{Names: []string{"goood"}, Output: "table"}, `"goood" is not configured; configured are good`},
+		{"an unknown name", ProbeOptions{Names: []string{"goood"}, Output: "table"}, `"goood" is not configured, did you mean "good"? (configured are good)`},
+		{"an unknown name like no other", ProbeOptions{Names: []string{"x"}, Output: "table"}, `"x" is not configured (configured are good)`},
+		{"a state file in a folder that is not there", ProbeOptions{StateFile: "/none/state", Output: "table"}, "state file: /none/state: its folder /none does not exist: create it first"},
 		{"an unknown format", ProbeOptions{Output: "xml"}, "-o xml: not one of table, json, nagios"},
 		{"nothing configured", ProbeOptions{Load: loading(), Output: "table"}, "no connection is configured"},
 		{"a password in the URL", ProbeOptions{Names: []string{"imaps://u:" + password + "@host"}, Output: "table"}, "use --password-file"},
@@ -242,6 +243,12 @@ func TestProbeObeysTheStateFile(t *testing.T) {
 	until := regexp.MustCompile(`\n    the login is withheld until 20\S+Z\n`)
 	if _, out, _, _ := probe(t, ProbeOptions{Load: loading(wrong), Output: "table", StateFile: filepath.Join(t.TempDir(), "by-hand")}); !until.MatchString(out) {
 		t.Errorf("refused by hand: want to read when the next login is allowed in\n%s", out)
+	}
+	fresh := filepath.Join(t.TempDir(), "fresh")
+	for _, want := range []string{"the login is withheld until", "held"} {
+		if _, out, _, _ := probe(t, ProbeOptions{Load: loading(wrong), Output: "table", StateFile: fresh}); !strings.Contains(out, want) {
+			t.Errorf("with a state file that the first probe makes: want %q in\n%s", want, out)
+		}
 	}
 	state := filepath.Join(t.TempDir(), "state")
 	guard, err := guard.New(guard.Options{StatePath: state})
@@ -293,7 +300,7 @@ func TestAdHoc(t *testing.T) {
 		if test.user != "" {
 			secret = file
 		}
-		c, err := adHoc(test.url, URLOptions{PasswordFile: secret})
+		c, err := adHoc(t.Context(), test.url, URLOptions{PasswordFile: secret})
 		if err != nil {
 			t.Errorf("%s: %v", test.url, err)
 			continue
@@ -309,11 +316,21 @@ func TestAdHoc(t *testing.T) {
 		"http://h": "not one of", "imaps://": "host", "imaps://u@h": "needs --password-file", "imaps://h/INBOX": "only scheme",
 		"imaps://h?x=1": "only scheme", "imaps://h#x": "only scheme", "imaps://h:99999": `imaps://h:99999: port: "99999" is not between 0 and 65535`, "imaps://u:@h": "--password-file", "://": "cannot be parsed",
 	} {
-		if _, err := adHoc(url, URLOptions{}); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := adHoc(t.Context(), url, URLOptions{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", url, err, want)
 		}
 	}
-	if _, err := adHoc("imaps://h", URLOptions{PasswordFile: file}); err == nil {
+	_, err := adHoc(t.Context(), "https://u:"+password+"@h:99999/INBOX", URLOptions{CAFile: "none.pem"})
+	for _, want := range []string{"not one of", "use --password-file", "only scheme", "port: ", "none.pem: no such file"} {
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), password) {
+			t.Errorf("many faults at once: %v, want %q", err, want)
+		}
+	}
+	c, err := adHoc(t.Context(), "imaps://h", URLOptions{InsecureSkipVerify: true})
+	if err != nil || !c.TLS.InsecureSkipVerify {
+		t.Errorf("any certificate: %+v, %v", c, err)
+	}
+	if _, err := adHoc(t.Context(), "imaps://h", URLOptions{PasswordFile: file}); err == nil {
 		t.Error("a password without a user was taken")
 	}
 }
@@ -378,7 +395,7 @@ func FuzzAdHoc(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, url string) {
-		c, err := adHoc(url, URLOptions{})
+		c, err := adHoc(t.Context(), url, URLOptions{})
 		if err == nil && (c.Host == "" || c.EffectivePort() == 0 || c.Username != "") {
 			t.Errorf("%q became %+v", url, c)
 		}

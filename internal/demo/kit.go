@@ -21,6 +21,9 @@ const (
 	sender   = "probe@" + domain
 )
 
+// FirstRound is how long after the start every connection has been probed once.
+const FirstRound = interval + timeout + time.Second
+
 // kit is what all recipes share.
 type kit struct {
 	host     string // name or address of loopback
