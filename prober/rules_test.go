@@ -19,7 +19,7 @@ import (
 	"mailprobe/mail"
 )
 
-// rule is one rule of STARTTLS and TLS. Rows are parts of stories of the
+// rule is one rule of STARTTLS and TLS. Cases are parts of stories of the
 // catalogue, tests are named as in testedElsewhere.
 type rule struct {
 	name, says string
@@ -29,20 +29,20 @@ type rule struct {
 
 func rules() []rule {
 	return []rule{
-		{"R01", "starttls is mandatory: before TLS nothing but what leads there or ends the session",
+		{"R01", "starttls is mandatory: before TLS, nothing is sent but what leads to it or ends the session",
 			[]string{"starttls_is_stripped", "without_a_list", "word_in_a_text", "no_ehlo_and_so_no_starttls"}, nil},
 		{"R02", "no way back to clear text, whatever goes wrong",
 			[]string{"starttls_is_refused", "not_known_after_all", "the_list_is_never_completed", "going_down_at_ehlo"}, nil},
 		{"R03", "PREAUTH in clear ends the session at once", []string{"preauth_would_skip_starttls"}, nil},
 		{"R04", "between the go-ahead and the handshake there is nothing",
 			[]string{"injected_behind_the_go_ahead", "injected_before_the_handshake", "injected_into_the_handshake"}, nil},
-		{"R05", "there is one form of go-ahead",
+		{"R05", "only one form of go-ahead counts",
 			[]string{"answered_with_a_continuation", "answered_for_somebody_else", "answered_without_a_word", "untagged_go_ahead"}, nil},
 		{"R06", "one command at a time, and none before the ClientHello", nil, []string{"prober.TestR06OneThingAtATime"}},
-		{"R07", "what was learnt in clear is forgotten",
+		{"R07", "what was learnt before TLS is forgotten",
 			[]string{"the_one_that_counts", "before_tls_alone", "not_the_list_before", "a_mechanism_offered_before"}, nil},
 		{"R08", "STARTTLS is said once", []string{"offered_again_inside_tls"}, []string{"prober.TestR08StartTLSIsSaidOnce"}},
-		{"R09", "what is said in clear is neither shown nor believed",
+		{"R09", "what the server says before TLS is neither shown nor believed",
 			[]string{"an_alert_before_tls", "words_in_clear_before_starttls", "mail_data_in_clear"}, nil},
 		{"R10", "nothing leads to another server", []string{"is_not_followed"}, nil},
 		{"R11", "TLS is the default, odd ports are warned about", nil, []string{"config.TestLoadCompletesConnections"}},
@@ -53,10 +53,10 @@ func rules() []rule {
 			[]string{"prober.TestR14UnverifiedIsVisible", "config.TestLoadCompletesConnections"}},
 		{"R15", "a password goes out in clear only where that is written, and hidden if it can be", nil,
 			[]string{"prober.TestR15HiddenInClearWhereItCanBe", "config.TestLoadCompletesConnections"}},
-		{"R16", "the certificate is told although it is refused", nil, []string{"prober.TestR16TheRefusedCertificateIsTold"}},
+		{"R16", "a refused certificate is reported all the same", nil, []string{"prober.TestR16TheRefusedCertificateIsTold"}},
 		{"R17", "no other port, mode or attempt", nil, []string{"prober.TestR17NothingElseIsTried"}},
-		{"R18", "a secret leaves through one door, after a check", nil,
-			[]string{"prober.TestR18TheDoorChecks", "prober.TestSecretRevealHasFewCallers"}},
+		{"R18", "a secret leaves in one function, after a check that TLS is up or not wanted", nil,
+			[]string{"prober.TestR18SecretLeavesAfterACheck", "prober.TestSecretRevealHasFewCallers"}},
 	}
 }
 
@@ -315,8 +315,8 @@ func TestR17NothingElseIsTried(t *testing.T) {
 	}
 }
 
-// TestR18TheDoorChecks asks for a secret where TLS should be up and is not.
-func TestR18TheDoorChecks(t *testing.T) {
+// TestR18SecretLeavesAfterACheck asks for a secret where TLS should be up and is not.
+func TestR18SecretLeavesAfterACheck(t *testing.T) {
 	fix := newFixture(t)
 	secret := mail.NewSecret("wonder land")
 	for e, want := range map[mail.Encryption]bool{mail.NoEncryption: true, mail.ImplicitTLS: false, mail.StartTLS: false, "": false} {
