@@ -31,53 +31,53 @@ type logLine struct {
 // adjustLocked learns from an outcome how often to probe. A refusal for coming too
 // often doubles the intervals of all connections to that host, a success halves
 // them. It returns the log line for this, if any.
-func (p *Pool) adjustLocked(s *scheduleEntry, o *mail.Outcome) (line *logLine) {
-	if !s.timed() {
-		return nil // the scrapes decide how often it is probed
+func (p *Pool) adjustLocked(e *scheduleEntry, o *mail.Outcome) (line *logLine) {
+	if o.Auth.Sent {
+		e.loginDelay = min(o.Auth.Delay, maxLoginDelay)
 	}
-	before := p.backoffSteps[s.host]
+	if !e.timed() {
+		return nil // the scrapes decide how often it is probed, see demand.go
+	}
+	before := p.backoffSteps[e.host]
 	switch {
 	case o.Failure != nil && tooOften[o.Failure.Reason]:
-		p.backoffSteps[s.host] = min(before+1, maxBackoffSteps)
+		p.backoffSteps[e.host] = min(before+1, maxBackoffSteps)
 	case o.Up() && before > 1:
-		p.backoffSteps[s.host]--
+		p.backoffSteps[e.host]--
 	case o.Up():
-		delete(p.backoffSteps, s.host)
+		delete(p.backoffSteps, e.host)
 	}
-	if o.Auth.Sent {
-		s.loginDelay = min(o.Auth.Delay, maxLoginDelay)
+	spacing := p.spacingLocked(e)
+	if e.index >= 0 && !e.last.IsZero() {
+		p.postponeLocked(e, e.last.Add(spacing))
 	}
-	spacing := p.spacingLocked(s)
-	if s.index >= 0 && !s.last.IsZero() {
-		p.postponeLocked(s, s.last.Add(spacing))
-	}
-	switch after := p.backoffSteps[s.host]; {
+	switch after := p.backoffSteps[e.host]; {
 	case before == 0 && after > 0:
 		line = &logLine{slog.LevelWarn, "server asks for fewer probes: its host is probed less often until it accepts them",
-			[]any{"connection", s.connection.Name, "reason", o.Failure.Reason}}
+			[]any{"connection", e.connection.Name, "reason", o.Failure.Reason}}
 	case before > 0 && after == 0:
-		line = &logLine{slog.LevelInfo, "the host is probed as often as configured again", []any{"connection", s.connection.Name}}
-	case spacing != s.spacing && s.loginDelay > s.connection.Interval:
+		line = &logLine{slog.LevelInfo, "the host is probed as often as configured again", []any{"connection", e.connection.Name}}
+	case spacing != e.spacing && e.loginDelay > e.connection.Interval:
 		line = &logLine{slog.LevelInfo, "server announces a minimum delay between logins: probed no more often than that",
-			[]any{"connection", s.connection.Name, "interval", spacing}}
+			[]any{"connection", e.connection.Name, "interval", spacing}}
 	}
-	s.spacing = spacing
+	e.spacing = spacing
 	return line
 }
 
 // spacingLocked is the time between two starts of an entry for now: its interval, or
 // a whole multiple of it, so that it keeps its place among the others.
-func (p *Pool) spacingLocked(s *scheduleEntry) time.Duration {
-	interval := s.connection.Interval
-	spacing := max(interval, s.loginDelay, min(interval<<p.backoffSteps[s.host], maxBackoff))
+func (p *Pool) spacingLocked(e *scheduleEntry) time.Duration {
+	interval := e.connection.Interval
+	spacing := max(interval, e.loginDelay, min(interval<<p.backoffSteps[e.host], maxBackoff))
 	return (spacing + interval - 1) / interval * interval
 }
 
 // forgetBackoffsLocked drops the hosts that are no longer configured.
 func (p *Pool) forgetBackoffsLocked() {
 	hosts := make(map[string]bool, len(p.entries))
-	for _, s := range p.entries {
-		hosts[s.host] = true
+	for _, e := range p.entries {
+		hosts[e.host] = true
 	}
 	maps.DeleteFunc(p.backoffSteps, func(host string, _ int) bool { return !hosts[host] })
 }

@@ -159,9 +159,10 @@ func TestBackoffLeavesProbesOnScrapesAlone(t *testing.T) {
 		})
 		pool.Set([]*mail.Connection{c})
 		for range 3 {
-			if _, err := pool.ProbeNow(t.Context(), "one", 0); err != nil {
+			if _, err := pool.ProbeNow(t.Context(), "one"); err != nil {
 				t.Error(err)
 			}
+			time.Sleep(time.Minute)
 		}
 		if got := reported[2].Spacing(); got != time.Minute {
 			t.Errorf("the third probe's outcome speaks of %v to the next", got)

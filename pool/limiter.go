@@ -2,35 +2,168 @@ package pool
 
 // This file bounds how many runs probe at once.
 
-import "container/list"
+import "time"
 
-// limiter lets a limited number of runs probe at once and queues the others in
-// the order of their arrival.
+// reservedShare is the part of a limiter's places that only quick runs get, while
+// there are quick connections: one of eight. Servers that do not answer keep their
+// places for a whole timeout; without a reserve they would leave none for others.
+const reservedShare = 8
+
+// limiter lets a limited number of runs probe at once and queues the others.
+// Runs start in the order of their arrival, except that a quick run may take a
+// reserved place before slow ones that came earlier.
 //
 // Each run passes the same three limiters: that of its exclusive key, that of its
 // host, that of the whole pool. It keeps its places while it waits for the next
 // one, so a run that waits for its host holds nothing that a run to another host
 // could need.
 type limiter struct {
-	key             string
-	capacity, taken int
-	users           int       // runs that need a place, wait for one or have one
-	queue           list.List // of *run
+	key      string
+	capacity int
+	taken    int // places in use
+	slow     int // of these, by runs that are not quick
+	users    int // entries and runs that refer to it
+	quick    int // entries that are quick now
+
+	arrivals uint64      // of runs, since the beginning; the order of the queues
+	queues   [2]runQueue // of slow and of quick runs
+	typical  time.Duration
 }
 
-// limiterFor finds a limiter or makes it.
+// The indexes of limiter.queues.
+const (
+	slowQueue = iota
+	quickQueue
+)
+
+// limiterFor finds a limiter or makes it, and counts the new user.
 func limiterFor(limiters map[string]*limiter, key string, capacity int) *limiter {
-	g := limiters[key]
-	if g == nil {
-		g = &limiter{key: key, capacity: capacity}
-		limiters[key] = g
+	l := limiters[key]
+	if l == nil {
+		l = &limiter{key: key, capacity: capacity}
+		limiters[key] = l
 	}
-	return g
+	l.users++
+	return l
 }
 
-// forget drops a limiter without users, so that old hosts and names cost nothing.
-func forget(limiters map[string]*limiter, g *limiter) {
-	if g.users == 0 {
-		delete(limiters, g.key)
+// forget takes a user away, and drops a limiter without any, so that old hosts
+// and names cost nothing.
+func forget(limiters map[string]*limiter, l *limiter) {
+	if l.users--; l.users == 0 {
+		delete(limiters, l.key)
 	}
+}
+
+// admits reports whether there is a place for a run of this kind.
+func (l *limiter) admits(quick bool) bool {
+	return l.taken < l.capacity && (quick || l.slow < l.capacity-l.reserved())
+}
+
+// reserved is how many places slow runs must leave free.
+func (l *limiter) reserved() int {
+	if l.quick == 0 {
+		return 0
+	}
+	return l.capacity / reservedShare
+}
+
+func (l *limiter) take(quick bool) {
+	l.taken++
+	if !quick {
+		l.slow++
+	}
+}
+
+func (l *limiter) giveBack(quick bool) {
+	l.taken--
+	if !quick {
+		l.slow--
+	}
+}
+
+// enqueue puts a run at the end of its queue.
+func (l *limiter) enqueue(r *run) {
+	l.arrivals++
+	r.arrival = l.arrivals
+	l.queueOf(r).push(r)
+}
+
+func (l *limiter) queueOf(r *run) *runQueue {
+	if r.quick {
+		return &l.queues[quickQueue]
+	}
+	return &l.queues[slowQueue]
+}
+
+// next takes the run out of the queues that may start now; nil: none may.
+func (l *limiter) next() *run {
+	var first *run
+	for _, r := range []*run{l.queues[slowQueue].first, l.queues[quickQueue].first} {
+		if r != nil && l.admits(r.quick) && (first == nil || r.arrival < first.arrival) {
+			first = r
+		}
+	}
+	if first != nil {
+		l.queueOf(first).remove(first)
+	}
+	return first
+}
+
+// waiting is the number of queued runs.
+func (l *limiter) waiting() int { return l.queues[slowQueue].length + l.queues[quickQueue].length }
+
+// learn takes in how long a run held its place.
+func (l *limiter) learn(held time.Duration) {
+	const weight = 4 // of what was known before, against 1
+	if l.typical == 0 {
+		l.typical = held
+		return
+	}
+	l.typical += (held - l.typical) / (weight + 1)
+}
+
+// delay estimates how long a run that arrives now waits for its place.
+func (l *limiter) delay(quick bool) time.Duration {
+	if l.admits(quick) && l.waiting() == 0 {
+		return 0
+	}
+	if quick {
+		return l.typical / time.Duration(l.capacity) * time.Duration(l.queues[quickQueue].length+1)
+	}
+	return l.typical / time.Duration(l.capacity) * time.Duration(l.waiting()+1)
+}
+
+// runQueue is a first-come queue, linked through the runs so that waiting needs
+// no memory of its own.
+type runQueue struct {
+	first, last *run
+	length      int
+}
+
+func (q *runQueue) push(r *run) {
+	r.before, r.after = q.last, nil
+	if q.last == nil {
+		q.first = r
+	} else {
+		q.last.after = r
+	}
+	q.last = r
+	q.length++
+}
+
+// remove takes a run out wherever it is.
+func (q *runQueue) remove(r *run) {
+	if r.before == nil {
+		q.first = r.after
+	} else {
+		r.before.after = r.after
+	}
+	if r.after == nil {
+		q.last = r.before
+	} else {
+		r.after.before = r.before
+	}
+	r.before, r.after = nil, nil
+	q.length--
 }

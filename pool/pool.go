@@ -8,9 +8,7 @@ package pool
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"os"
 	"sync"
 	"time"
 
@@ -21,14 +19,6 @@ import (
 const (
 	defaultMaxInFlight        = 4096
 	defaultMaxInFlightPerHost = 10
-)
-
-// Errors of ProbeNow. ErrFull comes together with the error of the context
-// that ended the wait.
-var (
-	ErrUnknownConnection = errors.New("unknown connection")
-	ErrFull              = errors.New("no free place for a probe")
-	ErrStopped           = errors.New("the pool has stopped")
 )
 
 // Options says how a Pool probes. Only Probe is required.
@@ -52,13 +42,13 @@ type Options struct {
 }
 
 // Pool probes connections on their intervals and on demand, within bounds.
-// Idle connections cost no goroutine and no timer.
+// A connection that is not being probed costs no goroutine and no timer.
 type Pool struct {
-	opts   Options
-	base   context.Context // parent of every probe
-	cancel context.CancelFunc
-	wake   chan struct{} // to Run: the earliest start may have changed
-	probes sync.WaitGroup
+	opts    Options
+	base    context.Context // parent of every probe
+	cancel  context.CancelFunc
+	wake    chan struct{} // to Run: the earliest start may have changed
+	workers sync.WaitGroup
 
 	mu       sync.Mutex
 	running  bool // Run has begun
@@ -67,12 +57,14 @@ type Pool struct {
 	fresh    []*scheduleEntry // known before Run, not yet scheduled
 	schedule scheduleHeap
 	skipped  uint64
+	idle     []chan job // workers without work, see worker.go
 
 	all   *limiter            // every probe
 	hosts map[string]*limiter // those to one host
 	locks map[string]*limiter // those that exclude each other, see exclusiveKey
 
-	backoffSteps map[string]int // of the intervals of a host's connections, see backoff.go; absent: 0
+	backoffSteps map[string]int           // of the intervals of a host's connections, see backoff.go; absent: 0
+	accounts     map[string]*demandBudget // by user name in lower case
 }
 
 // New makes a pool without connections. ProbeNow works at once; intervals
@@ -105,6 +97,7 @@ func New(opts Options) *Pool {
 		locks:   make(map[string]*limiter),
 
 		backoffSteps: make(map[string]int),
+		accounts:     make(map[string]*demandBudget),
 	}
 }
 
@@ -119,20 +112,22 @@ func (p *Pool) Set(conns []*mail.Connection) {
 	p.entries = make(map[string]*scheduleEntry, len(conns))
 	var fresh []*scheduleEntry
 	for _, c := range conns {
-		if s := known[c.Name]; s != nil && s.connection.SameProbe(c) {
-			s.connection = c // labels and TLS settings may be newer
-			p.entries[c.Name] = s
+		old := known[c.Name]
+		if old != nil && old.connection.SameProbe(c) {
+			old.connection = c // labels and TLS settings may be newer
+			p.entries[c.Name] = old
 			delete(known, c.Name)
 			continue
 		}
-		s := newEntry(c)
-		p.entries[c.Name] = s
-		fresh = append(fresh, s)
+		e := p.newEntryLocked(c, old)
+		p.entries[c.Name] = e
+		fresh = append(fresh, e)
 	}
-	for _, s := range known {
-		p.removeLocked(s)
+	for _, e := range known {
+		p.removeLocked(e)
 	}
 	p.forgetBackoffsLocked()
+	p.countAccountsLocked()
 	if !p.running {
 		p.fresh = append(keptEntries(p.fresh, p.entries), fresh...)
 		return
@@ -162,30 +157,6 @@ func (p *Pool) Run(ctx context.Context) error {
 	}
 }
 
-// ProbeNow probes a connection whatever its interval, within the bounds of the
-// pool, and gives its outcome, which is reported as well. Callers that ask at
-// the same time, and a probe that runs on its interval, share one probe.
-//
-// limit bounds the probe's own time; 0, or more than the connection's timeout,
-// is that timeout. The wait for a free place is not part of it. A caller that joins a
-// running probe cannot change its limit. When ctx ends, only this caller's wait
-// ends; the probe is cancelled, unreported, if nobody else waits for it.
-func (p *Pool) ProbeNow(ctx context.Context, name string, limit time.Duration) (mail.Outcome, error) {
-	if err := ctx.Err(); err != nil {
-		return mail.Outcome{}, fmt.Errorf("%w: %w", ErrFull, err) // a caller that has left starts nothing
-	}
-	f, err := p.join(name, limit)
-	if err != nil {
-		return mail.Outcome{}, err
-	}
-	select {
-	case <-f.done:
-		return f.outcome, f.err
-	case <-ctx.Done():
-		return p.leave(f, ctx.Err())
-	}
-}
-
 // Stats may be called at any time.
 func (p *Pool) Stats() mail.PoolStats {
 	p.mu.Lock()
@@ -210,61 +181,23 @@ func (p *Pool) begin() error {
 func (p *Pool) stop() {
 	p.mu.Lock()
 	p.stopped = true
-	for _, s := range p.entries {
-		p.cancelLocked(s.run, ErrStopped)
+	for _, e := range p.entries {
+		p.cancelLocked(e.run, ErrStopped)
 	}
+	p.dismissLocked()
 	p.mu.Unlock()
 	p.cancel() // also the cancelled ones that are still saying goodbye
-	p.probes.Wait()
-}
-
-// join finds or makes the run that a caller of ProbeNow waits for.
-func (p *Pool) join(name string, limit time.Duration) (*run, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	s := p.entries[name]
-	if s == nil {
-		return nil, ErrUnknownConnection
-	}
-	if p.stopped {
-		return nil, ErrStopped
-	}
-	if s.run == nil {
-		p.enqueueLocked(s, &run{limit: limit, waiters: 1}, time.Now())
-		return s.run, nil
-	}
-	s.run.waiters++
-	s.run.limit = longer(s.run.limit, limit)
-	return s.run, nil
-}
-
-// leave ends one caller's wait because its context ended with cause; an outcome
-// that came at the same moment still counts.
-func (p *Pool) leave(f *run, cause error) (mail.Outcome, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	f.waiters--
-	if f.completed {
-		return f.outcome, f.err
-	}
-	if !f.started() {
-		cause = fmt.Errorf("%w: %w", ErrFull, cause)
-	}
-	if f.waiters == 0 && !f.timed {
-		if f.started() {
-			// Its time is up, and it was not called off: the guard must learn of a
-			// login that servers take longer to refuse than callers wait.
-			f.cancel(os.ErrDeadlineExceeded)
-		}
-		p.cancelLocked(f, cause)
-	}
-	return mail.Outcome{}, cause
+	p.workers.Wait()
 }
 
 // removeLocked forgets a connection that is no longer configured.
-func (p *Pool) removeLocked(s *scheduleEntry) {
-	p.schedule.remove(s)
-	p.cancelLocked(s.run, ErrUnknownConnection)
+func (p *Pool) removeLocked(e *scheduleEntry) {
+	p.schedule.remove(e)
+	p.cancelLocked(e.run, ErrUnknownConnection)
+	e.setQuick(false)
+	forget(p.locks, e.limiters[0])
+	forget(p.hosts, e.limiters[1])
+	p.all.users--
 }
 
 // wakeUp makes Run look at the schedule again.
@@ -273,12 +206,4 @@ func (p *Pool) wakeUp() {
 	case p.wake <- struct{}{}:
 	default: // it will anyway
 	}
-}
-
-// longer is the longer of two limits, of which 0 is none.
-func longer(a, b time.Duration) time.Duration {
-	if a <= 0 || b <= 0 {
-		return 0
-	}
-	return max(a, b)
 }

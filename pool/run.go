@@ -4,8 +4,8 @@ package pool
 // and returns one outcome to all callers.
 
 import (
-	"container/list"
 	"context"
+	"os"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -17,136 +17,123 @@ import (
 // the probe keeps by itself, before it cancels the probe.
 const overtime = 5 * time.Second
 
-// run is one probe, from the request to the outcome. Its fields belong to the
-// pool's mutex, but outcome and err may be read once done is closed.
+// run is one probe, from the request to the outcome. A caller that leaves changes
+// nothing: the run keeps its place in the queue, gets the whole timeout of its
+// connection, and is reported. Its fields belong to the pool's mutex, but outcome
+// and err may be read once done is closed.
 type run struct {
 	entry      *scheduleEntry
 	connection *mail.Connection // as it was when the run was enqueued
 	due        time.Time        // when it should have begun
-	limit      time.Duration
-	timed      bool // the interval asked for it: it goes on when callers leave
-	waiters    int  // callers of ProbeNow
+	timed      bool             // it serves an interval that is due
+	quick      bool             // it may take a reserved place, see limiter
+	expected   time.Time        // estimate of its start
 
-	limiters [3]*limiter
-	acquired int           // how many limiters have given it a place; all: the probe has begun
-	queued   *list.Element // in the queue of limiters[acquired]; nil when not queued
-	cancel   context.CancelCauseFunc
+	acquired      int    // how many of the entry's limiters have given it a place; all: the probe has begun
+	arrival       uint64 // at the limiter where it is queued
+	before, after *run   // in that queue
+	limiters      [3]*limiter
+	started       time.Time // zero: not yet
+	cancel        context.CancelCauseFunc
+	overtime      *time.Timer
 
-	completed bool // done is closed
-	done      chan struct{}
+	completed bool
+	done      chan struct{} // closed when completed; nil: no caller waits
 	outcome   mail.Outcome
 	err       error
 }
 
-// started reports whether the probe itself has begun.
-func (f *run) started() bool { return f.acquired == len(f.limiters) }
+// running reports whether the probe itself has begun.
+func (r *run) running() bool { return r.acquired == len(r.limiters) }
 
 // enqueueLocked makes a new run of an entry wait for its limiters.
-func (p *Pool) enqueueLocked(s *scheduleEntry, f *run, due time.Time) {
-	f.entry, f.connection, f.due = s, s.connection, due
-	f.done = make(chan struct{})
-	f.limiters = [3]*limiter{
-		limiterFor(p.locks, s.exclusive, 1),
-		limiterFor(p.hosts, s.host, p.opts.MaxInFlightPerHost),
-		p.all,
+func (p *Pool) enqueueLocked(e *scheduleEntry, r *run, due time.Time) {
+	r.entry, r.connection, r.due, r.quick = e, e.connection, due, e.quick
+	r.limiters = e.limiters
+	for _, l := range r.limiters {
+		l.users++
 	}
-	for _, g := range f.limiters {
-		g.users++
-	}
-	s.run = f
-	p.advanceLocked(f)
+	e.run = r
+	p.advanceLocked(r, due)
 }
 
 // advanceLocked takes a run through as many limiters as have a free place, and
 // starts the probe behind the last one.
-func (p *Pool) advanceLocked(f *run) {
-	for !f.started() {
-		g := f.limiters[f.acquired]
-		if g.taken >= g.capacity {
-			f.queued = g.queue.PushBack(f)
+func (p *Pool) advanceLocked(r *run, now time.Time) {
+	for !r.running() {
+		l := r.limiters[r.acquired]
+		if !l.admits(r.quick) {
+			r.expected = now.Add(l.delay(r.quick))
+			l.enqueue(r)
 			return
 		}
-		g.taken++
-		f.acquired++
+		l.take(r.quick)
+		r.acquired++
 	}
-	ctx, cancel := p.probeContext(f)
-	f.cancel = cancel
-	p.probes.Add(1)
-	go p.execute(ctx, f, max(0, time.Since(f.due)))
+	p.startLocked(r)
 }
 
-// releaseLocked gives the places of a run back; each goes to the first run in the
-// limiter's queue.
-func (p *Pool) releaseLocked(f *run) {
-	for f.acquired > 0 {
-		f.acquired--
-		g := f.limiters[f.acquired]
-		first := g.queue.Front()
-		if first == nil {
-			g.taken--
-			continue
+// startLocked hands a run with all its places to a worker. The probe's time
+// begins now: the waiting is not part of it.
+func (p *Pool) startLocked(r *run) {
+	r.started = time.Now()
+	ctx, cancel := context.WithCancelCause(p.base)
+	r.cancel = cancel
+	if limit := r.connection.Timeout; limit > 0 {
+		r.overtime = time.AfterFunc(limit+overtime, func() { cancel(os.ErrDeadlineExceeded) })
+	}
+	p.dispatchLocked(job{ctx, r})
+}
+
+// releaseLocked gives the places of a run back, and starts or advances the runs
+// that waited for them.
+func (p *Pool) releaseLocked(r *run, now time.Time) {
+	for r.acquired > 0 {
+		r.acquired--
+		l := r.limiters[r.acquired]
+		l.giveBack(r.quick)
+		for next := l.next(); next != nil; next = l.next() {
+			l.take(next.quick)
+			next.acquired++
+			p.advanceLocked(next, now)
 		}
-		next := g.queue.Remove(first).(*run)
-		next.queued = nil
-		next.acquired++
-		p.advanceLocked(next)
 	}
-	for _, g := range f.limiters {
-		g.users--
-	}
-	forget(p.locks, f.limiters[0])
-	forget(p.hosts, f.limiters[1])
+	forget(p.locks, r.limiters[0])
+	forget(p.hosts, r.limiters[1])
+	p.all.users--
 }
 
 // cancelLocked ends a run whose outcome counts no longer: it is not reported, and
 // the callers that wait for it get err. A nil run is ignored.
-func (p *Pool) cancelLocked(f *run, err error) {
-	if f == nil || f.completed {
+func (p *Pool) cancelLocked(r *run, err error) {
+	if r == nil || r.completed {
 		return
 	}
-	f.complete(mail.Outcome{}, err)
-	if f.started() {
-		f.cancel(context.Canceled) // it gives its places back when it has ended
+	r.complete(mail.Outcome{}, err)
+	if r.running() {
+		r.cancel(context.Canceled) // it gives its places back when it has ended
 		return
 	}
-	f.limiters[f.acquired].queue.Remove(f.queued)
-	p.releaseLocked(f)
+	r.limiters[r.acquired].queueOf(r).remove(r)
+	p.releaseLocked(r, time.Now())
 }
 
 // complete makes the result known, once.
-func (f *run) complete(outcome mail.Outcome, err error) {
-	f.outcome, f.err = outcome, err
-	f.completed = true
-	f.entry.run = nil
-	close(f.done)
-}
-
-// probeContext has no deadline from the waiting: the probe's time begins now.
-func (p *Pool) probeContext(f *run) (context.Context, context.CancelCauseFunc) {
-	ctx, cancel := context.WithCancelCause(p.base)
-	limit := f.connection.Timeout
-	switch {
-	case limit > 0 && (f.limit <= 0 || f.limit >= limit):
-		limit += overtime // the probe keeps its timeout itself
-	case f.limit > 0:
-		limit = f.limit
-	default:
-		return ctx, cancel
-	}
-	ctx, stop := context.WithTimeout(ctx, limit)
-	return ctx, func(cause error) {
-		cancel(cause)
-		stop()
+func (r *run) complete(outcome mail.Outcome, err error) {
+	r.completed = true
+	r.entry.run = nil
+	if r.done != nil {
+		r.outcome, r.err = outcome, err
+		close(r.done)
 	}
 }
 
-// execute probes in a goroutine of its own.
-func (p *Pool) execute(ctx context.Context, f *run, delay time.Duration) {
-	defer p.probes.Done()
-	outcome := localOutcome(f.connection, mail.LocalBug, "the probe ended without an outcome")
-	defer func() { p.finish(f, outcome) }()
-	p.opts.StartDelay(delay)
-	outcome = p.probe(ctx, f.connection)
+// execute probes in the goroutine of a worker.
+func (p *Pool) execute(ctx context.Context, r *run) {
+	outcome := localOutcome(r.connection, mail.LocalBug, "the probe ended without an outcome")
+	defer func() { p.finish(r, outcome) }()
+	p.opts.StartDelay(max(0, r.started.Sub(r.due)))
+	outcome = p.probe(ctx, r.connection)
 }
 
 // probe keeps a panic from reaching the other connections.
@@ -167,14 +154,21 @@ func (p *Pool) probe(ctx context.Context, c *mail.Connection) (outcome mail.Outc
 
 // finish reports an outcome unless the run was cancelled, and lets the next ones
 // start. The report comes first: a caller that waited finds it in the metrics.
-func (p *Pool) finish(f *run, outcome mail.Outcome) {
-	f.cancel(nil)
+func (p *Pool) finish(r *run, outcome mail.Outcome) {
+	if r.overtime != nil {
+		r.overtime.Stop()
+	}
+	r.cancel(nil)
+	e := r.entry
+	e.reporting.Lock()
 	p.mu.Lock()
-	wanted := !f.completed
+	now := time.Now()
+	wanted := !r.completed
 	var line *logLine
 	if wanted {
-		line = p.adjustLocked(f.entry, &outcome)
-		outcome.Interval = f.entry.spacing
+		line = p.adjustLocked(e, &outcome)
+		outcome.Interval = e.spacing
+		e.learn(&outcome, r.started, now)
 	}
 	p.mu.Unlock()
 	if line != nil {
@@ -184,11 +178,37 @@ func (p *Pool) finish(f *run, outcome mail.Outcome) {
 		p.opts.Report(outcome)
 	}
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if !f.completed {
-		f.complete(outcome, nil)
+	if !r.completed {
+		r.complete(outcome, nil)
 	}
-	p.releaseLocked(f)
+	held := now.Sub(r.started)
+	for _, l := range r.limiters[1:] {
+		l.learn(held)
+	}
+	p.releaseLocked(r, now)
+	p.mu.Unlock()
+	e.reporting.Unlock()
+}
+
+// reportOverrun reports that a connection without any result could not be probed.
+// One that has a result keeps it: nobody has reached another verdict.
+func (p *Pool) reportOverrun(e *scheduleEntry) {
+	e.reporting.Lock()
+	defer e.reporting.Unlock()
+	p.mu.Lock()
+	c := e.connection
+	unknown := !e.probed && !e.overran && !p.stopped && p.entries[c.Name] == e
+	e.overran = true
+	p.mu.Unlock()
+	if unknown {
+		p.opts.Report(Overrun(c))
+	}
+}
+
+// Overrun is the outcome of a connection that has no result yet because no place
+// for its probe was free in time, or because its first probe has not ended.
+func Overrun(c *mail.Connection) mail.Outcome {
+	return localOutcome(c, mail.LocalOverrun, "there is no result yet: its first probe is waiting for a free place, or under way")
 }
 
 // localOutcome is a failure of ours: the probe came nowhere.
@@ -204,7 +224,7 @@ func localOutcome(c *mail.Connection, reason mail.Reason, text string) mail.Outc
 
 // exclusiveKey names what only one probe at a time may use. POP3 locks the
 // maildrop (RFC 1939 section 4), so two connections to the same one would make
-// each other fail; everybody else excludes only itself.
+// each other fail; every other connection excludes only itself.
 func exclusiveKey(c *mail.Connection) string {
 	if c.Protocol != mail.POP3 || c.Username == "" {
 		return "connection " + c.Name

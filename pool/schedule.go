@@ -9,6 +9,7 @@ import (
 	"hash/fnv"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"mailprobe/mail"
@@ -29,35 +30,90 @@ const (
 // scheduleEntry is one connection with its next start.
 type scheduleEntry struct {
 	connection *mail.Connection
-	exclusive  string        // see exclusiveKey
 	host       string        // in lower case
 	next       time.Time     // the next start; later ones follow at whole intervals
 	last       time.Time     // when the last one was due; zero: none yet
 	loginDelay time.Duration // that the server announced; see backoff.go
-	spacing    time.Duration // between two starts as last said; 0: the interval
+	spacing    time.Duration // between two starts as last reported; 0: the interval
 	index      int           // in the schedule; -1: not there
-	run        *run          // waiting or running; nil if neither
+	run        *run          // queued or running; nil if neither
+	limiters   [3]*limiter   // of its exclusive key, of its host, of the pool
+	account    *demandBudget // nil: it does not log in
+
+	probed    bool          // it has a result
+	quick     bool          // see setQuick
+	overran   bool          // that it has none was reported
+	took      time.Duration // by the last probe; 0: none yet
+	ended     time.Time     // the last probe
+	notBefore time.Time     // of the next probe on demand, because the server asked for that
+
+	reporting sync.Mutex // its outcomes are reported one at a time; taken before the pool's mutex
 }
 
-func newEntry(c *mail.Connection) *scheduleEntry {
-	return &scheduleEntry{connection: c, exclusive: exclusiveKey(c), host: strings.ToLower(c.Host), index: -1}
+// newEntryLocked makes the entry of a connection that is new, or changed from
+// old. A result of the same target counts on.
+func (p *Pool) newEntryLocked(c *mail.Connection, old *scheduleEntry) *scheduleEntry {
+	e := &scheduleEntry{connection: c, host: strings.ToLower(c.Host), index: -1}
+	e.limiters = [3]*limiter{
+		limiterFor(p.locks, exclusiveKey(c), 1),
+		limiterFor(p.hosts, e.host, p.opts.MaxInFlightPerHost),
+		p.all,
+	}
+	p.all.users++
+	if c.Username != "" {
+		e.account = p.accountFor(c.Username)
+	}
+	if old != nil && old.connection.SameTarget(c) {
+		e.probed, e.took, e.ended, e.notBefore = old.probed, old.took, old.ended, old.notBefore
+		e.setQuick(old.quick)
+	}
+	return e
 }
 
 // timed reports whether the connection is probed on its interval at all.
-func (s *scheduleEntry) timed() bool {
-	return !s.connection.ProbeOnScrape && s.connection.Interval > 0
+func (e *scheduleEntry) timed() bool {
+	return !e.connection.ProbeOnScrape && e.connection.Interval > 0
+}
+
+// setQuick notes whether the last probe left most of its time unused. Only such a
+// connection gets a reserved place; one that was never probed may be silent.
+func (e *scheduleEntry) setQuick(quick bool) {
+	if quick == e.quick {
+		return
+	}
+	e.quick = quick
+	by := -1
+	if quick {
+		by = 1
+	}
+	for _, l := range e.limiters {
+		l.quick += by
+	}
+}
+
+// learn takes in an outcome that is about to be reported.
+func (e *scheduleEntry) learn(o *mail.Outcome, started, ended time.Time) {
+	e.probed, e.took, e.ended = true, ended.Sub(started), ended
+	e.setQuick(e.took <= e.connection.Timeout/4)
+	e.notBefore = time.Time{}
+	if o.Failure != nil && tooOften[o.Failure.Reason] {
+		e.notBefore = started.Add(e.connection.Interval)
+	}
+	if e.loginDelay > 0 && o.Auth.Sent {
+		e.notBefore = started.Add(e.loginDelay)
+	}
 }
 
 // keptEntries are those of fresh that are still configured.
 func keptEntries(fresh []*scheduleEntry, entries map[string]*scheduleEntry) []*scheduleEntry {
-	return slices.DeleteFunc(fresh, func(s *scheduleEntry) bool { return entries[s.connection.Name] != s })
+	return slices.DeleteFunc(fresh, func(e *scheduleEntry) bool { return entries[e.connection.Name] != e })
 }
 
 // spreadLocked gives entries their first starts, evenly spread in the order of a
 // hash of the names, so that neighbours in the file, often on one host, are
 // apart. Entries probed on scrapes alone get none.
 func (p *Pool) spreadLocked(fresh []*scheduleEntry, now time.Time) {
-	fresh = slices.DeleteFunc(fresh, func(s *scheduleEntry) bool { return !s.timed() })
+	fresh = slices.DeleteFunc(fresh, func(e *scheduleEntry) bool { return !e.timed() })
 	slices.SortFunc(fresh, func(a, b *scheduleEntry) int {
 		return cmp.Or(
 			cmp.Compare(nameHash(a.connection.Name), nameHash(b.connection.Name)),
@@ -65,9 +121,9 @@ func (p *Pool) spreadLocked(fresh []*scheduleEntry, now time.Time) {
 	})
 	n := time.Duration(len(fresh))
 	window := max(shortSpread, n*time.Second/spreadRate)
-	for i, s := range fresh {
-		s.next = now.Add(min(window, s.connection.Interval) / n * time.Duration(i))
-		heap.Push(&p.schedule, s)
+	for i, e := range fresh {
+		e.next = now.Add(min(window, e.connection.Interval) / n * time.Duration(i))
+		heap.Push(&p.schedule, e)
 	}
 }
 
@@ -77,24 +133,24 @@ func nameHash(name string) uint64 {
 	return hash.Sum64()
 }
 
-// startDue launches what is due and says how long nothing else will be.
+// startDue starts what is due and returns the time until something else will be.
 func (p *Pool) startDue(now time.Time) time.Duration {
 	p.mu.Lock()
-	var overruns []*mail.Connection
+	var overruns []*scheduleEntry
 	dropped := 0
 	for len(p.schedule) > 0 && !p.schedule[0].next.After(now) {
-		s := p.schedule[0]
-		due, late := s.next, now.Sub(s.next)
-		interval := p.spacingLocked(s)
+		e := p.schedule[0]
+		due, late := e.next, now.Sub(e.next)
+		interval := p.spacingLocked(e)
 		ticks := 1 + late/interval // due by now, of which one can start
-		s.last, s.next = due, due.Add(ticks*interval)
+		e.last, e.next = due, due.Add(ticks*interval)
 		heap.Fix(&p.schedule, 0)
 		switch {
 		case late >= min(lateStart, interval):
 			p.skipped += uint64(ticks)
 			dropped++
-		case p.startLocked(s, due):
-			overruns = append(overruns, s.connection)
+		case p.serveIntervalLocked(e, due):
+			overruns = append(overruns, e)
 		}
 	}
 	wait := idle
@@ -106,37 +162,35 @@ func (p *Pool) startDue(now time.Time) time.Duration {
 	if dropped > 0 {
 		p.opts.Log.Warn("starts dropped: the clock jumped or the machine is overloaded", "starts", dropped)
 	}
-	for _, c := range overruns {
-		p.opts.Report(localOutcome(c, mail.LocalOverrun, "no free place for a probe within the interval of "+c.Interval.String()))
+	for _, e := range overruns {
+		p.reportOverrun(e)
 	}
 	return wait
 }
 
-// startLocked enqueues the run of an entry that is due now, unless one is under
-// way, which then serves this interval too. It reports whether the run before has
-// not even begun: that one keeps its place in the queue, and the interval is lost.
-func (p *Pool) startLocked(s *scheduleEntry, due time.Time) (overrun bool) {
-	f := s.run
+// serveIntervalLocked enqueues the run of an entry that is due now, unless one is
+// under way, which then serves this interval too. Where that one already serves
+// the interval before, this start is skipped: never made up for, only counted.
+// overrun: it has not even begun, and the connection has no result at all.
+func (p *Pool) serveIntervalLocked(e *scheduleEntry, due time.Time) (overrun bool) {
+	r := e.run
 	switch {
-	case f == nil:
-		p.enqueueLocked(s, &run{timed: true}, due)
-	case !f.timed: // somebody asked for it just before; one probe serves both
-		f.timed = true
-		if !f.started() {
-			f.limit, f.due = 0, due
-		}
+	case r == nil:
+		p.enqueueLocked(e, &run{timed: true}, due)
+	case !r.timed: // a caller asked for it just before
+		r.timed = true
 	default:
 		p.skipped++
-		return !f.started()
+		return !r.running() && !e.probed && !e.overran
 	}
 	return false
 }
 
 // postponeLocked moves the next start of an entry in the schedule to a later time.
-func (p *Pool) postponeLocked(s *scheduleEntry, next time.Time) {
-	if next.After(s.next) {
-		s.next = next
-		heap.Fix(&p.schedule, s.index)
+func (p *Pool) postponeLocked(e *scheduleEntry, next time.Time) {
+	if next.After(e.next) {
+		e.next = next
+		heap.Fix(&p.schedule, e.index)
 	}
 }
 
@@ -152,23 +206,23 @@ func (a scheduleHeap) Swap(i, j int) {
 
 // Push and Pop are for container/heap alone.
 func (a *scheduleHeap) Push(x any) {
-	s := x.(*scheduleEntry)
-	s.index = len(*a)
-	*a = append(*a, s)
+	e := x.(*scheduleEntry)
+	e.index = len(*a)
+	*a = append(*a, e)
 }
 
 func (a *scheduleHeap) Pop() any {
 	last := len(*a) - 1
-	s := (*a)[last]
+	e := (*a)[last]
 	(*a)[last] = nil
 	*a = (*a)[:last]
-	s.index = -1
-	return s
+	e.index = -1
+	return e
 }
 
 // remove takes an entry out wherever it is.
-func (a *scheduleHeap) remove(s *scheduleEntry) {
-	if s.index >= 0 {
-		heap.Remove(a, s.index)
+func (a *scheduleHeap) remove(e *scheduleEntry) {
+	if e.index >= 0 {
+		heap.Remove(a, e.index)
 	}
 }

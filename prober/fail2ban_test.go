@@ -110,7 +110,7 @@ func (y *year) pass(t *testing.T, span time.Duration) {
 			}
 			y.due[c.Name] = y.now.Add(c.Interval)
 			probes.Go(func() {
-				if _, err := y.pool.ProbeNow(t.Context(), c.Name, 0); err != nil {
+				if _, err := y.pool.ProbeNow(t.Context(), c.Name); err != nil {
 					t.Error(err)
 				}
 			})

@@ -151,7 +151,7 @@ func TestProbeWithGuardLearnsFromCallersWhoLeave(t *testing.T) {
 	tries := 0
 	for range 4 {
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-		_, _ = pool.ProbeNow(ctx, c.Name, 0)
+		_, _ = pool.ProbeNow(ctx, c.Name)
 		cancel()
 		if <-sent {
 			tries++

@@ -205,7 +205,7 @@ func (o *ProbeOptions) run(ctx context.Context, connections []*mail.Connection, 
 	faults := make([]error, len(connections))
 	var probes sync.WaitGroup
 	for i, c := range connections {
-		probes.Go(func() { outcomes[i], faults[i] = pool.ProbeNow(ctx, c.Name, 0) })
+		probes.Go(func() { outcomes[i], faults[i] = pool.ProbeNow(ctx, c.Name) })
 	}
 	probes.Wait()
 	pool.Set(nil)

@@ -1,0 +1,186 @@
+package pool
+
+// This file probes on demand. What clients ask for must neither lock an account
+// nor take places from other connections, so a demand for a probe is answered
+// with "look at the last result" where a new probe would be one too many.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"time"
+
+	"mailprobe/mail"
+)
+
+const (
+	// freshFor is how long an outcome answers every demand for a probe.
+	freshFor = time.Second
+	// demandsPerInterval is how many logins on demand an account gets in one
+	// interval of the connection that asks.
+	demandsPerInterval = 10
+)
+
+// Errors of ProbeNow. After ErrFull, ErrUnfinished and ErrTooSoon the last result
+// of the connection is the best answer there is, and there is one.
+var (
+	ErrUnknownConnection = errors.New("unknown connection")
+	ErrStopped           = errors.New("the pool has stopped")
+	// ErrFull: no place was free in time. The probe keeps its place in the queue.
+	ErrFull = errors.New("no free place for a probe")
+	// ErrUnfinished: the probe has begun, and goes on after the caller's time.
+	ErrUnfinished = errors.New("the probe has not ended in time")
+	// ErrTooSoon: the last probe ended a moment ago, the account has had its share
+	// of logins, or the server asked for a longer time between two of them.
+	ErrTooSoon = errors.New("probed a moment ago")
+)
+
+// ProbeNow probes a connection whatever its interval, within the bounds of the
+// pool, and returns its outcome, which is reported as well. Callers that ask at
+// the same time, and a probe that runs on its interval, share one probe.
+//
+// ctx bounds only this caller's wait, never the probe: a probe that began ends by
+// itself, within the connection's own timeout, and is reported. A caller whose
+// deadline would pass while the run is still queued is told at once, by ErrFull.
+// For a connection without any result the outcome is then Overrun.
+func (p *Pool) ProbeNow(ctx context.Context, name string) (mail.Outcome, error) {
+	if err := ctx.Err(); err != nil {
+		return mail.Outcome{}, fmt.Errorf("%w: %w", ErrFull, err) // a caller that has left starts nothing
+	}
+	deadline, hurried := ctx.Deadline()
+	r, err := p.join(name, deadline, hurried)
+	if err != nil {
+		return p.withoutProbe(r, err)
+	}
+	select {
+	case <-r.done:
+		return r.outcome, r.err
+	case <-ctx.Done():
+	}
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return mail.Outcome{}, fmt.Errorf("%w: %w", ErrUnfinished, ctx.Err())
+	}
+	return p.withoutProbe(r, p.missed(r))
+}
+
+// join finds or makes the run that a caller waits for. With ErrFull the run is
+// returned too: it waits in its queue.
+func (p *Pool) join(name string, deadline time.Time, hurried bool) (*run, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	e := p.entries[name]
+	if e == nil {
+		return nil, ErrUnknownConnection
+	}
+	if p.stopped {
+		return nil, ErrStopped
+	}
+	now := time.Now()
+	r := e.run
+	if r == nil {
+		if !p.allowLocked(e, now) {
+			return &run{entry: e}, ErrTooSoon
+		}
+		r = &run{}
+		p.enqueueLocked(e, r, now)
+	}
+	if hurried && !r.running() && r.expected.Add(e.took).After(deadline) {
+		p.skipped++
+		return r, ErrFull
+	}
+	if r.done == nil {
+		r.done = make(chan struct{})
+	}
+	return r, nil
+}
+
+// missed says why a caller's time ended before its run did.
+func (p *Pool) missed(r *run) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if r.running() || r.completed {
+		return ErrUnfinished
+	}
+	p.skipped++
+	return ErrFull
+}
+
+// withoutProbe answers a caller that gets no outcome of a new probe. A connection
+// without any result says so; it is reported where the pool is the cause.
+func (p *Pool) withoutProbe(r *run, err error) (mail.Outcome, error) {
+	if r == nil {
+		return mail.Outcome{}, err
+	}
+	p.mu.Lock()
+	e := r.entry
+	c, known := e.connection, e.probed
+	p.mu.Unlock()
+	if known {
+		return mail.Outcome{}, err
+	}
+	if errors.Is(err, ErrFull) {
+		p.reportOverrun(e)
+	}
+	return Overrun(c), nil
+}
+
+// allowLocked reports whether a probe on demand may begin, and counts its login.
+func (p *Pool) allowLocked(e *scheduleEntry, now time.Time) bool {
+	if e.probed && now.Sub(e.ended) < freshFor || now.Before(e.notBefore) {
+		return false
+	}
+	return e.account == nil || e.account.take(now, e.connection.Interval/demandsPerInterval)
+}
+
+// demandBudget bounds the logins on demand of one account. Each of its
+// connections may use one at once, so that scrapes of several connections shortly
+// after one another are served; the budget then grows by one login in each tenth
+// of an interval.
+type demandBudget struct {
+	connections int     // that log in to the account
+	used        float64 // logins not yet made up for; at most connections
+	at          time.Time
+}
+
+// take uses one login, if there is one left. perLogin is the time in which the
+// budget grows by one.
+func (b *demandBudget) take(now time.Time, perLogin time.Duration) bool {
+	if perLogin <= 0 {
+		return true
+	}
+	b.used = max(0, b.used-float64(now.Sub(b.at))/float64(perLogin))
+	b.at = now
+	if b.used+1 > float64(b.connections) {
+		return false
+	}
+	b.used++
+	return true
+}
+
+// accountFor finds or makes the budget of an account. The same name at several
+// hosts is one account: which directory a host asks is not known.
+func (p *Pool) accountFor(username string) *demandBudget {
+	key := strings.ToLower(username)
+	b := p.accounts[key]
+	if b == nil {
+		b = &demandBudget{}
+		p.accounts[key] = b
+	}
+	return b
+}
+
+// countAccountsLocked counts the connections of each account, and drops accounts
+// without any.
+func (p *Pool) countAccountsLocked() {
+	for _, b := range p.accounts {
+		b.connections = 0
+	}
+	for _, e := range p.entries {
+		if e.account != nil {
+			e.account.connections++
+		}
+	}
+	maps.DeleteFunc(p.accounts, func(_ string, b *demandBudget) bool { return b.connections == 0 })
+}

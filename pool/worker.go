@@ -1,0 +1,61 @@
+package pool
+
+// This file holds the goroutines that probe. A worker that has nothing to do
+// waits for the next run: its stack has grown to what a TLS handshake needs, which
+// a new goroutine would have to do again.
+
+import "context"
+
+// maxIdleWorkers is how many goroutines wait for work.
+const maxIdleWorkers = 64
+
+// job is a run whose probe is to begin.
+type job struct {
+	ctx context.Context
+	run *run
+}
+
+// dispatchLocked gives a job to an idle worker, or to a new one.
+func (p *Pool) dispatchLocked(j job) {
+	if last := len(p.idle) - 1; last >= 0 {
+		worker := p.idle[last]
+		p.idle = p.idle[:last]
+		worker <- j // it has room for one
+		return
+	}
+	p.workers.Add(1)
+	go p.work(j)
+}
+
+// work executes jobs until there are enough idle workers, or the pool stops.
+func (p *Pool) work(j job) {
+	defer p.workers.Done()
+	next := make(chan job, 1)
+	for ok := true; ok; {
+		p.execute(j.ctx, j.run)
+		if !p.rest(next) {
+			return
+		}
+		j, ok = <-next
+	}
+}
+
+// rest reports whether a worker shall wait for another job. Before Run none does:
+// nothing would end it.
+func (p *Pool) rest(next chan job) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.running || p.stopped || len(p.idle) >= maxIdleWorkers {
+		return false
+	}
+	p.idle = append(p.idle, next)
+	return true
+}
+
+// dismissLocked ends the idle workers.
+func (p *Pool) dismissLocked() {
+	for _, worker := range p.idle {
+		close(worker)
+	}
+	p.idle = nil
+}
