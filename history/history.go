@@ -137,6 +137,9 @@ func (h *History) Get(name string) (Snapshot, bool) { return h.snapshot(name, fu
 // GetSamples is Get without dialogues, certificate chains, failures and changes.
 func (h *History) GetSamples(name string) (Snapshot, bool) { return h.snapshot(name, withSamples) }
 
+// GetSummary returns how one connection is now; false: it is not configured.
+func (h *History) GetSummary(name string) (Snapshot, bool) { return h.snapshot(name, summary) }
+
 func (h *History) snapshot(name string, wanted detail) (Snapshot, bool) {
 	r, ok := h.records.Get(name)
 	if !ok {

@@ -34,7 +34,7 @@ func newStage(t *testing.T, connections ...*mail.Connection) *stage {
 	s.history.SetConnections(connections)
 	s.metrics.SetConnections(connections)
 	s.options = Options{History: s.history, Metrics: s.metrics, Now: func() time.Time { return outcometest.Noon },
-		Probe: func(_ context.Context, name string, _ time.Duration) (mail.Outcome, error) {
+		Probe: func(_ context.Context, name string) (mail.Outcome, error) {
 			m, ok := s.history.Get(name)
 			if !ok {
 				return mail.Outcome{}, pool.ErrUnknownConnection

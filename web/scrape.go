@@ -22,30 +22,14 @@ import (
 )
 
 const (
-	// maxScrapes is how many scrapes are served at once; more get a 503.
-	maxScrapes = 40
 	// scrapeMargin is what a scrape's time must leave for the way of the answer.
-	scrapeMargin = 500 * time.Millisecond
+	scrapeMargin = 250 * time.Millisecond
 	// answerTime is what a client gets to read an answer that had to wait for probes.
 	answerTime = time.Minute
 )
 
 // timeoutHeader is how Prometheus says how long it will wait, in seconds.
 const timeoutHeader = "X-Prometheus-Scrape-Timeout-Seconds"
-
-// limited serves at most maxScrapes requests at once, of all scrape handlers
-// together.
-func (s *site) limited(next http.HandlerFunc) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		select {
-		case s.scrapes <- struct{}{}:
-			defer func() { <-s.scrapes }()
-			next(w, r)
-		default:
-			refuse(w, http.StatusServiceUnavailable, tooManyScrapes)
-		}
-	}
-}
 
 // serveMetrics shows the last results. Connections with probe_on_scrape are
 // probed first; ?probe=false leaves them alone, for a Prometheus that probes
@@ -54,6 +38,11 @@ func (s *site) serveMetrics(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Query().Get("probe") != "false" {
 		s.probeScraped(w, r)
 	}
+	if !s.expositions.take(r.Context()) {
+		refuse(w, http.StatusServiceUnavailable, tooManyScrapes)
+		return
+	}
+	defer s.expositions.giveBack()
 	s.telemetry.ServeHTTP(w, r)
 }
 
@@ -61,8 +50,6 @@ func (s *site) serveMetrics(w http.ResponseWriter, r *http.Request) {
 // until they have ended or the scrape's time is up. What is late is reported
 // nevertheless, and shown by the next scrape.
 func (s *site) probeScraped(w http.ResponseWriter, r *http.Request) {
-	var probes sync.WaitGroup
-	budget := scrapeBudget(r)
 	var longest time.Duration
 	var wanted []*mail.Connection
 	for _, c := range s.History.Connections() {
@@ -71,43 +58,77 @@ func (s *site) probeScraped(w http.ResponseWriter, r *http.Request) {
 			longest = max(longest, c.Timeout)
 		}
 	}
-	if len(wanted) == 0 {
-		return
+	if len(wanted) == 0 || !s.waiting.enter(s.TelemetryPath) {
+		return // the last results are shown
 	}
-	ctx, cancel := budget.wait(w, r, longest)
+	defer s.waiting.leave(s.TelemetryPath)
+	ctx, cancel := scrapeTime(r).wait(w, r, longest)
 	defer cancel()
+	var probes sync.WaitGroup
 	for _, c := range wanted {
-		probes.Go(func() { _, _ = s.Probe(ctx, c.Name, budget.limit(c)) }) // reported to metrics and history
+		probes.Go(func() { _, _ = s.Probe(ctx, c.Name) }) // reported to metrics and history
 	}
 	probes.Wait()
 }
 
 // serveProbe probes one connection now. Callers that ask at the same time share
-// one probe.
+// one probe. Where no new outcome can be had in the scraper's time, or none is
+// due yet, the last one is shown again, with its age.
 func (s *site) serveProbe(w http.ResponseWriter, r *http.Request) {
-	query := r.URL.Query()
-	name, ok := connectionName(query)
-	m, known := s.History.Get(name)
+	name, ok := connectionName(r.URL.Query())
+	m, known := s.History.GetSummary(name)
 	if !ok || !known {
 		refuse(w, http.StatusNotFound, unknownConnection)
 		return
 	}
-	budget := scrapeBudget(r)
-	ctx, cancel := budget.wait(w, r, m.Connection.Timeout)
-	defer cancel()
-	o, err := s.Probe(ctx, name, budget.limit(m.Connection))
+	o, err := s.probeWithin(w, r, m.Connection)
 	switch {
+	case err == nil:
+		s.writeOutcome(w, r, &o)
 	case errors.Is(err, pool.ErrUnknownConnection):
 		refuse(w, http.StatusNotFound, unknownConnection) // a reload came between
-	case errors.Is(err, pool.ErrFull):
-		refuse(w, http.StatusServiceUnavailable, pool.ErrFull.Error())
-	case err != nil:
-		refuse(w, http.StatusServiceUnavailable, notNow)
-	case query.Get("debug") == "true":
-		writeDebug(w, &o)
+	case errors.Is(err, pool.ErrStopped):
+		refuse(w, http.StatusServiceUnavailable, stopping)
 	default:
-		metrics.Handler(metrics.One(o), s.Log).ServeHTTP(w, r)
+		s.writeLast(w, r, name)
 	}
+}
+
+// probeWithin probes a connection and waits as long as the scraper does.
+func (s *site) probeWithin(w http.ResponseWriter, r *http.Request, c *mail.Connection) (mail.Outcome, error) {
+	if !s.waiting.enter(c.Name) {
+		return mail.Outcome{}, pool.ErrFull
+	}
+	defer s.waiting.leave(c.Name)
+	ctx, cancel := scrapeTime(r).wait(w, r, c.Timeout)
+	defer cancel()
+	return s.Probe(ctx, c.Name)
+}
+
+// writeLast shows the last outcome once more. Its age is in the header Age, in
+// seconds, and in the metrics, as mailprobe_last_probe_timestamp_seconds.
+func (s *site) writeLast(w http.ResponseWriter, r *http.Request, name string) {
+	m, known := s.History.Get(name)
+	if !known {
+		refuse(w, http.StatusNotFound, unknownConnection)
+		return
+	}
+	o := m.Last
+	if o == nil {
+		overrun := pool.Overrun(m.Connection)
+		o = &overrun
+	}
+	w.Header().Set("Age", strconv.FormatInt(int64(max(0, s.Now().Sub(o.End))/time.Second), 10))
+	s.writeOutcome(w, r, o)
+}
+
+// writeOutcome shows one outcome: to Prometheus, or to a person with ?debug=true.
+func (s *site) writeOutcome(w http.ResponseWriter, r *http.Request, o *mail.Outcome) {
+	if r.URL.Query().Get("debug") == "true" {
+		writeDebug(w, o)
+		return
+	}
+	metrics.Handler(metrics.One(*o), s.Log).ServeHTTP(w, r)
 }
 
 // connectionName is the name asked for: connection, or target, which other
@@ -125,36 +146,33 @@ func connectionName(query url.Values) (string, bool) {
 	return names[0], true
 }
 
-// budget is the time a scrape has; 0: it did not say.
-type budget struct{ whole, probing time.Duration }
+// waitTime is how long a scraper waits for the answer; 0: it did not say.
+type waitTime time.Duration
 
-// scrapeBudget reads the scraper's header. A tiny timeout leaves half of it for
-// the probe; a nonsensical one counts as none.
-func scrapeBudget(r *http.Request) budget {
+// scrapeTime reads the scraper's header. A nonsensical one counts as none.
+func scrapeTime(r *http.Request) waitTime {
 	seconds, err := strconv.ParseFloat(r.Header.Get(timeoutHeader), 64)
 	if err != nil || math.IsNaN(seconds) || seconds <= 0 || seconds > 24*3600 {
-		return budget{}
+		return 0
 	}
-	whole := time.Duration(seconds * float64(time.Second))
-	return budget{whole: whole, probing: max(whole-scrapeMargin, whole/2)}
+	return waitTime(seconds * float64(time.Second))
 }
 
-// limit is the time of a probe of c: never above the connection's own timeout.
-func (b budget) limit(c *mail.Connection) time.Duration {
-	if b.probing > 0 && b.probing < c.Timeout {
-		return b.probing
+// patience is how long probes are waited for. It leaves the answer time for its
+// way; of a tiny time, half. longest is the longest timeout of the connections
+// concerned.
+func (t waitTime) patience(longest time.Duration) time.Duration {
+	if t == 0 {
+		return 2*longest + answerTime // also for a free place
 	}
-	return c.Timeout
+	whole := time.Duration(t)
+	return max(whole-scrapeMargin, whole/2)
 }
 
-// wait bounds how long probes are waited for, which is a little longer than the
-// probes get, and lets the answer be written so late. longest is the longest
-// timeout of the connections concerned.
-func (b budget) wait(w http.ResponseWriter, r *http.Request, longest time.Duration) (context.Context, context.CancelFunc) {
-	patience := 2*longest + answerTime // without a header: also for a free slot
-	if b.whole > 0 {
-		patience = b.probing + (b.whole-b.probing)/2
-	}
+// wait bounds how long probes are waited for, and lets the answer be written so
+// late.
+func (t waitTime) wait(w http.ResponseWriter, r *http.Request, longest time.Duration) (context.Context, context.CancelFunc) {
+	patience := t.patience(longest)
 	// The server's own write timeout is for answers that are ready at once.
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(patience + answerTime))
 	return context.WithTimeout(r.Context(), patience)

@@ -38,7 +38,7 @@ func TestProbeShowsOneConnection(t *testing.T) {
 // Nothing of an unknown name comes back.
 func TestProbeRefusesUnknownNames(t *testing.T) {
 	s := newStage(t, outcometest.Inbox("known"))
-	s.options.Probe = func(context.Context, string, time.Duration) (mail.Outcome, error) {
+	s.options.Probe = func(context.Context, string) (mail.Outcome, error) {
 		t.Error("an unknown name was probed")
 		return mail.Outcome{}, nil
 	}
@@ -56,7 +56,7 @@ func TestProbeRefusesUnknownNames(t *testing.T) {
 
 func TestProbeDebugShowsTheDialogueAndParses(t *testing.T) {
 	s := newStage(t, outcometest.Inbox("inbox"))
-	s.options.Probe = func(context.Context, string, time.Duration) (mail.Outcome, error) {
+	s.options.Probe = func(context.Context, string) (mail.Outcome, error) {
 		o := outcometest.Refused(outcometest.Inbox("inbox"), outcometest.Noon)
 		o.Transcript = append(o.Transcript, outcometest.Dialogue("S HELP TYPE # HELP mailprobe_up evil", "S <script>alert(1)</script>")...)
 		return o, nil
@@ -81,28 +81,28 @@ func TestProbeDebugShowsTheDialogueAndParses(t *testing.T) {
 	}
 }
 
-func TestScrapeBudget(t *testing.T) {
-	c := outcometest.Inbox("inbox") // 30 s
-	for _, row := range []struct {
+func TestScrapeTime(t *testing.T) {
+	const timeout = 30 * time.Second
+	unsaid := 2*timeout + answerTime
+	for _, test := range []struct {
 		name, header string
 		want         time.Duration
 	}{
-		{"no header leaves the connection's timeout", "", 30 * time.Second},
-		{"ten seconds leave half a second for the way", "10", 9500 * time.Millisecond},
-		{"a longer one than the connection's", "60", 30 * time.Second},
-		{"fractions", "1.25", 750 * time.Millisecond},
+		{"no header", "", unsaid},
+		{"ten seconds leave a quarter of one for the way", "10", 9750 * time.Millisecond},
+		{"longer than the connection's timeout", "60", 59750 * time.Millisecond},
 		{"a tiny one is halved, never negative", "0.4", 200 * time.Millisecond},
-		{"nothing", "0", 30 * time.Second},
-		{"negative", "-5", 30 * time.Second},
-		{"not a number", "NaN", 30 * time.Second},
-		{"endless", "Inf", 30 * time.Second},
-		{"words", "soon", 30 * time.Second},
-		{"absurd", "1e300", 30 * time.Second},
+		{"nothing", "0", unsaid},
+		{"negative", "-5", unsaid},
+		{"not a number", "NaN", unsaid},
+		{"endless", "Inf", unsaid},
+		{"words", "soon", unsaid},
+		{"absurd", "1e300", unsaid},
 	} {
 		r := httptest.NewRequest(http.MethodGet, "/probe", nil)
-		r.Header.Set(timeoutHeader, row.header)
-		if got := scrapeBudget(r).limit(c); got != row.want {
-			t.Errorf("%s: %v, want %v", row.name, got, row.want)
+		r.Header.Set(timeoutHeader, test.header)
+		if got := scrapeTime(r).patience(timeout); got != test.want {
+			t.Errorf("%s: %v, want %v", test.name, got, test.want)
 		}
 	}
 }
@@ -195,54 +195,69 @@ func TestScraperThatLeavesCancelsNothing(t *testing.T) {
 			h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/probe?connection=inbox-0", nil).WithContext(leaves))
 		})
 		synctest.Wait()
-		scrapers.Go(func() {
-			w := httptest.NewRecorder()
-			h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
-			if !strings.Contains(w.Body.String(), "mailprobe_up{connection=\"inbox-0\",protocol=\"imap\"} 1") {
-				t.Errorf("the scraper that stayed got %s", w.Body)
-			}
-		})
-		synctest.Wait()
 		leave()
 		scrapers.Wait()
-		if probes.Load() != 1 {
-			t.Errorf("%d probes, want 1", probes.Load())
+		time.Sleep(2 * time.Second)
+		if body := s.get("/metrics?probe=false").Body.String(); !strings.Contains(body, "mailprobe_up{connection=\"inbox-0\",protocol=\"imap\"} 1") {
+			t.Errorf("the probe was not reported:\n%s", body)
 		}
 	})
 }
 
+// stalled puts a pool behind the site whose probes take their whole timeout.
+func stalled(s *stage, list []*mail.Connection) {
+	pool := pool.New(pool.Options{Report: s.observe, MaxInFlightPerHost: 1,
+		Probe: func(_ context.Context, c *mail.Connection) mail.Outcome {
+			start := time.Now()
+			time.Sleep(c.Timeout)
+			o := outcometest.Failed(c, time.Now(), mail.PhaseGreeting, mail.Timeout, "")
+			o.Start = start
+			return o
+		}})
+	pool.Set(list)
+	s.options.Probe = pool.ProbeNow
+	s.options.Now = time.Now
+}
+
+// A scraper with less time than the probe gets no verdict of its own making: first
+// none, later the last one, with its age.
 func TestScrapeEndsWithinItsTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		list := onScrape(1)
 		s := newStage(t, list...)
-		s.options.Probe = pool.New(pool.Options{}).ProbeNow // replaced below
-		pool := pool.New(pool.Options{Report: s.observe,
-			Probe: func(ctx context.Context, c *mail.Connection) mail.Outcome { // a server that stalls
-				<-ctx.Done()
-				time.Sleep(80 * time.Millisecond) // the parting
-				return outcometest.Failed(c, time.Now(), mail.PhaseGreeting, mail.Timeout, "")
-			}})
-		pool.Set(list)
-		s.options.Probe = pool.ProbeNow
-		start := time.Now()
-		w := s.get("/probe?connection=inbox-0", timeoutHeader, "5")
-		if took := time.Since(start); took > 5*time.Second || took < 4500*time.Millisecond {
-			t.Errorf("it took %v, want between 4.5 s and 5 s", took)
-		}
-		if !strings.Contains(w.Body.String(), `mailprobe_failure_info{connection="inbox-0",phase="greeting",protocol="imap",reason="timeout"} 1`) {
-			t.Errorf("%d %s", w.Code, w.Body)
+		stalled(s, list)
+		for _, test := range []struct {
+			reason mail.Reason
+			age    string
+		}{{mail.LocalOverrun, ""}, {mail.Timeout, "39"}} {
+			start := time.Now()
+			w := s.get("/probe?connection=inbox-0", timeoutHeader, "5")
+			if took := time.Since(start); took != 5*time.Second-scrapeMargin {
+				t.Errorf("it took %v, want all the time but %v", took, scrapeMargin)
+			}
+			if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), `reason="`+string(test.reason)+`"} 1`) || w.Header().Get("Age") != test.age {
+				t.Errorf("%d, age %q, want %s of age %s:\n%s", w.Code, w.Header().Get("Age"), test.reason, test.age, w.Body)
+			}
+			time.Sleep(time.Minute)
 		}
 	})
 }
 
-func TestAtMostFortyScrapes(t *testing.T) {
+// Two hundred requests for one connection whose server is silent take no place
+// that another connection, the metrics or the health check needs.
+func TestWaitingTakesNoPlace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t, outcometest.Inbox("inbox"))
-		release := make(chan struct{})
-		s.options.Probe = func(context.Context, string, time.Duration) (mail.Outcome, error) {
-			<-release
-			return outcometest.Good(outcometest.Inbox("inbox"), outcometest.Noon), nil
+		list := onScrape(2)
+		s := newStage(t, list...)
+		stalled(s, list[:1])
+		silent := s.options.Probe
+		s.options.Probe = func(ctx context.Context, name string) (mail.Outcome, error) {
+			if name == "inbox-1" {
+				return outcometest.Good(list[1], time.Now()), nil
+			}
+			return silent(ctx, name)
 		}
+		s.options.MaxWaiting = 40
 		h := s.handler()
 		ask := func(target string) *httptest.ResponseRecorder {
 			w := httptest.NewRecorder()
@@ -250,38 +265,59 @@ func TestAtMostFortyScrapes(t *testing.T) {
 			return w
 		}
 		var scrapers sync.WaitGroup
-		for range maxScrapes {
+		for range 200 {
 			scrapers.Go(func() {
-				if w := ask("/probe?connection=inbox"); w.Code != http.StatusOK {
-					t.Errorf("one of the forty got %d", w.Code)
+				if w := ask("/probe?connection=inbox-0"); w.Code != http.StatusOK {
+					t.Errorf("a request for the silent one got %d", w.Code)
 				}
 			})
 		}
 		synctest.Wait()
-		for _, target := range []string{"/probe?connection=inbox", "/metrics"} {
-			if w := ask(target); w.Code != http.StatusServiceUnavailable || w.Body.String() != tooManyScrapes+"\n" {
-				t.Errorf("%s as the 41st: %d %q", target, w.Code, w.Body)
+		start := time.Now()
+		for _, target := range []string{"/probe?connection=inbox-1", "/metrics?probe=false", "/-/healthy"} {
+			if w := ask(target); w.Code != http.StatusOK || time.Since(start) != 0 {
+				t.Errorf("%s: %d after %v", target, w.Code, time.Since(start))
 			}
 		}
-		if w := ask("/"); w.Code != http.StatusOK {
-			t.Errorf("the status page got %d meanwhile", w.Code)
-		}
-		close(release)
 		scrapers.Wait()
 	})
 }
 
-func TestProbeWithoutAFreeSlot(t *testing.T) {
+func TestMetricsAnswersAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := make(places, 1)
+		if !p.take(t.Context()) {
+			t.Fatal("the only place was refused")
+		}
+		start := time.Now()
+		if p.take(t.Context()) || time.Since(start) != expositionWait {
+			t.Errorf("the second one waited %v, want %v and no place", time.Since(start), expositionWait)
+		}
+		p.giveBack()
+		if !p.take(t.Context()) {
+			t.Error("a place given back was refused")
+		}
+	})
+}
+
+func TestProbeWithoutANewOutcome(t *testing.T) {
 	for err, want := range map[error]int{
-		fmt.Errorf("%w: %w", pool.ErrFull, context.DeadlineExceeded): http.StatusServiceUnavailable,
-		context.DeadlineExceeded:                                     http.StatusServiceUnavailable,
-		pool.ErrUnknownConnection:                                    http.StatusNotFound,
-		pool.ErrStopped:                                              http.StatusServiceUnavailable,
+		fmt.Errorf("%w: %w", pool.ErrUnfinished, context.DeadlineExceeded): http.StatusOK,
+		pool.ErrFull:              http.StatusOK,
+		pool.ErrTooSoon:           http.StatusOK,
+		pool.ErrUnknownConnection: http.StatusNotFound,
+		pool.ErrStopped:           http.StatusServiceUnavailable,
 	} {
-		s := newStage(t, outcometest.Inbox("inbox"))
-		s.options.Probe = func(context.Context, string, time.Duration) (mail.Outcome, error) { return mail.Outcome{}, err }
-		if w := s.get("/probe?connection=inbox"); w.Code != want {
+		c := outcometest.Inbox("inbox")
+		s := newStage(t, c)
+		s.observe(outcometest.Good(c, outcometest.Noon.Add(-42*time.Second)))
+		s.options.Probe = func(context.Context, string) (mail.Outcome, error) { return mail.Outcome{}, err }
+		w := s.get("/probe?connection=inbox")
+		if w.Code != want {
 			t.Errorf("%v: %d, want %d", err, w.Code, want)
+		}
+		if want == http.StatusOK && (w.Header().Get("Age") != "42" || !strings.Contains(w.Body.String(), `mailprobe_up{connection="inbox",protocol="imap"} 1`)) {
+			t.Errorf("%v: age %q, want 42 and the last result:\n%s", err, w.Header().Get("Age"), w.Body)
 		}
 	}
 }

@@ -26,7 +26,7 @@ import (
 const (
 	unknownConnection = "unknown connection"
 	tooManyScrapes    = "too many scrapes at once"
-	notNow            = "the probe did not finish in time"
+	stopping          = "mailprobe is stopping"
 	retryOff          = "not enabled, see --web.enable-retry"
 )
 
@@ -35,7 +35,10 @@ type Options struct {
 	History *history.History    // whose connections are the configured ones
 	Metrics prometheus.Gatherer // what the telemetry path shows
 	// Probe is the pool's ProbeNow.
-	Probe func(ctx context.Context, name string, limit time.Duration) (mail.Outcome, error)
+	Probe func(ctx context.Context, name string) (mail.Outcome, error)
+	// MaxWaiting is how many requests wait for probes at once; 0: 4096. Beyond it
+	// the last results are shown.
+	MaxWaiting int
 
 	TelemetryPath string      // "/metrics" if empty
 	ExternalURL   *url.URL    // how Prometheus reaches this; nil: by the request's Host
@@ -53,8 +56,9 @@ type Options struct {
 // site is what the handlers share.
 type site struct {
 	Options
-	telemetry http.Handler
-	scrapes   chan struct{} // one item per scrape under way
+	telemetry   http.Handler
+	waiting     *waiters
+	expositions places
 }
 
 // New makes the handler of everything. Its error is a telemetry path that is
@@ -75,7 +79,7 @@ func New(o Options) (http.Handler, error) {
 	if err := checkExternalURL(o.ExternalURL); err != nil {
 		return nil, err
 	}
-	s := &site{Options: o, telemetry: metrics.Handler(o.Metrics, o.Log), scrapes: make(chan struct{}, maxScrapes)}
+	s := &site{Options: o, telemetry: metrics.Handler(o.Metrics, o.Log), waiting: newWaiters(o.MaxWaiting), expositions: make(places, maxExpositions)}
 	routes := s.routes()
 	if err := checkTelemetryPath(o.TelemetryPath, routes); err != nil {
 		return nil, err
@@ -84,7 +88,7 @@ func New(o Options) (http.Handler, error) {
 	for pattern, handler := range routes {
 		mux.HandleFunc(pattern, handler)
 	}
-	mux.Handle("GET "+o.TelemetryPath, s.limited(s.serveMetrics))
+	mux.HandleFunc("GET "+o.TelemetryPath, s.serveMetrics)
 	return s.protected(mux), nil
 }
 
@@ -94,7 +98,7 @@ func (s *site) routes() map[string]http.HandlerFunc {
 		"GET /{$}":                       s.serveOverview,
 		"GET /connections/{name}":        s.serveDetail,
 		"GET /connections/{$}":           s.serveDetail, // names that no path can hold: ?name=..
-		"GET /probe":                     s.limited(s.serveProbe),
+		"GET /probe":                     s.serveProbe,
 		"GET /sd":                        s.serveDiscovery,
 		"GET /api/v1/connections":        s.serveConnections,
 		"GET /api/v1/connections/{name}": s.serveConnection,

@@ -92,7 +92,7 @@ func New(o Options) (*Exporter, error) {
 	})
 	e.apply(first)
 	e.handler, err = web.New(web.Options{
-		History: e.history, Metrics: e.collector, Probe: e.pool.ProbeNow,
+		History: e.history, Metrics: e.collector, Probe: e.pool.ProbeNow, MaxWaiting: limit,
 		TelemetryPath: o.TelemetryPath, ExternalURL: o.ExternalURL,
 		Retry: o.Retry, Reload: e.Reload, Release: guard.Release, Log: o.Log,
 	})
