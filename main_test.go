@@ -18,7 +18,6 @@ import (
 
 	"go.uber.org/goleak"
 
-	"mailprobe/config"
 	"mailprobe/metrics"
 )
 
@@ -215,17 +214,6 @@ func TestREADMENamesTheMetrics(t *testing.T) {
 	}
 	if table := metrics.Markdown(metrics.Table()); !strings.Contains(string(readme), table) {
 		t.Errorf("README.md does not hold this table:\n%s", table)
-	}
-}
-
-// TestNoLabelHidesOneOfOurs holds the two lists of reserved labels together:
-// config refuses what metrics would have to leave out.
-func TestNoLabelHidesOneOfOurs(t *testing.T) {
-	for _, label := range metrics.ReservedLabels() {
-		text := "connections: [{name: a, protocol: imap, host: h, labels: {" + label + ": x}}]"
-		if _, _, err := config.Parse("test", []byte(text), nil); err == nil || !strings.Contains(err.Error(), "sets itself") {
-			t.Errorf("label %s: got %v, want it refused", label, err)
-		}
 	}
 }
 

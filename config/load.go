@@ -27,19 +27,8 @@ type Pool struct {
 
 // Metrics says how durations are told.
 type Metrics struct {
-	Histograms Histograms
+	Histograms mail.Histograms
 }
-
-// Histograms is a word of `metrics.histograms`.
-type Histograms string
-
-// The words of `metrics.histograms`.
-const (
-	BothHistograms    Histograms = "both"
-	NativeHistograms  Histograms = "native"
-	ClassicHistograms Histograms = "classic"
-	NoHistograms      Histograms = "none"
-)
 
 // Tokens makes, or finds, the token source of some OAuth2 settings: the method
 // Source of an oauth.Sources. Equal settings shall get the same source, also
@@ -226,7 +215,7 @@ func freshFile() *file {
 }
 
 func freshPool() *Pool       { return &Pool{MaxInFlight: 4096, MaxInFlightPerHost: 10} }
-func freshMetrics() *Metrics { return &Metrics{Histograms: BothHistograms} }
+func freshMetrics() *Metrics { return &Metrics{Histograms: mail.HistogramsBoth} }
 
 var fileBlock = block[file]{
 	meaning:  "Configuration of mailprobe.",
@@ -262,7 +251,7 @@ var metricsBlock = block[Metrics]{
 	meaning: "How durations are exposed.",
 	fresh:   freshMetrics,
 	fields: []field[Metrics]{
-		{name: "histograms", is: oneOf(same(BothHistograms, NativeHistograms, ClassicHistograms, NoHistograms), func(m *Metrics) *Histograms { return &m.Histograms }), def: "`both`",
+		{name: "histograms", is: oneOf(same(mail.HistogramsBoth, mail.HistogramsNative, mail.HistogramsClassic, mail.HistogramsNone), func(m *Metrics) *mail.Histograms { return &m.Histograms }), def: "`both`",
 			meaning: "Kinds of histograms to expose.", example: "native"},
 	},
 }

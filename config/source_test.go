@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"mailprobe/mail"
 	"os"
 	"path/filepath"
 	"strings"
@@ -50,7 +51,7 @@ func TestManyFilesAreOneConfiguration(t *testing.T) {
 			t.Errorf("%s: got %s, want %s", path, got, want)
 		}
 		if path == "conf" {
-			if config.Pool.MaxInFlight != 7 || config.Pool.MaxInFlightPerHost != 10 || config.Metrics.Histograms != NoHistograms {
+			if config.Pool.MaxInFlight != 7 || config.Pool.MaxInFlightPerHost != 10 || config.Metrics.Histograms != mail.HistogramsNone {
 				t.Errorf("settings of the first file: %+v", config)
 			}
 			if secret := config.Connections[2].Password.Path(); secret != "conf/sub/secret" {

@@ -24,7 +24,7 @@ import (
 const maxBytes = 9 << 10
 
 // fleet is connections good ones, each probed observations times.
-func fleet(connections, observations int, kind Histograms) *Collector {
+func fleet(connections, observations int, kind mail.Histograms) *Collector {
 	random := rand.New(rand.NewPCG(5, 6))
 	m := NewCollector(Options{Histograms: kind})
 	var list []*mail.Connection
@@ -48,9 +48,9 @@ func fleet(connections, observations int, kind Histograms) *Collector {
 
 // bytesAtRest is what the collector holds for each connection, beyond the
 // connection itself.
-func bytesAtRest(connections, observations int, kind Histograms) float64 {
+func bytesAtRest(connections, observations int, kind mail.Histograms) float64 {
 	var before, after runtime.MemStats
-	list := fleet(connections, 0, HistogramsNone) // heats up whatever is allocated once
+	list := fleet(connections, 0, mail.HistogramsNone) // heats up whatever is allocated once
 	runtime.GC()
 	runtime.ReadMemStats(&before)
 	m := fleet(connections, observations, kind)
@@ -62,7 +62,7 @@ func bytesAtRest(connections, observations int, kind Histograms) float64 {
 }
 
 func TestMemoryAtRestIsBounded(t *testing.T) {
-	if got := bytesAtRest(300, 200, HistogramsBoth); got > maxBytes {
+	if got := bytesAtRest(300, 200, mail.HistogramsBoth); got > maxBytes {
 		t.Errorf("%.0f bytes per connection at rest, want at most %d", got, maxBytes)
 	}
 }
@@ -70,7 +70,7 @@ func TestMemoryAtRestIsBounded(t *testing.T) {
 // BenchmarkMemory reports bytes at rest per connection after 200 observations,
 // prober.Connection included.
 func BenchmarkMemory(b *testing.B) {
-	for _, kind := range []Histograms{HistogramsBoth, HistogramsNative, HistogramsClassic, HistogramsNone} {
+	for _, kind := range []mail.Histograms{mail.HistogramsBoth, mail.HistogramsNative, mail.HistogramsClassic, mail.HistogramsNone} {
 		b.Run(string(kind), func(b *testing.B) {
 			for b.Loop() {
 				b.ReportMetric(bytesAtRest(1000, 200, kind), "B/connection")
@@ -119,7 +119,7 @@ func BenchmarkHistogramMemory(b *testing.B) {
 			b.ReportMetric(held(func() any {
 				h := &durations{}
 				for range 200 {
-					h.observe(sample(), HistogramsBoth, probeBounds)
+					h.observe(sample(), mail.HistogramsBoth, probeBounds)
 				}
 				return h
 			}), "B/histogram")
@@ -131,7 +131,7 @@ func BenchmarkHistogramMemory(b *testing.B) {
 // BenchmarkObserve is what one probe costs here.
 func BenchmarkObserve(b *testing.B) {
 	c := inbox("a")
-	m := collectorOf(HistogramsBoth, c)
+	m := collectorOf(mail.HistogramsBoth, c)
 	for name, o := range map[string]mail.Outcome{"up": good(c), "refused": refused(c)} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
@@ -155,7 +155,7 @@ func processorTime() time.Duration {
 // BenchmarkGather10000 is a scrape of 10,000 connections before it is encoded;
 // registry is the same with the checks that prometheus.Gatherers repeats.
 func BenchmarkGather10000(b *testing.B) {
-	for _, kind := range []Histograms{HistogramsBoth, HistogramsNone} {
+	for _, kind := range []mail.Histograms{mail.HistogramsBoth, mail.HistogramsNone} {
 		m := fleet(10_000, 20, kind)
 		perSeries := float64(seriesOf(b, m))
 		for name, g := range map[string]prometheus.Gatherer{"own": m, "registry": prometheus.Gatherers{m}} {
@@ -176,7 +176,7 @@ func BenchmarkGather10000(b *testing.B) {
 // BenchmarkScrape10000 is a whole scrape of 10,000 connections through the
 // handler. A histogram counts as one series here, also where text has 15 lines.
 func BenchmarkScrape10000(b *testing.B) {
-	for _, kind := range []Histograms{HistogramsBoth, HistogramsNone} {
+	for _, kind := range []mail.Histograms{mail.HistogramsBoth, mail.HistogramsNone} {
 		m := fleet(10_000, 20, kind)
 		handler := Handler(m, nil)
 		for _, format := range []struct{ name, accept string }{
@@ -213,7 +213,7 @@ func scrapes(b *testing.B, handler http.Handler, accept, encoding string, series
 // exporters do it: the figure to compare BenchmarkScrape10000 with, in one run.
 func BenchmarkScrapeVectors10000(b *testing.B) {
 	registry, series := prometheus.NewRegistry(), 0
-	for _, family := range gather(b, fleet(10_000, 1, HistogramsNone)) {
+	for _, family := range gather(b, fleet(10_000, 1, mail.HistogramsNone)) {
 		if !slices.Contains(connectionFamilies(), family.GetName()) {
 			continue
 		}
@@ -253,7 +253,7 @@ func TestGzipScrapeIsWhole(t *testing.T) {
 	request.Header.Set("Accept-Encoding", "gzip")
 	request.Header.Set("Accept", acceptText)
 	response := httptest.NewRecorder()
-	Handler(fleet(100, 1, HistogramsBoth), nil).ServeHTTP(response, request)
+	Handler(fleet(100, 1, mail.HistogramsBoth), nil).ServeHTTP(response, request)
 	unpacked, err := gzip.NewReader(response.Body)
 	if err != nil {
 		t.Fatal(err)

@@ -18,7 +18,7 @@ import (
 // Options says what a Collector shows. The zero value is ready to use.
 type Options struct {
 	// Histograms chooses the buckets; empty or an unknown word: both.
-	Histograms Histograms
+	Histograms mail.Histograms
 
 	// Pool returns the figures of the pool at each scrape; nil: the pool's metrics
 	// are absent. It is called from scrapes, from several at once too.
@@ -29,7 +29,7 @@ type Options struct {
 // is a prometheus.Gatherer; Handler serves it without one, which is faster. All
 // methods are safe for concurrent use.
 type Collector struct {
-	kind        Histograms
+	kind        mail.Histograms
 	pool        *labelPool
 	exporter    *exporter
 	connections mail.ConnectionSet[*connectionMetrics]
@@ -38,8 +38,8 @@ type Collector struct {
 // NewCollector makes a Collector without connections.
 func NewCollector(options Options) *Collector {
 	kind := options.Histograms
-	if !slices.Contains([]Histograms{HistogramsNative, HistogramsClassic, HistogramsNone}, kind) {
-		kind = HistogramsBoth
+	if !slices.Contains([]mail.Histograms{mail.HistogramsNative, mail.HistogramsClassic, mail.HistogramsNone}, kind) {
+		kind = mail.HistogramsBoth
 	}
 	return &Collector{kind: kind, pool: newLabelPool(), exporter: newExporter(kind, options.Pool)}
 }

@@ -83,7 +83,7 @@ func TestCollectorTellsStories(t *testing.T) {
 			if story.setup != nil {
 				story.setup(c)
 			}
-			m := collectorOf(HistogramsBoth, c)
+			m := collectorOf(mail.HistogramsBoth, c)
 			story.tell(m, c)
 			golden(t, m, story.name)
 		})
@@ -123,7 +123,7 @@ func TestReload(t *testing.T) {
 	for _, story := range stories {
 		t.Run(story.name, func(t *testing.T) {
 			c := inbox("a")
-			m := collectorOf(HistogramsBoth, c)
+			m := collectorOf(mail.HistogramsBoth, c)
 			m.Observe(refused(c))
 			m.Observe(later(good(c), time.Minute))
 			m.SetConnections(story.next)
@@ -157,7 +157,7 @@ func TestReload(t *testing.T) {
 
 func TestReloadRelabelsEverySeries(t *testing.T) {
 	c := inbox("a", mail.Label{Name: "team", Value: "old"})
-	m := collectorOf(HistogramsBoth, c)
+	m := collectorOf(mail.HistogramsBoth, c)
 	m.Observe(refused(c))
 	before := seriesOf(t, m)
 	m.SetConnections([]*mail.Connection{inbox("a", mail.Label{Name: "area", Value: "x"}, mail.Label{Name: "team", Value: "new"})})
@@ -186,7 +186,7 @@ func TestReloadRelabelsEverySeries(t *testing.T) {
 func TestOutcomeOfAnotherTimeIsIgnored(t *testing.T) {
 	old, moved := inbox("a"), inbox("a")
 	moved.Port = 1993
-	m := collectorOf(HistogramsBoth, moved)
+	m := collectorOf(mail.HistogramsBoth, moved)
 	m.Observe(good(old))        // still in flight when the reload moved the port
 	m.Observe(good(inbox("b"))) // removed
 	m.Observe(mail.Outcome{})   // of nothing at all
@@ -202,9 +202,9 @@ func TestOutcomeOfAnotherTimeIsIgnored(t *testing.T) {
 }
 
 func TestHistogramsOption(t *testing.T) {
-	for kind, want := range map[Histograms]struct{ classic, native bool }{
-		HistogramsBoth: {true, true}, HistogramsClassic: {true, false}, HistogramsNative: {false, true},
-		HistogramsNone: {}, "": {true, true}, "nonsense": {true, true},
+	for kind, want := range map[mail.Histograms]struct{ classic, native bool }{
+		mail.HistogramsBoth: {true, true}, mail.HistogramsClassic: {true, false}, mail.HistogramsNative: {false, true},
+		mail.HistogramsNone: {}, "": {true, true}, "nonsense": {true, true},
 	} {
 		c := inbox("a")
 		m := collectorOf(kind, c)

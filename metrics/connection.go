@@ -87,7 +87,7 @@ func isConfigFamily(family familyID) bool {
 
 // observe takes in one outcome. It does all the work that a scrape would
 // otherwise do again and again.
-func (m *connectionMetrics) observe(o *mail.Outcome, pool *labelPool, kind Histograms) {
+func (m *connectionMetrics) observe(o *mail.Outcome, pool *labelPool, kind mail.Histograms) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if !o.Connection.SameTarget(m.configured) {

@@ -24,7 +24,7 @@ type exporter struct {
 
 // newExporter registers build, Go runtime, process, configuration and, if pool
 // is not nil, pool.
-func newExporter(kind Histograms, pool func() mail.PoolStats) *exporter {
+func newExporter(kind mail.Histograms, pool func() mail.PoolStats) *exporter {
 	e := &exporter{
 		Registry:   prometheus.NewRegistry(),
 		startDelay: newStartDelay(kind),
@@ -48,13 +48,13 @@ func newExporter(kind Histograms, pool func() mail.PoolStats) *exporter {
 // newStartDelay is the one histogram of the library's. It stays when histograms
 // are switched off, with classic buckets: there is only one, and without it
 // nobody sees that the schedule is not kept.
-func newStartDelay(kind Histograms) prometheus.Histogram {
+func newStartDelay(kind mail.Histograms) prometheus.Histogram {
 	f := &families[poolStartDelay]
 	opts := prometheus.HistogramOpts{Name: f.name, Help: f.help}
-	if kind != HistogramsNative {
+	if kind != mail.HistogramsNative {
 		opts.Buckets = []float64{0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60}
 	}
-	if kind.native() {
+	if kind.Native() {
 		opts.NativeHistogramBucketFactor = nativeFactor
 		opts.NativeHistogramMaxBucketNumber = 2 * maxNativeBuckets
 		opts.NativeHistogramMaxExemplars = -1

@@ -192,20 +192,6 @@ func Markdown(docs []MetricDoc) string {
 	return b.String()
 }
 
-// ReservedLabels lists, sorted, the label names that a connection's own
-// `labels` must not use: those of the metrics, and le and quantile, which the
-// exposition format keeps for itself.
-func ReservedLabels() []string {
-	reserved := append([]string{"le", "quantile"}, connectionLabels...)
-	for _, f := range families {
-		if !f.global {
-			reserved = append(reserved, f.labels...)
-		}
-	}
-	slices.Sort(reserved)
-	return slices.Compact(reserved)
-}
-
 // familyOrder lists the metrics about connections in the order of their names,
 // which is the order a Gatherer owes; familyRank is the place of each in it.
 // Read only.

@@ -77,7 +77,7 @@ func later(o mail.Outcome, d time.Duration) mail.Outcome {
 }
 
 // collectorOf is a collector that knows the connections.
-func collectorOf(kind Histograms, connections ...*mail.Connection) *Collector {
+func collectorOf(kind mail.Histograms, connections ...*mail.Connection) *Collector {
 	c := NewCollector(Options{Histograms: kind})
 	c.SetConnections(connections)
 	return c

@@ -85,7 +85,7 @@ func pedantic(g prometheus.Gatherer, own ...string) error {
 }
 
 // everything is a collector in which every metric has a series.
-func everything(t testing.TB, kind Histograms) *Collector {
+func everything(t testing.TB, kind mail.Histograms) *Collector {
 	t.Helper()
 	a, b := inbox("a", mail.Label{Name: "team", Value: "x"}), inbox("b", mail.Label{Name: "team", Value: "y"})
 	m := NewCollector(Options{Histograms: kind, Pool: func() mail.PoolStats { return mail.PoolStats{Limit: 1} }})
@@ -102,11 +102,11 @@ func everything(t testing.TB, kind Histograms) *Collector {
 }
 
 func TestGatherPassesThePedanticRegistry(t *testing.T) {
-	if err := pedantic(everything(t, HistogramsBoth), "connection", "protocol", "team"); err != nil {
+	if err := pedantic(everything(t, mail.HistogramsBoth), "connection", "protocol", "team"); err != nil {
 		t.Error(err)
 	}
 	c, d := inbox("with", mail.Label{Name: "a_first", Value: "1"}, mail.Label{Name: "z_last", Value: "2"}), inbox("without")
-	m := collectorOf(HistogramsBoth, c, d)
+	m := collectorOf(mail.HistogramsBoth, c, d)
 	m.Observe(refused(c))
 	m.Observe(good(d))
 	if err := pedantic(m); err != nil {
@@ -118,7 +118,7 @@ func TestGatherPassesThePedanticRegistry(t *testing.T) {
 }
 
 func TestGatherIsSortedAndLintFree(t *testing.T) {
-	m := everything(t, HistogramsBoth)
+	m := everything(t, mail.HistogramsBoth)
 	var names []string
 	for _, family := range gather(t, m) {
 		names = append(names, family.GetName())
@@ -144,7 +144,7 @@ func TestGatherIsSortedAndLintFree(t *testing.T) {
 // The table is what documentation, boards and rules are written from.
 func TestTableIsWhatIsExposed(t *testing.T) {
 	exposed := map[string]*dto.MetricFamily{}
-	for _, family := range gather(t, everything(t, HistogramsBoth)) {
+	for _, family := range gather(t, everything(t, mail.HistogramsBoth)) {
 		exposed[family.GetName()] = family
 	}
 	for _, doc := range Table() {
@@ -174,6 +174,17 @@ func TestTableIsWhatIsExposed(t *testing.T) {
 	for name := range exposed {
 		if strings.HasPrefix(name, "mailprobe_") {
 			t.Errorf("%s is exposed but not in the table", name)
+		}
+	}
+}
+
+// A connection's own label of such a name would make a scrape invalid.
+func TestLabelsOfMetricsAreReserved(t *testing.T) {
+	for _, f := range families {
+		for _, label := range slices.Concat(connectionLabels, f.labels) {
+			if !f.global && mail.ReservedLabel(label) == "" {
+				t.Errorf("%s has the label %s, which mail.ReservedLabels does not list", f.name, label)
+			}
 		}
 	}
 }
@@ -254,7 +265,7 @@ func serve(h http.Handler, request *http.Request) *httptest.ResponseRecorder {
 }
 
 func TestAllFormatsSayTheSame(t *testing.T) {
-	handler := Handler(everything(t, HistogramsBoth), nil)
+	handler := Handler(everything(t, mail.HistogramsBoth), nil)
 	want := map[string]float64{ // series without counterpart of another type, by name and connection
 		"mailprobe_up a": 1, "mailprobe_up b": 0, "mailprobe_probes_total a": 1,
 		"mailprobe_last_probe_timestamp_seconds a": seconds(good(inbox("a")).End), "mailprobe_auth_held b": 1,
@@ -320,7 +331,7 @@ func parse(t testing.TB, response *httptest.ResponseRecorder) map[string]float64
 }
 
 func TestHandlerCompressesOnlyWithGzipAndOnlyWhenAsked(t *testing.T) {
-	handler := Handler(everything(t, HistogramsBoth), nil)
+	handler := Handler(everything(t, mail.HistogramsBoth), nil)
 	for accept, want := range map[string]string{"": "", "zstd": "", "gzip": "gzip", "zstd, gzip": "gzip"} {
 		request := httptest.NewRequest(http.MethodGet, "/metrics", nil)
 		request.Header.Set("Accept-Encoding", accept)
@@ -335,7 +346,7 @@ func TestHandlerCompressesOnlyWithGzipAndOnlyWhenAsked(t *testing.T) {
 // Whatever servers say, the number of series stays what the closed sets allow.
 func TestServerTextNeverBecomesALabel(t *testing.T) {
 	c := inbox("a")
-	m := collectorOf(HistogramsBoth, c)
+	m := collectorOf(mail.HistogramsBoth, c)
 	reasons := []mail.Reason{mail.Closed, mail.Timeout, mail.AuthRejected, mail.ProtocolMalformed}
 	random := rand.New(rand.NewPCG(1, 2))
 	text := func() string {
@@ -385,7 +396,7 @@ func TestHostileConfigurationKeepsTheScrapeValid(t *testing.T) {
 		mail.Label{Name: "connection", Value: "stolen"}, mail.Label{Name: "le", Value: "1"},
 		mail.Label{Name: "team", Value: "\x80"}, mail.Label{Name: "team", Value: "twice"},
 		mail.Label{Name: "no name", Value: "x"}, mail.Label{Name: "", Value: "x"})
-	m := collectorOf(HistogramsBoth, c, inbox("other"), inbox("other"))
+	m := collectorOf(mail.HistogramsBoth, c, inbox("other"), inbox("other"))
 	m.Observe(refused(c))
 	if err := pedantic(m); err != nil {
 		t.Error(err)
@@ -408,7 +419,7 @@ func TestObserveGatherAndReloadAtOnce(t *testing.T) {
 		}
 		return list
 	}
-	m := collectorOf(HistogramsBoth, names("0")...)
+	m := collectorOf(mail.HistogramsBoth, names("0")...)
 	handler := Handler(m, nil)
 	var wg sync.WaitGroup
 	for range 4 {

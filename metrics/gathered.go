@@ -5,6 +5,7 @@ package metrics
 // per connection and one family at a time, however slowly its client reads.
 
 import (
+	"mailprobe/mail"
 	"slices"
 
 	dto "github.com/prometheus/client_model/go"
@@ -16,7 +17,7 @@ type gathered struct {
 	prepared []*preparedMetrics   // of each connection, sorted by name
 	states   []*connectionMetrics // of each connection, for histograms; nil: none are shown
 	cursors  []uint16             // of each connection: its first sample that is not written yet
-	kind     Histograms
+	kind     mail.Histograms
 
 	order  []familyID // the families still to come
 	family familyID   // the current one
@@ -34,7 +35,7 @@ func (c *Collector) gather() *gathered {
 	}
 	g := newGathered(prepared)
 	g.kind = c.kind
-	if c.kind != HistogramsNone {
+	if c.kind != mail.HistogramsNone {
 		g.states = states
 	}
 	return g

@@ -6,26 +6,12 @@ package metrics
 // library's results.
 
 import (
+	"mailprobe/mail"
 	"math"
 	"slices"
 	"sort"
 	"time"
 )
-
-// Histograms says which buckets the histograms have.
-type Histograms string
-
-// The words of `metrics.histograms`. Native buckets reach Prometheus by
-// protobuf only; text shows such a histogram's count and sum.
-const (
-	HistogramsBoth    Histograms = "both"
-	HistogramsNative  Histograms = "native"
-	HistogramsClassic Histograms = "classic"
-	HistogramsNone    Histograms = "none"
-)
-
-func (h Histograms) native() bool  { return h == HistogramsNative || h == HistogramsBoth }
-func (h Histograms) classic() bool { return h == HistogramsClassic || h == HistogramsBoth }
 
 // maxClassicBuckets is the most finite classic buckets a histogram has.
 const maxClassicBuckets = 4
@@ -84,15 +70,15 @@ type durations struct {
 }
 
 // observe counts one duration; a negative one counts as 0.
-func (h *durations) observe(d time.Duration, kind Histograms, upper []float64) {
+func (h *durations) observe(d time.Duration, kind mail.Histograms, upper []float64) {
 	value := nonNegative(d)
 	h.count++
 	h.sum += value
-	if i := sort.SearchFloat64s(upper, value); kind.classic() && i < len(upper) {
+	if i := sort.SearchFloat64s(upper, value); kind.Classic() && i < len(upper) {
 		h.classic[i]++
 	}
 	switch {
-	case !kind.native():
+	case !kind.Native():
 	case value <= zeroThreshold:
 		h.zero++
 	default:

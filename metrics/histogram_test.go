@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"encoding/binary"
+	"mailprobe/mail"
 	"maps"
 	"math"
 	"math/rand/v2"
@@ -24,13 +25,13 @@ func compare(t *testing.T, observed []time.Duration) {
 	var ours durations
 	for _, d := range observed {
 		library.Observe(d.Seconds())
-		ours.observe(d, HistogramsBoth, probeBounds)
+		ours.observe(d, mail.HistogramsBoth, probeBounds)
 	}
 	var metric dto.Metric
 	if err := library.Write(&metric); err != nil {
 		t.Fatal(err)
 	}
-	want, got := metric.Histogram, ours.message(nil, HistogramsBoth, probeBounds, nil).Histogram
+	want, got := metric.Histogram, ours.message(nil, mail.HistogramsBoth, probeBounds, nil).Histogram
 	if got.GetSampleCount() != want.GetSampleCount() || math.Abs(got.GetSampleSum()-want.GetSampleSum()) > 1e-9*want.GetSampleSum() {
 		t.Errorf("count %d sum %v, want %d %v", got.GetSampleCount(), got.GetSampleSum(), want.GetSampleCount(), want.GetSampleSum())
 	}
@@ -107,7 +108,7 @@ func FuzzHistogramIsTheLibrarys(f *testing.F) {
 func TestNativeBucketsAreBounded(t *testing.T) {
 	var h durations
 	for d := time.Duration(1); d > 0; d += d/50 + 1 { // every magnitude a duration can have
-		h.observe(d, HistogramsNative, probeBounds)
+		h.observe(d, mail.HistogramsNative, probeBounds)
 	}
 	if len(h.native) > maxNativeBuckets || h.merged == 0 {
 		t.Errorf("%d buckets after %d mergings, want at most %d", len(h.native), h.merged, maxNativeBuckets)

@@ -68,14 +68,6 @@ func newLabelSet(labels ...mail.Label) *labelSet {
 	return s
 }
 
-// list is the labels of a set that may be nil.
-func (s *labelSet) list() []label {
-	if s == nil {
-		return nil
-	}
-	return s.labels
-}
-
 // messages returns the labels for protobuf; those of a shared set are shared and
 // must not be written to.
 func (s *labelSet) messages() []*dto.LabelPair {
@@ -159,9 +151,9 @@ func ownLabels(c *mail.Connection) *labelSet {
 		{Name: "connection", Value: c.Name},
 		{Name: "protocol", Value: string(c.Protocol)},
 	}
-	used := ReservedLabels()
+	var used []string
 	for _, l := range c.Labels {
-		if slices.Contains(used, l.Name) || !model.LegacyValidation.IsValidLabelName(l.Name) {
+		if mail.ReservedLabel(l.Name) != "" || slices.Contains(used, l.Name) || !model.LegacyValidation.IsValidLabelName(l.Name) {
 			continue
 		}
 		used = append(used, l.Name)

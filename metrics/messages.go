@@ -4,6 +4,8 @@ package metrics
 // at a time.
 
 import (
+	"mailprobe/mail"
+
 	dto "github.com/prometheus/client_model/go"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
@@ -109,12 +111,12 @@ type histogramMessage struct {
 }
 
 // message makes the metric that a scrape hands out.
-func (h *durations) message(own []*dto.LabelPair, kind Histograms, upper []float64, created *timestamppb.Timestamp) *dto.Metric {
+func (h *durations) message(own []*dto.LabelPair, kind mail.Histograms, upper []float64, created *timestamppb.Timestamp) *dto.Metric {
 	m := &histogramMessage{count: h.count, zero: h.zero, sum: h.sum, schema: int32(nativeSchema - h.merged)}
 	m.metric.Label, m.metric.Histogram = own, &m.histogram
 	out := &m.histogram
 	out.SampleCount, out.SampleSum, out.CreatedTimestamp = &m.count, &m.sum, created
-	if kind.classic() {
+	if kind.Classic() {
 		var below uint64
 		for i := range upper {
 			below += uint64(h.classic[i])
@@ -124,7 +126,7 @@ func (h *durations) message(own []*dto.LabelPair, kind Histograms, upper []float
 		}
 		out.Bucket = m.pointers[:len(upper)]
 	}
-	if kind.native() {
+	if kind.Native() {
 		out.Schema, out.ZeroThreshold, out.ZeroCount = &m.schema, &zeroThreshold, &m.zero
 		h.fillSpans(out)
 	}

@@ -95,7 +95,7 @@ func (w *textWriter) histograms(g *gathered) {
 			continue
 		}
 		own := g.own(i)
-		if g.kind.classic() {
+		if g.kind.Classic() {
 			var below uint64
 			for j, text := range bounds {
 				below += uint64(h.classic[j])

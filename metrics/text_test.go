@@ -55,7 +55,7 @@ func sameText(t *testing.T, m *Collector) {
 }
 
 func TestTextIsTheLibrarys(t *testing.T) {
-	for _, kind := range []Histograms{HistogramsBoth, HistogramsNative, HistogramsClassic, HistogramsNone} {
+	for _, kind := range []mail.Histograms{mail.HistogramsBoth, mail.HistogramsNative, mail.HistogramsClassic, mail.HistogramsNone} {
 		t.Run(string(kind), func(t *testing.T) {
 			sameText(t, everything(t, kind))
 			sameText(t, collectorOf(kind))
@@ -77,7 +77,7 @@ func TestTextOfOddLabelsIsTheLibrarys(t *testing.T) {
 		c.Host = pick(values)
 		list = append(list, c)
 	}
-	m := collectorOf(HistogramsBoth, list...)
+	m := collectorOf(mail.HistogramsBoth, list...)
 	for i, c := range list {
 		o := refused(c)
 		if i%3 > 0 {
@@ -95,7 +95,7 @@ func TestTextOfOddLabelsIsTheLibrarys(t *testing.T) {
 
 // A client that goes away ends the work for it.
 func TestTextStopsAtTheFirstError(t *testing.T) {
-	m := fleet(2000, 1, HistogramsBoth)
+	m := fleet(2000, 1, mail.HistogramsBoth)
 	broken := &brokenWriter{}
 	err := writeFamilies(&textWriter{out: broken}, m.gather(), nil, func(string) bool { return true })
 	if !errors.Is(err, io.ErrClosedPipe) || broken.writes != 1 {
@@ -111,7 +111,7 @@ func (b *brokenWriter) Write([]byte) (int, error) {
 }
 
 func TestScrapeOfChosenNames(t *testing.T) {
-	h := Handler(everything(t, HistogramsBoth), nil)
+	h := Handler(everything(t, mail.HistogramsBoth), nil)
 	request, _ := http.NewRequest(http.MethodGet, "/metrics?name[]=mailprobe_up&name[]=mailprobe_build_info", nil)
 	response := serve(h, request)
 	for _, line := range strings.Split(strings.TrimSpace(response.Body.String()), "\n") {

@@ -78,7 +78,7 @@ func New(o Options) (*Exporter, error) {
 			"configured", first.Pool.MaxInFlight, "limit", limit)
 	}
 	e.collector = metrics.NewCollector(metrics.Options{
-		Histograms: metrics.Histograms(first.Metrics.Histograms),
+		Histograms: first.Metrics.Histograms,
 		Pool:       func() mail.PoolStats { return e.pool.Stats() }, // the pool is made below
 	})
 	p := &prober.Prober{Guard: guard, Log: o.Log}

@@ -196,7 +196,7 @@ func TestReloadSaysWhatItCannotChange(t *testing.T) {
 		{func(*config.Config) {}, false},
 		{func(c *config.Config) { c.Pool.MaxInFlight = 20 }, true},
 		{func(c *config.Config) { c.Pool.MaxInFlight = 10 }, false},
-		{func(c *config.Config) { c.Metrics.Histograms = config.NoHistograms }, true},
+		{func(c *config.Config) { c.Metrics.Histograms = mail.HistogramsNone }, true},
 	} {
 		changed := *loaded
 		step.change(&changed)
