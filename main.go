@@ -45,7 +45,7 @@ const (
 	serviceState  = "/var/lib/mailprobe/state.json"
 )
 
-// logPatience is how long the end waits for a log that nobody reads.
+// logPatience is how long the end waits for a log that is not read.
 const logPatience = time.Second
 
 func main() {
@@ -183,7 +183,7 @@ func (p *program) lacksConfiguration(err error) bool {
 	return errors.Is(err, fs.ErrNotExist)
 }
 
-// droppedLines is the line that stands for lines that nobody read in time.
+// droppedLines is the line that stands for lines that were not read in time.
 func droppedLines(logs *promslog.Config, n uint64) []byte {
 	var line bytes.Buffer
 	promslog.New(&promslog.Config{Level: logs.Level, Format: logs.Format, Style: logs.Style, Writer: &line}).
@@ -191,7 +191,7 @@ func droppedLines(logs *promslog.Config, n uint64) []byte {
 	return line.Bytes()
 }
 
-// exitCode prints what went wrong, and gives the exit code for it.
+// exitCode prints what went wrong, and returns the exit code for it.
 func exitCode(err error, stderr io.Writer) int {
 	code := 0
 	if err != nil {

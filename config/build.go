@@ -50,7 +50,7 @@ func (b *builder) connections(f *file, defaults *entry) {
 	list := f.connections
 	blank := position{line: f.set["connections"].line, field: "connections"}
 	switch {
-	case list == nil && !f.gives("connections"):
+	case list == nil && !f.has("connections"):
 		return // another file may have it
 	case list == nil:
 		b.warnf(blank, "is empty: nothing will be probed")
@@ -72,7 +72,7 @@ func (b *builder) connections(f *file, defaults *entry) {
 	}
 }
 
-// connection reads, judges and completes one entry.
+// connection reads, validates and completes one entry.
 func (b *builder) connection(item *node, index int, defaults *entry) (c *mail.Connection, enabled bool) {
 	at := position{line: item.Line, where: fmt.Sprintf("connections[%d]", index)}
 	n := resolve(item)
@@ -88,7 +88,7 @@ func (b *builder) connection(item *node, index int, defaults *entry) (c *mail.Co
 }
 
 // entry reads the fields of a connection into e, which holds its defaults, and
-// completes it; nil if there is too little to judge.
+// completes it; nil if it has no protocol, without which it cannot be validated.
 func (b *builder) entry(n *node, at position, e *entry) *mail.Connection {
 	b.set = e.set
 	connectionBlock.read(b.reader, n, at, e)
@@ -96,7 +96,7 @@ func (b *builder) entry(n *node, at position, e *entry) *mail.Connection {
 	b.want("protocol", string(e.Protocol), e, at)
 	b.want("host", e.Host, e, at)
 	if e.Protocol == "" {
-		return nil // nothing else can be judged
+		return nil // no rule can be applied without it
 	}
 	e.dropUseless()
 	e.validate(b.reader, at)

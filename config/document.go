@@ -212,7 +212,7 @@ func isPlain(n *node) bool {
 func isMapping(n *node) bool  { return n.Kind == yaml.MappingNode }
 func isSequence(n *node) bool { return n.Kind == yaml.SequenceNode }
 
-// scalar gives the text of a single value as it is written: 0143 stays 0143.
+// scalar returns the text of a single value as it is written: 0143 stays 0143.
 // It is false for lists, mappings, and values with a tag of their own.
 func scalar(n *node) (string, bool) {
 	if n.Kind != yaml.ScalarNode || n.Style&yaml.TaggedStyle != 0 || strings.HasPrefix(n.Tag, "!") && !strings.HasPrefix(n.Tag, "!!") {
@@ -233,7 +233,7 @@ func nameOf(n *node) string {
 	return ""
 }
 
-// pairs gives the fields of a mapping, those of its merge keys after its own,
+// pairs returns the fields of a mapping, those of its merge keys after its own,
 // which win. A key given twice is a fault.
 func (r *reader) pairs(n *node, at position) []pair {
 	seen := make(map[string]int, len(n.Content)/2)
@@ -273,7 +273,7 @@ func (r *reader) mergePairs(n *node, at position, seen map[string]int, depth int
 	return list
 }
 
-// mergeFrom gives the fields that `<<: *one` or `<<: [*one, *two]` brings.
+// mergeFrom returns the fields that `<<: *one` or `<<: [*one, *two]` brings.
 func (r *reader) mergeFrom(n *node, at position, seen map[string]int, depth int) []pair {
 	sources := []*node{n}
 	if isSequence(n) {

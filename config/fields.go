@@ -131,7 +131,7 @@ func (b block[T]) readPair(r *reader, p pair, at position, to *T) {
 	}
 }
 
-// blockDoc gives the block's description.
+// blockDoc returns the block's description.
 func (b block[T]) blockDoc() *blockDoc {
 	o := &blockDoc{meaning: b.meaning, extra: b.extra, required: b.required}
 	for _, f := range b.fields {

@@ -37,7 +37,7 @@ func (f Finding) String() string {
 // Faults is the error of Load: everything that is wrong with a file, by line.
 type Faults []Finding
 
-// Error gives one line per fault.
+// Error returns one line per fault.
 func (f Faults) Error() string {
 	lines := make([]string, len(f))
 	for i, fault := range f {
@@ -46,12 +46,12 @@ func (f Faults) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// maxFindings bounds what is kept of each kind: nobody reads more, and a
+// maxFindings bounds what is kept of each kind: more is not read, and a
 // hostile file shall not fill the memory with complaints.
 const maxFindings = 1000
 
 // findings collects remarks. The same remark about the same line is kept once:
-// a value in defaults is judged for each connection that inherits it.
+// a value in defaults is checked for each connection that inherits it.
 type findings struct {
 	list    []Finding
 	seen    map[Finding]bool

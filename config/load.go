@@ -99,10 +99,10 @@ func (l *fileLoader) config() *Config {
 	config := &Config{Pool: documents[0].pool, Metrics: documents[0].metrics}
 	for _, d := range documents { // one of them may have set what is for all
 		r.strict = r.strict || d.strict
-		if d.gives("pool") {
+		if d.has("pool") {
 			config.Pool = d.pool
 		}
-		if d.gives("metrics") {
+		if d.has("metrics") {
 			config.Metrics = d.metrics
 		}
 	}
@@ -112,7 +112,7 @@ func (l *fileLoader) config() *Config {
 	}
 	config.Connections, config.Disabled = b.enabled, b.disabled
 	r.file = l.path
-	if !slices.ContainsFunc(documents, func(d *file) bool { return d.gives("connections") }) {
+	if !slices.ContainsFunc(documents, func(d *file) bool { return d.has("connections") }) {
 		r.fault(position{field: "connections"}, "is missing")
 	}
 	r.warnLoad(config.Pool, config.Connections)
@@ -182,7 +182,7 @@ func (l *fileLoader) document(root *node, oneOfMany bool) *file {
 		r.top[name] = given
 	}
 	if !isMapping(root) {
-		return nil // that is a fault already, and nothing in it can be judged
+		return nil // that is a fault already
 	}
 	return f
 }
@@ -207,8 +207,8 @@ type file struct {
 	connections *node
 }
 
-// gives reports whether the document has a field at its top.
-func (f *file) gives(field string) bool { _, given := f.set[field]; return given }
+// has reports whether the document has a field at its top.
+func (f *file) has(field string) bool { _, given := f.set[field]; return given }
 
 func freshFile() *file {
 	return &file{pool: *freshPool(), metrics: *freshMetrics()}

@@ -32,7 +32,7 @@ func Reference() []byte {
 	return []byte(b.String())
 }
 
-// otherWarnings are those that no warningRule gives: they depend on files or on
+// otherWarnings are those that are not in warningRules: they depend on files or on
 // all connections together.
 var otherWarnings = [][2]string{
 	{"password, client_secret and their files", "begins or ends with a blank, begins with a byte order mark, looks like the name of a variable, or is cut at an unquoted #"},

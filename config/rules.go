@@ -201,18 +201,18 @@ var tlsRules = []rule{
 
 func obsolete(e *entry) bool { return e.tls.minVersion < freshTLS().minVersion }
 
-// validate reports what does not go together. It needs a protocol to judge by.
+// validate reports what does not go together. The entry has a protocol.
 func (e *entry) validate(r *reader, where position) {
 	for _, f := range connectionBlock.fields {
 		if f.only != nil && !slices.Contains(f.only, e.Protocol) && !f.is.same(e, freshEntry()) {
 			r.faultf(e.at(f.name, where), "is for %s only", orList(protocolNames(f.only)))
 		}
 	}
-	judged := rules
+	applied := rules
 	if r.uncertain(e, where) {
-		judged = tlsRules
+		applied = tlsRules
 	}
-	for _, rule := range judged {
+	for _, rule := range applied {
 		// A field that already has a fault gets no second one.
 		if at := e.at(rule.field, where); rule.broken(e) && !r.blames(at) {
 			r.fault(at, rule.text)
@@ -221,7 +221,7 @@ func (e *entry) validate(r *reader, where position) {
 }
 
 // uncertain reports whether a setting that many others depend on was not
-// understood: judging those would only mislead.
+// understood: further faults would only mislead.
 func (r *reader) uncertain(e *entry, where position) bool {
 	return slices.ContainsFunc([]string{"protocol", "encryption", "username", "auth", "shared_mailbox", "shared_mailbox_access"},
 		func(f string) bool { return r.blames(e.at(f, where)) })

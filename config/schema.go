@@ -21,7 +21,7 @@ func Schema() []byte {
 	delete(defaults, "required")
 	delete(defaults["properties"].(map[string]any), "name")
 	s["$defs"] = map[string]any{"connection": connection.schema(), "defaults": defaults}
-	// Maps are written in the order of their keys: the same tables give the
+	// Maps are written in the order of their keys: the same tables produce the
 	// same bytes. A fixed structure of plain values cannot fail.
 	text, _ := json.MarshalIndent(s, "", "  ")
 	return append(text, '\n')

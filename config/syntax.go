@@ -51,7 +51,7 @@ func hostName(v string) string {
 	return ""
 }
 
-// asciiHost gives an international name as the DNS knows it (RFC 5891); others
+// asciiHost returns an international name as the DNS knows it (RFC 5891); others
 // stay as they are.
 func asciiHost(v string) (string, error) {
 	if strings.IndexFunc(v, func(r rune) bool { return r > 0x7f }) < 0 {

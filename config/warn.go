@@ -87,7 +87,7 @@ var warningRules = []warningRule{
 		"has nothing to check: with smtp it needs a sender"},
 }
 
-// usualProtocol is who usually answers on a port.
+// usualProtocol is the protocol that is usually spoken on a port.
 var usualProtocol = map[int]mail.Protocol{
 	143: mail.IMAP, 993: mail.IMAP, 110: mail.POP3, 995: mail.POP3, 25: mail.SMTP, 465: mail.SMTP, 587: mail.SMTP,
 }

@@ -96,7 +96,7 @@ const (
 	LockoutOff    Lockout = "off"
 )
 
-// TokenSource gives an OAuth2 access token. It may be called by several
+// TokenSource returns an OAuth2 access token. It may be called by several
 // connections at once and must give up when ctx ends. Its errors wrap
 // ErrTokenUnavailable, ErrTokenRejected or ErrTokenSecret, and hold no text of
 // the endpoint.
@@ -138,7 +138,7 @@ type Connection struct {
 
 	IPProtocol IPProtocol
 	EHLO       string      // SMTP: name to greet with; empty: this host's name
-	TLS        *tls.Config // built once at load, ServerName set; nil with NoEncryption; cloned by nobody
+	TLS        *tls.Config // built once at load, ServerName set; nil with NoEncryption; read only
 	Lockout    Lockout
 	HeldProbe  bool // while logins are held: go on with the phases before the login
 

@@ -124,7 +124,7 @@ func (f *Failure) Advice() string {
 }
 
 // Detail is Text where it says more than the meaning of the reason does; people
-// who read both do not need it twice.
+// who read both need it once.
 func (f *Failure) Detail() string {
 	if f.Text == PlainText(f.Phase, f.Reason) {
 		return ""

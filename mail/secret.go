@@ -39,8 +39,8 @@ func NewSecret(value string) Secret {
 	return Secret{unique.Make(value)}
 }
 
-// Reveal returns the value. Only the mechanisms (auth.go), the veil over what
-// servers say, the guard's keyed hash and the token sources may call it.
+// Reveal returns the value. Only the mechanisms (prober/auth.go), the redactor of
+// server text, the guard's keyed hash and the token sources may call it.
 func (s Secret) Reveal() string {
 	return s.text()
 }
@@ -73,7 +73,7 @@ type SecretSource struct {
 	path   string
 }
 
-// InlineSecret is a source that always gives s.
+// InlineSecret is a source that always returns s.
 func InlineSecret(s Secret) SecretSource { return SecretSource{inline: s} }
 
 // FileSecret is a source that reads path at each call.
@@ -85,7 +85,7 @@ func (s SecretSource) IsZero() bool { return s.inline.IsZero() && s.path == "" }
 // Path is the file's path, or empty for a secret in the configuration.
 func (s SecretSource) Path() string { return s.path }
 
-// Read gives the secret as it is now. One trailing newline of a file is cut.
+// Read returns the secret as it is now. One trailing newline of a file is cut.
 // Its errors name the file and never its content: not a regular file, empty,
 // over 64 KiB, or holding CR, LF or NUL, which no mail protocol can carry.
 func (s SecretSource) Read() (Secret, error) {

@@ -30,7 +30,7 @@ const (
 	maxTokenBytes = 32 << 10
 )
 
-// endpoint is a token endpoint and who asks there.
+// endpoint is a token endpoint and the client that asks it.
 type endpoint struct {
 	settings  Settings
 	host      string // for messages
@@ -49,7 +49,7 @@ type credentials struct {
 	refresh mail.Secret // empty: the client credentials grant
 }
 
-// grant is what a fetch gives.
+// grant is what a fetch returns.
 type grant struct {
 	access  mail.Secret
 	refresh mail.Secret   // empty: the endpoint named none
@@ -124,7 +124,7 @@ func (e *endpoint) fetch(with credentials) (grant, error) {
 }
 
 // ask makes one request. clientcredentials sends the refresh grant as well, and
-// with it the scopes, without which Microsoft may give a token for another of
+// with it the scopes, without which Microsoft may return a token for another of
 // its services.
 func (e *endpoint) ask(with credentials, style oauth2.AuthStyle) (*oauth2.Token, error) {
 	config := clientcredentials.Config{

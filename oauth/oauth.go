@@ -1,4 +1,4 @@
-// Package oauth gives access tokens to connections that log in with XOAUTH2 or
+// Package oauth gets access tokens to connections that log in with XOAUTH2 or
 // OAUTHBEARER: by client credentials or a refresh token from a token endpoint
 // (RFC 6749 sections 4.4 and 6), or from a file that somebody else keeps fresh.
 //
@@ -165,7 +165,7 @@ func (s *Sources) Source(settings Settings) (mail.TokenSource, error) {
 // Next is the set for a configuration that is about to be loaded. It takes over
 // the sources it is asked for again, with their tokens and their rotated refresh
 // tokens. If the load fails, it is thrown away and s stays in use; if it
-// succeeds, s is thrown away, and with it the sources nobody asked for. A nil s
+// succeeds, s is thrown away, and with it the sources that were not asked for. A nil s
 // is an empty one.
 func (s *Sources) Next() *Sources {
 	if s == nil {

@@ -41,7 +41,7 @@ type source struct {
 	current  accessToken
 	failure  failure
 	rotation rotation
-	flight   *flight // nil: nobody is fetching
+	flight   *flight // nil: no fetch is under way
 }
 
 // accessToken is a token and its times.
@@ -120,7 +120,7 @@ func (t accessToken) serves(now time.Time, fresh bool) bool {
 	return now.Before(t.renew)
 }
 
-// withholds gives the last error while it is too early to ask again.
+// withholds returns the last error while it is too early to ask again.
 func (f failure) withholds(now time.Time, with credentials) error {
 	if f.err != nil && f.with == with && now.Before(f.until) {
 		return f.err

@@ -30,7 +30,7 @@ var schemes = map[string]scheme{
 
 const schemeList = "imap, imaps, imap+starttls, pop3, pop3s, pop3+starttls, smtp, smtps, smtp+starttls"
 
-// isURL tells a URL from the name of a connection.
+// isURL reports whether a word is a URL and not the name of a connection.
 func isURL(word string) bool { return strings.Contains(word, "://") }
 
 // URLOptions are the settings that a URL cannot carry.
@@ -40,7 +40,7 @@ type URLOptions struct {
 	InsecureSkipVerify bool   // accept any certificate
 
 	// Ask is asked for the password of a user where PasswordFile is empty; nil:
-	// nobody is there to ask.
+	// no terminal to ask on.
 	Ask *Terminal
 }
 

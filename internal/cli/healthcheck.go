@@ -28,7 +28,7 @@ func Healthcheck(ctx context.Context, address string) error {
 	defer cancel()
 	transport := &http.Transport{
 		// The exporter's own certificate names its public name, and this is
-		// loopback: who answers is not in question.
+		// loopback: the name proves nothing more.
 		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, // #nosec G402
 	}
 	defer transport.CloseIdleConnections()

@@ -62,7 +62,7 @@ type ProbeOptions struct {
 }
 
 // Probe probes once and prints what it learned. A nil error means that all are
-// up; an ExitError says which exit code to give.
+// up; an ExitError says which exit code to return.
 func Probe(ctx context.Context, o ProbeOptions) error {
 	err := o.probe(ctx)
 	var exit *ExitError
@@ -220,7 +220,7 @@ func (o *ProbeOptions) run(ctx context.Context, connections []*mail.Connection, 
 	return outcomes, errors.Join(faults...)
 }
 
-// line tells of one probe as it ends.
+// line reports one probe as it ends.
 func (o *ProbeOptions) line(outcome *mail.Outcome) {
 	fmt.Fprintf(o.Stderr, "%s %s %s\n", o.paint(stateWord(outcome)), printable(outcome.Connection.Name), human.Duration(outcome.Duration()))
 }

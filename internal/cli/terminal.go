@@ -1,6 +1,6 @@
 package cli
 
-// This file asks a person.
+// This file asks questions on a terminal.
 
 import (
 	"bufio"
@@ -17,15 +17,15 @@ import (
 // errInterrupted ends a command that a person has left with Ctrl-C.
 var errInterrupted = errors.New("interrupted")
 
-// Terminal is a person at a terminal. A nil Terminal is nobody.
+// Terminal asks questions on a terminal. A nil Terminal means that there is none.
 type Terminal struct {
 	in    *os.File
 	out   io.Writer
 	lines *bufio.Reader
 }
 
-// NewTerminal returns the person who types into in and reads out; nil if in is
-// no terminal.
+// NewTerminal reads answers from in and writes questions to out; it returns nil
+// if in is no terminal.
 func NewTerminal(in *os.File, out io.Writer) *Terminal {
 	if !term.IsTerminal(int(in.Fd())) {
 		return nil
