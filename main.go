@@ -249,9 +249,7 @@ func (p *program) probe(ctx context.Context) error {
 	o := p.once
 	o.Load, o.StateFile, o.Log = config.NewSource(p.configFile).Load, p.probeState(), p.log
 	o.Stdout, o.Stderr = p.stdout, p.stderr
-	if isTerminal(p.stderr) {
-		o.URL.Ask = cli.NewTerminal(os.Stdin, p.stderr)
-	}
+	o.URL.Ask = cli.NewTerminal(os.Stdin, p.stderr)
 	o.Live = o.Output == "table" && isTerminal(p.stderr)
 	o.Width = widthOf(p.stdout)
 	o.Color = isTerminal(p.stdout) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -16,12 +17,28 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rogpeppe/go-internal/testscript"
 	"go.uber.org/goleak"
 
 	"mailprobe/metrics"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain lets the sessions of testdata/cli run this test binary as mailprobe.
+func TestMain(m *testing.M) {
+	testscript.Main(leakChecked{m}, map[string]func(){"mailprobe": main})
+}
+
+// leakChecked fails a run whose tests leave goroutines behind.
+type leakChecked struct{ m *testing.M }
+
+func (c leakChecked) Run() int {
+	code := c.m.Run()
+	if err := goleak.Find(); code == 0 && err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	return code
+}
 
 // output is a writer for a program that runs beside the test.
 type output struct {
