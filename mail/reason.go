@@ -97,20 +97,16 @@ type reasonFacts struct {
 	evidence string // Markdown: the protocol codes and errors it comes from
 }
 
-// Reasons lists every reason once, in the order of the table.
-func Reasons() []Reason {
-	list := make([]Reason, len(reasons))
-	for i := range reasons {
-		list[i] = reasons[i].reason
-	}
-	return list
-}
+// Reasons lists every reason of a probe once, in the order of the table.
+func Reasons() []Reason { return reasonsOf(reasons) }
 
 // facts is r's line of the table; the zero line for a word that is not in it.
 func (r Reason) facts() reasonFacts {
-	for i := range reasons {
-		if reasons[i].reason == r {
-			return reasons[i]
+	for _, table := range [][]reasonFacts{reasons, routeReasons} {
+		for i := range table {
+			if table[i].reason == r {
+				return table[i]
+			}
 		}
 	}
 	return reasonFacts{}
