@@ -1,0 +1,226 @@
+package routes
+
+// This file decides when a message is sent. Nothing but the passing of time
+// sends one: no scrape, no reload and no restart does.
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"mailprobe/mail"
+)
+
+const (
+	maxInFlight  = 3                // messages of one route that nobody has an answer to
+	maxPause     = time.Hour        // to which the pause doubles while so many are in flight
+	maxPerDay    = 1440             // messages of one route
+	maxPerMinute = 30               // messages of all routes
+	firstMessage = 10 * time.Second // after the start, for a route that never sent one
+)
+
+// Engine sends the messages of all routes when they are due.
+type Engine struct {
+	// Send sends one message and returns what became of it: Tracker.Send.
+	Send func(ctx context.Context, r *mail.Route) (mail.RouteOutcome, bool)
+	// Report takes each outcome, several at once. It must be quick.
+	Report  func(mail.RouteOutcome)
+	Journal *Journal
+	Log     *slog.Logger // nil: no log
+
+	mu      sync.Mutex
+	base    context.Context // nil before Run
+	running map[string]*loop
+	sent    []time.Time // within the last minute, of all routes
+	tasks   sync.WaitGroup
+}
+
+// loop is one route under way.
+type loop struct {
+	route  *mail.Route
+	born   time.Time
+	cancel context.CancelFunc
+	flying int           // messages in flight
+	landed chan struct{} // has room for one: a message was resolved
+}
+
+// Set replaces the routes. One that is unchanged keeps its schedule and the
+// messages that are under way; those of a changed or removed route are no longer
+// waited for, and are deleted when they turn up.
+func (e *Engine) Set(routes []*mail.Route, same func(a, b *mail.Route) bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	next := make(map[string]*loop, len(routes))
+	for _, r := range routes {
+		if l := e.running[r.Name]; l != nil && same(l.route, r) {
+			l.route = r
+			next[r.Name] = l
+			continue
+		}
+		next[r.Name] = &loop{route: r, born: time.Now(), landed: make(chan struct{}, 1)}
+	}
+	for name, l := range e.running {
+		if next[name] != l && l.cancel != nil {
+			l.cancel()
+		}
+	}
+	e.running = next
+	if e.base != nil {
+		e.startLocked()
+	}
+}
+
+// Run sends until ctx ends, and waits for the sessions under way.
+func (e *Engine) Run(ctx context.Context) {
+	e.mu.Lock()
+	e.base = ctx
+	e.startLocked()
+	e.mu.Unlock()
+	<-ctx.Done()
+	e.tasks.Wait()
+}
+
+// startLocked starts the loops of new routes.
+func (e *Engine) startLocked() {
+	if e.base.Err() != nil {
+		return
+	}
+	for _, l := range e.running {
+		if l.cancel != nil {
+			continue
+		}
+		ctx, cancel := context.WithCancel(e.base)
+		l.cancel = cancel
+		e.tasks.Go(func() { e.follow(ctx, l) })
+	}
+}
+
+// follow is the life of one route.
+func (e *Engine) follow(ctx context.Context, l *loop) {
+	defer l.cancel()
+	name := e.routeOf(l).Name
+	if err := e.Journal.abandonAll(name, time.Now()); err != nil {
+		e.log(slog.LevelWarn, "journal of routes not written: no message is sent", "route", name, "err", err)
+	}
+	var notBefore time.Time
+	for pause := time.Duration(0); ; {
+		if !sleep(ctx, time.Until(maxTime(e.due(l), notBefore))) {
+			return
+		}
+		r := e.routeOf(l)
+		if e.inFlight(l) >= maxInFlight {
+			pause = min(max(2*pause, r.Interval), maxPause)
+			if !e.waitForOne(ctx, l, pause) {
+				return
+			}
+			continue
+		}
+		if !e.takeTurn(ctx) {
+			return
+		}
+		pause, notBefore = 0, time.Now().Add(r.Interval)
+		e.launch(ctx, l, r)
+	}
+}
+
+// due is when the next message of a route may be sent. Without a journal that
+// survived, nobody knows when the last one was sent: then a whole interval
+// passes first, so that a restart sends nothing.
+func (e *Engine) due(l *loop) time.Time {
+	r, now := e.routeOf(l), time.Now()
+	c := e.Journal.Counts(r.Name, now)
+	switch {
+	case c.LastSent.IsZero() && e.Journal.Durable():
+		return l.born.Add(min(r.Interval, firstMessage))
+	case c.LastSent.IsZero():
+		return l.born.Add(r.Interval)
+	case c.LastSent.After(now): // the clock was set back
+		return now.Add(r.Interval)
+	case c.InDay >= maxPerDay:
+		return c.Day.Add(24 * time.Hour)
+	}
+	return c.LastSent.Add(r.Interval)
+}
+
+// waitForOne waits until a message of the route is resolved, at most for d.
+func (e *Engine) waitForOne(ctx context.Context, l *loop, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-l.landed:
+	case <-timer.C:
+	}
+	return ctx.Err() == nil
+}
+
+// takeTurn waits until fewer than maxPerMinute messages were sent within the last
+// minute, and counts one more.
+func (e *Engine) takeTurn(ctx context.Context) bool {
+	for {
+		now := time.Now()
+		e.mu.Lock()
+		for len(e.sent) > 0 && now.Sub(e.sent[0]) >= time.Minute {
+			e.sent = e.sent[1:]
+		}
+		if len(e.sent) < maxPerMinute {
+			e.sent = append(e.sent, now)
+			e.mu.Unlock()
+			return true
+		}
+		wait := e.sent[0].Add(time.Minute).Sub(now)
+		e.mu.Unlock()
+		if !sleep(ctx, wait) {
+			return false
+		}
+	}
+}
+
+// launch sends one message beside the loop.
+func (e *Engine) launch(ctx context.Context, l *loop, r *mail.Route) {
+	e.count(l, 1)
+	e.tasks.Go(func() {
+		o, known := e.Send(ctx, r)
+		e.count(l, -1)
+		select {
+		case l.landed <- struct{}{}:
+		default:
+		}
+		if known {
+			e.Report(o)
+		}
+	})
+}
+
+func (e *Engine) routeOf(l *loop) *mail.Route {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return l.route
+}
+
+func (e *Engine) inFlight(l *loop) int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return l.flying
+}
+
+func (e *Engine) count(l *loop, n int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	l.flying += n
+}
+
+func (e *Engine) log(level slog.Level, message string, args ...any) {
+	if e.Log != nil {
+		e.Log.Log(context.Background(), level, message, args...)
+	}
+}
+
+func maxTime(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}

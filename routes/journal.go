@@ -1,0 +1,279 @@
+package routes
+
+// This file remembers which messages are on their way and which were left
+// behind, so that no crash leaves one in a mailbox for ever and no restart sends
+// one too many. It holds tokens, times and places in folders: no address, no name
+// but those of routes.
+
+import (
+	"cmp"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"mailprobe/internal/durable"
+	"mailprobe/prober"
+)
+
+const (
+	journalVersion = 1
+	maxJournal     = 16 << 20 // bytes
+	maxEntries     = 300      // messages of one route that are remembered
+	rememberFor    = 7 * 24 * time.Hour
+	keyLength      = 32
+)
+
+// Journal is the memory of all routes. Its methods may be called at once.
+type Journal struct {
+	path string // empty: memory alone
+
+	mu   sync.Mutex
+	kept kept
+}
+
+// kept is the file.
+type kept struct {
+	Version int                `json:"version"`
+	Key     []byte             `json:"key"` // of the marks in the messages
+	Routes  map[string]*memory `json:"routes"`
+}
+
+// memory is what is known of one route.
+type memory struct {
+	Seq      uint64             `json:"seq"`                // of the last message
+	LastSent time.Time          `json:"last_sent,omitzero"` // when it was sent
+	Day      time.Time          `json:"day,omitzero"`       // since when SentInDay counts
+	InDay    int                `json:"in_day,omitempty"`   // messages sent since then
+	Messages map[string]*letter `json:"messages,omitempty"` // by token
+}
+
+// letter is one message that was sent, or was about to be.
+type letter struct {
+	Seq   uint64                 `json:"seq"`
+	Sent  time.Time              `json:"sent"`
+	Marks map[string]prober.Mark `json:"marks,omitempty"` // where its folders ended before
+	Over  bool                   `json:"over,omitempty"`  // nobody waits for it any more; if it turns up, it is deleted
+	Left  int                    `json:"left,omitempty"`  // copies that were found and could not be deleted
+}
+
+// OpenJournal reads the journal, or begins one. An empty path is memory alone.
+// Its errors say that the file cannot be read, or is none of ours.
+func OpenJournal(path string) (*Journal, error) {
+	j := &Journal{path: path}
+	if err := j.change(func(*kept) {}); err != nil {
+		return nil, fmt.Errorf("journal of routes: %w", err)
+	}
+	return j, nil
+}
+
+// Durable reports whether the journal survives a crash.
+func (j *Journal) Durable() bool { return j.path != "" }
+
+// change applies f and, with a file, returns when the result is on disk. Another
+// process may have changed the file meanwhile: it is read again first.
+func (j *Journal) change(f func(*kept)) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.path == "" {
+		j.kept.init()
+		f(&j.kept)
+		return nil
+	}
+	unlock, err := durable.Lock(j.path + ".lock")
+	if err != nil {
+		return err
+	}
+	defer unlock.Close()
+	state, err := readJournal(j.path)
+	if err != nil {
+		return err
+	}
+	state.init()
+	f(state)
+	raw, err := json.Marshal(state)
+	if err != nil {
+		return err
+	}
+	j.kept = *state
+	return durable.Replace(j.path, raw)
+}
+
+// readJournal reads the file; a missing or empty one is a new journal.
+func readJournal(path string) (*kept, error) {
+	file, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return &kept{}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	raw, err := io.ReadAll(io.LimitReader(file, maxJournal+1))
+	if err != nil || len(raw) == 0 {
+		return &kept{}, err
+	}
+	state := &kept{}
+	switch err := json.Unmarshal(raw, state); {
+	case len(raw) > maxJournal:
+		return nil, fmt.Errorf("%s: larger than %d MiB", path, maxJournal>>20)
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w", path, err)
+	case state.Version != journalVersion || len(state.Key) != keyLength:
+		return nil, fmt.Errorf("%s: not a journal of this version", path)
+	}
+	return state, nil
+}
+
+// init fills in what a new journal lacks.
+func (k *kept) init() {
+	k.Version = journalVersion
+	if len(k.Key) == 0 {
+		k.Key = make([]byte, keyLength)
+		_, _ = rand.Read(k.Key) // it never fails
+	}
+	if k.Routes == nil {
+		k.Routes = map[string]*memory{}
+	}
+}
+
+// of returns the memory of a route, and forgets what is too old to matter.
+func (k *kept) of(route string, now time.Time) *memory {
+	m := k.Routes[route]
+	if m == nil {
+		m = &memory{}
+		k.Routes[route] = m
+	}
+	if m.Messages == nil {
+		m.Messages = map[string]*letter{}
+	}
+	for token, l := range m.Messages {
+		if now.Sub(l.Sent) > rememberFor {
+			delete(m.Messages, token)
+		}
+	}
+	return m
+}
+
+// begin numbers a message and writes it down, before it is sent.
+func (j *Journal) begin(route string, number func(seq uint64) (token string), now time.Time, marks map[string]prober.Mark) error {
+	return j.change(func(k *kept) {
+		m := k.of(route, now)
+		m.Seq++
+		m.LastSent = now
+		if now.Sub(m.Day) >= 24*time.Hour || m.Day.After(now) {
+			m.Day, m.InDay = now, 0
+		}
+		m.InDay++
+		m.Messages[number(m.Seq)] = &letter{Seq: m.Seq, Sent: now, Marks: marks}
+		m.trim()
+	})
+}
+
+// trim forgets the oldest messages that nobody waits for.
+func (m *memory) trim() {
+	for len(m.Messages) > maxEntries {
+		oldest := ""
+		for token, l := range m.Messages {
+			if oldest == "" || l.Sent.Before(m.Messages[oldest].Sent) {
+				oldest = token
+			}
+		}
+		delete(m.Messages, oldest)
+	}
+}
+
+// end closes a message: it is forgotten if nothing of it is left anywhere, else
+// looked for until it is too old.
+func (j *Journal) end(route, token string, now time.Time, gone bool, left int) error {
+	return j.change(func(k *kept) {
+		m := k.of(route, now)
+		switch l := m.Messages[token]; {
+		case l == nil:
+		case gone:
+			delete(m.Messages, token)
+		default:
+			l.Over, l.Left = true, left
+		}
+	})
+}
+
+// abandonAll marks every message of an earlier process as over: nobody waits for
+// them any more.
+func (j *Journal) abandonAll(route string, now time.Time) error {
+	return j.change(func(k *kept) {
+		for _, l := range k.of(route, now).Messages {
+			l.Over = true
+		}
+	})
+}
+
+// known is a message that may turn up in a folder.
+type known struct {
+	message
+	marks map[string]prober.Mark
+	over  bool
+}
+
+// known returns the messages of a route that may still turn up, the oldest first.
+func (j *Journal) known(route string) []known {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	m := j.kept.Routes[route]
+	if m == nil {
+		return nil
+	}
+	list := make([]known, 0, len(m.Messages))
+	for token, l := range m.Messages {
+		list = append(list, known{message{token, route, l.Seq, l.Sent.UTC().Truncate(time.Second)}, l.Marks, l.Over})
+	}
+	slices.SortFunc(list, func(a, b known) int { return cmp.Compare(a.seq, b.seq) })
+	return list
+}
+
+// key returns the key of the marks.
+func (j *Journal) key() []byte {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.kept.Key
+}
+
+// Counts are what a route's journal tells.
+type Counts struct {
+	InFlight int       // messages somebody waits for
+	Oldest   time.Time // when the oldest of them was sent; zero: none
+	Left     int       // copies that were found and could not be deleted
+	LastSent time.Time // zero: none was sent
+	Day      time.Time // when the day that is counted now began
+	InDay    int       // messages sent since then
+}
+
+// Counts returns what is known of a route.
+func (j *Journal) Counts(route string, now time.Time) Counts {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	m := j.kept.Routes[route]
+	if m == nil {
+		return Counts{}
+	}
+	c := Counts{LastSent: m.LastSent}
+	if now.Sub(m.Day) < 24*time.Hour {
+		c.Day, c.InDay = m.Day, m.InDay
+	}
+	for _, l := range m.Messages {
+		c.Left += l.Left
+		if l.Over {
+			continue
+		}
+		c.InFlight++
+		if c.Oldest.IsZero() || l.Sent.Before(c.Oldest) {
+			c.Oldest = l.Sent
+		}
+	}
+	return c
+}

@@ -1,0 +1,459 @@
+package routes
+
+// This file follows one message: it marks where the folders end, submits, looks,
+// judges what it finds, and cleans up.
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"mailprobe/mail"
+	"mailprobe/prober"
+)
+
+const (
+	firstLook   = 50 * time.Millisecond // after the submission; the pause doubles from here
+	lastPause   = 30 * time.Second      // to which it doubles
+	sessionTime = 30 * time.Second      // of one session at the receiving server
+	maxSessions = 6                     // at the receiving server, for one message
+	copiesPause = time.Second           // after the message was found, until copies of it are looked for
+	writeTime   = 5 * time.Second       // for cleaning up when the session's time is over
+)
+
+// Transport is what routes need of the mail protocols; *prober.Courier is one.
+type Transport interface {
+	Open(ctx context.Context, c *mail.Connection, use func(prober.Mailbox) error) mail.Outcome
+	Submit(ctx context.Context, c *mail.Connection, e prober.Envelope, message []byte) prober.Submission
+}
+
+// Tracker sends messages and follows them.
+type Tracker struct {
+	Transport Transport
+	Journal   *Journal
+	Log       *slog.Logger // nil: no log
+}
+
+// track is one message under way.
+type track struct {
+	*Tracker
+	route *mail.Route
+
+	message   message
+	begun     bool  // it is in the journal
+	unwritten error // why it is not
+	submitted bool
+	sub       prober.Submission
+	session   *mail.Outcome // of the last session at the receiving server that failed; nil: none
+
+	folders []prober.Folder
+	marks   map[string]prober.Mark
+
+	looked   time.Time // end of the last look
+	before   time.Time // end of the look before that
+	sighted  []sighting
+	content  prober.Content
+	undone   error // why a found copy could not be deleted
+	deleted  int
+	notice   status // of the delivery status that came
+	bounceAt prober.Mark
+}
+
+// sighting is a copy of the message in a folder.
+type sighting struct {
+	folder int // index in folders
+	id     string
+}
+
+// Send sends one message of a route and returns what became of it, after at most
+// the route's deadline. It is false if ctx ended before anybody could know.
+func (t *Tracker) Send(ctx context.Context, route *mail.Route) (mail.RouteOutcome, bool) {
+	k := &track{Tracker: t, route: route}
+	start := time.Now()
+	k.firstSession(ctx)
+	for _, at := range k.laterSessions() {
+		if !k.waiting() || !sleep(ctx, time.Until(at)) {
+			break
+		}
+		k.readNotices(ctx)
+		if !k.waiting() {
+			break
+		}
+		k.lookAgain(ctx)
+	}
+	if ctx.Err() != nil && len(k.sighted) == 0 {
+		return mail.RouteOutcome{}, false // the journal remembers the message
+	}
+	o := k.outcome(start)
+	k.finish(o)
+	return o, true
+}
+
+// waiting reports whether the message may still turn up.
+func (k *track) waiting() bool {
+	return k.submitted && len(k.sighted) == 0 && k.notice.action != "failed"
+}
+
+// firstSession opens the receiving mailbox before anything is sent: a message
+// that cannot be looked for is not sent. Most messages arrive within this session.
+func (k *track) firstSession(ctx context.Context) {
+	if !k.markBounces(ctx) {
+		return
+	}
+	o := k.Transport.Open(ctx, k.route.Receive, func(box prober.Mailbox) error {
+		end := time.Now().Add(sessionTime)
+		if err := k.mark(box); err != nil {
+			return err
+		}
+		k.cleanUp(box, true)
+		k.submit(ctx)
+		if !k.waiting() {
+			return nil
+		}
+		return k.lookUntil(ctx, box, minTime(end, k.deadline()))
+	})
+	k.sawSession(o)
+}
+
+// markBounces remembers where the mailbox of bounces ends.
+func (k *track) markBounces(ctx context.Context) bool {
+	if k.route.Bounces == nil {
+		return true
+	}
+	o := k.Transport.Open(ctx, k.route.Bounces, func(box prober.Mailbox) (err error) {
+		k.bounceAt, err = box.Mark(bounceFolder(k.route.Bounces))
+		return err
+	})
+	k.sawSession(o)
+	return o.Up()
+}
+
+// mark resolves the folders and remembers where each ends now.
+func (k *track) mark(box prober.Mailbox) error {
+	if err := k.chooseFolders(box); err != nil {
+		return err
+	}
+	k.marks = map[string]prober.Mark{}
+	for _, f := range k.folders {
+		mark, err := box.Mark(f.Name)
+		if err != nil {
+			return err
+		}
+		k.marks[f.Name] = mark
+	}
+	return nil
+}
+
+// chooseFolders lists the folders to look through, the receiving mailbox first.
+func (k *track) chooseFolders(box prober.Mailbox) error {
+	inbox := prober.Folder{Name: k.route.Receive.Mailbox}
+	if k.route.Receive.Protocol != mail.IMAP {
+		inbox.Name = "INBOX"
+		k.folders = []prober.Folder{inbox}
+		return nil
+	}
+	all, err := box.Folders()
+	if err != nil {
+		return err
+	}
+	if len(k.route.Folders) == 0 {
+		k.folders = []prober.Folder{inbox}
+		if at := slices.IndexFunc(all, func(f prober.Folder) bool { return f.Junk && f.Name != inbox.Name }); at >= 0 {
+			k.folders = append(k.folders, all[at])
+		}
+		return nil
+	}
+	k.folders = nil
+	for _, name := range k.route.Folders {
+		f := prober.Folder{Name: name}
+		if at := slices.IndexFunc(all, func(f prober.Folder) bool { return f.Name == name }); at >= 0 {
+			f = all[at]
+		}
+		k.folders = append(k.folders, f)
+	}
+	return nil
+}
+
+// submit writes the message down and sends it. A message that cannot be written
+// down is not sent: nobody would delete it.
+func (k *track) submit(ctx context.Context) {
+	k.unwritten = k.Journal.begin(k.route.Name, func(seq uint64) string {
+		k.message = newMessage(k.route, seq, time.Now())
+		return k.message.token
+	}, time.Now(), k.marks)
+	if k.unwritten != nil {
+		return
+	}
+	k.begun = true
+	e := prober.Envelope{From: k.route.From, To: k.route.To}
+	if k.route.Bounces != nil {
+		e.ID = k.message.token
+	}
+	k.sub = k.Transport.Submit(ctx, k.route.Send, e, k.message.compose(k.route, k.Journal.key()))
+	k.submitted = k.sub.Accepted
+	k.before, k.looked = k.sub.Answered, k.sub.Answered
+}
+
+func (k *track) deadline() time.Time { return k.sub.Answered.Add(k.route.Deadline) }
+
+// lookUntil looks again and again, with growing pauses, within one session.
+func (k *track) lookUntil(ctx context.Context, box prober.Mailbox, end time.Time) error {
+	if k.route.Receive.Protocol == mail.POP3 {
+		return nil // a session of POP3 sees only what was there when it began
+	}
+	for pause := firstLook; k.waiting() && !time.Now().Add(pause).After(end); pause = min(2*pause, lastPause) {
+		if !sleep(ctx, pause) {
+			return nil
+		}
+		if err := k.look(ctx, box); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// laterSessions are the times of the sessions after the first: they are spread
+// over what is left until the deadline, the later the further apart, and the
+// last is at the deadline.
+func (k *track) laterSessions() []time.Time {
+	if !k.submitted {
+		return nil
+	}
+	n := maxSessions - 1
+	begin := sessionTime
+	if k.route.Receive.Protocol == mail.POP3 {
+		begin = time.Second
+	}
+	if begin >= k.route.Deadline {
+		return []time.Time{k.deadline()}
+	}
+	times := make([]time.Time, n)
+	step := math.Pow(float64(k.route.Deadline)/float64(begin), 1/float64(n))
+	for i := range times {
+		after := time.Duration(float64(begin) * math.Pow(step, float64(i+1)))
+		times[i] = k.sub.Answered.Add(after)
+	}
+	times[n-1] = k.deadline()
+	return times
+}
+
+// lookAgain looks in a session of its own.
+func (k *track) lookAgain(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, sessionTime)
+	defer cancel()
+	o := k.Transport.Open(ctx, k.route.Receive, func(box prober.Mailbox) error { return k.look(ctx, box) })
+	k.sawSession(o)
+}
+
+// look looks through the folders once, and reads and removes what it finds.
+func (k *track) look(ctx context.Context, box prober.Mailbox) error {
+	if err := k.search(box); err != nil {
+		return err
+	}
+	k.before, k.looked = k.looked, time.Now()
+	if len(k.sighted) == 0 {
+		return nil
+	}
+	s := k.sighted[0]
+	content, err := box.Content(k.folders[s.folder].Name, s.id, false)
+	if err != nil {
+		return err
+	}
+	k.content = content
+	if k.route.Receive.Protocol == mail.IMAP && sleep(ctx, copiesPause) { // a copy takes a moment longer
+		if err := k.search(box); err != nil {
+			return err
+		}
+	}
+	k.cleanUp(box, false)
+	return nil
+}
+
+// search finds the copies of the message.
+func (k *track) search(box prober.Mailbox) error {
+	var found []sighting
+	for i, f := range k.folders {
+		candidates, err := box.Since(f.Name, k.marks[f.Name])
+		if err != nil {
+			return err
+		}
+		for _, c := range candidates {
+			if c.Mark != "" && k.message.verify(c.Mark, k.Journal.key()) {
+				found = append(found, sighting{i, c.ID})
+			}
+		}
+	}
+	k.sighted = found
+	return nil
+}
+
+// cleanUp deletes the copies of this message, or of earlier ones that turned up
+// after nobody waited for them any more. Only what carries a mark that verifies,
+// of a message in the journal, is touched.
+func (k *track) cleanUp(box prober.Mailbox, earlier bool) {
+	if !k.route.Delete {
+		return
+	}
+	for _, f := range k.folders {
+		ids := map[string][]string{} // by token
+		switch {
+		case !earlier:
+			for _, s := range k.sighted {
+				if k.folders[s.folder].Name == f.Name {
+					ids[k.message.token] = append(ids[k.message.token], s.id)
+				}
+			}
+		default:
+			ids = k.leftBehind(box, f.Name)
+		}
+		for token, list := range ids {
+			err := box.Delete(f.Name, list)
+			if token == k.message.token {
+				k.deleted, k.undone = k.deleted+len(list), errors.Join(k.undone, err)
+				if err != nil {
+					k.deleted -= len(list)
+				}
+				continue
+			}
+			if jErr := k.Journal.end(k.route.Name, token, time.Now(), err == nil, len(list)); jErr != nil {
+				k.log(slog.LevelWarn, "journal of routes not written", "err", jErr)
+			}
+		}
+	}
+}
+
+// leftBehind finds messages that nobody waits for any more, by their tokens.
+func (k *track) leftBehind(box prober.Mailbox, folder string) map[string][]string {
+	ids := map[string][]string{}
+	var over []known
+	for _, m := range k.Journal.known(k.route.Name) {
+		if m.over {
+			over = append(over, m)
+		}
+	}
+	if len(over) == 0 {
+		return nil
+	}
+	candidates, err := box.Since(folder, over[0].marks[folder]) // the oldest
+	if err != nil {
+		return nil // the session has failed, and says so
+	}
+	for _, c := range candidates {
+		for _, m := range over {
+			if c.Mark != "" && m.verify(c.Mark, k.Journal.key()) {
+				ids[m.token] = append(ids[m.token], c.ID)
+			}
+		}
+	}
+	return ids
+}
+
+// readNotices looks for delivery status notifications.
+func (k *track) readNotices(ctx context.Context) {
+	if k.route.Bounces == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, sessionTime)
+	defer cancel()
+	folder := bounceFolder(k.route.Bounces)
+	o := k.Transport.Open(ctx, k.route.Bounces, func(box prober.Mailbox) error {
+		candidates, err := box.Since(folder, k.bounceAt)
+		if err != nil {
+			return err
+		}
+		var read []string
+		for _, c := range candidates {
+			if c.Mark != "" {
+				continue // a message of a route, not about one
+			}
+			content, err := box.Content(folder, c.ID, true)
+			if err != nil {
+				return err
+			}
+			s, mark, ok := parseStatus(slices.Concat(content.Header, content.Body))
+			if !ok || !k.message.verify(mark, k.Journal.key()) {
+				continue
+			}
+			read = append(read, c.ID)
+			if actionRank[s.action] > actionRank[k.notice.action] {
+				k.notice = s
+			}
+		}
+		if k.route.Delete && len(read) > 0 {
+			return box.Delete(folder, read)
+		}
+		return nil
+	})
+	if !o.Up() {
+		k.log(slog.LevelWarn, "bounces of a route not read", "err", o.Failure.Text)
+	}
+}
+
+// bounceFolder is the folder where mail to the sender arrives.
+func bounceFolder(c *mail.Connection) string {
+	if c.Protocol != mail.IMAP || c.Mailbox == "" {
+		return "INBOX"
+	}
+	return c.Mailbox
+}
+
+// sawSession keeps the failure of a session at the receiving server: while it
+// fails, nobody can say that a message is lost.
+func (k *track) sawSession(o mail.Outcome) {
+	k.session = nil
+	if !o.Up() {
+		k.session = &o
+	}
+}
+
+// finish writes the end of the message into the journal.
+func (k *track) finish(o mail.RouteOutcome) {
+	if !k.begun {
+		return
+	}
+	never := !k.submitted && k.sub.Took > 0 // the server said no, so nothing can turn up
+	gone := never || o.Delivered && (!k.route.Delete || o.Left == 0)
+	if err := k.Journal.end(k.route.Name, k.message.token, time.Now(), gone, o.Left); err != nil {
+		k.log(slog.LevelWarn, "journal of routes not written", "err", err)
+	}
+}
+
+func (k *track) log(level slog.Level, message string, args ...any) {
+	if k.Log != nil {
+		k.Log.Log(context.Background(), level, message, append([]any{"route", k.route.Name}, args...)...)
+	}
+}
+
+// sleep waits, and reports whether ctx is still alive then.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return ctx.Err() == nil
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func minTime(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+// folderKind sorts a folder by its place in the list.
+func (k *track) folderKind(i int) mail.FolderKind {
+	switch f := k.folders[i]; {
+	case f.Junk:
+		return mail.FolderJunk
+	case i == 0 || strings.EqualFold(f.Name, k.route.Receive.Mailbox):
+		return mail.FolderInbox
+	}
+	return mail.FolderOther
+}
