@@ -32,14 +32,12 @@ type Engine struct {
 	mu      sync.Mutex
 	base    context.Context // nil before Run
 	running map[string]*loop
-	sent    []time.Time // within the last minute, of all routes
 	tasks   sync.WaitGroup
 }
 
 // loop is one route under way.
 type loop struct {
 	route  *mail.Route
-	born   time.Time
 	cancel context.CancelFunc
 	flying int           // messages in flight
 	landed chan struct{} // has room for one: a message was resolved
@@ -58,7 +56,7 @@ func (e *Engine) Set(routes []*mail.Route, same func(a, b *mail.Route) bool) {
 			next[r.Name] = l
 			continue
 		}
-		next[r.Name] = &loop{route: r, born: time.Now(), landed: make(chan struct{}, 1)}
+		next[r.Name] = &loop{route: r, landed: make(chan struct{}, 1)}
 	}
 	for name, l := range e.running {
 		if next[name] != l && l.cancel != nil {
@@ -101,46 +99,41 @@ func (e *Engine) follow(ctx context.Context, l *loop) {
 	defer l.cancel()
 	name := e.routeOf(l).Name
 	if err := e.Journal.abandonAll(name, time.Now()); err != nil {
-		e.log(slog.LevelWarn, "journal of routes not written: no message is sent", "route", name, "err", err)
+		e.log(slog.LevelWarn, "journal of routes not written", "route", name, "err", err)
 	}
-	var notBefore time.Time
-	for pause := time.Duration(0); ; {
-		if !sleep(ctx, time.Until(maxTime(e.due(l), notBefore))) {
+	for pause, wait := time.Duration(0), e.firstWait(l); ; {
+		if !sleep(ctx, wait) {
 			return
 		}
 		r := e.routeOf(l)
 		if e.inFlight(l) >= maxInFlight {
 			pause = min(max(2*pause, r.Interval), maxPause)
-			if !e.waitForOne(ctx, l, pause) {
+			if wait = 0; !e.waitForOne(ctx, l, pause) {
 				return
 			}
 			continue
 		}
-		if !e.takeTurn(ctx) {
-			return
+		var err error
+		switch wait, err = e.Journal.reserve(name, r.Interval, time.Now()); {
+		case err != nil:
+			e.log(slog.LevelWarn, "journal of routes not written: no message is sent", "route", name, "err", err)
+			wait = r.Interval
+		case wait == 0:
+			pause, wait = 0, r.Interval
+			e.launch(ctx, l, r)
 		}
-		pause, notBefore = 0, time.Now().Add(r.Interval)
-		e.launch(ctx, l, r)
 	}
 }
 
-// due is when the next message of a route may be sent. Without a journal that
-// survived, nobody knows when the last one was sent: then a whole interval
-// passes first, so that a restart sends nothing.
-func (e *Engine) due(l *loop) time.Time {
-	r, now := e.routeOf(l), time.Now()
-	c := e.Journal.Counts(r.Name, now)
-	switch {
-	case c.LastSent.IsZero() && e.Journal.Durable():
-		return l.born.Add(min(r.Interval, firstMessage))
-	case c.LastSent.IsZero():
-		return l.born.Add(r.Interval)
-	case c.LastSent.After(now): // the clock was set back
-		return now.Add(r.Interval)
-	case c.InDay >= maxPerDay:
-		return c.Day.Add(24 * time.Hour)
+// firstWait is how long a route waits for its first message after the start.
+// Without a journal that survived, nobody knows when the last one was sent: then
+// a whole interval passes first, so that a restart sends nothing.
+func (e *Engine) firstWait(l *loop) time.Duration {
+	r := e.routeOf(l)
+	if !e.Journal.Durable() && e.Journal.Counts(r.Name).LastSent.IsZero() {
+		return r.Interval
 	}
-	return c.LastSent.Add(r.Interval)
+	return min(r.Interval, firstMessage)
 }
 
 // waitForOne waits until a message of the route is resolved, at most for d.
@@ -154,28 +147,6 @@ func (e *Engine) waitForOne(ctx context.Context, l *loop, d time.Duration) bool 
 	case <-timer.C:
 	}
 	return ctx.Err() == nil
-}
-
-// takeTurn waits until fewer than maxPerMinute messages were sent within the last
-// minute, and counts one more.
-func (e *Engine) takeTurn(ctx context.Context) bool {
-	for {
-		now := time.Now()
-		e.mu.Lock()
-		for len(e.sent) > 0 && now.Sub(e.sent[0]) >= time.Minute {
-			e.sent = e.sent[1:]
-		}
-		if len(e.sent) < maxPerMinute {
-			e.sent = append(e.sent, now)
-			e.mu.Unlock()
-			return true
-		}
-		wait := e.sent[0].Add(time.Minute).Sub(now)
-		e.mu.Unlock()
-		if !sleep(ctx, wait) {
-			return false
-		}
-	}
 }
 
 // launch sends one message beside the loop.
@@ -216,11 +187,4 @@ func (e *Engine) log(level slog.Level, message string, args ...any) {
 	if e.Log != nil {
 		e.Log.Log(context.Background(), level, message, args...)
 	}
-}
-
-func maxTime(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
 }

@@ -42,6 +42,7 @@ type kept struct {
 	Version int                `json:"version"`
 	Key     []byte             `json:"key"` // of the marks in the messages
 	Routes  map[string]*memory `json:"routes"`
+	Sent    []time.Time        `json:"sent,omitempty"` // within the last minute, of all routes
 }
 
 // memory is what is known of one route.
@@ -160,16 +161,38 @@ func (k *kept) of(route string, now time.Time) *memory {
 	return m
 }
 
+// reserve counts one more message of a route if its interval has passed and no
+// bound is reached. Otherwise it returns how long to wait before asking again.
+func (j *Journal) reserve(route string, interval time.Duration, now time.Time) (wait time.Duration, err error) {
+	err = j.change(func(k *kept) {
+		m := k.of(route, now)
+		if m.LastSent.After(now) { // the clock was set back
+			m.LastSent = now
+		}
+		if now.Sub(m.Day) >= 24*time.Hour || m.Day.After(now) {
+			m.Day, m.InDay = now, 0
+		}
+		k.Sent = slices.DeleteFunc(k.Sent, func(t time.Time) bool { return now.Sub(t) >= time.Minute || t.After(now) })
+		switch {
+		case now.Sub(m.LastSent) < interval:
+			wait = m.LastSent.Add(interval).Sub(now)
+		case m.InDay >= maxPerDay:
+			wait = m.Day.Add(24 * time.Hour).Sub(now)
+		case len(k.Sent) >= maxPerMinute:
+			wait = k.Sent[0].Add(time.Minute).Sub(now)
+		default:
+			m.LastSent, k.Sent = now, append(k.Sent, now)
+			m.InDay++
+		}
+	})
+	return wait, err
+}
+
 // begin numbers a message and writes it down, before it is sent.
 func (j *Journal) begin(route string, number func(seq uint64) (token string), now time.Time, marks map[string]prober.Mark) error {
 	return j.change(func(k *kept) {
 		m := k.of(route, now)
 		m.Seq++
-		m.LastSent = now
-		if now.Sub(m.Day) >= 24*time.Hour || m.Day.After(now) {
-			m.Day, m.InDay = now, 0
-		}
-		m.InDay++
 		m.Messages[number(m.Seq)] = &letter{Seq: m.Seq, Sent: now, Marks: marks}
 		m.trim()
 	})
@@ -249,12 +272,10 @@ type Counts struct {
 	Oldest   time.Time // when the oldest of them was sent; zero: none
 	Left     int       // copies that were found and could not be deleted
 	LastSent time.Time // zero: none was sent
-	Day      time.Time // when the day that is counted now began
-	InDay    int       // messages sent since then
 }
 
 // Counts returns what is known of a route.
-func (j *Journal) Counts(route string, now time.Time) Counts {
+func (j *Journal) Counts(route string) Counts {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	m := j.kept.Routes[route]
@@ -262,9 +283,6 @@ func (j *Journal) Counts(route string, now time.Time) Counts {
 		return Counts{}
 	}
 	c := Counts{LastSent: m.LastSent}
-	if now.Sub(m.Day) < 24*time.Hour {
-		c.Day, c.InDay = m.Day, m.InDay
-	}
 	for _, l := range m.Messages {
 		c.Left += l.Left
 		if l.Over {
