@@ -49,6 +49,7 @@ var rooms = map[string]room{
 	"pool":    {packages: "mail"},
 	"history": {packages: "mail"},
 	"prober":  {packages: "mail guard", libraries: []string{mailLibraries}},
+	"routes":  {packages: "mail guard prober internal/durable", libraries: []string{mailLibraries}},
 	"oauth":   {packages: "mail", libraries: []string{httpLibrary, tokenLibrary}},
 	"config":  {packages: "mail oauth", libraries: []string{yamlLibrary, prometheusCommon, httpLibrary, tokenLibrary}},
 	"metrics": {packages: "mail", libraries: []string{metricsLibrary, prometheusCommon, httpLibrary}},
@@ -61,6 +62,7 @@ var rooms = map[string]room{
 	"internal/demo": {packages: "mail internal/mailtest", libraries: []string{mailLibraries, httpLibrary}},
 	"internal/exporter": {packages: "mail guard pool prober history oauth config metrics web internal/human",
 		libraries: slices.DeleteFunc(slices.Collect(maps.Keys(libraryPaths)), func(name string) bool { return name == flagLibrary })},
+	"internal/durable": {},
 	"internal/human":   {},
 	"internal/logline": {},
 	".": {packages: "mail guard pool prober history oauth config metrics web internal/human " +

@@ -17,12 +17,14 @@ type builder struct {
 	secrets map[string]secretFile
 
 	enabled, disabled []*mail.Connection
+	routeList         []*mail.Route
+	routeNames        map[string]origin // where a route's name is used
 
 	inlineSecret bool // the file that is being read holds a secret
 }
 
 func newBuilder(r *reader, tokens Tokens) *builder {
-	return &builder{reader: r, tokens: tokens, tls: newTLSFiles(), names: map[string]origin{}, secrets: map[string]secretFile{}}
+	return &builder{reader: r, tokens: tokens, tls: newTLSFiles(), names: map[string]origin{}, routeNames: map[string]origin{}, secrets: map[string]secretFile{}}
 }
 
 // document reads the defaults and the connections of one file.

@@ -17,6 +17,7 @@ type Config struct {
 	Metrics     Metrics
 	Connections []*mail.Connection // in the order of the files; names are unique
 	Disabled    []*mail.Connection // those with `enabled: false`: checked, never probed
+	Routes      []*mail.Route      // in the order of the files; names are unique
 }
 
 // Pool bounds the probes at once.
@@ -111,6 +112,10 @@ func (l *fileLoader) config() *Config {
 		b.document(d)
 	}
 	config.Connections, config.Disabled = b.enabled, b.disabled
+	for _, d := range documents {
+		b.routes(d)
+	}
+	config.Routes = b.routeList
 	r.file = l.path
 	if !slices.ContainsFunc(documents, func(d *file) bool { return d.has("connections") }) {
 		r.fault(position{field: "connections"}, "is missing")
@@ -205,6 +210,7 @@ type file struct {
 	strict      bool
 	defaults    *node
 	connections *node
+	routes      *node
 }
 
 // has reports whether the document has a field at its top.
@@ -233,6 +239,8 @@ var fileBlock = block[file]{
 			meaning: "Any field of a connection except name. A connection's own value wins, even a blank one; labels, tls_config and oauth2 are merged field by field. A default that does not apply to a connection is ignored there. Of several files, each has its own.", example: "{interval: 5m}"},
 		{name: "connections", is: raw("list of mappings", connectionsSchema, func(f *file) **node { return &f.connections }), def: "required",
 			meaning: "The connections to probe. Of several files, one must have it.", example: "[{name: mx, protocol: smtp, encryption: starttls, port: 25, host: mx.example.org}]"},
+		{name: "routes", is: raw("list of mappings", routesSchema, func(f *file) **node { return &f.routes }), def: "none",
+			meaning: "Messages to send and to look for.", example: "[{name: path, send: out, from: probe@example.org, to: probe@example.org, receive: inbox}]"},
 	},
 }
 

@@ -22,6 +22,8 @@ func Reference() []byte {
 		{"connections", connectionBlock.blockDoc()},
 		{"tls_config", tlsBlock.blockDoc()},
 		{"oauth2", oauthBlock.blockDoc()},
+		{"routes", routeBlock.blockDoc()},
+		{"require", requireBlock.blockDoc()},
 	} {
 		part.blockDoc.write(&b, part.title)
 	}

@@ -51,6 +51,7 @@ type Options struct {
 	Mechanisms    string               // SASL mechanisms; empty: AllMechanisms
 	Clients       *mailtest.CA         // whose client certificates EXTERNAL accepts; nil: no EXTERNAL
 	MaxPerUser    int                  // connections of one user at once; 0: 50
+	LMTP          bool                 // takes mail by LMTP, with Sieve, and has a junk folder
 }
 
 // Dovecot is a running private Dovecot.
@@ -59,6 +60,7 @@ type Dovecot struct {
 
 	IMAP, IMAPS, POP3, POP3S int // ports on Host
 	SASL                     int // the port where Postfix asks
+	LMTP                     int // the port where Postfix delivers; with Options.LMTP
 
 	Tokens *Tokens // which OAuth2 access tokens are good, and whose they are
 
@@ -79,7 +81,9 @@ type dovecotSettings struct {
 	ClientAuthority                bool
 	Mechanisms                     string
 	MaxPerUser                     int
+	Deliver                        bool
 	IMAP, IMAPS, POP3, POP3S, SASL int
+	LMTP                           int
 }
 
 // StartDovecot runs a private Dovecot until the test ends.
@@ -94,8 +98,8 @@ func StartDovecot(t testing.TB, options Options) *Dovecot {
 	d.Tokens = newTokens(t)
 	d.writeAccounts(t)
 	d.writeCertificates(t, options)
-	start(t, "dovecot", d.logFile, 5, func(ports []int) (*subprocess.Process, error) {
-		d.IMAP, d.IMAPS, d.POP3, d.POP3S, d.SASL = ports[0], ports[1], ports[2], ports[3], ports[4]
+	start(t, "dovecot", d.logFile, 6, func(ports []int) (*subprocess.Process, error) {
+		d.IMAP, d.IMAPS, d.POP3, d.POP3S, d.SASL, d.LMTP = ports[0], ports[1], ports[2], ports[3], ports[4], ports[5]
 		config := write(t, d.dir, "dovecot.conf", d.config(t, options), 0o644)
 		return run("/usr/sbin/dovecot", "-F", "-c", config)
 	})
@@ -110,7 +114,7 @@ func (d *Dovecot) config(t testing.TB, options Options) string {
 		NoTLS: options.NoTLS, PlaintextAuth: options.PlaintextAuth,
 		ClientAuthority: options.Clients != nil,
 		Mechanisms:      options.Mechanisms, MaxPerUser: options.MaxPerUser,
-		IMAP: d.IMAP, IMAPS: d.IMAPS, POP3: d.POP3, POP3S: d.POP3S, SASL: d.SASL,
+		IMAP: d.IMAP, IMAPS: d.IMAPS, POP3: d.POP3, POP3S: d.POP3S, SASL: d.SASL, LMTP: d.LMTP, Deliver: options.LMTP,
 	}
 	if settings.Mechanisms == "" {
 		settings.Mechanisms = AllMechanisms
@@ -138,6 +142,7 @@ func (d *Dovecot) writeAccounts(t testing.TB) {
 	write(t, d.dir, "no-imap", NoIMAP+":::::::\n", 0o644)
 	write(t, d.dir, "no-pop3", NoPOP3+":::::::\n", 0o644)
 	write(t, d.dir, "no-smtp", "", 0o644)
+	write(t, d.dir, "no-lmtp", "", 0o644)
 	write(t, d.dir, "oauth2.conf", d.Tokens.dovecot(), 0o644)
 
 	// RFC 4314 rights: l sees the mailbox, r opens it, s keeps seen flags.
@@ -213,6 +218,21 @@ func (d *Dovecot) writeCertificates(t testing.TB, options Options) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// SetSieve gives a user a Sieve script (RFC 5228); an empty one takes it away.
+func (d *Dovecot) SetSieve(t testing.TB, user, script string) {
+	t.Helper()
+	home := filepath.Join(d.dir, "mail", user)
+	for _, compiled := range []string{".dovecot.sieve", ".dovecot.svbin"} {
+		if err := os.Remove(filepath.Join(home, compiled)); err != nil && !os.IsNotExist(err) {
+			t.Fatal(err)
+		}
+	}
+	if script != "" {
+		write(t, d.dir, "mail/"+user+"/.dovecot.sieve", script, 0o644)
+	}
+	d.giveMail(t)
 }
 
 // Log is everything the server logged so far.

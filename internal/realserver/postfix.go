@@ -22,6 +22,7 @@ type PostfixOptions struct {
 	NoTLS         bool                 // the plain port offers no STARTTLS
 	PlaintextAuth bool                 // the plain port takes logins, also in clear
 	RejectAtMail  bool                 // senders are judged at MAIL, not at RCPT
+	Deliver       bool                 // mail goes to Users by LMTP, instead of being thrown away
 }
 
 // Postfix is a running private Postfix. It accepts mail to Users of
@@ -35,6 +36,8 @@ type Postfix struct {
 
 	dir     string
 	logFile string
+	options PostfixOptions
+	extra   []string // lines of main.cf
 }
 
 var (
@@ -53,13 +56,15 @@ type postfixSettings struct {
 	Users                              []string
 	NoTLS, PlaintextAuth, RejectAtMail bool
 	SMTP, Submission, SMTPS            int
+	LMTP                               int // 0: mail is thrown away
+	Extra                              []string
 }
 
 // StartPostfix runs a private Postfix until the test ends.
 func StartPostfix(t testing.TB, options PostfixOptions) *Postfix {
 	t.Helper()
 	Need(t, "postfix", "dovecot")
-	p := &Postfix{CA: options.CA, dir: folder(t, "pf")}
+	p := &Postfix{CA: options.CA, dir: folder(t, "pf"), options: options}
 	if p.CA == nil {
 		p.CA = options.Users.CA
 	}
@@ -95,11 +100,29 @@ func (p *Postfix) configure(t testing.TB, options PostfixOptions) {
 		Dir: p.dir, LogFile: p.logFile, Host: Host, SASL: options.Users.address(),
 		Users: []string{Alice, Bob, Helpdesk},
 		NoTLS: options.NoTLS, PlaintextAuth: options.PlaintextAuth, RejectAtMail: options.RejectAtMail,
-		SMTP: p.SMTP, Submission: p.Submission, SMTPS: p.SMTPS,
+		SMTP: p.SMTP, Submission: p.Submission, SMTPS: p.SMTPS, Extra: p.extra,
+	}
+	if options.Deliver {
+		settings.LMTP = options.Users.LMTP
 	}
 	for _, name := range []string{"main.cf", "master.cf"} {
 		write(t, p.etc(), name, fill(t, postfixTemplates.Lookup(name), settings), 0o644)
 	}
+}
+
+// Set runs the server with these further lines of main.cf from now on. A line may
+// change a setting that the server has already.
+func (p *Postfix) Set(t testing.TB, lines ...string) {
+	t.Helper()
+	p.extra = lines
+	p.configure(t, p.options)
+	output(t, "/usr/sbin/postfix", "-c", p.etc(), "reload")
+}
+
+// Flush tries at once to deliver what waits in the queue.
+func (p *Postfix) Flush(t testing.TB) {
+	t.Helper()
+	output(t, "/usr/sbin/postqueue", "-c", p.etc(), "-f")
 }
 
 // etc is the folder of the configuration alone: Postfix demands that root owns
