@@ -20,13 +20,8 @@ func Schema() []byte {
 	defaults := connection.schema()
 	delete(defaults, "required")
 	delete(defaults["properties"].(map[string]any), "name")
-<<<<<<< HEAD
-	s["$defs"] = map[string]any{"connection": connection.schema(), "defaults": defaults}
-	// Maps are written in the order of their keys: the same tables produce the
-=======
 	s["$defs"] = map[string]any{"connection": connection.schema(), "defaults": defaults, "route": routeBlock.blockDoc().schema()}
-	// Maps are written in the order of their keys: the same tables give the
->>>>>>> 2dbf432 (config: read routes)
+	// Maps are written in the order of their keys: the same tables produce the
 	// same bytes. A fixed structure of plain values cannot fail.
 	text, _ := json.MarshalIndent(s, "", "  ")
 	return append(text, '\n')
