@@ -1,0 +1,159 @@
+package prober
+
+// This file reads untagged data responses of IMAP, such as FETCH, STATUS and LIST
+// (RFC 9051 section 7), which the library must not see: pure functions from bytes
+// to nested values. They allocate no more than they are given and never recurse,
+// so that no server can stall or crash them.
+
+import (
+	"bytes"
+	"strconv"
+	"strings"
+)
+
+const (
+	maxIMAPDepth  = 8    // nesting of lists
+	maxIMAPValues = 2000 // values of one response
+)
+
+// imapValue is one value of a data response: an atom, a string or a list.
+type imapValue struct {
+	text   string // of an atom or a string; an atom keeps its case
+	isText bool   // quoted string or literal
+	list   []imapValue
+	isList bool
+}
+
+// isNil reports whether a value is NIL.
+func (v imapValue) isNil() bool { return !v.isText && !v.isList && strings.EqualFold(v.text, "NIL") }
+
+// number reads an nz-number or number of at most 32 bits (RFC 9051 section 9).
+func (v imapValue) number() (uint32, bool) {
+	n, err := strconv.ParseUint(v.text, 10, 32)
+	return uint32(n), err == nil && !v.isText && !v.isList
+}
+
+// property returns the value behind a name in a list of pairs, such as the items
+// of FETCH. Names are case-blind.
+func property(pairs []imapValue, name string) (imapValue, bool) {
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if !pairs[i].isList && strings.EqualFold(pairs[i].text, name) {
+			return pairs[i+1], true
+		}
+	}
+	return imapValue{}, false
+}
+
+// parseIMAPData reads what stands behind the "* " of one response, with its
+// literals in place: `12 FETCH (UID 34 BODY[HEADER] {5}CRLF.....)`.
+func parseIMAPData(raw []byte) ([]imapValue, error) {
+	stack := [][]imapValue{nil}
+	count := 0
+	for at := 0; at < len(raw); {
+		top := &stack[len(stack)-1]
+		if count++; count > maxIMAPValues {
+			return nil, oversizef("a response has more than %d values", maxIMAPValues)
+		}
+		switch raw[at] {
+		case ' ', '\r', '\n':
+			at++
+			count--
+		case '(':
+			if len(stack) > maxIMAPDepth {
+				return nil, oversizef("a response is nested deeper than %d lists", maxIMAPDepth)
+			}
+			stack = append(stack, nil)
+			at++
+		case ')':
+			if len(stack) == 1 {
+				return nil, malformedf("a response closes a list that was not opened")
+			}
+			list := *top
+			stack = stack[:len(stack)-1]
+			top = &stack[len(stack)-1]
+			*top = append(*top, imapValue{list: list, isList: true})
+			at++
+		case '"':
+			text, n, err := quotedString(raw[at:])
+			if err != nil {
+				return nil, err
+			}
+			*top = append(*top, imapValue{text: text, isText: true})
+			at += n
+		case '{':
+			text, n, err := literalString(raw[at:])
+			if err != nil {
+				return nil, err
+			}
+			*top = append(*top, imapValue{text: text, isText: true})
+			at += n
+		default:
+			n := atomLength(raw[at:])
+			*top = append(*top, imapValue{text: string(raw[at : at+n])})
+			at += n
+		}
+	}
+	if len(stack) != 1 {
+		return nil, malformedf("a response ends inside a list")
+	}
+	return stack[0], nil
+}
+
+// quotedString reads `"text"` and returns the bytes it takes.
+func quotedString(raw []byte) (text string, n int, err error) {
+	var b strings.Builder
+	for i := 1; i < len(raw); i++ {
+		switch raw[i] {
+		case '"':
+			return b.String(), i + 1, nil
+		case '\\':
+			if i++; i < len(raw) {
+				b.WriteByte(raw[i])
+			}
+		case '\r', '\n':
+			return "", 0, malformedf("a quoted string with a line break")
+		default:
+			b.WriteByte(raw[i])
+		}
+	}
+	return "", 0, malformedf("a quoted string without an end")
+}
+
+// literalString reads `{n}CRLF` and n bytes.
+func literalString(raw []byte) (text string, n int, err error) {
+	end := bytes.IndexByte(raw, '}')
+	if end < 0 {
+		return "", 0, malformedf("a literal without its size")
+	}
+	size, err := strconv.ParseUint(strings.TrimSuffix(string(raw[1:end]), "+"), 10, 31)
+	rest := raw[end+1:]
+	if err != nil || !bytes.HasPrefix(rest, []byte("\r\n")) && !bytes.HasPrefix(rest, []byte("\n")) {
+		return "", 0, malformedf("a literal without its size")
+	}
+	rest = rest[bytes.IndexByte(rest, '\n')+1:]
+	if size > uint64(len(rest)) {
+		return "", 0, malformedf("a literal is shorter than its size")
+	}
+	return string(rest[:size]), len(raw) - len(rest) + int(size), nil
+}
+
+// atomLength is the length of the atom that raw begins with. A section in brackets
+// belongs to it, spaces and parentheses included: BODY[HEADER.FIELDS (X-A)]. At
+// least one byte is an atom, so that a reader always goes on.
+func atomLength(raw []byte) int {
+	inSection := false
+	for i, c := range raw {
+		switch {
+		case c == '[':
+			inSection = true
+		case c == ']':
+			inSection = false
+		case c == '\r' || c == '\n':
+			return max(i, 1)
+		case inSection:
+		case c == ' ' || c == '(' || c == ')' || c == '"' || c == '{':
+			return max(i, 1)
+		}
+	}
+	return len(raw)
+}
