@@ -230,7 +230,7 @@ func (b *builder) connectionOf(e *routeEntry, field, name string, at position, p
 		}
 	}
 	if !b.blames(where) {
-		b.faultf(where, "there is no connection %s%s", quote(name), didYouMean(name, names))
+		b.faultf(where, "there is no connection %s%s", quote(name), DidYouMean(name, names))
 	}
 	return nil
 }

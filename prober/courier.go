@@ -6,9 +6,16 @@ package prober
 
 import (
 	"context"
+	"errors"
+	"os"
 	"time"
 
 	"mailprobe/mail"
+)
+
+const (
+	sessionTime = 40 * time.Second // that a task in a mailbox may take
+	answerTime  = 2 * time.Minute  // that a server may take to answer the end of DATA; RFC 5321 section 4.5.3.2.6 wants 10 minutes
 )
 
 // Courier carries the messages of routes. Its sessions are a probe's: the same
@@ -83,10 +90,36 @@ type Mailbox interface {
 // phase mailbox. The connection's timeout bounds what comes before use; ctx
 // bounds all.
 func (c *Courier) Open(ctx context.Context, conn *mail.Connection, use func(Mailbox) error) mail.Outcome {
-	panic("TODO")
+	return c.run(ctx, conn, sessionTime, func(d dialect) error {
+		box, err := courierMailbox(d)
+		if err != nil {
+			return err
+		}
+		return use(box)
+	})
 }
 
-// Submit delivers one message to an SMTP connection, with its login.
-func (c *Courier) Submit(ctx context.Context, conn *mail.Connection, e Envelope, message []byte) Submission {
-	panic("TODO")
+// Submit delivers one message to an SMTP connection, with its login if it has one.
+func (c *Courier) Submit(ctx context.Context, conn *mail.Connection, e Envelope, message []byte) (s Submission) {
+	start := time.Now()
+	s.Outcome = c.run(ctx, conn, answerTime, func(d dialect) error {
+		submitter, ok := d.(*smtpDialect)
+		if !ok {
+			return &fault{reason: mail.LocalBug, err: errors.New("a courier submits to SMTP only")}
+		}
+		return submitter.submit(e, message, &s)
+	})
+	if s.Answered.IsZero() {
+		return s
+	}
+	s.Accepted, s.Took = !s.Refused && s.Outcome.Up(), s.Answered.Sub(start)
+	return s
+}
+
+// run runs a session whose task may take more than the connection's timeout.
+func (c *Courier) run(ctx context.Context, conn *mail.Connection, more time.Duration, task func(dialect) error) mail.Outcome {
+	ctx, cancel := context.WithTimeoutCause(ctx, conn.Timeout+more, os.ErrDeadlineExceeded)
+	defer cancel()
+	s := &session{p: c.prober, c: conn, log: &transcript{protocol: conn.Protocol}, bounds: courierBounds, task: task}
+	return s.run(ctx)
 }

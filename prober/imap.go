@@ -67,7 +67,7 @@ func (d *imapDialect) hello() error {
 	if hasUnsolicitedReply(d.w.unread()) {
 		return unsolicitedReply()
 	}
-	d.caps, d.filter = nil, imapFilter{}
+	d.caps, d.filter = nil, imapFilter{maxLiteral: d.w.bounds.literal}
 	d.w.filter, d.w.outgoing = d.inspect, d.outgoing
 	// The capability code keeps the library from awaitingContinuation beside our command.
 	d.w.replay("* OK [CAPABILITY IMAP4rev1] replayed\r\n")
@@ -117,7 +117,7 @@ func (d *imapDialect) native(user, password string) error {
 // section 6.2.2).
 func (d *imapDialect) exchange(x *saslExchange) error {
 	if d.caps["SASL-IR"] { // RFC 4959
-		x.room = maxSession
+		x.room = d.w.bounds.session
 	}
 	d.filter.beginLogin(x)
 	d.x = x

@@ -28,6 +28,10 @@ type imapFilter struct {
 	literalRemaining     int           // bytes of it still to be written
 	inLiteral            bool          // a literal is being dropped
 	skip                 int           // bytes of it still to come
+	maxLiteral           int           // bytes of one literal
+	collecting           bool          // data responses are kept for the dialect, not only dropped
+	kept                 []byte        // the data response under way, without its "* "
+	data                 [][]byte      // the complete ones
 }
 
 // responses are the parts of the server's responses that a probe needs.
@@ -88,7 +92,7 @@ func (f *imapFilter) pass(line []byte) ([]byte, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.inLiteral {
-		return f.dropLiteral(line)
+		return nil, f.keepRest(line, f.dropLiteral(line))
 	}
 	text := string(trimEOL(line))
 	tag, rest, _ := strings.Cut(text, " ")
@@ -96,7 +100,8 @@ func (f *imapFilter) pass(line []byte) ([]byte, error) {
 	case tag == "+":
 		return f.continuation(rest), nil
 	case tag == "*":
-		return f.untagged(text, rest)
+		passed, err := f.untagged(text, rest)
+		return passed, f.keep(rest, passed, err)
 	}
 	r, ok := parseTagged(text)
 	if !ok || !strings.EqualFold(tag, f.waiting) {
@@ -274,8 +279,8 @@ func (f *imapFilter) literal(text string) error {
 	if err != nil && !errors.Is(err, strconv.ErrRange) {
 		return nil // text that happens to end with a brace
 	}
-	if size > maxLiteral {
-		return oversizef("a literal is larger than %d bytes", maxLiteral)
+	if size > uint64(f.maxLiteral) {
+		return oversizef("a literal is larger than %d bytes", f.maxLiteral)
 	}
 	f.inLiteral, f.skip = true, int(size)
 	return nil
@@ -283,12 +288,58 @@ func (f *imapFilter) literal(text string) error {
 
 // dropLiteral skips a literal's bytes and the rest of its response, which is on
 // the line where the literal ends, or on the next one if the literal ends a line.
-func (f *imapFilter) dropLiteral(line []byte) ([]byte, error) {
+func (f *imapFilter) dropLiteral(line []byte) error {
 	if len(line) <= f.skip {
 		f.skip -= len(line)
-		return nil, nil
+		return nil
 	}
 	rest := string(trimEOL(line[f.skip:]))
 	f.inLiteral, f.skip = false, 0
-	return nil, f.literal(rest)
+	return f.literal(rest)
+}
+
+// collect begins (true) and ends the keeping of data responses.
+func (f *imapFilter) collect(on bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.collecting, f.kept, f.data = on, nil, nil
+}
+
+// collected returns the data responses that were kept, without their "* ".
+func (f *imapFilter) collected() [][]byte {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.data
+}
+
+// notData are the untagged responses that carry no data of a mailbox.
+var notData = map[string]bool{"OK": true, "NO": true, "BAD": true, "BYE": true, "PREAUTH": true, "CAPABILITY": true, "NAMESPACE": true}
+
+// keep keeps the first line of a data response. It returns err, so that the
+// caller has one way out.
+func (f *imapFilter) keep(rest string, passed []byte, err error) error {
+	word, _, _ := strings.Cut(rest, " ")
+	if !f.collecting || err != nil || passed != nil || notData[upperASCII(word)] {
+		return err
+	}
+	f.kept = append([]byte(rest), "\r\n"...)
+	f.keepWhole()
+	return nil
+}
+
+// keepRest keeps a further line of a response that holds a literal.
+func (f *imapFilter) keepRest(line []byte, err error) error {
+	if f.collecting && err == nil {
+		f.kept = append(f.kept, line...)
+		f.keepWhole()
+	}
+	return err
+}
+
+// keepWhole puts a response aside when its last line is there.
+func (f *imapFilter) keepWhole() {
+	if !f.inLiteral {
+		f.data = append(f.data, f.kept)
+		f.kept = nil
+	}
 }

@@ -33,7 +33,7 @@ func TestGateShowsTheLibraryWhatTheProbeNeeds(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			filter := &imapFilter{}
+			filter := &imapFilter{maxLiteral: probeBounds.literal}
 			for _, l := range test.lines {
 				if command, ok := strings.CutPrefix(l.said, "> "); ok {
 					filter.sent([]byte(command + "\r\n"))

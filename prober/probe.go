@@ -34,10 +34,15 @@ type Prober struct {
 
 // Probe runs the whole dialogue of a mail client, within c.Timeout and until ctx
 // ends, and says goodbye. It never panics.
-func (p *Prober) Probe(ctx context.Context, c *mail.Connection) (o mail.Outcome) {
+func (p *Prober) Probe(ctx context.Context, c *mail.Connection) mail.Outcome {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.Timeout, os.ErrDeadlineExceeded)
 	defer cancel()
-	s := &session{p: p, c: c, log: &transcript{protocol: c.Protocol}}
+	s := &session{p: p, c: c, log: &transcript{protocol: c.Protocol}, bounds: probeBounds}
+	return s.run(ctx)
+}
+
+// run runs the session's plan. It never panics.
+func (s *session) run(ctx context.Context) (o mail.Outcome) {
 	s.begin()
 	defer func() {
 		if bug := recover(); bug != nil {
@@ -46,7 +51,7 @@ func (p *Prober) Probe(ctx context.Context, c *mail.Connection) (o mail.Outcome)
 			o = s.finish()
 		}
 	}()
-	if c.LogsIn() && !s.reserveLogin(ctx) {
+	if s.c.LogsIn() && !s.reserveLogin(ctx) {
 		return s.finish()
 	}
 	s.runPlan(ctx)
@@ -59,6 +64,9 @@ type session struct {
 	p   *Prober
 	c   *mail.Connection
 	log *transcript
+
+	bounds bounds
+	task   func(dialect) error // what a courier does after the login; nil: a probe's step
 
 	secret mail.Secret
 	permit *guard.Permit // the guard's permission; nil: no login is planned
@@ -112,7 +120,8 @@ func (s *session) plan() []planStep {
 		planStep{mail.PhaseTLS, (*session).handshake}, planStep{mail.PhaseHello, (*session).hello})
 	login := s.c.LogsIn() && !s.isHeld
 	add(login, planStep{noPhase, (*session).awaitLogin}, planStep{mail.PhaseAuth, (*session).auth})
-	add(login && opensMailbox(s.c), planStep{mail.PhaseMailbox, (*session).mailbox})
+	add(s.task == nil && login && opensMailbox(s.c), planStep{mail.PhaseMailbox, (*session).mailbox})
+	add(s.task != nil && !s.isHeld, planStep{mail.PhaseMailbox, (*session).runTask})
 	return steps
 }
 

@@ -71,7 +71,7 @@ func (s *session) connect(ctx context.Context) error {
 // attach creates the wire and the dialect of a connection.
 func (s *session) attach(ctx context.Context, conn net.Conn) {
 	s.outcome.Address = conn.RemoteAddr().String()
-	s.w = newWire(ctx, conn, s.log, &s.delay)
+	s.w = newWire(ctx, conn, s.log, &s.delay, s.bounds)
 	s.d = protocols[s.c.Protocol].dialect(s.c, s.w, s.hostname())
 	s.log.inClear(clearText(s.c, s.w))
 }
@@ -170,3 +170,6 @@ func (s *session) mailbox(context.Context) (err error) {
 	s.outcome.Mailbox, err = s.d.mailbox()
 	return err
 }
+
+// runTask runs a courier's task in the session after the login.
+func (s *session) runTask(context.Context) error { return s.task(s.d) }

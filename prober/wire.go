@@ -20,14 +20,22 @@ import (
 	"mailprobe/mail"
 )
 
-// The bounds of one session. A bound that is passed is the reason
+// maxLine bounds one line, in bytes without its line end.
+const maxLine = 8 << 10
+
+// bounds limit what a session reads. A bound that is passed is the reason
 // protocol_oversize.
-const (
-	maxLine       = 8 << 10   // bytes of one line, without its line end
-	maxReplyLines = 100       // lines between two of our commands
-	maxReplyBytes = 64 << 10  // bytes between two of our commands
-	maxSession    = 256 << 10 // bytes read below TLS
-	maxLiteral    = 16 << 10  // bytes of one IMAP literal
+type bounds struct {
+	replyLines int // lines between two of our commands
+	replyBytes int // bytes between two of our commands
+	session    int // bytes read below TLS
+	literal    int // bytes of one IMAP literal
+}
+
+// probeBounds are those of a probe. A courier also reads headers of messages.
+var (
+	probeBounds   = bounds{replyLines: 100, replyBytes: 64 << 10, session: 256 << 10, literal: 16 << 10}
+	courierBounds = bounds{replyLines: 3000, replyBytes: 256 << 10, session: 8 << 20, literal: 64 << 10}
 )
 
 // A lineFilter gets each line of the server, with its line end, before a library
@@ -49,6 +57,8 @@ type wire struct {
 	log  *transcript
 	stop func() bool // ends the watch on the probe's context, for hangUp
 
+	bounds bounds
+
 	filter   lineFilter // nil: lines pass as they are
 	outgoing outgoing   // nil: writes pass as they are
 	lockstep bool       // an answer before its command is malformed (POP3, SMTP)
@@ -69,8 +79,8 @@ type wire struct {
 // newWire takes over a TCP connection. The context is the probe's: its deadline
 // is the only one, and its end stops every call at once. delay adds up how much
 // later than the kernel the bytes were read.
-func newWire(ctx context.Context, conn net.Conn, log *transcript, delay *schedulingDelay) *wire {
-	w := &wire{raw: &byteLimitedConn{Conn: conn, read: delay.reader(conn), left: maxSession}, log: log}
+func newWire(ctx context.Context, conn net.Conn, log *transcript, delay *schedulingDelay, b bounds) *wire {
+	w := &wire{raw: &byteLimitedConn{Conn: conn, read: delay.reader(conn), size: b.session, left: b.session}, log: log, bounds: b}
 	w.in = bufio.NewReaderSize(w.raw, maxLine+2)
 	if deadline, ok := ctx.Deadline(); ok {
 		_ = conn.SetDeadline(deadline)
@@ -222,10 +232,10 @@ func (w *wire) count(n int) error {
 	lines, size := w.replyLines, w.replyBytes
 	w.mu.Unlock()
 	switch {
-	case lines > maxReplyLines:
-		return w.fail(oversizef("a reply has more than %d lines", maxReplyLines))
-	case size > maxReplyBytes:
-		return w.fail(oversizef("a reply is larger than %d bytes", maxReplyBytes))
+	case lines > w.bounds.replyLines:
+		return w.fail(oversizef("a reply has more than %d lines", w.bounds.replyLines))
+	case size > w.bounds.replyBytes:
+		return w.fail(oversizef("a reply is larger than %d bytes", w.bounds.replyBytes))
 	}
 	return nil
 }
@@ -339,7 +349,7 @@ func (w *wire) extend(d time.Duration) {
 // drain reads until the server closes or the deadline passes. If the server closes
 // first, TIME_WAIT and the port that it occupies are on its side.
 func (w *wire) drain() error {
-	for range maxReplyLines {
+	for range w.bounds.replyLines {
 		if _, err := w.readLine(); err != nil {
 			return err
 		}
@@ -389,12 +399,13 @@ var _ net.Conn = (*wire)(nil)
 type byteLimitedConn struct {
 	net.Conn
 	read func(p []byte) (int, error)
-	left int
+	size int // bytes that may be read
+	left int // of them
 }
 
 func (c *byteLimitedConn) Read(p []byte) (int, error) {
 	if c.left <= 0 {
-		return 0, oversizef("the session is larger than %d bytes", maxSession)
+		return 0, oversizef("the session is larger than %d bytes", c.size)
 	}
 	n, err := c.read(p[:min(len(p), c.left)])
 	c.left -= n
