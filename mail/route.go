@@ -161,4 +161,6 @@ func (f *RouteFailure) Advice() string {
 func (o *RouteOutcome) Up() bool { return o.Failure == nil }
 
 // Lost reports whether the message was accepted for sending and not found.
-func (o *RouteOutcome) Lost() bool { return o.Failure != nil && !o.Delivered && o.Failure.Leg != LegSubmit }
+func (o *RouteOutcome) Lost() bool {
+	return o.Failure != nil && !o.Delivered && o.Failure.Leg != LegSubmit
+}
