@@ -306,3 +306,18 @@ func shownKey(key string) string {
 	}
 	return "a field"
 }
+
+// rootOf returns the root of a text that is one document, or nil if it has only
+// comments. The text was parsed before, by a reader.
+func rootOf(raw []byte) (*node, error) {
+	var document yaml.Node
+	if err := yaml.Unmarshal(raw, &document); err != nil || len(document.Content) == 0 {
+		return nil, err
+	}
+	return document.Content[0], nil
+}
+
+func isAliasNode(n *node) bool { return n.Kind == yaml.AliasNode }
+
+// isFlow reports whether a list or mapping is written in brackets or braces.
+func isFlow(n *node) bool { return n.Style&yaml.FlowStyle != 0 }

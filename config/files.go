@@ -15,6 +15,15 @@ import (
 // maxFiles bounds how many files a directory or a pattern may stand for.
 const maxFiles = 10_000
 
+// errNoFiles is wrapped where a directory or a pattern stands for no file.
+var errNoFiles = errors.New("no files")
+
+// noFiles is errNoFiles in the words of a message.
+type noFiles string
+
+func (n noFiles) Error() string        { return string(n) }
+func (n noFiles) Is(target error) bool { return target == errNoFiles }
+
 // expand lists the files that a path stands for, sorted by name: a file, the
 // *.yml and *.yaml files of a directory, or those that match a glob pattern. A
 // pattern that is the name of a file is that file.
@@ -60,7 +69,7 @@ func isDirectory(path string) bool {
 func bounded(files []string, none string) ([]string, error) {
 	switch {
 	case len(files) == 0:
-		return nil, errors.New(none)
+		return nil, noFiles(none)
 	case len(files) > maxFiles:
 		return nil, fmt.Errorf("more than %d files", maxFiles)
 	}

@@ -70,6 +70,9 @@ type fileLoader struct {
 	reader *reader
 	tokens Tokens
 	texts  map[string][]byte // what stands in for the content of files; mostly nil
+	added  string            // a file that is to be in the directory; empty: none
+
+	mayBeEmpty bool // nothing but comments, or no connections, is no fault
 }
 
 func newFileLoader(path string, tokens Tokens) *fileLoader {
@@ -95,7 +98,7 @@ func (l *fileLoader) config() *Config {
 	r := l.reader
 	r.file = l.path
 	if len(documents) == 0 {
-		return nil
+		return &Config{}
 	}
 	config := &Config{Pool: documents[0].pool, Metrics: documents[0].metrics}
 	for _, d := range documents { // one of them may have set what is for all
@@ -117,7 +120,7 @@ func (l *fileLoader) config() *Config {
 	}
 	config.Routes = b.routeList
 	r.file = l.path
-	if !slices.ContainsFunc(documents, func(d *file) bool { return d.has("connections") }) {
+	if !l.mayBeEmpty && !slices.ContainsFunc(documents, func(d *file) bool { return d.has("connections") }) {
 		r.fault(position{field: "connections"}, "is missing")
 	}
 	r.warnLoad(config.Pool, config.Connections)
@@ -130,7 +133,14 @@ func (l *fileLoader) documents() []*file {
 	paths := []string{l.path}
 	if l.texts[l.path] == nil {
 		var err error
-		if paths, err = expand(l.path); err != nil {
+		paths, err = expand(l.path)
+		if l.mayBeEmpty && errors.Is(err, errNoFiles) {
+			paths, err = nil, nil
+		}
+		if l.added != "" && !slices.Contains(paths, l.added) {
+			paths, err = append(paths, l.added), nil
+		}
+		if err != nil {
 			l.reader.fault(position{}, withoutPath(err))
 			return nil
 		}
@@ -152,7 +162,7 @@ func (l *fileLoader) documents() []*file {
 			continue
 		}
 		if root := l.reader.parse(raw); root != nil {
-			if d := l.document(root, len(paths) > 1); d != nil {
+			if d := l.document(root, len(paths) > 1 || l.mayBeEmpty); d != nil {
 				documents = append(documents, d)
 			}
 		}
