@@ -33,7 +33,7 @@ func documents(t *testing.T) []string {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("%v, %v", files, err)
 	}
-	return append(files, "../README.md", "../CONTRIBUTING.md", "../SECURITY.md")
+	return append(files, "../README.md", "../CONTRIBUTING.md", "../SECURITY.md", "../CHANGELOG.md")
 }
 
 // A runbook whose links are dead is found dead at three in the morning.
