@@ -18,8 +18,8 @@ import (
 const (
 	// freshFor is how long an outcome answers every demand for a probe.
 	freshFor = time.Second
-	// demandsPerInterval is how many logins on demand an account gets in one
-	// interval of the connection that asks.
+	// demandsPerInterval is how many logins on demand an account gets at least in
+	// one interval of the connection that asks.
 	demandsPerInterval = 10
 )
 
@@ -128,25 +128,29 @@ func (p *Pool) withoutProbe(r *run, err error) (mail.Outcome, error) {
 
 // allowLocked reports whether a probe on demand may begin, and counts its login.
 func (p *Pool) allowLocked(e *scheduleEntry, now time.Time) bool {
+	if !p.opts.LimitDemand {
+		return true
+	}
 	if e.probed && now.Sub(e.ended) < freshFor || now.Before(e.notBefore) {
 		return false
 	}
-	return e.account == nil || e.account.take(now, e.connection.Interval/demandsPerInterval)
+	return e.account == nil || e.account.take(now, e.connection.Interval)
 }
 
 // demandBudget bounds the logins on demand of one account. Each of its
 // connections may use one at once, so that scrapes of several connections shortly
-// after one another are served; the budget then grows by one login in each tenth
-// of an interval.
+// after one another are served. The budget then grows by ten logins in an interval,
+// or by two for each connection where that is more: for two Prometheus servers.
 type demandBudget struct {
 	connections int     // that log in to the account
 	used        float64 // logins not yet made up for; at most connections
 	at          time.Time
 }
 
-// take uses one login, if there is one left. perLogin is the time in which the
-// budget grows by one.
-func (b *demandBudget) take(now time.Time, perLogin time.Duration) bool {
+// take uses one login, if there is one left. interval is that of the connection
+// that asks.
+func (b *demandBudget) take(now time.Time, interval time.Duration) bool {
+	perLogin := interval / time.Duration(max(demandsPerInterval, 2*b.connections))
 	if perLogin <= 0 {
 		return true
 	}

@@ -4,8 +4,8 @@ package pool
 
 import "time"
 
-// reservedShare is the part of a limiter's places that only quick runs get, while
-// there are quick connections: one of eight. Servers that do not answer keep their
+// reservedShare is the largest part of a limiter's places that only quick runs get:
+// one of eight. Servers that do not answer keep their
 // places for a whole timeout; without a reserve they would leave none for others.
 const reservedShare = 8
 
@@ -60,13 +60,9 @@ func (l *limiter) admits(quick bool) bool {
 	return l.taken < l.capacity && (quick || l.slow < l.capacity-l.reserved())
 }
 
-// reserved is how many places slow runs must leave free.
-func (l *limiter) reserved() int {
-	if l.quick == 0 {
-		return 0
-	}
-	return l.capacity / reservedShare
-}
+// reserved is how many places slow runs must leave free. Quick connections are
+// seldom probed all at once, so one place for four of them is enough.
+func (l *limiter) reserved() int { return min(l.capacity/reservedShare, (l.quick+3)/4) }
 
 func (l *limiter) take(quick bool) {
 	l.taken++

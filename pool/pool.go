@@ -26,6 +26,10 @@ type Options struct {
 	MaxInFlight        int // probes at once; 0: 4096
 	MaxInFlightPerHost int // probes at once to one host, whatever its ports; 0: 10
 
+	// LimitDemand bounds what ProbeNow starts, for clients that ask as often as
+	// they like: see ErrTooSoon.
+	LimitDemand bool
+
 	// Probe probes once. It must obey ctx, and applies the connection's own
 	// timeout itself. The cause of ctx's end is context.Canceled where the probe
 	// was called off, by a reload or the end of Run, and a deadline else. A panic

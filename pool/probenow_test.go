@@ -66,7 +66,7 @@ func tell(t *testing.T, stories []story) {
 				login.Username = "anna@example.org"
 				other := onScrape("other-login", "other.example")
 				other.Username = "Anna@example.org"
-				s := newFixture(t, Options{MaxInFlightPerHost: 1}, script,
+				s := newFixture(t, Options{MaxInFlightPerHost: 1, LimitDemand: true}, script,
 					mailbox("zero", "zero.example"), mailbox("timed", "timed.example"),
 					onScrape("scraped", "scraped.example"), onScrape("silent", "silent.example"),
 					onScrape("slow-0", "slow.example"), onScrape("slow-1", "slow.example"), onScrape("slow-2", "slow.example"), login, other)
@@ -210,7 +210,7 @@ func TestProbeNowInAFullPool(t *testing.T) {
 			if s.Stats().Skipped != 1 {
 				t.Errorf("%d skipped, want 1", s.Stats().Skipped)
 			}
-			time.Sleep(8 * time.Second)
+			time.Sleep(8*time.Second + time.Millisecond)
 			wantProbes(t, s, "slow-1", 2, 2)
 		}},
 		{"time that ends in the queue is a skip, and the last result stays", func(t *testing.T, s *fixture) {
@@ -236,7 +236,7 @@ func TestProbeNowInAFullPool(t *testing.T) {
 			if got := s.reasonsOf("slow-1"); got[mail.LocalOverrun] != 1 {
 				t.Errorf("reported %v, want one %s", got, mail.LocalOverrun)
 			}
-			time.Sleep(10 * time.Second)
+			time.Sleep(10*time.Second + time.Millisecond)
 			wantProbes(t, s, "slow-1", 1, 2)
 		}},
 	})
@@ -290,7 +290,7 @@ func TestProbeNowKeepsAnnouncedDelays(t *testing.T) {
 		t.Run(fmt.Sprint(test.want), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				probes := 0
-				p := New(Options{Probe: func(_ context.Context, c *mail.Connection) mail.Outcome {
+				p := New(Options{LimitDemand: true, Probe: func(_ context.Context, c *mail.Connection) mail.Outcome {
 					probes++
 					o := test.outcome
 					o.Connection = c

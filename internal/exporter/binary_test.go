@@ -214,8 +214,8 @@ func TestScraperLeavesMidScrape(t *testing.T) {
 	})
 }
 
-// Scraping often costs the mail servers nothing, and more than forty scrapes at
-// once are refused while one probe serves the forty.
+// Scraping often costs the mail servers nothing, and scrapes at the same time
+// share one probe.
 func TestManyScrapes(t *testing.T) {
 	t.Parallel()
 	server := honest(t)
@@ -243,17 +243,13 @@ func TestManyScrapes(t *testing.T) {
 		})
 	}
 	scrapers.Wait()
-	served, refused := 0, 0
 	for _, status := range results {
-		switch status {
-		case http.StatusOK:
-			served++
-		case http.StatusServiceUnavailable:
-			refused++
+		if status != http.StatusOK {
+			t.Errorf("one of %d scrapes at once got %d", len(results), status)
 		}
 	}
-	if served != 40 || refused != 20 || guests() != 1 {
-		t.Errorf("%d scrapes served, %d refused, %d probes; want 40, 20, 1", served, refused, guests())
+	if guests() != 1 {
+		t.Errorf("%d probes for %d scrapes at once, want one", guests(), len(results))
 	}
 }
 

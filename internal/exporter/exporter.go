@@ -85,6 +85,7 @@ func New(o Options) (*Exporter, error) {
 	e.pool = pool.New(pool.Options{
 		MaxInFlight:        limit,
 		MaxInFlightPerHost: first.Pool.MaxInFlightPerHost,
+		LimitDemand:        true,
 		Probe:              p.Probe,
 		Report:             e.report,
 		StartDelay:         e.collector.ObserveStartDelay,
