@@ -96,7 +96,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	app.Flag("web.enable-retry", "Allow POST requests to /-/retry to end the hold of a refused login.").BoolVar(&p.retry)
 	app.Flag("web.pprof-address", "Loopback address and port on which to serve profiles (pprof); empty: they are not served.").StringVar(&p.pprofAddress)
 	p.web = kingpinflag.AddFlags(app, defaultAddress)
-	app.GetFlag("web.listen-address").Help("Address to listen on, exactly one: :10925 is every address of this host, 127.0.0.1:10925 or [::1]:10925 only loopback.")
+	app.GetFlag("web.listen-address").Help("Address to listen on; repeatable. :10925 is every address of this host, 127.0.0.1:10925 or [::1]:10925 only loopback, unix:/run/mailprobe/http.sock a socket in the file system.")
 	promslogflag.AddFlags(app, logs)
 
 	once := app.Command("probe", "Probe once, now, and print the results.")
@@ -231,10 +231,6 @@ func (p *program) serve(ctx context.Context) error {
 
 // run is the service.
 func (p *program) run(ctx context.Context, load config.Loader, watch exporter.Watch) error {
-	if n := len(*p.web.WebListenAddresses); n != 1 {
-		// The toolkit serves one listener well; with several and a web.config.file it races.
-		return fmt.Errorf("--web.listen-address: exactly one address is supported, not %d", n)
-	}
 	service, err := exporter.New(exporter.Options{Load: load, Web: p.web, TelemetryPath: p.telemetryPath,
 		ExternalURL: p.externalURL, Retry: p.retry, PprofAddress: p.pprofAddress, StateFile: p.stateFile, Watch: watch, Log: p.log})
 	if err != nil {

@@ -19,6 +19,7 @@ import (
 const (
 	defaultMaxInFlight        = 4096
 	defaultMaxInFlightPerHost = 10
+	maxIdleConns              = 256 // of HTTP, see IdleConns
 )
 
 // Options says how a Pool probes. Only Probe is required.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -17,16 +18,14 @@ const healthTime = 5 * time.Second
 // Healthcheck asks the exporter that listens at address, on this host, whether
 // it is healthy. It is for container images without a shell.
 func Healthcheck(ctx context.Context, address string) error {
-	host, port, err := net.SplitHostPort(address)
+	at, dial, err := healthTarget(address)
 	if err != nil {
 		return fmt.Errorf("healthcheck: --web.listen-address: %w", err)
-	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "localhost"
 	}
 	ctx, cancel := context.WithTimeout(ctx, healthTime)
 	defer cancel()
 	transport := &http.Transport{
+		DialContext: dial,
 		// The exporter's own certificate names its public name, and this is
 		// loopback: the name proves nothing more.
 		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, // #nosec G402
@@ -35,13 +34,28 @@ func Healthcheck(ctx context.Context, address string) error {
 	client := &http.Client{Transport: transport}
 	var answers []error // of both: only one of them is about what is really served
 	for _, scheme := range []string{"http", "https"} {
-		answer := ask(ctx, client, scheme+"://"+net.JoinHostPort(host, port)+"/-/healthy")
+		answer := ask(ctx, client, scheme+"://"+at+"/-/healthy")
 		if answer == nil {
 			return nil
 		}
 		answers = append(answers, answer)
 	}
 	return fmt.Errorf("healthcheck: %w", errors.Join(answers...))
+}
+
+// healthTarget turns a listen address into a host and port to ask; for a socket in
+// the file system, into the way to dial it. dial nil: the usual one.
+func healthTarget(address string) (at string, dial func(context.Context, string, string) (net.Conn, error), err error) {
+	if path, ok := strings.CutPrefix(address, "unix:"); ok {
+		return "localhost", func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", strings.TrimPrefix(path, "//"))
+		}, nil
+	}
+	host, port, err := net.SplitHostPort(address)
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return net.JoinHostPort(host, port), nil, err
 }
 
 // ask is one request. A server that wants a password is alive.

@@ -105,10 +105,11 @@ func honest(t *testing.T) *mailtest.Server {
 	return s
 }
 
-// silent is a server that accepts and says nothing; it counts its guests.
+// silent is a server that accepts and says nothing, at every address of the
+// loopback network; it counts its guests.
 func silent(t *testing.T) (address string, guests func() int) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", "0.0.0.0:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +134,8 @@ func silent(t *testing.T) (address string, guests func() int) {
 			_ = conn.Close()
 		}
 	})
-	return l.Addr().String(), func() int {
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	return net.JoinHostPort("127.0.0.1", port), func() int {
 		mu.Lock()
 		defer mu.Unlock()
 		return len(conns)

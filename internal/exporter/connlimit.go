@@ -10,19 +10,17 @@ import (
 	"sync"
 )
 
-// maxConns is how many HTTP connections are open at once. They come out of the
-// descriptors that pool.DescriptorLimit leaves to everything else.
-const maxConns = 256
-
 // connLimiter bounds the open HTTP connections. Beyond the bound it closes the
-// connection that has been longest without a whole request: many clients that
-// send half a header displace each other, and a scrape is still served.
+// connection that has been longest without a whole request, be it the newest one:
+// many clients that send half a header displace each other, and a scrape is still
+// served.
 type connLimiter struct {
-	limit int
+	limit   int // all; those that wait for a probe among them
+	waiting int // those without a whole request
 
-	mu      sync.Mutex
-	open    map[net.Conn]*list.Element // in waiting; nil while a request is served
-	waiting list.List                  // of net.Conn, the longest waiting first
+	mu   sync.Mutex
+	open map[net.Conn]*list.Element // in idle; nil while a request is served
+	idle list.List                  // of net.Conn, the longest without a request first
 }
 
 // note is the server's ConnState hook.
@@ -33,18 +31,18 @@ func (l *connLimiter) note(conn net.Conn, state http.ConnState) {
 		l.open = map[net.Conn]*list.Element{}
 	}
 	if place := l.open[conn]; place != nil {
-		l.waiting.Remove(place)
+		l.idle.Remove(place)
 	}
 	switch state {
 	case http.StateActive:
 		l.open[conn] = nil
 	case http.StateNew, http.StateIdle:
-		l.open[conn] = l.waiting.PushBack(conn)
+		l.open[conn] = l.idle.PushBack(conn)
 	default: // closed or hijacked
 		delete(l.open, conn)
 	}
-	if first := l.waiting.Front(); len(l.open) > l.limit && first != nil {
-		longest := l.waiting.Remove(first).(net.Conn)
+	if first := l.idle.Front(); first != nil && (len(l.open) > l.limit || l.idle.Len() > l.waiting) {
+		longest := l.idle.Remove(first).(net.Conn)
 		delete(l.open, longest)
 		hangUp(longest)
 	}

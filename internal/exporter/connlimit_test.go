@@ -17,7 +17,7 @@ func (c *fakeConn) Close() error { c.closed = true; return nil }
 // The connection that has been longest without a whole request is closed; one that
 // is being served is not.
 func TestConnLimiterClosesTheLongestIdle(t *testing.T) {
-	l := &connLimiter{limit: 3}
+	l := &connLimiter{limit: 3, waiting: 3}
 	arrive := func() *fakeConn {
 		c := &fakeConn{}
 		l.note(c, http.StateNew)
@@ -40,8 +40,8 @@ func TestConnLimiterClosesTheLongestIdle(t *testing.T) {
 	}
 	l.note(idle, http.StateClosed)
 	l.note(served, http.StateClosed)
-	if len(l.open) != 2 || l.waiting.Len() != 2 {
-		t.Errorf("%d open, %d waiting, want 2 and 2", len(l.open), l.waiting.Len())
+	if len(l.open) != 2 || l.idle.Len() != 2 {
+		t.Errorf("%d open, %d waiting, want 2 and 2", len(l.open), l.idle.Len())
 	}
 }
 

@@ -53,6 +53,7 @@ type Exporter struct {
 	history   *history.History
 	changes   *changes
 	handler   http.Handler
+	inFlight  int // probes at once
 
 	reloading sync.Mutex // signals and requests may come at once
 }
@@ -91,6 +92,7 @@ func New(o Options) (*Exporter, error) {
 		StartDelay:         e.collector.ObserveStartDelay,
 		Log:                o.Log,
 	})
+	e.inFlight = limit
 	e.apply(first)
 	e.handler, err = web.New(web.Options{
 		History: e.history, Metrics: e.collector, Probe: e.pool.ProbeNow, MaxWaiting: limit,
@@ -161,8 +163,10 @@ func (e *Exporter) Run(ctx context.Context) error {
 	watched := make(chan struct{})
 	go func() { defer close(watched); e.watch(ctx) }()
 	served := make(chan error, 2)
-	stop := e.serve(served)
-	err := e.wait(ctx, hangups, served)
+	stop, err := e.serve(served)
+	if err == nil {
+		err = e.wait(ctx, hangups, served)
+	}
 	cancel()
 	stop()
 	<-watched

@@ -11,9 +11,12 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"net/netip"
+	"sync"
 	"time"
 
 	toolkit "github.com/prometheus/exporter-toolkit/web"
+
+	"mailprobe/pool"
 )
 
 const (
@@ -28,30 +31,62 @@ const (
 )
 
 // serve begins to listen and returns the function that stops it. Later errors are
-// sent to served, which must have room for one error of each server.
-func (e *Exporter) serve(served chan<- error) (stop func()) {
+// sent to served, which must have room for one error of each server. Each listener
+// has a server of its own: the toolkit writes to the server that it is given.
+func (e *Exporter) serve(served chan<- error) (stop func(), err error) {
+	stop = func() {}
 	if e.options.Web == nil {
-		return func() {}
+		return stop, nil
 	}
-	conns := &connLimiter{limit: maxConns}
-	site := &http.Server{Handler: e.handler, ConnState: conns.note, ReadHeaderTimeout: headerTime,
-		WriteTimeout: answerTime, IdleTimeout: idleTime, MaxHeaderBytes: maxHeader,
-		// Clients cause most of these lines, and could fill a disk with them.
-		ErrorLog: slog.NewLogLogger(e.log.Handler(), slog.LevelDebug)}
-	go func() {
-		if err := toolkit.ListenAndServe(site, e.options.Web, e.log); !errors.Is(err, http.ErrServerClosed) {
-			served <- fmt.Errorf("listen: %w", err)
-		}
-	}()
+	listeners, err := listen(e.options.Web)
+	if err != nil {
+		return stop, err
+	}
+	conns := &connLimiter{limit: e.inFlight + pool.IdleConns(), waiting: pool.IdleConns()}
+	slow := &unread{limit: maxUnread}
+	servers := make([]*http.Server, len(listeners))
+	for i, listener := range listeners {
+		server := &http.Server{Handler: e.handler, ConnState: conns.note, ReadHeaderTimeout: headerTime,
+			WriteTimeout: answerTime, IdleTimeout: idleTime, MaxHeaderBytes: maxHeader,
+			// Clients cause most of these lines, and could fill a disk with them.
+			ErrorLog: slog.NewLogLogger(e.log.Handler(), slog.LevelDebug)}
+		servers[i] = server
+		go func() {
+			err := toolkit.Serve(&watchedListener{listener, slow}, server, e.options.Web, e.log)
+			if !errors.Is(err, http.ErrServerClosed) {
+				report(served, fmt.Errorf("listen: %w", err))
+			}
+		}()
+	}
 	stopProfiles := e.serveProfiles(served)
 	return func() {
 		stopProfiles()
-		ctx, cancel := context.WithTimeout(context.Background(), stopTime)
-		defer cancel()
-		if site.Shutdown(ctx) != nil {
-			_ = site.Close()
-		}
+		shutDown(servers)
+		closeAll(listeners) // where the toolkit refused to serve
+	}, nil
+}
+
+// report sends an error to who waits for the first one.
+func report(served chan<- error, err error) {
+	select {
+	case served <- err:
+	default:
 	}
+}
+
+// shutDown lets open requests end, for a while, at all servers at once.
+func shutDown(servers []*http.Server) {
+	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
+	defer cancel()
+	var stopped sync.WaitGroup
+	for _, server := range servers {
+		stopped.Go(func() {
+			if server.Shutdown(ctx) != nil {
+				_ = server.Close()
+			}
+		})
+	}
+	stopped.Wait()
 }
 
 // serveProfiles serves net/http/pprof where it was asked for: on a listener of
@@ -69,7 +104,7 @@ func (e *Exporter) serveProfiles(served chan<- error) (stop func()) {
 	go func() {
 		e.log.Info("serving profiles", "address", address)
 		if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
-			served <- fmt.Errorf("listen for profiles: %w", err)
+			report(served, fmt.Errorf("listen for profiles: %w", err))
 		}
 	}()
 	return func() { _ = server.Close() }
