@@ -44,6 +44,7 @@ var connectionFields = map[string]struct{ before, line string }{
 	"TLS":                 {"", "tls_config: {server_name: x.example.org}"},
 	"Lockout":             {passwordLogin, "lockout: strict"},
 	"HeldProbe":           {passwordLogin, "held_probe: none"},
+	"HideServerText":      {"", "server_text: hidden"},
 	"Labels":              {"", "labels: {team: b}"},
 }
 
