@@ -24,13 +24,13 @@ import (
 	promslogflag "github.com/prometheus/common/promslog/flag"
 	"github.com/prometheus/common/version"
 	"github.com/prometheus/exporter-toolkit/web"
-	"github.com/prometheus/exporter-toolkit/web/kingpinflag"
 	"golang.org/x/term"
 
 	"mailprobe/config"
 	"mailprobe/internal/cli"
 	"mailprobe/internal/exporter"
 	"mailprobe/internal/logline"
+	"mailprobe/internal/shard"
 )
 
 // defaultAddress is where to listen; the port is not registered anywhere.
@@ -65,6 +65,7 @@ type program struct {
 	syntaxOnly    bool
 	autoReload    bool
 	reloadEvery   time.Duration
+	shard         string
 	stateFile     string
 	stateGiven    bool // even as empty
 	telemetryPath string
@@ -84,37 +85,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	app := kingpin.New("mailprobe", "Tells Prometheus whether mail connections work, and why not.")
 	app.HelpFlag.Short('h')
 	app.Version(version.Print("mailprobe"))
-	app.Flag("config.file", "Configuration: a file, a directory of *.yml and *.yaml files, or a pattern. Default: "+defaultConfig+", else "+serviceConfig+".").StringVar(&p.configFile)
 	app.UsageWriter(stdout).ErrorWriter(stderr) // --help and --version are read or piped
-	app.Flag("config.check", "Check the configuration, print what would be probed, and exit.").BoolVar(&p.check)
-	app.Flag("syntax-only", "With --config.check: leave secret, certificate and key files alone, for machines that do not have them.").BoolVar(&p.syntaxOnly)
-	app.Flag("config.enable-auto-reload", "Reload the configuration when one of its files has changed.").BoolVar(&p.autoReload)
-	app.Flag("config.auto-reload-interval", "How often to check whether a file has changed.").Default("30s").DurationVar(&p.reloadEvery)
-	app.Flag("state.file", "File that keeps account holds across restarts; empty: they are not kept. With probe and the configuration of the service, its file is found.").IsSetByUser(&p.stateGiven).StringVar(&p.stateFile)
-	app.Flag("web.telemetry-path", "Path under which metrics are served.").Default("/metrics").StringVar(&p.telemetryPath)
-	app.Flag("web.external-url", "URL under which Prometheus reaches mailprobe, for /sd behind a proxy; empty: from the request's Host header.").URLVar(&p.externalURL)
-	app.Flag("web.enable-retry", "Allow POST requests to /-/retry to end the hold of a refused login.").BoolVar(&p.retry)
-	app.Flag("web.pprof-address", "Loopback address and port on which to serve profiles (pprof); empty: they are not served.").StringVar(&p.pprofAddress)
-	p.web = kingpinflag.AddFlags(app, defaultAddress)
-	app.GetFlag("web.listen-address").Help("Address to listen on; repeatable. :10925 is every address of this host, 127.0.0.1:10925 or [::1]:10925 only loopback, unix:/run/mailprobe/http.sock a socket in the file system.")
+	p.addFlags(app)
 	promslogflag.AddFlags(app, logs)
-
-	once := app.Command("probe", "Probe once, now, and print the results.")
-	once.Arg("NAME", "Connections to probe; all if none is given. A URL such as imaps://user@host needs no configuration.").
-		HintAction(func() []string { return connectionNames(args) }).StringsVar(&p.once.Names)
-	once.Flag("output", "Output format: table, json or nagios.").Short('o').Default("table").StringVar(&p.once.Output)
-	once.Flag("verbose", "Show the dialogues, with secrets removed.").Short('v').BoolVar(&p.once.Transcript)
-	once.Flag("password-file", "File with the password for the user in a URL.").StringVar(&p.once.URL.PasswordFile)
-	once.Flag("ca-file", "PEM file of the CA certificates to trust for a URL, in place of the system's.").StringVar(&p.once.URL.CAFile)
-	once.Flag("insecure-skip-verify", "Accept any certificate for a URL. Anyone in the path can then read the password.").BoolVar(&p.once.URL.InsecureSkipVerify)
-
-	commands := map[string]func(context.Context) error{
-		app.Command("serve", "Probe and serve metrics (the default).").Default().FullCommand(): p.serve,
-		once.FullCommand(): p.probe,
-		app.Command("demo", "Probe embedded mail servers, some broken on purpose, and serve the results.").FullCommand(): p.demo,
-		app.Command("healthcheck", "Ask a running mailprobe on this host whether it is healthy.").FullCommand():          p.healthcheck,
-		app.Command("schema", "Print the JSON Schema of the configuration.").FullCommand():                               p.schema,
-	}
+	commands, once := p.addCommands(app, args)
 	command, err := app.Parse(args)
 	if err != nil {
 		fmt.Fprintf(stderr, "mailprobe: %v (see mailprobe --help)\n", err)
@@ -135,11 +109,29 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if p.check {
 		do = p.checkConfig // whatever the command: it promises to check and exit
 	}
-	err = do(ctx)
-	lines.Close(logPatience)
-	code := exitCode(err, stderr)
+	return p.end(do(ctx), logs, lines)
+}
+
+// end reports what went wrong as the last line, in the format of the log, and
+// returns the exit code.
+func (p *program) end(err error, logs *promslog.Config, lines *logline.Writer) int {
+	code, err := exitCode(err), reported(err)
+	texts := []string{}
+	if err != nil {
+		texts = append(texts, err.Error())
+	}
 	if p.lacksConfiguration(err) {
-		fmt.Fprintln(stderr, "mailprobe: set --config.file to the configuration; mailprobe demo needs none")
+		texts = append(texts, "set --config.file to the configuration; mailprobe demo needs none")
+	}
+	asJSON := logs.Format != nil && logs.Format.String() == "json"
+	if asJSON && len(texts) > 0 {
+		p.log.Error("mailprobe failed", "err", strings.Join(texts, "\n"))
+	}
+	lines.Close(logPatience)
+	if !asJSON {
+		for _, text := range texts {
+			fmt.Fprintf(p.stderr, "mailprobe: %s\n", text)
+		}
 	}
 	return code
 }
@@ -191,20 +183,25 @@ func droppedLines(logs *promslog.Config, n uint64) []byte {
 	return line.Bytes()
 }
 
-// exitCode prints what went wrong, and returns the exit code for it.
-func exitCode(err error, stderr io.Writer) int {
-	code := 0
-	if err != nil {
-		code = 1
+// exitCode is 1 for an error, unless it has a code of its own.
+func exitCode(err error) int {
+	var exit *cli.ExitError
+	switch {
+	case errors.As(err, &exit):
+		return exit.Code
+	case err != nil:
+		return 1
 	}
+	return 0
+}
+
+// reported is the error to print; nil: what there is to say was printed already.
+func reported(err error) error {
 	var exit *cli.ExitError
 	if errors.As(err, &exit) {
-		code, err = exit.Code, exit.Err
+		return exit.Err
 	}
-	if err != nil {
-		fmt.Fprintf(stderr, "mailprobe: %v\n", err)
-	}
-	return code
+	return err
 }
 
 // checkConfig is --config.check.
@@ -226,7 +223,30 @@ func (p *program) serve(ctx context.Context) error {
 		}
 		watch = exporter.Watch{Changed: source.Changed, Interval: p.reloadEvery}
 	}
-	return p.run(ctx, source.Load, watch)
+	load, err := p.sharded(source.Load)
+	if err != nil {
+		return err
+	}
+	return p.run(ctx, load, watch)
+}
+
+// sharded loads only the connections of this process's share.
+func (p *program) sharded(load config.Loader) (config.Loader, error) {
+	hostname, _ := os.Hostname() // without one, ordinal is refused
+	share, err := shard.Parse(p.shard, hostname)
+	if err != nil || share.Count == 0 {
+		return load, err
+	}
+	return func() (*config.Config, []config.Finding, error) {
+		loaded, findings, err := load()
+		if err != nil {
+			return loaded, findings, err
+		}
+		own := *loaded
+		own.Connections = share.Of(loaded.Connections)
+		p.log.Info("a share of the connections is probed", "shard", share.String(), "connections", len(own.Connections), "of", len(loaded.Connections))
+		return &own, findings, nil
+	}, nil
 }
 
 // run is the service.

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -273,5 +274,24 @@ func TestProbeFindsTheFilesOfTheService(t *testing.T) {
 	given := &program{root: root, configFile: root + serviceConfig, stateGiven: true}
 	if state := given.probeState(); state != "" {
 		t.Errorf("--state.file= is not obeyed: %q", state)
+	}
+}
+
+// With --log.format=json the last line is JSON too, for whoever parses the log.
+func TestLastLineHasTheFormatOfTheLog(t *testing.T) {
+	for format, want := range map[string]string{"json": `"err":"--shard: share 3 of 3`, "logfmt": "\nmailprobe: --shard: share 3 of 3"} {
+		var out, log bytes.Buffer
+		args := []string{"--config.file=" + write(t, "connections: []"), "--shard=3/3", "--log.format=" + format}
+		if code := run(t.Context(), args, &out, &log); code != 1 || !strings.Contains(log.String(), want) {
+			t.Errorf("%s: exit code %d, want 1 and %q:\n%s", format, code, want, log.String())
+		}
+		if format != "json" {
+			continue
+		}
+		for line := range strings.Lines(log.String()) {
+			if !json.Valid([]byte(line)) {
+				t.Errorf("not JSON: %s", line)
+			}
+		}
 	}
 }

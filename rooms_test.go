@@ -65,8 +65,9 @@ var rooms = map[string]room{
 	"internal/durable": {},
 	"internal/human":   {},
 	"internal/logline": {},
+	"internal/shard":   {packages: "mail"},
 	".": {packages: "mail guard pool prober history oauth config metrics web internal/human " +
-		"internal/cli internal/demo internal/exporter internal/logline internal/mailtest",
+		"internal/cli internal/demo internal/exporter internal/logline internal/mailtest internal/shard",
 		libraries: slices.Collect(maps.Keys(libraryPaths))},
 
 	// For tests and for what is generated.
