@@ -143,12 +143,12 @@ var loginFields = []field[entry]{
 		meaning: "How to log in; exactly one mechanism is tried. `auto`: under TLS PLAIN if offered, else the protocol's own command (`login`); in clear text one that hides the password, if offered.", example: "scram-sha-256"},
 	{name: "oauth2", is: nested(oauthBlock, func(e *entry) *oauthEntry { return &e.oauth2 }), def: "none",
 		meaning: "Where the token of `xoauth2` and `oauthbearer` comes from: a token endpoint or a file.", example: "{access_token_file: token}"},
+	{name: "realm", is: text(func(e *entry) *string { return &e.Realm }, trimmed, atMost(200)), def: "the domain of the login name",
+		meaning: "User directory of the login name. Logins of one name in one realm count as one account, whatever the host; names without a domain are in one realm. Give connections another realm if their hosts have users of the same name that are not the same.", example: "office"},
 	{name: "lockout", is: oneOf(same(mail.LockoutNormal, mail.LockoutStrict, mail.LockoutOff), func(e *entry) *mail.Lockout { return &e.Lockout }), def: "`normal`",
 		meaning: "How carefully a refused login is repeated. `normal`: at most 4 times in 24 hours; `strict`: not until the password changes; `off`: at every interval, which locks accounts.", example: "strict"},
 	{name: "held_probe", is: oneOf([]keyword[bool]{{"probe", true}, {"none", false}}, func(e *entry) *bool { return &e.HeldProbe }), def: "`probe`",
 		meaning: "What to do while logins are withheld: `probe` still goes through the phases before the login, `none` does not contact the server.", example: "none"},
-	{name: "server_text", is: oneOf([]keyword[bool]{{"shown", false}, {"hidden", true}}, func(e *entry) *bool { return &e.HideServerText }), def: "`shown`",
-		meaning: "Whether the server's own words are shown to people (page, CLI, API, debug log). A line that contains a secret is withheld in any case; `hidden`: only statuses and registered codes are shown.", example: "hidden"},
 }
 
 var probeFields = []field[entry]{

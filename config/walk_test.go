@@ -42,9 +42,9 @@ var connectionFields = map[string]struct{ before, line string }{
 	"IPProtocol":          {"", "ip_protocol: ip4"},
 	"EHLO":                {"protocol: smtp", "ehlo: probe.example.org"},
 	"TLS":                 {"", "tls_config: {server_name: x.example.org}"},
+	"Realm":               {passwordLogin, "realm: office"},
 	"Lockout":             {passwordLogin, "lockout: strict"},
 	"HeldProbe":           {passwordLogin, "held_probe: none"},
-	"HideServerText":      {"", "server_text: hidden"},
 	"Labels":              {"", "labels: {team: b}"},
 }
 

@@ -86,7 +86,7 @@ const (
 	IP6   IPProtocol = "ip6"
 )
 
-// Lockout says how carefully a refused login is repeated; see guard.go.
+// Lockout says how carefully a refused login is repeated; see package guard.
 type Lockout string
 
 // The words of `lockout`.
@@ -117,6 +117,11 @@ type Connection struct {
 	Username string       // empty: the probe ends before the login
 	Password SecretSource // zero with auth none, external or a token
 
+	// Realm is the user directory that the login name belongs to. Logins of one name
+	// in one realm are one account, whatever the host. Empty: the domain of the
+	// login name, or one realm for all names without a domain.
+	Realm string
+
 	Auth  AuthMethod  // never empty; AuthAuto by default
 	Token TokenSource // not nil exactly with xoauth2 and oauthbearer
 	// TokenCredential is what Token gets its tokens with: the refresh token, the
@@ -141,10 +146,6 @@ type Connection struct {
 	TLS        *tls.Config // built once at load, ServerName set; nil with NoEncryption; read only
 	Lockout    Lockout
 	HeldProbe  bool // while logins are held: go on with the phases before the login
-
-	// HideServerText: no words of the server are shown, only statuses and registered
-	// codes (server_text: hidden).
-	HideServerText bool
 
 	Labels []Label // sorted by name; added to each metric of the connection
 	Source string  // "file:line" of the entry, for messages

@@ -170,11 +170,16 @@ type AuthFacts struct {
 	Delay time.Duration // between two logins, as the server announced; 0: none
 
 	Held bool // the guard withheld the login
-	// HeldForOthers: it was withheld because other logins to the server were
-	// refused, which says nothing of this one.
+	// HeldForOthers: it was withheld because of other logins, of this account or to
+	// this server, which says nothing of this connection's own.
 	HeldForOthers bool
-	HeldNext      bool      // this login was refused, so the guard withholds the next
-	NextAttempt   time.Time // when the guard allows the next one; zero if not held, or held until a change
+	// HeldBy names the connection that was refused, if the login was withheld for
+	// its sake; empty: none, or not known. HeldSince is the time of that refusal;
+	// zero: none.
+	HeldBy      string
+	HeldSince   time.Time
+	HeldNext    bool      // this login was refused, so the guard withholds the next
+	NextAttempt time.Time // when the guard allows the next one; zero if not held, or held until a change
 }
 
 // Known reports whether the login has a verdict: accepted, refused, or withheld

@@ -297,8 +297,8 @@ var reasons = []reasonFacts{
 		"Set auth to auto or to a mechanism that the server offers; some offer them under TLS only.",
 		"capability missing; IMAP `NO`/`BAD` \"unsupported\" · POP3 `-ERR` \"unsupported\" · SMTP `504 5.5.4`"},
 	{AuthHeld, Local,
-		"No login was tried, because too many logins failed at this server.",
-		"Look at the other connections to this server first; the time of the next login is shown.",
+		"The login was not tried, because other logins of this account or to this server were refused.",
+		"Look at the connection that is named first; the time of the next login is shown.",
 		"the guard against lockouts"},
 
 	{TokenRejected, Definitive,

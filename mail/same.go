@@ -65,6 +65,7 @@ var comparedFields = []comparedField{
 	// Two token sources cannot be compared: the new one is taken over.
 	compared("Token", OtherProbe, func(c *Connection) bool { return c.Token != nil }),
 	compared("TokenCredential", OtherProbe, func(c *Connection) SecretSource { return c.TokenCredential }),
+	compared("Realm", OtherProbe, func(c *Connection) string { return c.Realm }),
 	compared("Interval", OtherProbe, func(c *Connection) int64 { return int64(c.Interval) }),
 	compared("Timeout", OtherProbe, func(c *Connection) int64 { return int64(c.Timeout) }),
 	compared("ProbeOnScrape", OtherProbe, func(c *Connection) bool { return c.ProbeOnScrape }),
@@ -72,7 +73,6 @@ var comparedFields = []comparedField{
 	{"TLS", OtherProbe, func(a, b *Connection) bool { return sameTLS(a.TLS, b.TLS) }},
 	compared("Lockout", OtherProbe, func(c *Connection) Lockout { return c.Lockout }),
 	compared("HeldProbe", OtherProbe, func(c *Connection) bool { return c.HeldProbe }),
-	compared("HideServerText", OtherProbe, func(c *Connection) bool { return c.HideServerText }),
 
 	{"Labels", OtherDescription, func(a, b *Connection) bool { return slices.Equal(a.Labels, b.Labels) }},
 	compared("Source", OtherDescription, func(c *Connection) string { return c.Source }),

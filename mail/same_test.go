@@ -22,6 +22,7 @@ var connectionChanges = map[string]struct {
 	"Port":                {func(c *Connection) { c.Port = 1993 }, OtherTarget},
 	"IPProtocol":          {func(c *Connection) { c.IPProtocol = IP6 }, OtherTarget},
 	"Username":            {func(c *Connection) { c.Username = "bob" }, OtherTarget},
+	"Realm":               {func(c *Connection) { c.Realm = "other" }, OtherProbe},
 	"Auth":                {func(c *Connection) { c.Auth = AuthPlain }, OtherTarget},
 	"SharedMailbox":       {func(c *Connection) { c.SharedMailbox = "helpdesk" }, OtherTarget},
 	"SharedMailboxAccess": {func(c *Connection) { c.SharedMailboxAccess = SharedFolder }, OtherTarget},
@@ -42,7 +43,6 @@ var connectionChanges = map[string]struct {
 	"TLS":             {func(c *Connection) { c.TLS = &tls.Config{ServerName: "other.example.org"} }, OtherProbe},
 	"Lockout":         {func(c *Connection) { c.Lockout = LockoutStrict }, OtherProbe},
 	"HeldProbe":       {func(c *Connection) { c.HeldProbe = true }, OtherProbe},
-	"HideServerText":  {func(c *Connection) { c.HideServerText = true }, OtherProbe},
 	"Labels":          {func(c *Connection) { c.Labels = []Label{{"team", "b"}} }, OtherDescription},
 	"Source":          {func(c *Connection) { c.Source = "config.yml:9" }, OtherDescription},
 }
