@@ -1,11 +1,12 @@
 package guard
 
-// This file knows how long a refused account is left alone.
+// This file knows how long a refused login is withheld, and whose: how far a
+// verdict reaches.
 
 import (
 	"cmp"
+	"encoding/binary"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -15,19 +16,18 @@ import (
 const (
 	knownGoodFor     = 7 * 24 * time.Hour
 	forgetAfter      = 30 * 24 * time.Hour
-	maxSecrets       = 16 // remembered per account, with their mechanisms: a hold that is pushed out is forgotten
+	maxSecrets       = 16 // remembered per account
+	maxTargets       = 64 // remembered per secret
 	maxWait          = 25*time.Hour + 25*time.Hour/10
-	minRefusalGap    = 30 * time.Minute // no third refusal within this, whatever the table says
-	minRefusalWait   = 35 * time.Minute // longer than the usual 30 minutes of directories
-	day              = 24 * time.Hour
-	refusalsPerDay   = 4              // of one account, whatever it logs in with
-	refreshKnownGood = 12 * time.Hour // how old a kept success may grow
+	minRefusalGap    = 30 * time.Minute // in which refusals of one credential belong together
+	acceptedLately   = 35 * time.Minute // an accepted login speaks for the credential so long, at least
+	refreshKnownGood = 12 * time.Hour   // how old a kept success may grow
 )
 
 // waits is how long a login is withheld after each refusal in a row; the last
-// line is for all later ones. A proven secret gets one quick confirmation: the
-// refusal may be the server's fault. Either column makes at most 2 tries in any
-// 30 minutes and 4 in any 24 hours, under the thresholds in use.
+// line is for all later ones. A secret that is known to work gets one quick
+// confirmation: the refusal may be the server's fault. Each column alone makes
+// at most 2 attempts in 30 minutes and 4 in 24 hours.
 var waits = []struct{ knownGood, unknown time.Duration }{
 	{5 * time.Minute, 35 * time.Minute},
 	{35 * time.Minute, 6 * time.Hour},
@@ -35,55 +35,80 @@ var waits = []struct{ knownGood, unknown time.Duration }{
 	{25 * time.Hour, 25 * time.Hour},
 }
 
-// account is one login name in one realm.
+// slowWaits are for an answer that is no refusal of a secret that is known to
+// work: silence, or a server that wants longer pauses.
+var slowWaits = []time.Duration{5 * time.Minute, 35 * time.Minute}
+
+// credentialVerdicts are on the credential itself, wherever it is used. Every
+// other verdict is on one protocol, method or mailbox of one server.
+var credentialVerdicts = map[mail.Reason]bool{
+	mail.AuthRejected:  true,
+	mail.AuthExpired:   true,
+	mail.TokenRejected: true,
+}
+
+// account is one login name, whatever the host, in one configured realm.
 type account struct {
-	Secrets  []secretState `json:"secrets"`
-	Refused  time.Time     `json:"refused,omitzero"`  // last refusal or doubt, with any secret
-	Recent   []time.Time   `json:"recent,omitempty"`  // refusals of the last day, the last few
+	Attempts []attempt     `json:"attempts,omitempty"` // of the last day, oldest first
+	Secrets  []secretState `json:"secrets,omitempty"`
 	Released time.Time     `json:"released,omitzero"` // last Release
 
-	turn turn
+	oneMore bool  // a Release allows one attempt beyond the budget
+	queue   queue // of logins that wait for the answer to another one
 }
 
-// secretState is what is known of an account with one secret and mechanism.
+// secretState is what is known of an account with one secret.
 type secretState struct {
-	Tag          uint16      `json:"tag"`
-	Seen         time.Time   `json:"seen"`
-	Accepted     time.Time   `json:"accepted,omitzero"` // last time; zero: never since a Release
-	Refusals     int         `json:"refusals,omitzero"` // in a row
-	WasKnownGood bool        `json:"trusted,omitzero"`  // it was proven when the row began
-	Suspected    bool        `json:"doubt,omitzero"`    // the last try may have been a refusal
-	Since        time.Time   `json:"since,omitzero"`    // beginning of the row
-	Next         time.Time   `json:"next,omitzero"`     // no try before
-	Reason       mail.Reason `json:"reason,omitempty"`  // of the last refusal
+	Tag     uint16        `json:"tag"`
+	Seen    time.Time     `json:"seen"`
+	Targets []targetState `json:"targets,omitempty"`
 }
 
-// turn is held by one pass at a time.
-type turn struct {
-	holder  *Permit
-	changed chan struct{} // closed when the turn is given back; nil: nobody waits
+// targetState is what one server said of the secret by one protocol and
+// mechanism. The streak is a row of refusals without a success.
+type targetState struct {
+	ID           keyedHash   `json:"id"`
+	Accepted     time.Time   `json:"accepted,omitzero"`  // last time; zero: never since a Release
+	Refusals     int         `json:"refusals,omitzero"`  // in the streak
+	WasKnownGood bool        `json:"known,omitzero"`     // when the streak began
+	Wide         bool        `json:"wide,omitzero"`      // it withholds the secret's logins elsewhere too
+	Suspected    bool        `json:"suspected,omitzero"` // the last attempt may have been refused
+	Slow         int         `json:"slow,omitzero"`      // answers in a row that only slow the retry
+	Refused      time.Time   `json:"refused,omitzero"`   // last refusal, or slow answer
+	Next         time.Time   `json:"next,omitzero"`      // no attempt before
+	Reason       mail.Reason `json:"reason,omitempty"`   // of the last refusal
+	Cause        keyedHash   `json:"cause,omitzero"`     // the refused connection
 }
 
 // account finds an account or begins one.
-func (g *Guard) account(id keyedHash) *account {
+func (g *Guard) account(id keyedHash, now time.Time) *account {
 	a := g.accounts[id]
 	if a == nil {
 		a = &account{}
 		g.accounts[id] = a
 	}
+	a.settle(now)
 	return a
 }
 
-// secret finds what is known with a secret, or begins anew: a changed secret is
-// tried at the next probe. The pointer holds until the next call.
-func (a *account) secret(tag uint16, now time.Time) *secretState {
+// find returns what is known of a secret, nil for nothing.
+func (a *account) find(tag uint16) *secretState {
 	for i := range a.Secrets {
-		if s := &a.Secrets[i]; s.Tag == tag {
-			s.Seen = now
-			return s
+		if a.Secrets[i].Tag == tag {
+			return &a.Secrets[i]
 		}
 	}
-	if len(a.Secrets) >= maxSecrets {
+	return nil
+}
+
+// secret returns what is known of a secret, or begins anew. The pointer is valid
+// until the next call.
+func (a *account) secret(tag uint16, now time.Time) *secretState {
+	if s := a.find(tag); s != nil {
+		s.Seen = now
+		return s
+	}
+	if len(a.Secrets) >= maxSecrets { // the budget keeps what a forgotten hold would have
 		oldest := slices.MinFunc(a.Secrets, func(x, y secretState) int { return x.Seen.Compare(y.Seen) })
 		a.Secrets = slices.DeleteFunc(a.Secrets, func(s secretState) bool { return s.Tag == oldest.Tag })
 	}
@@ -91,128 +116,157 @@ func (a *account) secret(tag uint16, now time.Time) *secretState {
 	return &a.Secrets[len(a.Secrets)-1]
 }
 
-// release forgets the refusals. The secrets count as never proven: the next
-// refusal gets no quick confirmation.
-func (a *account) release(now time.Time) error {
-	if a == nil || !slices.ContainsFunc(a.Secrets, func(s secretState) bool { return s.Refusals > 0 }) {
+// target returns what is known of a secret at a target, or begins anew. The
+// pointer is valid until the next call.
+func (s *secretState) target(id keyedHash) *targetState {
+	for i := range s.Targets {
+		if s.Targets[i].ID == id {
+			return &s.Targets[i]
+		}
+	}
+	if len(s.Targets) >= maxTargets {
+		age := func(t targetState) time.Time {
+			if t.Refused.After(t.Accepted) {
+				return t.Refused
+			}
+			return t.Accepted
+		}
+		oldest := slices.MinFunc(s.Targets, func(x, y targetState) int { return age(x).Compare(age(y)) })
+		s.Targets = slices.DeleteFunc(s.Targets, func(t targetState) bool { return t.ID == oldest.ID })
+	}
+	s.Targets = append(s.Targets, targetState{ID: id})
+	return &s.Targets[len(s.Targets)-1]
+}
+
+// releaseByHand forgets the refusals, and that the secrets were known to work:
+// the next refusal gets no quick confirmation.
+func (a *account) releaseByHand(now time.Time) error {
+	if a == nil || !slices.ContainsFunc(a.Secrets, (secretState).isRefused) && len(a.Attempts) < attemptsPerHalfHour {
 		return ErrNotHeld
 	}
 	if ago := now.Sub(a.Released); ago >= 0 && ago < releaseGap {
 		return fmt.Errorf("%w: try again in %s", ErrReleasedLately, (releaseGap - ago).Round(time.Second))
 	}
-	a.Released = now
-	for i, s := range a.Secrets {
-		a.Secrets[i] = secretState{Tag: s.Tag, Seen: s.Seen}
+	a.Released, a.oneMore = now, true
+	for i := range a.Secrets {
+		a.Secrets[i].Targets = nil
 	}
 	return nil
 }
 
-// hold is the hold of the account's own refusals; zero if there is none. A clock
-// that was set back must not make it endless.
-func (s *secretState) hold(lockout mail.Lockout, now time.Time) Hold {
-	switch {
-	case s.Refusals == 0:
-		return Hold{}
-	case lockout == mail.LockoutStrict:
-		return Hold{Reason: s.Reason}
-	}
-	if latest := now.Add(maxWait); s.Next.After(latest) {
-		s.Next = latest
-	}
-	if now.Before(s.Next) {
-		return Hold{s.Reason, s.Next}
-	}
-	return Hold{}
+func (s secretState) isRefused() bool {
+	return slices.ContainsFunc(s.Targets, func(t targetState) bool { return t.Refusals > 0 || t.Slow > 0 })
 }
 
-// knownGood reports whether the secret worked lately and was not refused since.
-func (s *secretState) knownGood(now time.Time) bool {
-	return s.Refusals == 0 && !s.Accepted.IsZero() && now.Sub(s.Accepted) < knownGoodFor
+// accepted returns when the secret was last accepted anywhere.
+func (s *secretState) accepted() (last time.Time) {
+	for i := range s.Targets {
+		if at := s.Targets[i].Accepted; at.After(last) {
+			last = at
+		}
+	}
+	return last
 }
 
-// accept forgets the refusals of this secret. It reports whether that is worth
-// keeping at once: it ends a hold.
-func (s *secretState) accept(now time.Time) (endsHold bool) {
-	endsHold = s.Refusals > 0
-	*s = secretState{Tag: s.Tag, Seen: s.Seen, Accepted: now}
+// acceptedElsewhere returns when the secret was last accepted at another target.
+func (s *secretState) acceptedElsewhere(t *targetState) (last time.Time) {
+	for i := range s.Targets {
+		if o := &s.Targets[i]; o.ID != t.ID && o.Accepted.After(last) {
+			last = o.Accepted
+		}
+	}
+	return last
+}
+
+// knownGood reports whether the secret was accepted at the target within 7 days,
+// and nothing was refused since that speaks against it there.
+func (s *secretState) knownGood(t *targetState, now time.Time) bool {
+	if t.Refusals > 0 || t.Accepted.IsZero() || now.Sub(t.Accepted) >= knownGoodFor {
+		return false
+	}
+	return !slices.ContainsFunc(s.Targets, func(o targetState) bool { return o.Wide && o.Refused.After(t.Accepted) })
+}
+
+// accept notes an accepted login. Verdicts on the credential that are older than
+// it no longer reach beyond their own target. endsHold reports whether that is
+// worth keeping at once.
+func (s *secretState) accept(t *targetState, began, now time.Time) (endsHold bool) {
+	endsHold = t.Refusals > 0 || t.Slow > 0
+	*t = targetState{ID: t.ID, Accepted: now}
+	for i := range s.Targets {
+		if o := &s.Targets[i]; o.Wide && o.Refused.Before(began) {
+			o.Wide, endsHold = false, true
+		}
+	}
 	return endsHold
 }
 
-// refuse counts one more refusal and sets the time of the next try. Other
-// secrets of the account that were refused before wait as long: the server
-// counts them together.
-func (a *account) refuse(s *secretState, reason mail.Reason, interval time.Duration, now time.Time) {
-	if s.Refusals == 0 {
-		s.Since, s.WasKnownGood = now, s.knownGood(now) && !s.Suspected
+// refuse counts one more refusal of a secret at a target and sets the time of the
+// next attempt.
+func (a *account) refuse(s *secretState, t *targetState, e event) {
+	elsewhere := e.At.Sub(s.acceptedElsewhere(t)) < max(acceptedLately, 2*e.Interval)
+	if t.Refusals == 0 {
+		t.WasKnownGood = s.knownGood(t, e.At) && !t.Suspected && !elsewhere
 	}
-	s.Refusals++
-	s.Reason = cmp.Or(reason, mail.AuthRejected) // a hold without a reason would be none
-	waitsOfRow := waits[min(s.Refusals, len(waits))-1]
-	wait := waitsOfRow.unknown
-	if s.WasKnownGood {
-		wait = waitsOfRow.knownGood
-	}
-	if s.Refusals == 1 {
-		wait = max(wait, interval)
-	}
-	if ago := now.Sub(a.Refused); !a.Refused.IsZero() && ago >= 0 && ago < minRefusalGap {
-		wait = max(wait, minRefusalWait)
-	}
-	a.Refused = now
-	s.Next = now.Add(wait + rand.N(wait/10))
-	if until := a.dayFull(now); s.Next.Before(until) {
-		s.Next = until
-	}
-	for i := range a.Secrets {
-		if other := &a.Secrets[i]; other.Refusals > 0 && other.Next.Before(s.Next) {
-			other.Next = s.Next
+	t.Wide = credentialVerdicts[cmp.Or(e.Reason, mail.AuthRejected)] && (!elsewhere || a.refusedTwice(s, t, e.At))
+	t.Refusals++
+	if t.Wide {
+		for i := range s.Targets { // another target's streak goes on here
+			if o := &s.Targets[i]; o.Wide && o.ID != t.ID {
+				t.Refusals = max(t.Refusals, o.Refusals+1)
+			}
 		}
 	}
-}
-
-// dayFull counts a refusal of now. It gives when the account may be refused
-// again: with several secrets, such as two mechanisms, their rows of waits add
-// up to more than the table's. Zero: no bound.
-func (a *account) dayFull(now time.Time) time.Time {
-	a.Recent = slices.DeleteFunc(append(a.Recent, now), func(t time.Time) bool {
-		return now.Sub(t) >= day || t.After(now)
-	})
-	if len(a.Recent) < refusalsPerDay {
-		return time.Time{}
+	t.Reason = cmp.Or(e.Reason, mail.AuthRejected) // a hold without a reason would be none
+	t.Cause, t.Refused, t.Slow = e.Cause, e.At, 0
+	line := waits[min(t.Refusals, len(waits))-1]
+	wait := line.unknown
+	if t.WasKnownGood {
+		wait = line.knownGood
 	}
-	a.Recent = a.Recent[len(a.Recent)-refusalsPerDay:]
-	return a.Recent[0].Add(day + time.Minute)
+	if t.Refusals == 1 {
+		wait = max(wait, e.Interval)
+	}
+	t.Next = e.At.Add(wait + e.jitter(wait/10))
 }
 
-// suspect counts a try that may have been a refusal. It reports whether it is the
-// second in a row, which counts as one.
-func (a *account) suspect(s *secretState, now time.Time) (second bool) {
-	if s.Suspected {
+// refusedTwice reports whether the credential was refused at another target a
+// short time ago, or the account twice: then an accepted login in between no
+// longer speaks for it.
+func (a *account) refusedTwice(s *secretState, t *targetState, now time.Time) bool {
+	for i := range s.Targets {
+		o := &s.Targets[i]
+		if o.ID != t.ID && credentialVerdicts[o.Reason] && o.Refusals > 0 && now.Sub(o.Refused) < minRefusalGap {
+			return true
+		}
+	}
+	return a.spentWithin(keyedHash{}, now, attemptsPerDay).halfHour >= attemptsPerHalfHour
+}
+
+// suspect counts an attempt that may have been refused. It reports whether it is
+// the second in a row, which counts as a refusal.
+func (t *targetState) suspect() (second bool) {
+	if t.Suspected {
 		return true
 	}
-	s.Suspected, a.Refused = true, now
+	t.Suspected = true
 	return false
 }
 
-// waitFor returns what to wait for while another pass has the turn; nil: it is free.
-func (t *turn) waitFor() (changed <-chan struct{}) {
-	if t.holder == nil {
-		return nil
-	}
-	if t.changed == nil {
-		t.changed = make(chan struct{})
-	}
-	return t.changed
+// slowDown makes the next attempt at a target wait, which is no refusal.
+func (t *targetState) slowDown(e event) {
+	wait := max(slowWaits[min(t.Slow, len(slowWaits)-1)], e.Interval)
+	t.Slow++
+	t.Reason, t.Cause, t.Refused = e.Reason, e.Cause, e.At
+	t.Next = e.At.Add(wait + e.jitter(wait/10))
 }
 
-// release returns the turn back, if p has it.
-func (t *turn) release(p *Permit) {
-	if t.holder != p {
-		return
-	}
-	t.holder = nil
-	if t.changed != nil {
-		close(t.changed)
-		t.changed = nil
-	}
+// jitter returns a time below limit that is the same for each process that
+// counts the event.
+func (e event) jitter(limit time.Duration) time.Duration {
+	seed := binary.BigEndian.Uint64(e.Account[:8]) ^ uint64(e.At.UnixNano())
+	seed ^= seed >> 33 // the mixer of MurmurHash3
+	seed *= 0xff51afd7ed558ccd
+	seed ^= seed >> 33
+	return time.Duration(seed % uint64(limit+1))
 }

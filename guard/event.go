@@ -1,10 +1,12 @@
 package guard
 
 // This file counts verdicts. Everything the guard knows came in as an event, of
-// this process or from the journal.
+// this process or, through the journal, of another one.
 
 import (
 	"log/slog"
+	"net"
+	"net/netip"
 	"time"
 
 	"mailprobe/mail"
@@ -13,95 +15,218 @@ import (
 // result is what an event says of a login.
 type result string
 
-// The results. The empty one changes nothing.
+// The results.
 const (
-	accepted  result = "accepted"
-	refused   result = "refused"
-	doubtful  result = "doubtful"  // the server hung up or fell silent instead of answering
-	undecided result = "undecided" // an answer that says nothing of the credential
+	sent      result = "sent"       // the credential is about to leave
+	unsent    result = ""           // it has not left after all
+	accepted  result = "accepted"   // the server accepted it
+	refused   result = "refused"    // the server refused it
+	doubtful  result = "doubtful"   // the server may have refused it: it hung up, or said what no rule knows
+	silent    result = "silent"     // no answer in time
+	tooSoon   result = "too soon"   // the server wants longer pauses
+	temporary result = "undecided"  // an answer that says nothing of the credential
+	calledOff result = "called off" // this program left before the answer
 )
 
 // event is one verdict as it is counted; it is also a line of the journal.
 type event struct {
+	ID       uint64        `json:"id"`
 	At       time.Time     `json:"at"`
-	Began    time.Time     `json:"began,omitzero"` // when the login was let through
+	Began    time.Time     `json:"began,omitzero"` // when the login was granted
+	Until    time.Time     `json:"until,omitzero"` // of a sent one: no answer comes later
 	Account  keyedHash     `json:"account"`
 	Tag      uint16        `json:"tag"`
+	Target   keyedHash     `json:"target,omitzero"`
 	Host     keyedHash     `json:"host"`
 	Address  keyedHash     `json:"address,omitzero"`
+	Cause    keyedHash     `json:"cause,omitzero"` // the connection
 	Result   result        `json:"result"`
 	Reason   mail.Reason   `json:"reason,omitempty"`
 	Interval time.Duration `json:"interval,omitempty"`
 	Lines    int           `json:"lines,omitempty"` // of a refusal in the server's log
 
-	strict bool // for the log: this login is not tried again before a change
+	// For the log alone: this login is not tried again before a change; no rule
+	// knows the answer.
+	strict, unclassified bool
 }
 
+// temporaryReasons are answers to a login that say nothing of the credential.
+var temporaryReasons = map[mail.Reason]bool{
+	mail.AuthTemporary:     true,
+	mail.ServerUnavailable: true,
+	mail.ServerLimit:       true,
+	mail.MailboxInUse:      true,
+	mail.MailboxFailed:     true,
+}
+
+// hangUps are ends without an answer: they may be a refusal, and everybody knows.
+var hangUps = map[mail.Reason]bool{mail.Closed: true, mail.Reset: true}
+
+// resultOf sorts an answer. Whatever is not known to be temporary is at least
+// doubtful; so is an OK that the server took back at the next command.
 func resultOf(v AuthVerdict) result {
 	switch {
-	case !v.Tried, !v.Accepted && v.Class == 0:
-		return "" // not tried, or called off before there was an answer
-	case v.Accepted:
+	case !v.Tried:
+		return unsent
+	case v.Accepted && v.Class != mail.Possible && !v.Doubtful:
 		return accepted
+	case v.Class == 0 && !v.Doubtful:
+		return calledOff
+	case v.Doubtful, v.Class == mail.Possible:
+		return doubtful
 	case v.Class == mail.Definitive:
 		return refused
-	case v.Class == mail.Possible || v.Reason == mail.Timeout:
-		return doubtful
+	case v.Reason == mail.Timeout:
+		return silent
+	case v.Reason == mail.AuthTooSoon:
+		return tooSoon
+	case temporaryReasons[v.Reason]:
+		return temporary
 	}
-	return undecided
+	return doubtful
+}
+
+// event is the permit's verdict as it is counted and kept.
+func (p *Permit) event(v AuthVerdict, at time.Time) event {
+	e := event{
+		ID: p.attempt, At: at, Began: p.since, Account: p.id.account, Tag: p.tag, Target: p.id.target, Host: p.id.server,
+		Cause: p.id.cause, Reason: v.Reason, Interval: p.connection.Interval, Result: resultOf(v),
+		Lines: linesOf(p.connection.Protocol), strict: p.connection.Lockout == mail.LockoutStrict, unclassified: v.Unclassified,
+	}
+	if e.strict && (e.Result == doubtful || e.Result == silent) {
+		e.Result = refused
+	}
+	if host, _, err := net.SplitHostPort(v.Address); err == nil {
+		if addr, err := netip.ParseAddr(host); err == nil && !addr.IsLoopback() {
+			e.Address = p.guard.addressHash(addr)
+		}
+	}
+	return e
 }
 
 // apply counts an event, of this process or another; name is the connection's,
-// for the log. It reports whether the change must not be lost; others may wait.
-func (g *Guard) apply(e event, name string) (urgent bool) {
-	a := g.account(e.Account)
+// for the log.
+func (g *Guard) apply(e event, name string) {
+	a := g.account(e.Account, e.At)
 	s := a.secret(e.Tag, e.At)
+	t := s.target(e.Target)
 	d := g.mergeAddress(e.Host, e.Address)
+	known := s.knownGood(t, e.At)
+	g.changes++
 	switch e.Result {
+	case sent:
+		a.open(attempt{ID: e.ID, At: e.At, Until: e.Until, Tag: e.Tag, Target: e.Target, Server: e.Host, Cause: e.Cause})
 	case accepted:
-		if e.At.Sub(s.Accepted) > refreshKnownGood {
-			g.changes++
-		}
-		if urgent = s.accept(e.At); urgent {
-			g.note(slog.LevelInfo, "login accepted again", "connection", name)
-		}
-		if d.accepted(e.Began) {
-			urgent = true
-			g.note(slog.LevelInfo, "mass failure over: logins to this server resume, one at a time", "connection", name)
-		}
-	case doubtful:
-		urgent = true
-		if a.suspect(s, e.At) {
-			g.refuse(a, s, d, e, name)
-		}
+		a.answered(e.ID, false, e)
+		g.accept(a, s, t, d, e, name)
 	case refused:
-		urgent = true
-		g.refuse(a, s, d, e, name)
-	case undecided:
-		s.Suspected = false
+		g.noteUnclassified(e, name)
+		a.answered(e.ID, true, e)
+		g.refuse(a, s, t, d, e, name)
+	case doubtful:
+		g.noteUnclassified(e, name)
+		a.answered(e.ID, true, e)
+		if t.suspect() {
+			g.refuse(a, s, t, d, e, name)
+		}
+	case silent, tooSoon:
+		g.slow(a, s, t, d, e, name)
+	case temporary:
+		a.answered(e.ID, false, e)
+		t.Suspected = false
+	case calledOff:
+		a.answered(e.ID, !known, e)
+	default:
+		a.answered(e.ID, false, e)
+		g.changes--
 	}
-	if urgent {
-		g.changes++
+}
+
+// slow counts an answer that is no refusal of a secret that is known to work: it
+// slows the retry. Of another secret it may be one.
+func (g *Guard) slow(a *account, s *secretState, t *targetState, d *server, e event, name string) {
+	known := s.knownGood(t, e.At)
+	a.answered(e.ID, !known, e)
+	switch {
+	case known:
+		t.slowDown(e)
+	case e.Result == tooSoon || t.suspect():
+		g.refuse(a, s, t, d, e, name)
 	}
-	return urgent
+}
+
+// accept counts an accepted login.
+func (g *Guard) accept(a *account, s *secretState, t *targetState, d *server, e event, name string) {
+	refreshed := e.At.Sub(t.Accepted) <= refreshKnownGood
+	a.oneMore = false
+	if s.accept(t, e.Began, e.At) {
+		g.note(slog.LevelInfo, "login accepted again", "connection", name)
+		refreshed = false
+	}
+	if d.accepted(e.Began) {
+		refreshed = false
+		g.note(slog.LevelInfo, "mass failure over: logins to this server resume, one at a time", "connection", name)
+	}
+	if refreshed { // the file knows it already
+		g.changes--
+	}
 }
 
 // refuse counts a refusal for the account and for the server.
-func (g *Guard) refuse(a *account, s *secretState, d *server, e event, name string) {
-	proven := s.knownGood(e.At)
-	a.refuse(s, e.Reason, e.Interval, e.At)
+func (g *Guard) refuse(a *account, s *secretState, t *targetState, d *server, e event, name string) {
+	known := s.knownGood(t, e.At)
+	a.oneMore = false
+	a.refuse(s, t, e)
 	if e.strict {
 		g.note(slog.LevelWarn, "login refused: will not be tried again until something changes", "connection", name,
-			"reason", e.Reason, "refusals", s.Refusals)
+			"reason", e.Reason, "refusals", t.Refusals)
 	} else {
 		g.note(slog.LevelWarn, "login refused: will not be tried again before the given time", "connection", name,
-			"reason", e.Reason, "refusals", s.Refusals, "until", s.Next.UTC().Format(time.RFC3339))
+			"reason", e.Reason, "refusals", t.Refusals, "until", t.Next.UTC().Format(time.RFC3339))
 	}
 	before := !holdForUnknown(d.Refusals).IsZero()
-	if d.refused(proven, e.Lines, e.At) {
+	mark := refusalMark{At: e.At, Known: known, Lines: e.Lines, Account: e.Account, Cause: e.Cause}
+	switch opens := d.refused(mark, g.maxLogins, e.At); {
+	case opens && knownAccounts(d.Refusals) >= knownGoodBudget:
 		g.note(slog.LevelWarn, "mass failure: several logins that used to work were refused; only one login at a time is tried on this server, every 10 minutes",
 			"connection", name)
-	} else if !before && !d.Open && !holdForUnknown(d.Refusals).IsZero() {
-		g.note(slog.LevelWarn, "several logins were refused: logins to this server that never worked wait for 10 minutes", "connection", name)
+	case opens:
+		g.note(slog.LevelWarn, "a login was refused so often that one more could get this host banned; only one login at a time is tried on this server, every 10 minutes",
+			"connection", name)
+	case !before && !d.Open && !holdForUnknown(d.Refusals).IsZero():
+		g.note(slog.LevelWarn, "logins were refused: logins to this server that never worked wait for 10 minutes", "connection", name)
 	}
+}
+
+// noteUnclassified says once that no rule knows a server's answer to a login.
+func (g *Guard) noteUnclassified(e event, name string) {
+	if !e.unclassified && (e.Result == refused || hangUps[e.Reason]) || g.classified[e.Cause] {
+		return
+	}
+	g.classified[e.Cause] = true
+	g.note(slog.LevelWarn, "the server's answer to the login is not classified: it counts as a refusal, at the latest the second time", "connection", name,
+		"reason", e.Reason)
+}
+
+// forgive ends the reach of verdicts on a secret that the refused connection no
+// longer has.
+func (a *account) forgive(p *Permit) {
+	for i := range a.Secrets {
+		s := &a.Secrets[i]
+		if s.Tag == p.tag {
+			continue
+		}
+		for j := range s.Targets {
+			if t := &s.Targets[j]; t.Cause == p.id.cause {
+				t.Wide = false
+			}
+		}
+	}
+}
+
+// sane reports whether an event can have happened: holds of the past matter for
+// a day or so, and none comes from the future.
+func (e event) sane(now time.Time) bool {
+	age := now.Sub(e.At)
+	return age >= -time.Minute && age < forgetAfter && e.Interval >= 0 && e.Interval < forgetAfter && e.Until.Sub(e.At) < forgetAfter
 }

@@ -5,33 +5,18 @@ package guard
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"syscall"
 	"time"
 )
 
-// lockFile keeps a second process from using the same state. The lock ends with
-// the process, however that ends; the file stays.
-func lockFile(path string) (io.Closer, error) {
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-	if errors.Is(err, syscall.EWOULDBLOCK) {
-		err = fmt.Errorf("%s: another mailprobe is using this state file", path)
-	}
-	if err != nil {
-		return nil, errors.Join(err, file.Close())
-	}
-	return file, nil
-}
+// errInUse is the error of a file that another process has locked.
+var errInUse = errors.New("another mailprobe is using this state file")
 
-// openLocked opens a file that another process may be using for a moment. It
-// follows no link and waits at no FIFO: root probes by hand in a directory that
-// is the service user's, who must not choose what root writes to and gives away.
-func openLocked(path string, flag int) (*os.File, error) {
+// openRegular opens a regular file. It follows no link and waits at no FIFO: root
+// may probe by hand in a directory that is the service user's, who must not
+// choose what root writes to and gives away.
+func openRegular(path string, flag int) (*os.File, error) {
 	file, err := os.OpenFile(path, flag|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0o600)
 	if err != nil {
 		return nil, err
@@ -39,13 +24,31 @@ func openLocked(path string, flag int) (*os.File, error) {
 	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
 		return nil, errors.Join(fmt.Errorf("%s: not a regular file", path), err, file.Close())
 	}
-	for range 10 {
-		if err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err == nil {
-			return file, nil
+	return file, nil
+}
+
+// lock takes an open file for this process; the lock ends with the process,
+// however that ends. It waits for another one for a time, and reports whether the
+// path still leads to this file: a file that was replaced is of no use.
+func lock(file *os.File, path string, patience time.Duration) (current bool, err error) {
+	for end := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+		err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if !errors.Is(err, syscall.EWOULDBLOCK) || !time.Now().Before(end) {
+			break
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
-	return nil, errors.Join(fmt.Errorf("%s: in use: %w", path, err), file.Close())
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return false, fmt.Errorf("%s: %w", path, errInUse)
+	}
+	if err != nil {
+		return false, err
+	}
+	here, err := file.Stat()
+	if err != nil {
+		return false, err
+	}
+	there, err := os.Lstat(path)
+	return err == nil && os.SameFile(here, there), nil
 }
 
 // giveTo makes the owner of one file that of another, where this process may.
@@ -53,6 +56,11 @@ func giveTo(file *os.File, like os.FileInfo) {
 	if owner, ok := like.Sys().(*syscall.Stat_t); ok && os.Geteuid() == 0 {
 		_ = file.Chown(int(owner.Uid), int(owner.Gid)) // at worst the owner cannot read it
 	}
+}
+
+// isFull reports whether an error comes from a disk that takes no more.
+func isFull(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EIO)
 }
 
 // syncDirectory makes a rename survive a power cut.

@@ -1,31 +1,31 @@
+// Package guard decides which connection may log in and when, so that probing
+// with a wrong password neither locks an account nor gets this host banned.
+//
+// It keeps three counts. An account (a login name) has a budget of attempts:
+// two in half an hour, four in a day. A secret of an account is withheld after
+// each refusal for a growing time, as far as the verdict reaches: a refused
+// password holds the account, a switched-off protocol only itself. A server has
+// a circuit breaker, because ban lists count refusals per client address.
+//
+// The guard sees secrets only as input of a keyed hash, and talks to no server.
+// Its state may be kept in a file; see state.go and journal.go.
 package guard
 
-// This file and its neighbours (guard_pass.go, guard_account.go,
-// guard_destination.go, guard_event.go, guard_state.go, guard_journal.go) decide
-// who may log in, so that probing with a wrong password neither locks an account
-// nor gets this host banned.
-// They see secrets only as input of a keyed hash, and never talk to a server.
+// This file is the door: the Guard, what it is made with, and its locking.
 
 import (
 	"cmp"
 	"context"
-	"crypto/hmac"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"log/slog"
-	"net/netip"
-	"strconv"
-	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"mailprobe/mail"
 )
 
-// releaseGap keeps impatient retries from locking the account.
+// releaseGap is the time between two releases of one account by hand.
 const releaseGap = 10 * time.Minute
 
 // Errors of Release.
@@ -34,63 +34,69 @@ var (
 	ErrReleasedLately = errors.New("a hold was ended less than 10 minutes ago")
 )
 
-// Options says where a Guard keeps what it must not forget.
+// Options says where a Guard keeps its state. The zero value keeps it in memory.
 type Options struct {
-	StatePath string           // empty: nothing survives a restart
+	StatePath string           // empty: holds do not survive a restart
 	Log       *slog.Logger     // nil: no log
 	Now       func() time.Time // nil: time.Now
 
 	// MaxLogins bounds the logins under way to one server, those of SMTP counted
-	// twice as they are in Postfix's log; 0: 4. More let a large fleet be refused
+	// twice as in Postfix's log; 0: 4. With more, a large fleet could be refused
 	// more than 4 times in 10 minutes if all its passwords turn wrong at once,
-	// which is what servers ban for.
+	// and servers ban for that.
 	MaxLogins int
 }
 
-// Guard decides who may log in. A nil *Guard lets everybody through.
+// Guard decides who may log in. A nil *Guard permits every login. Its methods
+// may be called by several goroutines at once.
 type Guard struct {
-	log   *slog.Logger
-	now   func() time.Time
-	store store // nil: memory alone
+	log *slog.Logger
+	now func() time.Time // never earlier than the state file; see clock.go
 
-	maxLogins int // see Options
+	maxLogins   int                           // see Options
+	store       *writer                       // nil: memory alone
+	connections atomic.Pointer[connectionSet] // nil until SetConnections
 
-	mu       sync.Mutex
-	key      []byte // of every hash; made once per state file
-	accounts map[keyedHash]*account
-	servers  map[keyedHash]*server // by each of their names
-	changes  uint64                // worth keeping, since the start
-	damaged  bool                  // the state file could not be read
-	unkept   bool                  // the last change could not be kept
-	pruned   time.Time
-	notes    []note // log lines to be written outside the lock
+	mu         sync.Mutex
+	key        []byte // of every keyed hash; made once per state file
+	accounts   map[keyedHash]*account
+	servers    map[keyedHash]*server // by each of their names
+	changes    uint64                // worth keeping, since the start
+	damaged    bool                  // the state file could not be read
+	unkept     time.Time             // since when the state cannot be kept; zero: it is kept
+	pruned     time.Time
+	lastID     uint64
+	classified map[keyedHash]bool // connections whose unknown answer was logged
+	notes      []note             // log lines to be written outside the lock
 }
 
-// keyedHash stands for a name that must not be in the state file.
-type keyedHash [16]byte
-
-// MarshalText writes it in hex.
-func (h keyedHash) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, h[:]), nil }
-
-// UnmarshalText reads what MarshalText wrote.
-func (h *keyedHash) UnmarshalText(text []byte) error {
-	if len(text) != hex.EncodedLen(len(h)) {
-		return errors.New("a keyed hash has 32 hex digits")
-	}
-	_, err := hex.Decode(h[:], text)
-	return err
-}
-
-// New makes the guard of a serving process. It fails if the state file is
-// in use by another one or cannot be kept; a damaged file is no error, see
-// stateDamaged.
+// New returns the guard of a serving process. It fails if another process uses
+// the state file, or if the file is not a state file. A damaged one is moved
+// aside and said in the log. If nothing can be written, the guard works, but
+// withholds every login that is not known to work; see Unkept.
 func New(opts Options) (*Guard, error) {
 	g := newGuard(opts)
 	if opts.StatePath == "" {
 		g.key = newInstallKey()
 		return g, nil
 	}
-	if err := g.own(opts.StatePath); err != nil {
+	if err := g.open(opts.StatePath, true); err != nil {
+		return nil, err
+	}
+	return g, nil
+}
+
+// Open returns the guard of a process that probes by hand, beside a serving one
+// or alone. It obeys the holds of the state file and records its own attempts
+// for the others; a missing file is created. It fails if it could not record an
+// attempt. Without a path it knows no holds and keeps none.
+func Open(opts Options) (*Guard, error) {
+	g := newGuard(opts)
+	if opts.StatePath == "" {
+		g.key = newInstallKey()
+		return g, nil
+	}
+	if err := g.open(opts.StatePath, false); err != nil {
 		return nil, err
 	}
 	return g, nil
@@ -98,11 +104,13 @@ func New(opts Options) (*Guard, error) {
 
 func newGuard(opts Options) *Guard {
 	g := &Guard{
-		log:       opts.Log,
-		now:       opts.Now,
-		maxLogins: cmp.Or(opts.MaxLogins, defaultMaxLogins),
-		accounts:  make(map[keyedHash]*account),
-		servers:   make(map[keyedHash]*server),
+		log:        opts.Log,
+		now:        opts.Now,
+		maxLogins:  cmp.Or(opts.MaxLogins, defaultMaxLogins),
+		accounts:   make(map[keyedHash]*account),
+		servers:    make(map[keyedHash]*server),
+		classified: make(map[keyedHash]bool),
+		lastID:     newID(),
 	}
 	if g.log == nil {
 		g.log = slog.New(slog.DiscardHandler)
@@ -114,123 +122,63 @@ func newGuard(opts Options) *Guard {
 	return g
 }
 
-func newInstallKey() []byte {
-	key := make([]byte, sha256.Size)
-	_, _ = rand.Read(key) // it never fails
-	return key
-}
-
 // Release ends the holds of a connection's account, so that its next probe
-// tries to log in: somebody has put right what was wrong at the server. The
-// hold of a server stays. Its errors are ErrNotHeld and ErrReleasedLately.
+// tries to log in: somebody has put right what was wrong at the server. It also
+// allows one attempt beyond the account's budget. The server's circuit breaker
+// is not touched. Its errors are ErrNotHeld and ErrReleasedLately.
 func (g *Guard) Release(c *mail.Connection) error {
 	if g == nil {
 		return ErrNotHeld
 	}
+	id := g.identify(c)
 	g.mu.Lock()
 	now := g.now()
-	a := g.accounts[g.accountHash(c)]
-	err := a.release(now)
+	a := g.accounts[id.account]
+	err := a.releaseByHand(now)
 	if err == nil {
 		g.changes++
 		g.note(slog.LevelInfo, "login released by hand", "connection", c.Name)
+		a.queue.wakeFirst()
 	}
 	g.unlock()
 	if err == nil && g.store != nil {
-		g.keep(event{At: now}, true)
+		g.store.save()
 	}
 	return err
 }
 
-// stateDamaged reports whether the state file could not be read at the start, or
-// the last change could not be written: holds may be forgotten at a restart.
-func (g *Guard) stateDamaged() bool {
+// Unkept returns since when holds cannot be written to the state file: a restart
+// would forget the newest. It is zero while they are kept, without a state file,
+// and for a nil guard.
+func (g *Guard) Unkept() time.Time {
 	if g == nil {
-		return false
+		return time.Time{}
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.damaged || g.unkept
+	return g.unkept
 }
 
-// Close keeps what is not yet kept and lets another process have the file.
+// Close writes what is not yet written, waits for that at most 2 s, and lets
+// another process have the state file.
 func (g *Guard) Close() error {
 	if g == nil || g.store == nil {
 		return nil
 	}
-	return g.store.close(g)
+	return g.store.close()
 }
 
-// find gives the account, the secret and the server of a pass.
-func (g *Guard) find(p *Permit, now time.Time) (*account, *secretState, *server) {
-	a := g.account(p.account)
-	return a, a.secret(p.tag, now), g.server(p.host)
-}
-
-// accountHash names who logs in, without host or protocol: mail servers of one
-// realm mostly share one directory, and count together.
-func (g *Guard) accountHash(c *mail.Connection) keyedHash {
-	user := strings.ToLower(c.Username)
-	realm := strings.ToLower(c.Host)
-	if at := strings.LastIndexByte(user, '@'); at >= 0 {
-		realm = user[at+1:]
-	}
-	return g.hash("account", realm, user)
-}
-
-// secretTag is all that is kept of a secret: a stolen file cannot confirm a
-// guess by it, and a change goes unnoticed once in 65,536 times. Access tokens
-// change all the time; what matters is the credential that they are obtained with.
-func (g *Guard) secretTag(c *mail.Connection, secret mail.Secret) uint16 {
-	kind, value := "password", secret.Reveal()
-	if c.Token != nil {
-		credential, _ := c.TokenCredential.Read() // unreadable: as good as none
-		kind, value = "token", credential.Reveal()
-	}
-	account := g.accountHash(c)
-	full := g.hash("secret", string(account[:]), string(c.Auth), kind, value)
-	return binary.BigEndian.Uint16(full[:])
-}
-
-// serverHash names the server of a connection by its host, whatever the
-// port; an address is itself. On loopback each port is another server: a tunnel,
-// or a test.
-func (g *Guard) serverHash(c *mail.Connection) keyedHash {
-	addr, err := netip.ParseAddr(c.Host)
-	switch {
-	case err == nil && addr.IsLoopback() || strings.EqualFold(c.Host, "localhost"):
-		return g.hash("loopback", strconv.Itoa(c.EffectivePort()))
-	case err == nil:
-		return g.addressHash(addr)
-	}
-	return g.hash("host", strings.ToLower(strings.TrimSuffix(c.Host, ".")))
-}
-
-func (g *Guard) addressHash(addr netip.Addr) keyedHash {
-	return g.hash("address", addr.Unmap().WithZone("").String())
-}
-
-// hash is unambiguous: no part holds a NUL but the last, which may hold anything,
-// and the account of secretTag, whose length is fixed.
-func (g *Guard) hash(parts ...string) (h keyedHash) {
-	mac := hmac.New(sha256.New, g.key)
-	mac.Write([]byte(strings.Join(parts, "\x00")))
-	copy(h[:], mac.Sum(nil))
-	return h
-}
-
-// keep makes an event safe, and says once if that does not work.
-func (g *Guard) keep(e event, urgent bool) {
-	err := g.store.keep(g, e, urgent)
+// keptAgain and keptNoMore say once when the state file stops or starts to work.
+func (g *Guard) keeping(err error) {
 	g.mu.Lock()
 	defer g.unlock()
-	if failed := err != nil; failed != g.unkept {
-		g.unkept = failed
-		if failed {
-			g.note(slog.LevelWarn, "holds not kept: a restart would forget them", "err", err)
-		} else {
-			g.note(slog.LevelInfo, "holds are kept again")
-		}
+	switch failed := err != nil; {
+	case failed && g.unkept.IsZero():
+		g.unkept = g.now()
+		g.note(slog.LevelWarn, "holds not kept: a restart would forget them; logins that are not known to work are withheld", "err", err)
+	case !failed && !g.unkept.IsZero():
+		g.unkept = time.Time{}
+		g.note(slog.LevelInfo, "holds are kept again")
 	}
 }
 

@@ -1,108 +1,131 @@
 package guard
 
-// This file lets a hand-run probe respect the holds of the serving process, and
-// tell it what it learned: it reads the state file, never writes it, and adds
-// its verdicts to a journal beside it that the serving process takes in.
+// This file is the journal beside the state file. Every process that uses the
+// state file appends its attempts and verdicts there, each of them under a lock
+// of the file: who writes has read what the others wrote before. The serving
+// process takes the journal into the state file from time to time.
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"strconv"
 	"time"
 )
 
-const maxJournal = 1 << 20 // bytes; some 3,000 verdicts nobody has taken in
+const (
+	maxJournal    = 1 << 20   // bytes; some 3,000 events
+	compactFrom   = 256 << 10 // bytes from which the journal is taken into the state file
+	lockPatience  = time.Second
+	generationKey = "generation"
+)
 
-func journalPath(state string) string { return state + ".journal" }
+// errContended is the error of an attempt that another process was quicker with.
+var errContended = errors.New("another process is logging in to this account")
 
-// Open makes the guard of a process that probes by hand beside a serving
-// one, or between two runs of it. It obeys the holds of the state file and
-// leaves its own verdicts for the serving process. Without a state file, or with
-// a damaged one, it remembers nothing; one that may not be read is an error.
-func Open(opts Options) (*Guard, error) {
-	g := newGuard(opts)
-	info, err := os.Stat(opts.StatePath)
-	if opts.StatePath == "" || os.IsNotExist(err) {
-		g.key = newInstallKey()
-		return g, nil
-	}
-	if file, err := os.Open(opts.StatePath); err != nil {
-		return nil, err
-	} else if err := file.Close(); err != nil {
-		return nil, err
-	}
-	if err := g.load(opts.StatePath); err != nil {
-		g.damaged = true
-		g.key = newInstallKey()
-		g.log.Warn("state file unusable: no holds are known", "err", err)
-		return g, nil
-	}
-	j := &journal{path: journalPath(opts.StatePath), owner: info}
-	if file, err := openLocked(j.path, os.O_RDONLY); err == nil {
-		for _, e := range readJournal(file) {
-			if e.sane(g.now()) {
-				g.apply(e, "probed by hand")
-			}
-		}
-		_ = file.Close()
-		g.notes = nil // they were said when it happened
-	}
-	g.store = j
-	return g, nil
-}
-
-// journal is the store of a process that does not own the state file.
+// journal is one process's view of the file. It is for one goroutine.
 type journal struct {
-	path  string
-	owner os.FileInfo // of the state file
+	path       string
+	owner      os.FileInfo // of the state file; a new journal belongs to the same user
+	generation string      // of the file that was read; another one begins at its start
+	offset     int64       // up to which it was read
 }
 
-// keep adds a verdict that matters to the journal.
-func (j *journal) keep(_ *Guard, e event, _ bool) error {
-	if e.Result == "" || e.Result == undecided {
-		return nil
+// begin locks the journal and returns what others appended since the last time.
+// renewed reports that the file was begun anew: what it held before is in the
+// state file now. The caller closes the file, which also unlocks it.
+func (j *journal) begin() (file *os.File, events []event, renewed bool, err error) {
+	for range 5 { // somebody may remove it meanwhile
+		if file, err = openRegular(j.path, os.O_RDWR|os.O_CREATE); err != nil {
+			return nil, nil, false, err
+		}
+		current, err := lock(file, j.path, lockPatience)
+		if err == nil && current {
+			events, renewed, err = j.read(file)
+		}
+		if err != nil {
+			return nil, nil, false, errors.Join(err, file.Close())
+		}
+		if current {
+			return file, events, renewed, nil
+		}
+		_ = file.Close() // nothing was written
 	}
-	line, err := json.Marshal(e)
-	if err != nil {
-		return err
-	}
-	file, err := openLocked(j.path, os.O_WRONLY|os.O_APPEND|os.O_CREATE)
-	if err != nil {
-		return err
-	}
-	defer file.Close()
+	return nil, nil, false, fmt.Errorf("%s: removed again and again", j.path)
+}
+
+// read takes in the rest of the file.
+func (j *journal) read(file *os.File) (events []event, renewed bool, err error) {
 	info, err := file.Stat()
 	if err != nil {
-		return err
-	}
-	if info.Size() > maxJournal {
-		return fmt.Errorf("%s: full; is the serving mailprobe using this state file?", j.path)
+		return nil, false, err
 	}
 	if info.Size() == 0 {
 		giveTo(file, j.owner) // root probes by hand, the service user reads
+		return nil, j.offset > 0, j.renew(file)
 	}
-	_, err = file.Write(append(line, '\n'))
-	return err
+	head := make([]byte, 64)
+	n, err := file.ReadAt(head, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, false, err
+	}
+	line, _, _ := bytes.Cut(head[:n], []byte("\n"))
+	if generation := string(line); generation != j.generation {
+		renewed = j.generation != ""
+		j.generation, j.offset = generation, 0
+	}
+	if j.offset > info.Size() { // truncated by a stranger
+		j.offset = 0
+	}
+	if _, err := file.Seek(j.offset, io.SeekStart); err != nil {
+		return nil, renewed, err
+	}
+	events = readJournal(file)
+	j.offset = info.Size()
+	return events, renewed, nil
 }
 
-func (*journal) poll(*Guard, time.Time) {}
-func (*journal) close(*Guard) error     { return nil }
+// append adds events; with durable set they are on the disk when it returns. If
+// it fails, the file is as it was.
+func (j *journal) append(file *os.File, events []event, durable bool) error {
+	var lines bytes.Buffer
+	for _, e := range events {
+		line, err := json.Marshal(e)
+		if err != nil {
+			return err
+		}
+		lines.Write(append(line, '\n'))
+	}
+	if j.offset+int64(lines.Len()) > maxJournal {
+		return fmt.Errorf("%s: full; is the serving mailprobe using this state file?", j.path)
+	}
+	if _, err := file.WriteAt(lines.Bytes(), j.offset); err != nil {
+		return errors.Join(err, file.Truncate(j.offset))
+	}
+	j.offset += int64(lines.Len())
+	if durable {
+		return file.Sync()
+	}
+	return nil
+}
 
-// takeJournal reads the journal and empties it. A missing one is empty, one that
-// is being written is left for the next time.
-func takeJournal(path string) ([]event, error) {
-	if info, err := os.Stat(path); err != nil || info.Size() == 0 {
-		return nil, nil
+// renew empties the journal: all that it held is in the state file.
+func (j *journal) renew(file *os.File) error {
+	head := fmt.Sprintf("{%q:%q}\n", generationKey, strconv.FormatUint(newID(), 36))
+	if err := file.Truncate(0); err != nil {
+		return err
 	}
-	file, err := openLocked(path, os.O_RDWR)
-	if err != nil {
-		return nil, err
+	j.generation, j.offset = "", 0
+	if _, err := file.WriteAt([]byte(head), 0); err != nil {
+		return err
 	}
-	defer file.Close()
-	events := readJournal(file)
-	return events, file.Truncate(0)
+	j.generation, j.offset = head[:len(head)-1], int64(len(head))
+	return nil
 }
 
 // readJournal reads the events of a journal; lines that are none are left out.
@@ -111,16 +134,39 @@ func readJournal(r io.Reader) []event {
 	lines := bufio.NewScanner(io.LimitReader(r, 2*maxJournal))
 	for lines.Scan() {
 		var e event
-		if json.Unmarshal(lines.Bytes(), &e) == nil {
+		if json.Unmarshal(lines.Bytes(), &e) == nil && e.Account != (keyedHash{}) {
 			events = append(events, e)
 		}
 	}
 	return events
 }
 
-// sane reports whether an event can have happened: holds of the past matter for
-// a day or so, and none comes from the future.
-func (e event) sane(now time.Time) bool {
-	age := now.Sub(e.At)
-	return age >= -time.Minute && age < forgetAfter && e.Interval >= 0 && e.Interval < forgetAfter
+// replaceFile puts a whole file in the place of the old one: after a crash at
+// any moment one of the two is there. It returns the new file, locked.
+func replaceFile(path string, content []byte, like os.FileInfo) (*os.File, error) {
+	fresh := path + ".new"
+	if err := os.Remove(fresh); err != nil && !os.IsNotExist(err) {
+		return nil, err
+	}
+	file, err := openRegular(fresh, os.O_WRONLY|os.O_CREATE|os.O_EXCL)
+	if err != nil {
+		return nil, err
+	}
+	if like != nil {
+		giveTo(file, like)
+	}
+	_, err = lock(file, fresh, 0)
+	if err == nil {
+		_, err = file.Write(content)
+	}
+	if err = errors.Join(err, file.Sync()); err == nil {
+		err = os.Rename(fresh, path)
+	}
+	if err == nil {
+		err = syncDirectory(filepath.Dir(path))
+	}
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return file, nil
 }

@@ -1,40 +1,24 @@
 package guard
 
 // This file takes one probe past the guard: Enter before the dial, Login when the
-// credential is about to be sent, Done when the server has answered. A turn is
-// held only between Login and Done: a probe of a dead server never gets that far,
-// so it keeps no other one from logging in.
+// credential is about to be sent, Done when the server has answered. A login slot
+// is held only between Login and Done: a probe of a dead server never gets that
+// far, so it keeps no other one from logging in.
 
 import (
 	"context"
-	"net"
-	"net/netip"
+	"errors"
 	"time"
 
 	"mailprobe/mail"
 )
 
-// maxQueueWait bounds how long Login waits for its turn; a third of the probe's time
-// is bound enough where that is less, so that the login still has some.
-const maxQueueWait = 10 * time.Second
-
-// Hold is why, and until when, a login is withheld.
-type Hold struct {
-	// Reason is the verdict that caused it, or AuthHeld where the server
-	// is held and not the account.
-	Reason mail.Reason
-	// Until is when the next login may be tried; zero: only when the secret,
-	// the mechanism or the login name has changed (lockout strict).
-	Until time.Time
-}
-
-// facts is what an outcome says of a login that is withheld.
-func (h Hold) Facts() mail.AuthFacts {
-	return mail.AuthFacts{Held: true, HeldForOthers: h.Reason == mail.AuthHeld, NextAttempt: h.Until}
-}
+// pollGap is the time between two looks at what another process has done.
+const pollGap = 100 * time.Millisecond
 
 // Permit is the answer to one probe that wants to log in. Done must be called
-// exactly once, whatever happened. A nil *Permit is allowed everything.
+// exactly once, whatever happened. A nil *Permit is allowed everything. It is for
+// one goroutine.
 type Permit struct {
 	Allowed bool
 	Hold    Hold // zero if allowed; after Done, of the next login, if this one was refused
@@ -42,17 +26,21 @@ type Permit struct {
 
 	guard      *Guard // nil: nothing to learn
 	connection *mail.Connection
-	account    keyedHash
-	host       keyedHash
+	id         *identity
 	tag        uint16 // of the secret
 
-	unknown   bool      // it logs in with a secret that is not known to work
-	halfOpen  bool      // it is the one that tries while a server is held
+	unknown   bool      // it logs in with a secret that is not known to work there
+	waitedOut bool      // it has waited long enough already
+	byForeign bool      // it waits for a login of another process
 	entered   time.Time // when it was admitted to the server
-	waitedOut bool      // its maxQueueWait has ended already
-	atLogin   bool      // it is at its login, or past it
-	since     time.Time // when it got its turn
+	since     time.Time // when it was granted
+	attempt   uint64    // counted for the account; 0: none
 	done      bool
+
+	// What the server counts of it.
+	connecting, slow, atLogin, loggingIn, countedUnknown bool
+
+	halfOpen bool // it was granted as the half-open probe of the server
 }
 
 // AuthVerdict is the result of a login. The zero value is a login that was not
@@ -74,235 +62,228 @@ type AuthVerdict struct {
 // Enter asks whether a login with a secret that was just read may be tried. It
 // is called before the dial. Only a few sessions may go to one server at once,
 // because ban lists also count those that leave without a login: the others wait
-// here, until ctx ends or maxQueueWait does. A session that has not atLogin its login
-// after a second is at a slow or dead server, and keeps no other one waiting.
+// here, in the order of their arrival, until ctx ends or they have waited 10 s.
 func (g *Guard) Enter(ctx context.Context, c *mail.Connection, secret mail.Secret) *Permit {
 	if g == nil || c.Lockout == mail.LockoutOff {
 		return &Permit{Allowed: true, Connect: true}
 	}
-	p := g.newPermit(c, secret)
-	giveUp := time.NewTimer(queueWaitWithin(ctx))
-	defer giveUp.Stop()
-	for canWait := true; ; {
-		changed := p.tryReserve(!canWait)
-		if changed == nil {
-			return p
-		}
-		lapsed := time.NewTimer(freshFor)
-		select {
-		case <-changed:
-		case <-lapsed.C:
-		case <-ctx.Done():
-			canWait = false
-		case <-giveUp.C:
-			canWait = false
-		}
-		lapsed.Stop()
+	id := g.identify(c)
+	p := &Permit{guard: g, connection: c, id: id, tag: g.tagOf(id, c, secret)}
+	if g.store != nil {
+		g.store.poll()
 	}
+	await(ctx, true, p.tryReserve)
+	return p
 }
 
-// tryReserve answers a pass before the dial, or gives what to wait for. The last
-// time there is always an answer.
-func (p *Permit) tryReserve(last bool) (changed <-chan struct{}) {
+// tryReserve decides whether the session may connect. With last set it always
+// decides.
+func (p *Permit) tryReserve(w *waiter, last bool) decision {
 	g := p.guard
 	g.mu.Lock()
 	defer g.unlock()
 	now := g.now()
-	if g.store != nil {
-		g.store.poll(g, now)
-	}
-	_, s, d := g.find(p, now)
-	if hold := s.hold(p.connection.Lockout, now); hold.Reason != "" {
+	a, s, t, d := p.find(now)
+	a.forgive(p)
+	p.unknown = !s.knownGood(t, now)
+	if hold := p.holdOf(a, s, t, d, now); hold.Reason != "" {
+		w.leave()
 		p.withhold(hold, d, now)
-		return nil
+		return decision{}
 	}
-	if until := p.heldAt(d, s, now); !until.IsZero() {
-		p.withhold(Hold{mail.AuthHeld, until}, d, now)
-		return nil
+	wait, again := d.waitToConnect(p, g.maxLogins, now)
+	blocked := d.arrivals.blocks(w)
+	if (wait || blocked) && !last {
+		d.arrivals.enqueue(w)
+		if d.arrivals.blocks(w) {
+			again = 0 // the first one looks
+		}
+		return decision{wait: true, again: again}
 	}
-	p.unknown = !s.knownGood(now)
-	if changed = d.waitToConnect(p, g.maxLogins, now); changed != nil && !last {
-		return changed
+	w.leave()
+	p.waitedOut = wait || blocked
+	if p.waitedOut && !d.trusts(p) {
+		p.Hold = p.busyHold(now, "too many logins to this server are under way")
+		d.vacate(p)
+		return decision{}
 	}
-	if changed != nil && !d.trusts(p) {
-		p.Hold = p.nextInterval(now)
-		return nil
-	}
-	p.waitedOut = changed != nil
 	p.Allowed, p.Connect, p.entered = true, true, now
-	d.startConnecting(p)
-	return nil
+	d.admit(p)
+	return decision{}
 }
 
-// Login asks for permission to send the credential now. A login that is not known to
-// work, or at a server that refused one lately, waits here for its turn, until
-// ctx ends or maxQueueWait does. It is false if the login is withheld after all: Hold
-// then says why. A nil guard's pass, and one of lockout off, is always let through.
+// Login asks for permission to send the credential now. It waits for its turn,
+// until ctx ends or it has waited 10 s, and for its attempt to be recorded. It
+// returns false if the login is withheld after all: Hold then says why. A nil
+// guard's permit, and one of lockout off, always returns true.
 func (p *Permit) Login(ctx context.Context) bool {
 	if p == nil || p.guard == nil {
 		return true
 	}
-	giveUp := time.NewTimer(queueWaitWithin(ctx))
-	defer giveUp.Stop()
-	for canWait := !p.waitedOut; ; {
-		changed := p.tryAcquire(!canWait)
-		if changed == nil {
-			return p.Allowed
+	patience := time.Now().Add(queueWaitWithin(ctx))
+	for {
+		await(ctx, !p.waitedOut, func(w *waiter, last bool) decision {
+			if p.byForeign {
+				p.guard.store.catchUp(ctx)
+			}
+			return p.tryAcquire(w, last)
+		})
+		if !p.Allowed {
+			return false
 		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			canWait = false
-		case <-giveUp.C:
-			canWait = false
+		err := p.record(ctx)
+		switch {
+		case err == nil:
+			return true
+		case errors.Is(err, errContended) && ctx.Err() == nil && time.Now().Before(patience):
+			p.revoke(Hold{})
+		case errors.Is(err, errContended):
+			p.revoke(p.busyHold(p.guard.now(), anotherLogin))
+			return false
+		default:
+			hold := p.busyHold(p.guard.now(), "the attempt could not be recorded in the state file: "+err.Error())
+			hold.Advice = "Make the state file writable: a login that is not known to work is tried only if a restart cannot forget it."
+			p.revoke(hold)
+			return false
 		}
 	}
 }
 
-// Done reports the result of the login. Only the first call counts.
+const anotherLogin = "another login of this account has not been answered yet"
+
+// tryAcquire decides whether the credential may be sent. With last set it always
+// decides.
+func (p *Permit) tryAcquire(w *waiter, last bool) decision {
+	g := p.guard
+	g.mu.Lock()
+	defer g.unlock()
+	now := g.now()
+	a, s, t, d := p.find(now)
+	d.arrive(p)
+	p.Allowed, p.unknown = false, !s.knownGood(t, now)
+	if p.Hold = p.holdOf(a, s, t, d, now); p.Hold.Reason != "" {
+		w.leave()
+		return decision{}
+	}
+	if _, busy, u := a.room(s, t, p.id.server, now); busy || w.queue != d.queueOf(p) && a.queue.blocks(w) {
+		if last {
+			w.leave()
+			p.Hold = p.busyHold(now, anotherLogin)
+			return decision{}
+		}
+		a.queue.enqueue(w)
+		if p.byForeign = u.foreign && g.store != nil; u.foreign {
+			return decision{wait: true, again: pollGap}
+		}
+		return decision{wait: true}
+	}
+	q := d.queueOf(p)
+	wait := d.waitForLoginSlot(p, g.maxLogins) || q.blocks(w)
+	switch {
+	case wait && !last:
+		q.enqueue(w)
+		return decision{wait: true}
+	case wait && !d.trusts(p): // the probe goes on without the login
+		w.leave()
+		p.Hold = p.busyHold(now, "too many logins to this server are under way")
+		return decision{}
+	}
+	p.grant(a, d, now)
+	w.leave()
+	return decision{}
+}
+
+// grant lets the login through, and counts the attempt before it is made.
+func (p *Permit) grant(a *account, d *server, now time.Time) {
+	g := p.guard
+	p.Allowed, p.since = true, now
+	d.startLogin(p)
+	g.lastID++
+	p.attempt = g.lastID
+	a.open(attempt{
+		ID: p.attempt, At: now, Until: now.Add(p.connection.Timeout + answerGrace), Tag: p.tag,
+		Target: p.id.target, Server: p.id.server, Cause: p.id.cause, live: true,
+	})
+	if d.halfOpen == p {
+		p.halfOpen = true
+		d.NextProbe, d.lastProbe = now.Add(breakerWindow), p.id.account
+	}
+}
+
+// record writes the attempt down before the secret leaves. The answer is not
+// waited for where a serving process knows that the secret works.
+func (p *Permit) record(ctx context.Context) error {
+	store := p.guard.store
+	if store == nil {
+		return nil
+	}
+	e := p.event(AuthVerdict{}, p.since)
+	e.Result, e.Until = sent, p.since.Add(p.connection.Timeout+answerGrace)
+	if !p.unknown && store.owner {
+		store.add(e)
+		return nil
+	}
+	return store.commit(ctx, e, p.unknown)
+}
+
+// revoke takes a granted login back that was not sent.
+func (p *Permit) revoke(hold Hold) {
+	g := p.guard
+	g.mu.Lock()
+	now := g.now()
+	a, _, _, d := p.find(now)
+	e := p.event(AuthVerdict{}, now)
+	a.answered(p.attempt, false, e)
+	p.Allowed, p.Hold, p.attempt = false, hold, 0
+	d.endLogin(p)
+	a.queue.wakeFirst()
+	g.unlock()
+	g.store.add(e)
+}
+
+// Done reports the result of the login. Only the first call counts. It waits for
+// no disk.
 func (p *Permit) Done(v AuthVerdict) {
 	if p == nil || p.guard == nil || p.done {
 		return
 	}
 	g := p.guard
-	e := p.event(v, g.now())
 	g.mu.Lock()
 	p.done = true
-	a, s, d := g.find(p, e.At)
-	urgent := g.apply(e, p.connection.Name)
+	e := p.event(v, g.now())
+	g.apply(e, p.connection.Name)
+	a, s, t, d := p.find(e.At)
 	if v.Tried {
-		p.Hold = s.hold(p.connection.Lockout, e.At)
+		p.Hold = p.nextHold(a, s, t, e.At)
 	}
 	if p.halfOpen && !v.Tried {
-		d.NextProbe, d.lastProbe = e.At, keyedHash{} // the next one is the canary
+		d.NextProbe, d.lastProbe = e.At, keyedHash{} // another one may be the half-open probe
 	}
-	a.turn.release(p)
 	d.leave(p)
-	if d.probing == p {
-		d.probing = nil
-	}
+	a.queue.wakeFirst()
 	g.pruneLocked(e.At)
 	g.unlock()
-	if g.store != nil {
-		g.keep(e, urgent)
+	if g.store != nil && p.attempt != 0 {
+		g.store.add(e)
 	}
 }
 
-// queueWaitWithin is how long a probe with this context can wait for its turn.
-func queueWaitWithin(ctx context.Context) time.Duration {
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		return maxQueueWait
-	}
-	return min(maxQueueWait, max(0, time.Until(deadline)/3))
-}
-
-// newPermit knows who wants to log in where, and nothing else yet.
-func (g *Guard) newPermit(c *mail.Connection, secret mail.Secret) *Permit {
-	return &Permit{
-		guard:      g,
-		connection: c,
-		account:    g.accountHash(c),
-		host:       g.serverHash(c),
-		tag:        g.secretTag(c, secret),
-	}
-}
-
-// tryAcquire answers a pass now, or gives what to wait for. The last time there is
-// always an answer.
-func (p *Permit) tryAcquire(last bool) (changed <-chan struct{}) {
+// find returns what the guard knows of a permit's login. The pointers are valid
+// until the next call.
+func (p *Permit) find(now time.Time) (*account, *secretState, *targetState, *server) {
 	g := p.guard
-	g.mu.Lock()
-	defer g.unlock()
-	now := g.now()
-	a, s, d := g.find(p, now)
-	p.atLogin = true
-	p.Allowed, p.Hold = false, s.hold(p.connection.Lockout, now)
-	if p.Hold.Reason != "" {
-		return nil
-	}
-	if until := p.heldAt(d, s, now); !until.IsZero() {
-		p.Hold = Hold{mail.AuthHeld, until}
-		return nil
-	}
-	p.unknown = !s.knownGood(now)
-	if p.unknown {
-		changed = a.turn.waitFor()
-	}
-	ofAccount := changed != nil
-	if !ofAccount {
-		changed = d.waitForLoginSlot(p, g.maxLogins)
-	}
-	switch {
-	case changed == nil || last && !ofAccount && d.trusts(p):
-		p.grant(a, d, now)
-	case last: // the probe goes on without the login
-		p.Hold = p.nextInterval(now)
-	default:
-		return changed
-	}
-	return nil
+	a := g.account(p.id.account, now)
+	s := a.secret(p.tag, now)
+	return a, s, s.target(p.id.target), g.server(p.id.server)
 }
 
-// heldAt is until when the server withholds the login; zero: not now. In a
-// mass failure one pass at a time may be the canary, so that the others do not
-// come and go without a login.
-func (p *Permit) heldAt(d *server, s *secretState, now time.Time) time.Time {
-	until, canary := d.hold(p.account, s, now)
-	switch {
-	case !canary:
-		return until
-	case d.probing != nil && d.probing != p:
-		return now.Add(p.connection.Interval)
-	}
-	d.probing = p
-	return time.Time{}
-}
-
-// grant lets the login through. It comes here also when maxQueueWait ends at a
-// trusted server: that it is slow is no reason for a hold.
-func (p *Permit) grant(a *account, d *server, now time.Time) {
-	p.Allowed, p.since = true, now
-	if p.unknown {
-		a.turn.holder = p
-	}
-	d.startLogin(p)
-	if d.probing == p {
-		p.halfOpen = true
-		d.NextProbe, d.lastProbe = now.Add(guardWindow), p.account
-	}
-}
-
-// withhold withholds the login. What comes before it may be lastHeldProbe at once in a
-// while, for the whole server, and not while it refuses: fail2ban's
-// aggressive filters count sessions that never log in, too.
+// withhold refuses the login. What comes before it may be probed once in a
+// while, for the whole server, and not while it refuses: fail2ban's aggressive
+// filters count sessions that never log in, too.
 func (p *Permit) withhold(hold Hold, d *server, now time.Time) {
 	p.Hold = hold
 	if p.connection.HeldProbe && now.Sub(d.lastHeldProbe) >= heldProbeGap && len(d.Refusals) <= heldProbesUpTo {
 		d.lastHeldProbe = now
 		p.Connect = true
 	}
-}
-
-// nextInterval is the hold of a login whose turn is simply not now.
-func (p *Permit) nextInterval(now time.Time) Hold {
-	return Hold{mail.AuthHeld, now.Add(p.connection.Interval)}
-}
-
-// event is the pass's verdict as it is counted and kept.
-func (p *Permit) event(v AuthVerdict, at time.Time) event {
-	e := event{
-		At: at, Began: p.since, Account: p.account, Tag: p.tag, Host: p.host,
-		Reason: v.Reason, Interval: p.connection.Interval, Result: resultOf(v), Lines: linesOf(p.connection.Protocol),
-		strict: p.connection.Lockout == mail.LockoutStrict,
-	}
-	if e.Result == doubtful && p.connection.Lockout == mail.LockoutStrict {
-		e.Result = refused
-	}
-	if host, _, err := net.SplitHostPort(v.Address); err == nil {
-		if addr, err := netip.ParseAddr(host); err == nil && !addr.IsLoopback() {
-			e.Address = p.guard.addressHash(addr)
-		}
-	}
-	return e
 }

@@ -1,216 +1,196 @@
 package guard
 
-// This file keeps the guard's memory on disk: keyed hashes, counts and times.
-// No name is in it, and of a secret only 16 bits of a keyed hash.
+// This file is the form of the state file: keyed hashes, counts and times. No
+// name is in it, and of a secret only 16 bits of a keyed hash; the key is in a
+// file of its own, so that a stolen state file confirms no guess.
 
 import (
 	"bytes"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"log/slog"
-	"os"
-	"path/filepath"
 	"slices"
-	"sync"
 	"time"
 
 	"mailprobe/mail"
 )
 
 const (
-	stateVersion = 1
-	maxState     = 64 << 20 // bytes; 10,000 accounts take about 2 MB
+	stateVersion = 2
+	maxState     = 64 << 20 // bytes; 10,000 accounts take about 4 MB
 	maxAccounts  = 200_000
-	lazySave     = time.Minute // how long a change that may be lost stays in memory
-	journalPoll  = 2 * time.Second
+	statePrefix  = `{"version":` // of every state file there ever was
 )
 
 // savedState is the file.
 type savedState struct {
-	Version  int                   `json:"version"`
-	Key      []byte                `json:"key"`
-	Accounts map[keyedHash]account `json:"accounts"`
-	Servers  []server              `json:"destinations,omitempty"`
+	Version  int                    `json:"version"`
+	SavedAt  time.Time              `json:"saved_at"`
+	Accounts map[keyedHash]*account `json:"accounts"`
+	Servers  []*server              `json:"servers,omitempty"`
 }
 
-// store keeps what the guard learns.
-type store interface {
-	// poll takes in what others learned. The caller holds the guard's lock.
-	poll(g *Guard, now time.Time)
-	// keep makes an event safe; an urgent one is on disk when it returns.
-	keep(g *Guard, e event, urgent bool) error
-	close(g *Guard) error
+// version1 is what is taken over from mailprobe 0.1: the refusals of the day. Its
+// holds were counted in another way and begin anew.
+type version1 struct {
+	Key      []byte `json:"key"`
+	Accounts map[keyedHash]struct {
+		Refused time.Time   `json:"refused"`
+		Recent  []time.Time `json:"recent"`
+	} `json:"accounts"`
 }
 
-// stateFile is the store of the process that owns the file.
-type stateFile struct {
-	path   string
-	lock   io.Closer
-	polled time.Time // under the guard's lock
+// errNotState is the error of a file that no mailprobe has written.
+var errNotState = errors.New("this is not a state file of mailprobe; name another file, or remove this one")
 
-	mu      sync.Mutex // one writer at a time; taken before the guard's lock
-	saved   uint64     // the guard's changes that are on disk
-	savedAt time.Time
-}
-
-// own takes the file for this process and reads it.
-func (g *Guard) own(path string) error {
-	lock, err := lockFile(path + ".lock")
-	if err != nil {
-		return err
-	}
-	if err := g.load(path); err != nil {
-		g.damaged = true
-		g.key = newInstallKey()
-		g.log.Warn("state file unusable: holds are forgotten, a copy is kept", "err", err, "kept", path+".damaged")
-		_ = os.Rename(path, path+".damaged") // at worst it is overwritten
-	}
-	f := &stateFile{path: path, lock: lock}
-	g.store = f
-	g.changes = 1
-	f.poll(g, g.now())
-	if err := f.save(g, g.changes); err != nil { // better now than at the first refusal
-		return errors.Join(err, lock.Close())
-	}
-	return nil
-}
-
-// load reads the state of an earlier process; a missing file is a new state.
-func (g *Guard) load(path string) error {
-	file, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		g.key = newInstallKey()
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	state, err := readState(file)
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	g.key = state.Key
-	for id, a := range state.Accounts {
-		g.accounts[id] = &a
-	}
-	for i := range state.Servers {
-		d := &state.Servers[i]
-		for _, name := range d.Names {
-			g.servers[name] = d
-		}
-	}
-	return nil
-}
-
-// readState reads a state file and refuses what no mailprobe has written.
-func readState(r io.Reader) (*savedState, error) {
+// readState reads a state file. The key is nil but for one of version 1, which
+// held it. An empty file is a new state.
+func readState(r io.Reader) (state *savedState, key []byte, err error) {
 	raw, err := io.ReadAll(io.LimitReader(r, maxState+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(raw) > maxState {
-		return nil, errors.New("larger than 64 MiB")
-	}
-	state := &savedState{}
-	if err := json.Unmarshal(raw, state); err != nil {
-		return nil, err
-	}
 	switch {
-	case state.Version != stateVersion:
-		return nil, fmt.Errorf("version %d, but this mailprobe reads version %d", state.Version, stateVersion)
-	case len(state.Key) != len(newInstallKey()):
-		return nil, errors.New("no install key")
-	case len(state.Accounts) > maxAccounts:
-		return nil, errors.New("too many accounts")
+	case err != nil:
+		return nil, nil, err
+	case len(bytes.TrimSpace(raw)) == 0:
+		return &savedState{}, nil, nil
+	case !bytes.HasPrefix(raw, []byte(statePrefix)):
+		return nil, nil, errNotState
+	case len(raw) > maxState:
+		return nil, nil, errors.New("larger than 64 MiB")
 	}
-	for _, a := range state.Accounts {
-		if err := a.check(); err != nil {
-			return nil, err
+	var head struct {
+		Version int `json:"version"`
+	}
+	if err := json.Unmarshal(raw, &head); err != nil {
+		return nil, nil, err
+	}
+	switch head.Version {
+	case 1:
+		return readVersion1(raw)
+	case stateVersion:
+	default:
+		return nil, nil, fmt.Errorf("version %d, but this mailprobe reads versions 1 and %d", head.Version, stateVersion)
+	}
+	state = &savedState{}
+	if err := json.Unmarshal(raw, state); err != nil {
+		return nil, nil, err
+	}
+	return state, nil, state.check()
+}
+
+func readVersion1(raw []byte) (*savedState, []byte, error) {
+	var old version1
+	if err := json.Unmarshal(raw, &old); err != nil {
+		return nil, nil, err
+	}
+	if len(old.Key) != len(newInstallKey()) {
+		return nil, nil, errors.New("no install key")
+	}
+	state := &savedState{Accounts: make(map[keyedHash]*account, len(old.Accounts))}
+	for id, was := range old.Accounts {
+		a := &account{}
+		for _, at := range was.Recent {
+			a.Attempts = append(a.Attempts, attempt{At: at})
 		}
+		if !was.Refused.IsZero() && !slices.Contains(was.Recent, was.Refused) {
+			a.Attempts = append(a.Attempts, attempt{At: was.Refused})
+		}
+		state.Accounts[id] = a
 	}
-	return state, nil
+	return state, old.Key, state.check()
 }
 
 // check refuses nonsense; a reason that this version does not know is a plain
 // refusal.
-func (a *account) check() error {
-	if len(a.Secrets) > maxSecrets {
-		return errors.New("an account has too many secrets")
+func (state *savedState) check() error {
+	if len(state.Accounts) > maxAccounts {
+		return errors.New("too many accounts")
 	}
-	for i := range a.Secrets {
-		s := &a.Secrets[i]
-		if s.Refusals < 0 {
-			return errors.New("an account has a negative number of refusals")
+	for _, a := range state.Accounts {
+		if a == nil || len(a.Secrets) > maxSecrets || len(a.Attempts) > maxAttempts {
+			return errors.New("an account has too many secrets or attempts, or is none")
 		}
-		if s.Refusals > 0 && !slices.Contains(mail.Reasons(), s.Reason) {
-			s.Reason = mail.AuthRejected
+		slices.SortStableFunc(a.Attempts, func(x, y attempt) int { return x.At.Compare(y.At) })
+		for i := range a.Secrets {
+			if err := a.Secrets[i].check(); err != nil {
+				return err
+			}
+		}
+	}
+	for _, d := range state.Servers {
+		if d == nil || len(d.Names) == 0 {
+			return errors.New("a server has no name")
 		}
 	}
 	return nil
 }
 
-// keep writes the whole state if the event is urgent or the last writing was
-// some time ago. Events that come while one is written share the next.
-func (f *stateFile) keep(g *Guard, e event, urgent bool) error {
-	g.mu.Lock()
-	mine := g.changes
-	g.mu.Unlock()
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.saved >= mine || !urgent && e.At.Sub(f.savedAt) < lazySave {
-		return nil
+func (s *secretState) check() error {
+	if len(s.Targets) > maxTargets {
+		return errors.New("a secret has too many targets")
 	}
-	f.savedAt = e.At
-	return f.saveLocked(g)
-}
-
-func (f *stateFile) save(g *Guard, mine uint64) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.saved >= mine {
-		return nil
+	for i := range s.Targets {
+		t := &s.Targets[i]
+		if t.Refusals < 0 || t.Slow < 0 {
+			return errors.New("a secret has a negative number of refusals")
+		}
+		if t.Refusals > 0 && !slices.Contains(mail.Reasons(), t.Reason) {
+			t.Reason = mail.AuthRejected
+		}
 	}
-	return f.saveLocked(g)
-}
-
-// saveLocked writes the state as it is now.
-func (f *stateFile) saveLocked(g *Guard) error {
-	g.mu.Lock()
-	changes := g.changes
-	state := g.snapshot(g.now())
-	g.mu.Unlock()
-	raw, err := json.Marshal(state)
-	if err != nil {
-		return err
-	}
-	if err := replaceFile(f.path, raw); err != nil {
-		return err
-	}
-	f.saved = changes
 	return nil
+}
+
+// restore takes a state over. Attempts of this process that have no answer yet
+// are kept.
+func (g *Guard) restore(state *savedState) {
+	for id, a := range g.accounts {
+		a.queue.wakeAll()
+		for _, t := range a.Attempts {
+			if !t.live {
+				continue
+			}
+			kept := state.Accounts[id]
+			if kept == nil {
+				kept = &account{}
+				state.Accounts[id] = kept
+			}
+			kept.Attempts = slices.DeleteFunc(kept.Attempts, func(o attempt) bool { return o.ID == t.ID })
+			kept.Attempts = append(kept.Attempts, t)
+		}
+	}
+	g.accounts = state.Accounts
+	if g.accounts == nil {
+		g.accounts = make(map[keyedHash]*account)
+	}
+	for _, d := range state.Servers {
+		for _, name := range d.Names {
+			if g.servers[name] == nil {
+				g.servers[name] = d
+			}
+		}
+	}
 }
 
 // snapshot copies what is worth keeping.
 func (g *Guard) snapshot(now time.Time) *savedState {
-	state := &savedState{Version: stateVersion, Key: g.key, Accounts: make(map[keyedHash]account, len(g.accounts))}
+	state := &savedState{Version: stateVersion, SavedAt: now, Accounts: make(map[keyedHash]*account, len(g.accounts))}
 	for id, a := range g.accounts {
-		kept := account{Refused: a.Refused, Recent: slices.Clone(a.Recent), Released: a.Released}
+		kept := &account{Attempts: slices.Clone(a.Attempts), Released: a.Released}
 		for _, s := range a.Secrets {
-			if s.Refusals > 0 || s.Suspected || !s.Accepted.IsZero() {
-				kept.Secrets = append(kept.Secrets, s)
+			targets := slices.DeleteFunc(slices.Clone(s.Targets), func(t targetState) bool { return t == targetState{ID: t.ID} })
+			if len(targets) > 0 {
+				kept.Secrets = append(kept.Secrets, secretState{Tag: s.Tag, Seen: s.Seen, Targets: targets})
 			}
 		}
-		if len(kept.Secrets) > 0 || !kept.Refused.IsZero() {
+		if len(kept.Secrets) > 0 || len(kept.Attempts) > 0 {
 			state.Accounts[id] = kept
 		}
 	}
 	for name, d := range g.servers {
 		if name == d.Names[0] && (d.Open || len(d.Refusals) > 0) {
-			state.Servers = append(state.Servers, server{
+			state.Servers = append(state.Servers, &server{
 				Names: slices.Clone(d.Names), Refusals: slices.Clone(d.Refusals), Open: d.Open, NextProbe: d.NextProbe,
 			})
 		}
@@ -218,46 +198,13 @@ func (g *Guard) snapshot(now time.Time) *savedState {
 	return state
 }
 
-// poll takes in what `mailprobe probe` learned meanwhile.
-func (f *stateFile) poll(g *Guard, now time.Time) {
-	if ago := now.Sub(f.polled); ago >= 0 && ago < journalPoll {
-		return
+// parseKey reads a key file: 64 hex digits.
+func parseKey(raw []byte) ([]byte, error) {
+	key, err := hex.DecodeString(string(bytes.TrimSpace(raw)))
+	if err != nil || len(key) != len(newInstallKey()) {
+		return nil, errors.New("not a key file of mailprobe: it has 64 hex digits")
 	}
-	f.polled = now
-	events, err := takeJournal(journalPath(f.path))
-	if err != nil {
-		g.note(slog.LevelWarn, "journal of hand-run probes not read", "err", err)
-	}
-	for _, e := range events {
-		if e.sane(now) {
-			g.apply(e, "probed by hand")
-		}
-	}
+	return key, nil
 }
 
-// close writes what is not yet written and gives the file free.
-func (f *stateFile) close(g *Guard) error {
-	g.mu.Lock()
-	mine := g.changes
-	g.mu.Unlock()
-	return errors.Join(f.save(g, mine), f.lock.Close())
-}
-
-// replaceFile puts a whole file in the place of the old one: after a crash at
-// any moment one of the two is there.
-func replaceFile(path string, content []byte) error {
-	fresh := path + ".new"
-	file, err := os.OpenFile(fresh, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(file, bytes.NewReader(content))
-	err = errors.Join(err, file.Sync(), file.Close())
-	if err == nil {
-		err = os.Rename(fresh, path)
-	}
-	if err == nil {
-		err = syncDirectory(filepath.Dir(path))
-	}
-	return err
-}
+func formatKey(key []byte) []byte { return append(hex.AppendEncode(nil, key), '\n') }

@@ -1,0 +1,176 @@
+package guard
+
+// This file is the account's budget: how many attempts an account gets, with
+// any secret, mechanism, protocol and host. An attempt counts from before the
+// secret leaves until the server accepts the login or calls its answer temporary.
+
+import (
+	"slices"
+	"time"
+)
+
+const (
+	halfHour = 31 * time.Minute // of the budget: half an hour, and a minute for clocks that differ
+	fullDay  = 24*time.Hour + time.Minute
+
+	attemptsPerHalfHour = 2 // one less than the lowest lockout threshold in use, 3
+	attemptsPerDay      = 4 // one less than the usual threshold, 5
+
+	// Where the account is known to work with another secret or at another server,
+	// one attempt a day is left for when the working one turns wrong.
+	othersPerDay = 3
+
+	answerGrace = 10 * time.Second // after the probe's timeout; then an attempt has no answer
+)
+
+// attempt is one login of an account that was refused, may have been, or has no
+// answer yet.
+type attempt struct {
+	ID     uint64    `json:"id"`
+	At     time.Time `json:"at"`              // sent; refused, once it is
+	Open   bool      `json:"open,omitzero"`   // no answer yet
+	Until  time.Time `json:"until,omitzero"`  // when an open one will not be answered any more
+	Tag    uint16    `json:"tag"`             // of the secret
+	Target keyedHash `json:"target,omitzero"` // where it was tried
+	Server keyedHash `json:"server,omitzero"` // likewise
+	Cause  keyedHash `json:"cause,omitzero"`  // the connection
+
+	live bool // of this process, which will report the answer
+}
+
+// spent is how much of a budget is used.
+type spent struct {
+	open              int       // not answered yet
+	openHere          bool      // one of them at the same server
+	foreign           bool      // one of them by another process
+	halfHour, day     int       // answered, within the windows
+	halfHourAt, dayAt time.Time // the times at which the windows have room for one more
+	last              time.Time // newest of the answered
+	lastCause         keyedHash
+}
+
+// spentWithin counts the attempts. One that is in the future was made before the
+// clock was set back, and counts.
+func (a *account) spentWithin(server keyedHash, now time.Time, perDay int) (u spent) {
+	var recent, ofDay []time.Time
+	for i := range a.Attempts {
+		t := &a.Attempts[i]
+		if t.Open {
+			u.open++
+			u.openHere = u.openHere || t.Server == server
+			u.foreign = u.foreign || !t.live
+			continue
+		}
+		ofDay = append(ofDay, t.At)
+		if now.Sub(t.At) < halfHour {
+			recent = append(recent, t.At)
+		}
+		if !t.At.Before(u.last) {
+			u.last, u.lastCause = t.At, t.Cause
+		}
+	}
+	u.halfHour, u.day = len(recent), len(ofDay)
+	if n := len(recent) - attemptsPerHalfHour; n >= 0 {
+		u.halfHourAt = recent[n].Add(halfHour)
+	}
+	if n := len(ofDay) - perDay; n >= 0 {
+		u.dayAt = ofDay[n].Add(fullDay)
+	}
+	return u
+}
+
+// room reports whether the account may be tried once more with a secret at a
+// target. If not, either busy says that another login has to be answered first,
+// or until says when the budget has room. Logins that are known to work may
+// overlap, but not at one server: its restart would look like two refusals.
+func (a *account) room(s *secretState, t *targetState, server keyedHash, now time.Time) (until time.Time, busy bool, u spent) {
+	known := s.knownGood(t, now)
+	perDay := attemptsPerDay
+	if !known && a.worksElsewhere(s, t, now) {
+		perDay = othersPerDay
+	}
+	u = a.spentWithin(server, now, perDay)
+	if u.open > 0 && !known || u.openHere {
+		return time.Time{}, true, u
+	}
+	// A secret that was accepted after the last refusal has reset the server's count.
+	if u.open == 0 && (a.oneMore || s.accepted().After(u.last)) {
+		return time.Time{}, false, u
+	}
+	until = u.halfHourAt
+	if u.dayAt.After(until) {
+		until = u.dayAt
+	}
+	if !until.IsZero() {
+		return until, false, u
+	}
+	return time.Time{}, u.halfHour+u.open >= attemptsPerHalfHour || u.day+u.open >= perDay, u
+}
+
+// worksElsewhere reports whether the account is known to work in another way.
+func (a *account) worksElsewhere(s *secretState, t *targetState, now time.Time) bool {
+	for i := range a.Secrets {
+		other := &a.Secrets[i]
+		for j := range other.Targets {
+			if o := &other.Targets[j]; (other.Tag != s.Tag || o.ID != t.ID) && other.knownGood(o, now) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// open adds an attempt whose secret is about to leave.
+func (a *account) open(at attempt) {
+	at.Open = true
+	a.Attempts = append(a.Attempts, at)
+}
+
+// answered closes an attempt: it is dropped, or counts from now on. One that is
+// not open any more is found too, for a late answer of another process.
+func (a *account) answered(id uint64, counts bool, e event) {
+	i := slices.IndexFunc(a.Attempts, func(t attempt) bool { return t.ID == id })
+	switch {
+	case i < 0 && !counts:
+		return
+	case i < 0:
+		a.Attempts = append(a.Attempts, attempt{ID: id, At: e.At, Tag: e.Tag, Target: e.Target, Server: e.Host, Cause: e.Cause})
+	case !counts:
+		a.Attempts = slices.Delete(a.Attempts, i, i+1)
+	default:
+		a.Attempts[i].At, a.Attempts[i].Open, a.Attempts[i].live = e.At, false, false
+	}
+	slices.SortStableFunc(a.Attempts, func(x, y attempt) int { return x.At.Compare(y.At) })
+}
+
+// take removes an attempt and returns it; nil: there is none.
+func (a *account) take(id uint64) *attempt {
+	i := slices.IndexFunc(a.Attempts, func(t attempt) bool { return t.ID == id })
+	if i < 0 {
+		return nil
+	}
+	taken := a.Attempts[i]
+	a.Attempts = slices.Delete(a.Attempts, i, i+1)
+	return &taken
+}
+
+// settle drops attempts that are a day old, and takes those whose process has
+// ended before the answer for possible refusals.
+func (a *account) settle(now time.Time) {
+	for i := range a.Attempts {
+		t := &a.Attempts[i]
+		if !t.Open || t.live || now.Before(t.Until) {
+			continue
+		}
+		t.Open = false
+		if s := a.find(t.Tag); s != nil {
+			s.target(t.Target).suspect()
+		}
+	}
+	a.Attempts = slices.DeleteFunc(a.Attempts, func(t attempt) bool { return !t.Open && now.Sub(t.At) >= fullDay })
+	if n := len(a.Attempts) - maxAttempts; n > 0 { // lockout off, or a state file that was written to
+		a.Attempts = slices.Delete(a.Attempts, 0, n)
+	}
+}
+
+const maxAttempts = 32 // kept per account

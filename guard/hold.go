@@ -1,0 +1,189 @@
+package guard
+
+// This file says why a login is withheld, in words that name the connection that
+// was refused and the time.
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"mailprobe/mail"
+)
+
+// Hold is why, and until when, a login is withheld. The zero value withholds
+// nothing.
+type Hold struct {
+	// Reason is the verdict on this connection's own login, or AuthHeld where the
+	// login is withheld for another reason, which Because names.
+	Reason mail.Reason
+	// Until is when the next login may be tried; zero: only when the secret,
+	// the mechanism or the login name has changed (lockout strict).
+	Until time.Time
+	// By names the connection that was refused, if the login is withheld for its
+	// sake; empty: none, or not known. At is the time of that refusal.
+	By string
+	At time.Time
+	// Because is half a sentence, Advice a whole one. Both are empty where the
+	// reason is this connection's own verdict.
+	Because string
+	Advice  string
+}
+
+// Facts returns what an outcome says of a login that is withheld.
+func (h Hold) Facts() mail.AuthFacts {
+	return mail.AuthFacts{Held: true, HeldForOthers: h.Reason == mail.AuthHeld, NextAttempt: h.Until, HeldBy: h.By, HeldSince: h.At}
+}
+
+// holdOf returns the hold of a permit's login, zero if it may go on.
+func (p *Permit) holdOf(a *account, s *secretState, t *targetState, d *server, now time.Time) Hold {
+	if hold := p.refusalHold(s, now); hold.Reason != "" {
+		return hold
+	}
+	if hold := p.budgetHold(a, s, t, now); hold.Reason != "" {
+		return hold
+	}
+	return p.serverHold(d, s.knownGood(t, now), now)
+}
+
+// refusalHold is the hold of the secret's own refusals: of this connection, of
+// another one that asks the same question, or of one whose verdict reaches here.
+// A clock that was set back must not make it endless.
+func (p *Permit) refusalHold(s *secretState, now time.Time) (longest Hold) {
+	strict := p.connection.Lockout == mail.LockoutStrict
+	for i := range s.Targets {
+		t := &s.Targets[i]
+		here := t.ID == p.id.target
+		if t.Refusals == 0 && t.Slow == 0 || !here && !t.Wide {
+			continue
+		}
+		name, gone := p.guard.nameOf(t.Cause)
+		mine := here && t.Cause == p.id.cause
+		if gone && !mine {
+			continue
+		}
+		if latest := now.Add(maxWait); t.Next.After(latest) {
+			t.Next = latest
+		}
+		endless := strict && t.Refusals > 0
+		if !endless && !now.Before(t.Next) {
+			continue
+		}
+		hold := Hold{Reason: t.Reason, Until: t.Next}
+		if endless {
+			hold.Until = time.Time{}
+		}
+		if mine {
+			return hold
+		}
+		if longest.Reason == "" || hold.Until.IsZero() || !longest.Until.IsZero() && hold.Until.After(longest.Until) {
+			longest = heldBy(hold, name, t)
+		}
+	}
+	return longest
+}
+
+// heldBy is the hold of a login for the sake of another connection.
+func heldBy(hold Hold, name string, t *targetState) Hold {
+	hold.By, hold.At = name, t.Refused
+	hold.Reason = mail.AuthHeld
+	who, and := connectionWord(name), "with the same user name and password"
+	if !t.Wide {
+		and = "at the same server"
+	}
+	hold.Because = fmt.Sprintf("%s, %s, was refused at %s (%s)", who, and, clockTime(t.Refused), t.Reason)
+	hold.Advice = fmt.Sprintf("Look at %s first: correct it, or remove it, and this one logs in again.", who)
+	return hold
+}
+
+// nextHold is the hold of the login after one that was just answered.
+func (p *Permit) nextHold(a *account, s *secretState, t *targetState, now time.Time) Hold {
+	if hold := p.refusalHold(s, now); hold.Reason != "" {
+		return hold
+	}
+	return p.budgetHold(a, s, t, now)
+}
+
+// budgetHold is the hold of an account whose budget is used up.
+func (p *Permit) budgetHold(a *account, s *secretState, t *targetState, now time.Time) Hold {
+	until, _, u := a.room(s, t, p.id.server, now)
+	if until.IsZero() {
+		return Hold{}
+	}
+	return p.guard.heldByBudget(until, u)
+}
+
+func (g *Guard) heldByBudget(until time.Time, u spent) Hold {
+	name, _ := g.nameOf(u.lastCause)
+	count, span := u.halfHour, "half an hour"
+	if u.dayAt.After(u.halfHourAt) {
+		count, span = u.day, "a day"
+	}
+	return Hold{
+		Reason: mail.AuthHeld, Until: until, By: name, At: u.last,
+		Because: fmt.Sprintf("%d logins of this account failed within %s, the last at %s (%s)", count, span, clockTime(u.last), connectionWord(name)),
+		Advice:  "Correct the user name and password of all connections of this account; no login is tried before the time shown, so that the account is not locked.",
+	}
+}
+
+// serverHold is the hold of the server's circuit breaker. While it is open one
+// login at a time may be the half-open probe, so that the others do not come and
+// go without a login.
+func (p *Permit) serverHold(d *server, known bool, now time.Time) Hold {
+	until, probe := d.hold(p.id.account, known, now)
+	switch {
+	case until.IsZero() && !probe:
+		return Hold{}
+	case probe && d.halfOpen == nil:
+		d.halfOpen = p
+		return Hold{}
+	case probe && d.halfOpen == p:
+		return Hold{}
+	case probe:
+		until = now.Add(p.connection.Interval)
+	}
+	return p.guard.heldByServer(until, d)
+}
+
+func (g *Guard) heldByServer(until time.Time, d *server) Hold {
+	hold := Hold{Reason: mail.AuthHeld, Until: until,
+		Advice: "Look at the other connections to this server first; the time of the next login is shown."}
+	var names []string
+	for _, m := range d.Refusals {
+		name, _ := g.nameOf(m.Cause)
+		if name != "" && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+		hold.By, hold.At = name, m.At
+	}
+	of := ""
+	if len(names) > 0 {
+		of = " (" + strings.Join(names, ", ") + ")"
+	}
+	if len(d.Refusals) == 0 { // the window has passed, the breaker is still open
+		hold.Because = "logins to this server were refused; one at a time is tried until one is accepted"
+		return hold
+	}
+	logins := "1 login"
+	if n := len(d.Refusals); n > 1 {
+		logins = fmt.Sprint(n, " logins")
+	}
+	hold.Because = fmt.Sprintf("%s to this server failed within 10 minutes, the last at %s%s", logins, clockTime(hold.At), of)
+	return hold
+}
+
+// busyHold is the hold of a login whose turn has not come in time.
+func (p *Permit) busyHold(now time.Time, because string) Hold {
+	return Hold{Reason: mail.AuthHeld, Until: now.Add(p.connection.Interval), Because: because,
+		Advice: "Nothing is known to be wrong here: the next probe tries again."}
+}
+
+func connectionWord(name string) string {
+	if name == "" {
+		return "another connection"
+	}
+	return "connection " + name
+}
+
+func clockTime(at time.Time) string { return at.UTC().Format("15:04:05 UTC") }

@@ -1,0 +1,183 @@
+package guard
+
+// This file names accounts, servers and connections by keyed hashes. The hashes
+// of a configured connection are computed once per reload.
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync/atomic"
+
+	"mailprobe/mail"
+)
+
+// keyedHash stands for a name that must not be in the state file.
+type keyedHash [16]byte
+
+// MarshalText writes it in hex.
+func (h keyedHash) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, h[:]), nil }
+
+// UnmarshalText reads what MarshalText wrote.
+func (h *keyedHash) UnmarshalText(text []byte) error {
+	if len(text) != hex.EncodedLen(len(h)) {
+		return errors.New("a keyed hash has 32 hex digits")
+	}
+	_, err := hex.Decode(h[:], text)
+	return err
+}
+
+// identity is what the guard knows of a connection.
+type identity struct {
+	account keyedHash // login name, whatever the host and the protocol
+	actsFor keyedHash // authorization identity; zero: the user's own
+	server  keyedHash // host
+	target  keyedHash // host, protocol and mechanism: what a verdict on a method reaches
+	cause   keyedHash // the connection itself, until its definition changes
+
+	last atomic.Pointer[taggedSecret]
+}
+
+// taggedSecret saves a hash per login.
+type taggedSecret struct {
+	secret mail.Secret
+	tag    uint16
+}
+
+// connectionSet is what is configured now.
+type connectionSet struct {
+	identities map[*mail.Connection]*identity
+	names      map[keyedHash]string // by cause
+}
+
+// SetConnections tells the guard what is configured. It must be called at each
+// reload: a refused connection that is no longer there, or is another one now,
+// no longer withholds the logins of others. Attempts made stay counted.
+func (g *Guard) SetConnections(list []*mail.Connection) {
+	if g == nil {
+		return
+	}
+	set := &connectionSet{make(map[*mail.Connection]*identity, len(list)), make(map[keyedHash]string, len(list))}
+	for _, c := range list {
+		id := g.newIdentity(c)
+		set.identities[c] = id
+		set.names[id.cause] = c.Name
+	}
+	g.connections.Store(set)
+	g.mu.Lock()
+	defer g.unlock()
+	for _, a := range g.accounts {
+		a.queue.wakeFirst()
+	}
+}
+
+// identify returns the identity of a connection, computed if it is not configured.
+func (g *Guard) identify(c *mail.Connection) *identity {
+	if set := g.connections.Load(); set != nil {
+		if id := set.identities[c]; id != nil {
+			return id
+		}
+	}
+	return g.newIdentity(c)
+}
+
+func (g *Guard) newIdentity(c *mail.Connection) *identity {
+	port := strconv.Itoa(c.EffectivePort())
+	id := &identity{
+		account: g.accountHash(c.Realm, c.LoginName()),
+		server:  g.serverHash(c),
+	}
+	if c.SharedMailbox != "" && c.SharedMailboxAccess == mail.SharedAuthzID {
+		id.actsFor = g.hash("acts for", strings.ToLower(c.SharedMailbox))
+	}
+	id.target = g.hash("target", string(id.server[:]), string(c.Protocol), string(c.Auth))
+	id.cause = g.hash("connection", string(id.account[:]), string(id.actsFor[:]), string(id.target[:]),
+		string(c.Encryption), port, c.Name)
+	return id
+}
+
+// accountHash names who logs in, whatever the host and the protocol: mail servers
+// of one realm mostly share one directory, and count together. The realm is the
+// domain of the login name unless one is configured.
+func (g *Guard) accountHash(realm, user string) keyedHash {
+	user = strings.ToLower(user)
+	if _, domain, ok := strings.Cut(user, "@"); ok && realm == "" {
+		realm = domain[strings.LastIndexByte(domain, '@')+1:]
+	}
+	return g.hash("account", strings.ToLower(realm), user)
+}
+
+// nameOf returns the name of the connection that caused a hold. It is gone if it
+// is no longer configured; the name is empty if the guard was told of none.
+func (g *Guard) nameOf(cause keyedHash) (name string, gone bool) {
+	set := g.connections.Load()
+	if set == nil {
+		return "", false
+	}
+	name, configured := set.names[cause]
+	return name, !configured
+}
+
+// tagOf returns 16 bits of a hash of what a connection logs in with: all that is
+// kept of a secret, so that a stolen state file rules guesses out but confirms
+// none. A change of the secret goes unnoticed once in 65,536 times. Access
+// tokens change all the time, so the credential behind them is hashed instead.
+func (g *Guard) tagOf(id *identity, c *mail.Connection, secret mail.Secret) uint16 {
+	kind := "password"
+	if c.Token != nil {
+		kind = "token"
+		secret, _ = c.TokenCredential.Read() // unreadable: as good as none
+	}
+	if last := id.last.Load(); last != nil && last.secret == secret {
+		return last.tag
+	}
+	full := g.hash("secret", string(id.account[:]), string(id.actsFor[:]), kind, secret.Reveal())
+	tag := binary.BigEndian.Uint16(full[:])
+	id.last.Store(&taggedSecret{secret, tag})
+	return tag
+}
+
+// serverHash names the server of a connection by its host, whatever the port; an
+// address is itself. On loopback each port is another server: a tunnel, or a test.
+func (g *Guard) serverHash(c *mail.Connection) keyedHash {
+	addr, err := netip.ParseAddr(c.Host)
+	switch {
+	case err == nil && addr.IsLoopback() || strings.EqualFold(c.Host, "localhost"):
+		return g.hash("loopback", strconv.Itoa(c.EffectivePort()))
+	case err == nil:
+		return g.addressHash(addr)
+	}
+	return g.hash("host", strings.ToLower(strings.TrimSuffix(c.Host, ".")))
+}
+
+func (g *Guard) addressHash(addr netip.Addr) keyedHash {
+	return g.hash("address", addr.Unmap().WithZone("").String())
+}
+
+// hash is unambiguous: no part holds a NUL but hashes, whose length is fixed,
+// and the last part.
+func (g *Guard) hash(parts ...string) (h keyedHash) {
+	mac := hmac.New(sha256.New, g.key)
+	mac.Write([]byte(strings.Join(parts, "\x00")))
+	copy(h[:], mac.Sum(nil))
+	return h
+}
+
+func newInstallKey() []byte {
+	key := make([]byte, sha256.Size)
+	_, _ = rand.Read(key) // it never fails
+	return key
+}
+
+// newID returns a number that no other process uses for its first attempt.
+func newID() uint64 {
+	var raw [8]byte
+	_, _ = rand.Read(raw[:])                     // it never fails
+	return binary.BigEndian.Uint64(raw[:]) >> 12 // exact in JSON, with room to count
+}

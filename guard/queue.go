@@ -1,0 +1,124 @@
+package guard
+
+// This file makes logins wait in the order of their arrival. One is woken at a
+// time: it decides, and wakes the next one if there may be room for it.
+
+import (
+	"container/list"
+	"context"
+	"time"
+)
+
+// maxQueueWait bounds how long a login waits for another one. A third of the
+// probe's time is the bound where that is less, so that the login has some left.
+const maxQueueWait = 10 * time.Second
+
+// queue holds the logins that wait for one thing. The zero value is empty. It
+// belongs to the guard's lock.
+type queue struct{ list list.List }
+
+// waiter is one login that waits, in at most one queue at a time.
+type waiter struct {
+	wake  chan struct{} // of capacity 1: a wake-up is not lost while the waiter decides
+	queue *queue        // nil: in none
+	place *list.Element
+}
+
+// enqueue puts a waiter at the end of a queue, unless it waits there already.
+func (q *queue) enqueue(w *waiter) {
+	if w.queue == q {
+		return
+	}
+	w.leave()
+	if w.wake == nil {
+		w.wake = make(chan struct{}, 1)
+	}
+	w.queue, w.place = q, q.list.PushBack(w)
+}
+
+// leave takes a waiter out of its queue and wakes the next one there.
+func (w *waiter) leave() {
+	if w == nil || w.queue == nil {
+		return
+	}
+	q := w.queue
+	q.list.Remove(w.place)
+	w.queue, w.place = nil, nil
+	q.wakeFirst()
+}
+
+// wakeFirst lets the first waiter decide again.
+func (q *queue) wakeFirst() {
+	if first := q.list.Front(); first != nil {
+		select {
+		case first.Value.(*waiter).wake <- struct{}{}:
+		default: // it is awake
+		}
+	}
+}
+
+// wakeAll lets every waiter decide again: the queue is no longer used.
+func (q *queue) wakeAll() {
+	for e := q.list.Front(); e != nil; e = e.Next() {
+		select {
+		case e.Value.(*waiter).wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// blocks reports whether somebody waits before w.
+func (q *queue) blocks(w *waiter) bool {
+	first := q.list.Front()
+	return first != nil && first.Value.(*waiter) != w
+}
+
+// decision is one answer to a login that asks: it is final, or the login waits,
+// and asks again when it is woken or after a time (0: only when woken).
+type decision struct {
+	wait  bool
+	again time.Duration
+}
+
+// await asks until the answer is final. The last time, when ctx has ended or the
+// wait was too long, the answer must be. A login that is answered at once makes
+// no timer.
+func await(ctx context.Context, patient bool, ask func(w *waiter, last bool) decision) {
+	w := &waiter{}
+	answer := ask(w, !patient)
+	if !answer.wait {
+		return
+	}
+	giveUp := time.NewTimer(queueWaitWithin(ctx))
+	defer giveUp.Stop()
+	for answer.wait {
+		var again <-chan time.Time
+		var timer *time.Timer
+		if answer.again > 0 {
+			timer = time.NewTimer(answer.again)
+			again = timer.C
+		}
+		last := false
+		select {
+		case <-w.wake:
+		case <-again:
+		case <-ctx.Done():
+			last = true
+		case <-giveUp.C:
+			last = true
+		}
+		if timer != nil {
+			timer.Stop()
+		}
+		answer = ask(w, last)
+	}
+}
+
+// queueWaitWithin is how long a probe with this context can wait.
+func queueWaitWithin(ctx context.Context) time.Duration {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return maxQueueWait
+	}
+	return min(maxQueueWait, max(0, time.Until(deadline)/3))
+}
