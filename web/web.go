@@ -59,7 +59,6 @@ type site struct {
 	telemetry   http.Handler
 	waiting     *waiters
 	expositions places
-	reloads     *reloads
 }
 
 // New makes the handler of everything. Its error is a telemetry path that is
@@ -80,7 +79,7 @@ func New(o Options) (http.Handler, error) {
 	if err := checkExternalURL(o.ExternalURL); err != nil {
 		return nil, err
 	}
-	s := &site{Options: o, telemetry: metrics.Handler(o.Metrics, o.Log), waiting: newWaiters(o.MaxWaiting), expositions: make(places, maxExpositions), reloads: newReloads(o.Reload)}
+	s := &site{Options: o, telemetry: metrics.Handler(o.Metrics, o.Log), waiting: newWaiters(o.MaxWaiting), expositions: make(places, maxExpositions)}
 	routes := s.routes()
 	if err := checkTelemetryPath(o.TelemetryPath, routes); err != nil {
 		return nil, err
@@ -90,7 +89,7 @@ func New(o Options) (http.Handler, error) {
 		mux.HandleFunc(pattern, handler)
 	}
 	mux.HandleFunc("GET "+o.TelemetryPath, s.serveMetrics)
-	return s.protected(s.hostChecked(mux)), nil
+	return s.protected(mux), nil
 }
 
 // routes is the map of the site. POST is for what changes something.
@@ -201,6 +200,15 @@ func (s *site) retryEnabled(next http.HandlerFunc) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) { refuse(w, http.StatusForbidden, retryOff) }
 	}
 	return next
+}
+
+// serveReload answers with the faults of a broken file; they hold no secret.
+func (s *site) serveReload(w http.ResponseWriter, _ *http.Request) {
+	if err := s.Reload(); err != nil {
+		refuse(w, http.StatusInternalServerError, "reload failed, the old configuration stays in effect:\n"+err.Error())
+		return
+	}
+	plain(w, "reloaded\n")
 }
 
 // serveRetry lets the login of a held account be tried again. A browser goes

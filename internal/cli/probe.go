@@ -10,8 +10,6 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -79,16 +77,19 @@ func (o *ProbeOptions) probe(ctx context.Context) error {
 	if !known {
 		return &ExitError{ExitNotRun, fmt.Errorf("-o %s: not one of table, json, nagios", o.Output)}
 	}
-	connections, pool, err := o.connections(ctx)
+	connections, configured, pool, err := o.connections(ctx)
 	if err != nil {
 		return &ExitError{ExitNotRun, err}
 	}
-	guard, err := openGuard(o.StateFile, o.Log)
+	guard, err := guard.Open(guard.Options{StatePath: o.StateFile, Log: o.Log})
 	if errors.Is(err, fs.ErrPermission) {
 		err = fmt.Errorf("%w (run this as root or as the user of the service; --state.file= probes without its holds)", err)
 	}
 	if err != nil {
 		return &ExitError{ExitNotRun, fmt.Errorf("state file: %w", err)}
+	}
+	if len(configured) > 0 { // a refused connection that is no longer configured holds no other one
+		guard.SetConnections(slices.Concat(configured, connections))
 	}
 	outcomes, err := o.run(ctx, connections, pool, guard)
 	if err = errors.Join(err, guard.Close()); err != nil {
@@ -104,41 +105,21 @@ func (o *ProbeOptions) probe(ctx context.Context) error {
 	return nil
 }
 
-// openGuard opens the holds of the serving mailprobe. A state file that is not
-// there yet is made, so that what this probe learns is kept.
-func openGuard(path string, log *slog.Logger) (*guard.Guard, error) {
-	options := guard.Options{StatePath: path, Log: log}
-	if _, err := os.Stat(path); path != "" && errors.Is(err, fs.ErrNotExist) {
-		if _, err := os.Stat(filepath.Dir(path)); errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("%s: its folder %s does not exist: create it first", path, filepath.Dir(path))
-		}
-		fresh, err := guard.New(options)
-		if err != nil {
-			return nil, err
-		}
-		if err := fresh.Close(); err != nil {
-			return nil, err
-		}
-	}
-	return guard.Open(options)
-}
-
-// connections finds what is to be probed, in the order asked for.
-func (o *ProbeOptions) connections(ctx context.Context) ([]*mail.Connection, config.Pool, error) {
-	var pool config.Pool
-	var configured, chosen []*mail.Connection
+// connections finds what is to be probed, in the order asked for, and what is
+// configured; the latter is empty if only URLs are probed.
+func (o *ProbeOptions) connections(ctx context.Context) (chosen, configured []*mail.Connection, pool config.Pool, err error) {
 	if len(o.Names) == 0 || slices.ContainsFunc(o.Names, func(name string) bool { return !isURL(name) }) {
 		loaded, _, err := o.Load()
 		if err != nil {
-			return nil, pool, fmt.Errorf("the configuration is not usable:\n%w", err)
+			return nil, nil, pool, fmt.Errorf("the configuration is not usable:\n%w", err)
 		}
 		configured, pool = loaded.Connections, loaded.Pool
 	}
 	if len(o.Names) == 0 {
 		if len(configured) == 0 {
-			return nil, pool, errors.New(noConnection)
+			return nil, nil, pool, errors.New(noConnection)
 		}
-		return configured, pool, nil
+		return configured, configured, pool, nil
 	}
 	var faults []error
 	for i, name := range o.Names {
@@ -155,7 +136,7 @@ func (o *ProbeOptions) connections(ctx context.Context) ([]*mail.Connection, con
 			chosen = append(chosen, c)
 		}
 	}
-	return chosen, pool, errors.Join(faults...)
+	return chosen, configured, pool, errors.Join(faults...)
 }
 
 // find takes a URL for a connection of its own, and anything else for a name.

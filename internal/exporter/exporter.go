@@ -119,6 +119,7 @@ func (e *Exporter) apply(loaded *config.Config) {
 	e.collector.SetConnections(loaded.Connections)
 	e.history.SetConnections(loaded.Connections)
 	e.changes.keep(loaded.Connections)
+	e.guard.SetConnections(loaded.Connections)
 	e.pool.Set(loaded.Connections)
 	e.collector.ConfigReloaded(true, time.Now())
 	if loaded.Pool != e.first.Pool || loaded.Metrics != e.first.Metrics {
