@@ -183,6 +183,12 @@ func (b *builder) route(item *node, index int) *mail.Route {
 	e.Receive = b.connectionOf(e, "receive", e.receive, at, readers)
 	e.Bounces = b.connectionOf(e, "bounces", e.bounces, at, readers)
 	e.judge(b.reader, at)
+	for _, l := range e.Labels {
+		// Those that no connection may have are faults already.
+		if what := mail.ReservedRouteLabel(l.Name); what != "" && mail.ReservedLabel(l.Name) == "" {
+			b.fault(e.at("labels", at).sub(l.Name), what)
+		}
+	}
 	return &e.Route
 }
 

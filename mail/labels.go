@@ -15,6 +15,9 @@ var (
 		"connection", "protocol", "phase", "reason", "version", "cipher", "host", "encryption", "auth",
 		"shared_mailbox_access", "ip_protocol", "fingerprint_sha256",
 	}
+	// routeOwnLabels are set by mailprobe on metrics of routes; connections may use
+	// them.
+	routeOwnLabels = []string{"route", "leg", "folder", "method", "result"}
 	// formatLabels are set by Prometheus on each target, or belong to histograms
 	// and summaries.
 	formatLabels = []string{"instance", "job", "le", "quantile"}
@@ -39,6 +42,14 @@ func ReservedLabel(name string) string {
 		return "is a label that alerts set themselves"
 	}
 	return ""
+}
+
+// ReservedRouteLabel says why a name cannot be a route's label; empty: it can.
+func ReservedRouteLabel(name string) string {
+	if slices.Contains(routeOwnLabels, name) {
+		return "is a label that mailprobe sets itself"
+	}
+	return ReservedLabel(name)
 }
 
 // TargetLabel reports whether Prometheus in Kubernetes sets a label of this name

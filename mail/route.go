@@ -38,6 +38,14 @@ type Route struct {
 	Source string  // "file:line" of the entry, for messages
 }
 
+// RouteCounts is what is known of a route's messages at this moment.
+type RouteCounts struct {
+	InFlight int       // messages that nobody has an answer to yet
+	Oldest   time.Time // when the oldest of them was sent; zero: none is in flight
+	Left     int       // copies that were found and could not be deleted
+	LastSent time.Time // zero: none was sent
+}
+
 // Leg is a part of a message's way; its value is the `leg` label.
 type Leg string
 

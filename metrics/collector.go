@@ -23,6 +23,10 @@ type Options struct {
 	// Pool returns the figures of the pool at each scrape; nil: the pool's metrics
 	// are absent. It is called from scrapes, from several at once too.
 	Pool func() mail.PoolStats
+
+	// RouteCounts returns what is in flight on a route, at each scrape; nil: there
+	// are no routes.
+	RouteCounts func(route string) mail.RouteCounts
 }
 
 // Collector holds the metrics of all connections and of the exporter itself. It
@@ -32,6 +36,7 @@ type Collector struct {
 	kind        mail.Histograms
 	pool        *labelPool
 	exporter    *exporter
+	routes      *routesMetrics // nil: there are none
 	connections mail.ConnectionSet[*connectionMetrics]
 }
 
@@ -41,7 +46,12 @@ func NewCollector(options Options) *Collector {
 	if !slices.Contains([]mail.Histograms{mail.HistogramsNative, mail.HistogramsClassic, mail.HistogramsNone}, kind) {
 		kind = mail.HistogramsBoth
 	}
-	return &Collector{kind: kind, pool: newLabelPool(), exporter: newExporter(kind, options.Pool)}
+	c := &Collector{kind: kind, pool: newLabelPool(), exporter: newExporter(kind, options.Pool)}
+	if options.RouteCounts != nil {
+		c.routes = newRoutes(options.RouteCounts)
+		c.exporter.MustRegister(c.routes)
+	}
+	return c
 }
 
 // SetConnections replaces the connections, at load and at reload. A connection
@@ -65,6 +75,20 @@ func (c *Collector) Observe(o mail.Outcome) {
 	}
 	if m, ok := c.connections.Get(o.Connection.Name); ok {
 		m.observe(&o, c.pool, c.kind)
+	}
+}
+
+// SetRoutes replaces the routes. One whose name stays keeps its counters.
+func (c *Collector) SetRoutes(routes []*mail.Route) {
+	if c.routes != nil {
+		c.routes.set(routes)
+	}
+}
+
+// ObserveRoute takes in what became of one message of a route.
+func (c *Collector) ObserveRoute(o mail.RouteOutcome) {
+	if c.routes != nil {
+		c.routes.observe(o)
 	}
 }
 

@@ -171,7 +171,7 @@ func Table() []MetricDoc {
 		doc.Labels = append(doc.Labels, f.labels...)
 		docs = append(docs, doc)
 	}
-	return docs
+	return append(docs, routeTable()...)
 }
 
 // Markdown renders docs as a table for README.md and docs/metrics.md. The
@@ -181,7 +181,7 @@ func Markdown(docs []MetricDoc) string {
 	b.WriteString("| metric | type | further labels | meaning |\n|---|---|---|---|\n")
 	for _, doc := range docs {
 		further := slices.DeleteFunc(slices.Clone(doc.Labels), func(label string) bool {
-			return slices.Contains(connectionLabels, label)
+			return slices.Contains(connectionLabels, label) || slices.Contains(routeLabels, label)
 		})
 		for i := range further {
 			further[i] = "`" + further[i] + "`"

@@ -88,8 +88,16 @@ func pedantic(g prometheus.Gatherer, own ...string) error {
 func everything(t testing.TB, kind mail.Histograms) *Collector {
 	t.Helper()
 	a, b := inbox("a", mail.Label{Name: "team", Value: "x"}), inbox("b", mail.Label{Name: "team", Value: "y"})
-	m := NewCollector(Options{Histograms: kind, Pool: func() mail.PoolStats { return mail.PoolStats{Limit: 1} }})
+	m := NewCollector(Options{Histograms: kind, Pool: func() mail.PoolStats { return mail.PoolStats{Limit: 1} },
+		RouteCounts: func(string) mail.RouteCounts { return mail.RouteCounts{InFlight: 1, Oldest: noon} }})
 	m.SetConnections([]*mail.Connection{b, a})
+	for _, o := range routeOutcomes() {
+		m.ObserveRoute(o)
+	}
+	m.SetRoutes(testRoutes())
+	for _, o := range routeOutcomes() {
+		m.ObserveRoute(o)
+	}
 	m.ConfigReloaded(true, noon)
 	m.Observe(good(a))
 	held := refused(b)

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"mailprobe/internal/durable"
+	"mailprobe/mail"
 	"mailprobe/prober"
 )
 
@@ -266,23 +267,15 @@ func (j *Journal) key() []byte {
 	return j.kept.Key
 }
 
-// Counts are what a route's journal tells.
-type Counts struct {
-	InFlight int       // messages somebody waits for
-	Oldest   time.Time // when the oldest of them was sent; zero: none
-	Left     int       // copies that were found and could not be deleted
-	LastSent time.Time // zero: none was sent
-}
-
 // Counts returns what is known of a route.
-func (j *Journal) Counts(route string) Counts {
+func (j *Journal) Counts(route string) mail.RouteCounts {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	m := j.kept.Routes[route]
 	if m == nil {
-		return Counts{}
+		return mail.RouteCounts{}
 	}
-	c := Counts{LastSent: m.LastSent}
+	c := mail.RouteCounts{LastSent: m.LastSent}
 	for _, l := range m.Messages {
 		c.Left += l.Left
 		if l.Over {
