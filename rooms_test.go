@@ -60,13 +60,13 @@ var rooms = map[string]room{
 	"internal/cli": {packages: "mail guard pool prober history oauth config internal/human",
 		libraries: []string{mailLibraries, yamlLibrary, prometheusCommon, httpLibrary, tokenLibrary}},
 	"internal/demo": {packages: "mail internal/mailtest", libraries: []string{mailLibraries, httpLibrary}},
-	"internal/exporter": {packages: "mail guard pool prober history oauth config metrics web internal/human",
+	"internal/exporter": {packages: "mail guard pool prober routes internal/durable history oauth config metrics web internal/human",
 		libraries: slices.DeleteFunc(slices.Collect(maps.Keys(libraryPaths)), func(name string) bool { return name == flagLibrary })},
 	"internal/durable": {},
 	"internal/human":   {},
 	"internal/logline": {},
 	"internal/shard":   {packages: "mail"},
-	".": {packages: "mail guard pool prober history oauth config metrics web internal/human " +
+	".": {packages: "mail guard pool prober routes internal/durable history oauth config metrics web internal/human " +
 		"internal/cli internal/demo internal/exporter internal/logline internal/mailtest internal/shard",
 		libraries: slices.Collect(maps.Keys(libraryPaths))},
 

@@ -23,6 +23,7 @@ const (
 // concurrent use.
 type History struct {
 	records mail.ConnectionSet[*record]
+	routes  routeRecords
 }
 
 // record is what is remembered of one connection.

@@ -4,6 +4,7 @@ package mail
 // through one connection and looks for through another.
 
 import (
+	"reflect"
 	"time"
 )
 
@@ -171,4 +172,18 @@ func (o *RouteOutcome) Up() bool { return o.Failure == nil }
 // Lost reports whether the message was accepted for sending and not found.
 func (o *RouteOutcome) Lost() bool {
 	return o.Failure != nil && !o.Delivered && o.Failure.Leg != LegSubmit
+}
+
+// Same reports whether two definitions send the same message on the same way, so
+// that the schedule of one and the messages under way serve the other. Labels
+// and the place in the file do not matter.
+func (r *Route) Same(other *Route) bool {
+	plain := func(r *Route) Route {
+		copied := *r
+		copied.Send, copied.Receive, copied.Bounces, copied.Labels, copied.Source = nil, nil, nil, nil, ""
+		return copied
+	}
+	same := func(a, b *Connection) bool { return a == b || a != nil && b != nil && a.SameProbe(b) }
+	return reflect.DeepEqual(plain(r), plain(other)) &&
+		same(r.Send, other.Send) && same(r.Receive, other.Receive) && same(r.Bounces, other.Bounces)
 }

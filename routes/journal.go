@@ -64,6 +64,9 @@ type letter struct {
 	Left  int                    `json:"left,omitempty"`  // copies that were found and could not be deleted
 }
 
+// JournalPath is where the journal of a process with this state file lies.
+func JournalPath(stateFile string) string { return stateFile + ".routes" }
+
 // OpenJournal reads the journal, or begins one. An empty path is memory alone.
 // Its errors say that the file cannot be read, or is none of ours.
 func OpenJournal(path string) (*Journal, error) {

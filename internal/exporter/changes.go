@@ -26,6 +26,7 @@ type changes struct {
 
 	mu         sync.Mutex
 	last       map[string]status
+	routes     map[string]status
 	suppressed int // lines not logged since the last one
 }
 
@@ -36,7 +37,7 @@ type status struct {
 }
 
 func newChanges(log *slog.Logger) *changes {
-	return &changes{log: log, limit: rate.NewLimiter(linesPerSecond, linesAtOnce), last: map[string]status{}}
+	return &changes{log: log, limit: rate.NewLimiter(linesPerSecond, linesAtOnce), last: map[string]status{}, routes: map[string]status{}}
 }
 
 // keep forgets the connections that are no longer configured.
@@ -78,6 +79,25 @@ func (c *changes) note(o mail.Outcome) {
 		c.log.Warn("changes were not logged because there were too many at once", "count", suppressed)
 	}
 	c.write(o)
+}
+
+// noteRoute logs what became of a message if it differs from the one before.
+func (c *changes) noteRoute(o mail.RouteOutcome) {
+	var now status
+	if f := o.Failure; f != nil {
+		now = status{mail.Phase(f.Leg), f.Reason}
+	}
+	c.mu.Lock()
+	before, known := c.routes[o.Route.Name]
+	c.routes[o.Route.Name] = now
+	c.mu.Unlock()
+	switch f := o.Failure; {
+	case known && before == now:
+	case f == nil:
+		c.log.Info("route up", "route", o.Route.Name, "took", o.Total)
+	default:
+		c.log.Warn("route down", "route", o.Route.Name, "leg", f.Leg, "reason", f.Reason, "err", f.Text, "advice", f.Advice())
+	}
 }
 
 // write logs the line itself: a warning when something is wrong, else information.

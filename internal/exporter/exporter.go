@@ -53,6 +53,7 @@ type Exporter struct {
 	history   *history.History
 	changes   *changes
 	handler   http.Handler
+	routing   *routing
 	inFlight  int // probes at once
 
 	reloading sync.Mutex // signals and requests may come at once
@@ -79,10 +80,17 @@ func New(o Options) (*Exporter, error) {
 			"configured", first.Pool.MaxInFlight, "limit", limit)
 	}
 	e.collector = metrics.NewCollector(metrics.Options{
-		Histograms: first.Metrics.Histograms,
-		Pool:       func() mail.PoolStats { return e.pool.Stats() }, // the pool is made below
+		Histograms:  first.Metrics.Histograms,
+		Pool:        func() mail.PoolStats { return e.pool.Stats() }, // the pool is made below
+		RouteCounts: func(route string) mail.RouteCounts { return e.routing.journal.Counts(route) },
 	})
 	p := &prober.Prober{Guard: guard, Log: o.Log}
+	if e.routing, err = newRouting(o.StateFile, p, e.reportRoute, o.Log); err == nil {
+		err = e.routing.check(first.Routes)
+	}
+	if err != nil {
+		return nil, errors.Join(err, guard.Close())
+	}
 	e.pool = pool.New(pool.Options{
 		MaxInFlight:        limit,
 		MaxInFlightPerHost: first.Pool.MaxInFlightPerHost,
@@ -117,10 +125,13 @@ func load(o Options) (*config.Config, error) {
 // apply makes a good configuration the current one.
 func (e *Exporter) apply(loaded *config.Config) {
 	e.collector.SetConnections(loaded.Connections)
+	e.collector.SetRoutes(loaded.Routes)
+	e.history.SetRoutes(loaded.Routes)
 	e.history.SetConnections(loaded.Connections)
 	e.changes.keep(loaded.Connections)
 	e.guard.SetConnections(loaded.Connections)
 	e.pool.Set(loaded.Connections)
+	e.routing.set(loaded.Routes)
 	e.collector.ConfigReloaded(true, time.Now())
 	if loaded.Pool != e.first.Pool || loaded.Metrics != e.first.Metrics {
 		e.log.Warn("pool or metrics changed; this takes effect at the next start")
@@ -134,6 +145,9 @@ func (e *Exporter) Reload() error {
 	e.reloading.Lock()
 	defer e.reloading.Unlock()
 	loaded, err := load(e.options)
+	if err == nil {
+		err = e.routing.check(loaded.Routes)
+	}
 	if err != nil {
 		e.collector.ConfigReloaded(false, time.Now())
 		e.log.Error("reload failed, the old configuration stays in effect", "err", err)
@@ -150,6 +164,13 @@ func (e *Exporter) report(o mail.Outcome) {
 	e.changes.note(o)
 }
 
+// reportRoute takes what became of one message of a route.
+func (e *Exporter) reportRoute(o mail.RouteOutcome) {
+	e.collector.ObserveRoute(o)
+	e.history.ObserveRoute(o)
+	e.changes.noteRoute(o)
+}
+
 // Run probes and serves until ctx ends; SIGHUP reloads meanwhile. It returns
 // when every probe has said goodbye.
 func (e *Exporter) Run(ctx context.Context) error {
@@ -161,6 +182,8 @@ func (e *Exporter) Run(ctx context.Context) error {
 
 	pooled := make(chan error, 1)
 	go func() { pooled <- e.pool.Run(ctx) }()
+	routed := make(chan struct{})
+	go func() { defer close(routed); e.routing.run(ctx) }()
 	watched := make(chan struct{})
 	go func() { defer close(watched); e.watch(ctx) }()
 	served := make(chan error, 2)
@@ -171,6 +194,7 @@ func (e *Exporter) Run(ctx context.Context) error {
 	cancel()
 	stop()
 	<-watched
+	<-routed
 	return errors.Join(err, <-pooled, e.guard.Close())
 }
 

@@ -1,0 +1,54 @@
+package exporter
+
+// This file wires the routes: the engine that sends, the journal that remembers,
+// and who is told.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"mailprobe/mail"
+	"mailprobe/prober"
+	"mailprobe/routes"
+)
+
+// routing is the routes of the service.
+type routing struct {
+	engine  *routes.Engine
+	journal *routes.Journal
+	durable bool // there is a state file
+}
+
+// newRouting opens the journal beside the state file; without one it lives in
+// memory.
+func newRouting(stateFile string, p *prober.Prober, report func(mail.RouteOutcome), log *slog.Logger) (*routing, error) {
+	path := ""
+	if stateFile != "" {
+		path = routes.JournalPath(stateFile)
+	}
+	journal, err := routes.OpenJournal(path)
+	if err != nil {
+		return nil, err
+	}
+	tracker := &routes.Tracker{Transport: prober.NewCourier(p), Journal: journal, Log: log}
+	engine := &routes.Engine{Send: tracker.Send, Report: report, Journal: journal, Log: log}
+	return &routing{engine: engine, journal: journal, durable: path != ""}, nil
+}
+
+// check refuses routes that this process must not run. A message that is to be
+// deleted must be remembered across a crash.
+func (r *routing) check(list []*mail.Route) error {
+	var faults []error
+	for _, route := range list {
+		if route.Delete && !r.durable {
+			faults = append(faults, fmt.Errorf("%s: route %q: delete: own needs --state.file, or a crash would leave messages behind", route.Source, route.Name))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+func (r *routing) set(list []*mail.Route) { r.engine.Set(list, (*mail.Route).Same) }
+
+func (r *routing) run(ctx context.Context) { r.engine.Run(ctx) }
