@@ -5,6 +5,8 @@
 package history
 
 import (
+	"iter"
+	"sort"
 	"sync"
 	"time"
 
@@ -122,14 +124,16 @@ func (h *History) Observe(o mail.Outcome) {
 	}
 }
 
-// Connections lists the configured connections, sorted by name.
-func (h *History) Connections() []*mail.Connection {
+// Connections returns the configured connections, sorted by name.
+func (h *History) Connections() iter.Seq[*mail.Connection] {
 	records := h.records.All()
-	list := make([]*mail.Connection, len(records))
-	for i, r := range records {
-		list[i] = r.current()
+	return func(yield func(*mail.Connection) bool) {
+		for _, r := range records {
+			if !yield(r.current()) {
+				return
+			}
+		}
 	}
-	return list
 }
 
 // Get returns all that is known of one connection; false: it is not configured.
@@ -149,15 +153,22 @@ func (h *History) snapshot(name string, wanted detail) (Snapshot, bool) {
 	return r.snapshot(wanted), true
 }
 
-// All returns the state and the last outcome of every connection, sorted by
-// name.
-func (h *History) All() []Snapshot {
+// Summaries returns the state and the last outcome of each connection, sorted by
+// name, from the first name behind after; empty: of all. Each is looked up when
+// its turn comes, so that a list takes no memory however slowly it is used.
+func (h *History) Summaries(after string) iter.Seq[Snapshot] {
 	records := h.records.All()
-	all := make([]Snapshot, len(records))
-	for i, r := range records {
-		all[i] = r.snapshot(summary)
+	if after != "" {
+		first := sort.Search(len(records), func(i int) bool { return records[i].current().Name > after })
+		records = records[first:]
 	}
-	return all
+	return func(yield func(Snapshot) bool) {
+		for _, r := range records {
+			if !yield(r.snapshot(summary)) {
+				return
+			}
+		}
+	}
 }
 
 // adopt takes over a new definition. It returns false and does nothing when that

@@ -4,7 +4,9 @@ package web
 
 import (
 	"encoding/json"
+	"math"
 	"net/http"
+	"strconv"
 	"time"
 
 	"mailprobe/history"
@@ -66,16 +68,47 @@ func newConnectionJSON(m *history.Snapshot) connectionJSON {
 	return j
 }
 
-// serveConnections lists all connections, sorted by name.
-func (s *site) serveConnections(w http.ResponseWriter, _ *http.Request) {
-	list := struct {
-		Connections []connectionJSON `json:"connections"`
-	}{[]connectionJSON{}}
-	all := s.History.All()
-	for i := range all {
-		list.Connections = append(list.Connections, newConnectionJSON(&all[i]))
+// badLimit answers ?limit= that is not a number from 1 on.
+const badLimit = "limit is not a positive number"
+
+// serveConnections lists the connections, sorted by name: all, or ?limit= of
+// them behind the name ?after=.
+func (s *site) serveConnections(w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query()
+	limit := math.MaxInt
+	if query.Has("limit") {
+		n, err := strconv.Atoi(query.Get("limit"))
+		if err != nil || n < 1 {
+			refuse(w, http.StatusBadRequest, badLimit)
+			return
+		}
+		limit = n
 	}
-	writeJSON(w, list)
+	var last, next string
+	items := func(yield func(any) bool) {
+		for snapshot := range s.History.Summaries(query.Get("after")) {
+			if limit == 0 {
+				next = last
+				return
+			}
+			limit--
+			last = snapshot.Connection.Name
+			if !yield(newConnectionJSON(&snapshot)) {
+				return
+			}
+		}
+	}
+	out := s.answers.jsonWriter(w)
+	_, _ = out.WriteString(`{"connections":`)
+	if !s.answers.streamList(out, items) {
+		return // the client has left
+	}
+	if next != "" {
+		quoted, _ := json.Marshal(next) // a string always can
+		_, _ = out.WriteString(`,"next":` + string(quoted))
+	}
+	_, _ = out.WriteString("}\n")
+	_ = out.Flush()
 }
 
 // serveConnection is all that is known of one.
@@ -96,7 +129,7 @@ func (s *site) serveConnection(w http.ResponseWriter, r *http.Request) {
 	for _, b := range m.Changes {
 		j.Changes = append(j.Changes, newSampleJSON(b, ""))
 	}
-	writeJSON(w, j)
+	s.writeJSON(w, j)
 }
 
 func newSampleJSON(b history.Sample, text string) sampleJSON {
@@ -104,7 +137,8 @@ func newSampleJSON(b history.Sample, text string) sampleJSON {
 }
 
 // writeJSON escapes < and > too, so that no browser takes it for a page.
-func writeJSON(w http.ResponseWriter, v any) {
-	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	_ = json.NewEncoder(w).Encode(v) // the client may have left
+func (s *site) writeJSON(w http.ResponseWriter, v any) {
+	out := s.answers.jsonWriter(w)
+	_ = json.NewEncoder(out).Encode(v) // the client may have left
+	_ = out.Flush()
 }

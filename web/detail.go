@@ -77,7 +77,7 @@ func (s *site) serveDetail(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, unknownConnection)
 		return
 	}
-	s.render(w, "detail.html", s.newDetail(&m))
+	s.render(w, r, "detail.html", func() any { return s.newDetail(&m) })
 }
 
 func (s *site) newDetail(m *history.Snapshot) detail {

@@ -45,21 +45,34 @@ func (s *site) serveDiscovery(w http.ResponseWriter, r *http.Request) {
 	case r.TLS != nil:
 		scheme = "https"
 	}
-	groups := []targetGroup{} // an empty list, never null
-	for _, c := range s.History.Connections() {
-		labels := map[string]string{
-			"__metrics_path__":    prefix + "/probe",
-			"__param_connection":  c.Name,
-			"__scrape_interval__": promDuration(c.Interval),
-			"__scrape_timeout__":  promDuration(scrapeTimeout(c)),
-			"instance":            c.Name,
+	groups := func(yield func(any) bool) {
+		for c := range s.History.Connections() {
+			if !yield(newTargetGroup(c, scheme, host, prefix)) {
+				return
+			}
 		}
-		if scheme != "" {
-			labels["__scheme__"] = scheme
-		}
-		groups = append(groups, targetGroup{[]string{host}, labels})
 	}
-	writeJSON(w, groups)
+	out := s.answers.jsonWriter(w)
+	if s.answers.streamList(out, groups) {
+		_ = out.WriteByte('\n')
+		_ = out.Flush()
+	}
+}
+
+// newTargetGroup is the target of one connection. scheme empty: as the request
+// for the list.
+func newTargetGroup(c *mail.Connection, scheme, host, prefix string) targetGroup {
+	labels := map[string]string{
+		"__metrics_path__":    prefix + "/probe",
+		"__param_connection":  c.Name,
+		"__scrape_interval__": promDuration(c.Interval),
+		"__scrape_timeout__":  promDuration(scrapeTimeout(c)),
+		"instance":            c.Name,
+	}
+	if scheme != "" {
+		labels["__scheme__"] = scheme
+	}
+	return targetGroup{[]string{host}, labels}
 }
 
 // scrapeTimeout is never above the interval, which Prometheus refuses.

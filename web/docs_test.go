@@ -23,14 +23,14 @@ func TestAPIDocumentation(t *testing.T) {
 		documented[word[1]] = true
 	}
 	c := outcometest.Inbox("inbox", mail.Label{Name: "team", Value: "support"})
-	s := newStage(t, c)
+	s := newStage(t, c, outcometest.Inbox("next"))
 	up, down := outcometest.Good(c, outcometest.Noon), outcometest.Refused(c, outcometest.Noon)
 	up.Goodbye = mail.Closed
 	down.Auth.NextAttempt, down.Interval = outcometest.Noon.Add(time.Hour), 2*time.Minute
 	s.observe(up)
 	s.observe(down)
 	fields := map[string]bool{}
-	for _, path := range []string{"/api/v1/connections", "/api/v1/connections/inbox"} {
+	for _, path := range []string{"/api/v1/connections?limit=1", "/api/v1/connections/inbox"} {
 		var answer any
 		if err := json.Unmarshal(s.get(path).Body.Bytes(), &answer); err != nil {
 			t.Fatal(err)

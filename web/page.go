@@ -91,15 +91,21 @@ type link struct {
 
 // serveOverview is the status page: what is down first.
 func (s *site) serveOverview(w http.ResponseWriter, r *http.Request) {
-	query := r.URL.Query()
+	s.render(w, r, "overview.html", func() any { return s.newOverview(r.URL.Query()) })
+}
+
+func (s *site) newOverview(query url.Values) *overview {
 	now := s.Now()
-	o := overview{Now: now, Metrics: strings.TrimPrefix(s.TelemetryPath, "/"),
+	o := &overview{Now: now, Metrics: strings.TrimPrefix(s.TelemetryPath, "/"),
 		Query: query.Get("q"), Filter: query.Get("state")}
-	all := s.History.All()
-	o.count(all, now)
-	found := slices.DeleteFunc(all, func(m history.Snapshot) bool {
-		return o.Filter != "" && string(m.State()) != o.Filter || !matches(&m, o.Query)
-	})
+	var found []history.Snapshot
+	for m := range s.History.Summaries("") {
+		o.count(&m, now)
+		if (o.Filter == "" || string(m.State()) == o.Filter) && matches(&m, o.Query) {
+			found = append(found, m)
+		}
+	}
+	o.sumUp()
 	slices.SortStableFunc(found, byUrgency)
 	o.Found = len(found)
 	o.Tabs = o.tabs()
@@ -116,32 +122,31 @@ func (s *site) serveOverview(w http.ResponseWriter, r *http.Request) {
 			o.Rest = append(o.Rest, row)
 		}
 	}
-	s.render(w, "overview.html", o)
+	return o
 }
 
-// count sums up all connections, whatever is filtered.
-func (o *overview) count(all []history.Snapshot, now time.Time) {
-	o.Total = len(all)
-	for i := range all {
-		m := &all[i]
-		switch m.State() {
-		case history.StateUp:
-			o.Up++
-		case history.StateDown:
-			o.Down++
-		default:
-			o.Unknown++
-		}
-		if m.Last == nil {
-			continue
-		}
-		if m.Last.Auth.Withheld() {
-			o.Held++
-		}
-		if c := newCertificateDays(m, now); c != nil && (o.Nearest == nil || c.NotAfter.Before(o.Nearest.NotAfter)) {
-			o.Nearest = c
-		}
+// count adds a connection to the sums, whether it is shown or not.
+func (o *overview) count(m *history.Snapshot, now time.Time) {
+	o.Total++
+	switch m.State() {
+	case history.StateUp:
+		o.Up++
+	case history.StateDown:
+		o.Down++
+	default:
+		o.Unknown++
+		return
 	}
+	if m.Last.Auth.Withheld() {
+		o.Held++
+	}
+	if c := newCertificateDays(m, now); c != nil && (o.Nearest == nil || c.NotAfter.Before(o.Nearest.NotAfter)) {
+		o.Nearest = c
+	}
+}
+
+// sumUp fills in what follows from the sums.
+func (o *overview) sumUp() {
 	o.Share = newRing(o.Up, o.Down, o.Unknown)
 	o.Icon = "up"
 	if o.Down > 0 {
@@ -224,15 +229,25 @@ func byUrgency(a, b history.Snapshot) int {
 	return order
 }
 
-// render writes a page as a whole, so that a fault in the middle of it shows no
-// half page.
-func (s *site) render(w http.ResponseWriter, name string, data any) {
-	var page bytes.Buffer
-	if err := pages.ExecuteTemplate(&page, name, data); err != nil {
-		s.Log.Error("page cannot be rendered", "name", name, "err", err)
-		refuse(w, http.StatusInternalServerError, "internal error")
-		return
-	}
+// tooBusy is said when too many pages are being read at once.
+const tooBusy = "too many pages at once, try again"
+
+// render makes a page and sends it. The page is written as a whole, so that a
+// fault in the middle of it shows no half page.
+func (s *site) render(w http.ResponseWriter, r *http.Request, name string, data func() any) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	_, _ = page.WriteTo(w) // the client may have left
+	sent := s.answers.send(w, r, func() []byte {
+		var page bytes.Buffer
+		if err := pages.ExecuteTemplate(&page, name, data()); err != nil {
+			s.Log.Error("page cannot be rendered", "name", name, "err", err)
+			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+			w.WriteHeader(http.StatusInternalServerError)
+			return []byte("internal error\n")
+		}
+		return page.Bytes()
+	})
+	if !sent {
+		w.Header().Set("Retry-After", "5")
+		refuse(w, http.StatusServiceUnavailable, tooBusy)
+	}
 }

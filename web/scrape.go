@@ -43,7 +43,7 @@ func (s *site) serveMetrics(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer s.expositions.giveBack()
-	s.telemetry.ServeHTTP(w, r)
+	s.telemetry.ServeHTTP(s.answers.steady(w), r)
 }
 
 // probeScraped probes all connections that are probed on scrapes, and waits
@@ -52,7 +52,7 @@ func (s *site) serveMetrics(w http.ResponseWriter, r *http.Request) {
 func (s *site) probeScraped(w http.ResponseWriter, r *http.Request) {
 	var longest time.Duration
 	var wanted []*mail.Connection
-	for _, c := range s.History.Connections() {
+	for c := range s.History.Connections() {
 		if c.ProbeOnScrape {
 			wanted = append(wanted, c)
 			longest = max(longest, c.Timeout)

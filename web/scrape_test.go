@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -121,7 +122,7 @@ func pooled(s *stage, probes *atomic.Int32) {
 		},
 		Report: s.observe,
 	})
-	pool.Set(s.history.Connections())
+	pool.Set(slices.Collect(s.history.Connections()))
 	s.options.Probe = pool.ProbeNow
 }
 

@@ -59,11 +59,17 @@ type site struct {
 	telemetry   http.Handler
 	waiting     *waiters
 	expositions places
+	answers     *answers
 }
 
 // New makes the handler of everything. Its error is a telemetry path that is
 // not a plain path or already taken, or an external URL that is none.
 func New(o Options) (http.Handler, error) {
+	_, handler, err := newSite(o)
+	return handler, err
+}
+
+func newSite(o Options) (*site, http.Handler, error) {
 	if o.TelemetryPath == "" {
 		o.TelemetryPath = "/metrics"
 	}
@@ -77,19 +83,19 @@ func New(o Options) (http.Handler, error) {
 		o.Ready = func() bool { return true }
 	}
 	if err := checkExternalURL(o.ExternalURL); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	s := &site{Options: o, telemetry: metrics.Handler(o.Metrics, o.Log), waiting: newWaiters(o.MaxWaiting), expositions: make(places, maxExpositions)}
+	s := &site{Options: o, telemetry: metrics.Handler(o.Metrics, o.Log), waiting: newWaiters(o.MaxWaiting), expositions: make(places, maxExpositions), answers: newAnswers()}
 	routes := s.routes()
 	if err := checkTelemetryPath(o.TelemetryPath, routes); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	mux := http.NewServeMux()
 	for pattern, handler := range routes {
 		mux.HandleFunc(pattern, handler)
 	}
 	mux.HandleFunc("GET "+o.TelemetryPath, s.serveMetrics)
-	return s.protected(mux), nil
+	return s, s.protected(mux), nil
 }
 
 // routes is the map of the site. POST is for what changes something.

@@ -36,7 +36,10 @@ func (l *connLimiter) note(conn net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateActive:
 		l.open[conn] = nil
-	case http.StateNew, http.StateIdle:
+	case http.StateNew:
+		limitSendBuffer(conn)
+		l.open[conn] = l.idle.PushBack(conn)
+	case http.StateIdle:
 		l.open[conn] = l.idle.PushBack(conn)
 	default: // closed or hijacked
 		delete(l.open, conn)
@@ -48,10 +51,23 @@ func (l *connLimiter) note(conn net.Conn, state http.ConnState) {
 	}
 }
 
-// hangUp closes without the goodbye of TLS, which would wait for the peer.
-func hangUp(conn net.Conn) {
-	if secured, ok := conn.(*tls.Conn); ok {
-		conn = secured.NetConn()
+// sendBuffer is what the kernel holds of an answer that a client does not read,
+// in bytes. Left alone it grows to several MiB a connection.
+const sendBuffer = 128 << 10
+
+func limitSendBuffer(conn net.Conn) {
+	if plain, ok := plainConn(conn).(interface{ SetWriteBuffer(bytes int) error }); ok {
+		_ = plain.SetWriteBuffer(sendBuffer) // TCP and unix sockets can
 	}
-	_ = conn.Close()
+}
+
+// hangUp closes without the goodbye of TLS, which would wait for the peer.
+func hangUp(conn net.Conn) { _ = plainConn(conn).Close() }
+
+// plainConn returns the connection below TLS.
+func plainConn(conn net.Conn) net.Conn {
+	if secured, ok := conn.(*tls.Conn); ok {
+		return secured.NetConn()
+	}
+	return conn
 }

@@ -1,0 +1,127 @@
+package web
+
+// This file bounds what answers hold while their clients read them, or do not. A
+// list of ten thousand connections is written item by item and never held; a
+// page is held as a whole, and all pages together have a budget. Whoever stops
+// reading is dropped.
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"iter"
+	"net/http"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+)
+
+const (
+	// stallTime is what a client gets to read each writeChunk of an answer.
+	stallTime  = 10 * time.Second
+	writeChunk = 32 << 10
+
+	// pageBudget bounds the bytes of all pages that are being rendered or read. A
+	// request waits at most budgetWait for its share.
+	pageBudget = 16 << 20
+	budgetWait = 5 * time.Second
+
+	// maxRendering is how many pages are rendered at once: the status page looks
+	// at every connection, and more at a time would be no faster.
+	maxRendering = 2
+)
+
+// pageBytes is the share of a page that is not rendered yet, in bytes. A page
+// that turns out longer is sent nevertheless.
+const pageBytes = 1 << 20
+
+// answers is the budget of all pages.
+type answers struct {
+	rendering *semaphore.Weighted
+	bytes     *semaphore.Weighted
+	wait      time.Duration // for room
+	stall     time.Duration
+}
+
+func newAnswers() *answers {
+	return &answers{semaphore.NewWeighted(maxRendering), semaphore.NewWeighted(pageBudget), budgetWait, stallTime}
+}
+
+// send renders a page and writes it. The body's memory counts until the client
+// has read it. false: there was no room, and nothing was written.
+func (a *answers) send(w http.ResponseWriter, r *http.Request, render func() []byte) bool {
+	ctx, cancel := context.WithTimeout(r.Context(), a.wait)
+	defer cancel()
+	if a.bytes.Acquire(ctx, pageBytes) != nil {
+		return false
+	}
+	held := int64(pageBytes)
+	defer func() { a.bytes.Release(held) }()
+	if a.rendering.Acquire(ctx, 1) != nil {
+		return false
+	}
+	body := func() []byte {
+		defer a.rendering.Release(1)
+		return render()
+	}()
+	if rest := held - int64(len(body)); rest > 0 {
+		a.bytes.Release(rest)
+		held -= rest
+	}
+	_, _ = a.steady(w).Write(body) // the client may have left
+	return true
+}
+
+// steadyWriter drops a client that does not read: each chunk has a deadline of
+// its own, so that a slow one that goes on reading gets the whole answer.
+type steadyWriter struct {
+	http.ResponseWriter
+	stall time.Duration
+}
+
+func (a *answers) steady(w http.ResponseWriter) *steadyWriter { return &steadyWriter{w, a.stall} }
+
+// Unwrap is for http.ResponseController.
+func (w *steadyWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// Write implements io.Writer.
+func (w *steadyWriter) Write(body []byte) (int, error) {
+	written := 0
+	for len(body) > 0 {
+		chunk := body[:min(len(body), writeChunk)]
+		// Not every ResponseWriter can; the server's own write timeout stays then.
+		_ = http.NewResponseController(w.ResponseWriter).SetWriteDeadline(time.Now().Add(w.stall))
+		n, err := w.ResponseWriter.Write(chunk)
+		written += n
+		if err != nil {
+			return written, err
+		}
+		body = body[n:]
+	}
+	return written, nil
+}
+
+// streamList writes a JSON list item by item. It holds one buffer, whatever the
+// number of items and however slowly they are read. It reports whether the
+// client took all of them.
+func (a *answers) streamList(w *bufio.Writer, items iter.Seq[any]) bool {
+	_ = w.WriteByte('[') // a bufio.Writer keeps its first error
+	first := true
+	encoder := json.NewEncoder(w) // escapes < and > too, so that no browser takes it for a page
+	for item := range items {
+		if !first {
+			_ = w.WriteByte(',')
+		}
+		first = false
+		if encoder.Encode(item) != nil {
+			return false
+		}
+	}
+	return w.WriteByte(']') == nil
+}
+
+// jsonWriter begins a JSON answer.
+func (a *answers) jsonWriter(w http.ResponseWriter) *bufio.Writer {
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	return bufio.NewWriterSize(a.steady(w), writeChunk)
+}

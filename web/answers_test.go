@@ -1,0 +1,215 @@
+package web
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"runtime/metrics"
+	"strings"
+	"testing"
+	"time"
+
+	"mailprobe/internal/outcometest"
+	"mailprobe/mail"
+)
+
+// platform is a site with many connections, each probed once.
+func platform(t *testing.T, connections int) *stage {
+	list := make([]*mail.Connection, connections)
+	for i := range list {
+		list[i] = outcometest.Inbox(fmt.Sprintf("inbox-%05d", i), mail.Label{Name: "team", Value: "support"})
+	}
+	s := newStage(t, list...)
+	for _, c := range list {
+		s.observe(outcometest.Good(c, outcometest.Noon))
+	}
+	return s
+}
+
+// deaf asks for a path over a connection of its own and never reads the answer.
+func deaf(t *testing.T, address, path string) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = conn.(*net.TCPConn).SetReadBuffer(4 << 10)
+	if _, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", path); err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+// liveMemory is what the garbage collector found in use, and all stacks, in
+// bytes.
+func liveMemory() int64 {
+	runtime.GC()
+	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/heap/stacks:bytes"}}
+	metrics.Read(live)
+	return int64(live[0].Value.Uint64() + live[1].Value.Uint64())
+}
+
+// smallBuffers keeps the kernel from taking megabytes of each answer, as the
+// exporter does.
+func smallBuffers(conn net.Conn, state http.ConnState) {
+	if state == http.StateNew {
+		_ = conn.(*net.TCPConn).SetWriteBuffer(16 << 10)
+	}
+}
+
+// 250 clients ask for a list of ten thousand connections, or for the page or
+// the metrics of them, and never read.
+func TestClientsThatNeverReadTakeLittleMemory(t *testing.T) {
+	const clients = 250
+	s := platform(t, 10_000)
+	server := httptest.NewUnstartedServer(s.handler())
+	server.Config.ConnState = smallBuffers
+	server.Start()
+	defer server.Close()
+	for path, most := range map[string]int64{
+		"/api/v1/connections": 24 << 20,
+		"/sd":                 24 << 20,
+		"/":                   pageBudget + 24<<20,
+		"/metrics":            24 << 20,
+	} {
+		before := liveMemory()
+		conns := make([]net.Conn, clients)
+		for i := range conns {
+			conns[i] = deaf(t, server.Listener.Addr().String(), path)
+		}
+		largest := int64(0)
+		for range 10 {
+			time.Sleep(50 * time.Millisecond) // until the answers are under way; any time will do
+			largest = max(largest, liveMemory()-before)
+		}
+		t.Logf("%s: %d KiB for %d clients", path, largest>>10, clients)
+		if largest > most {
+			t.Errorf("%s: %d MiB for %d clients that do not read, want at most %d", path, largest>>20, clients, most>>20)
+		}
+		for _, conn := range conns {
+			_ = conn.Close()
+		}
+	}
+}
+
+// One that does not read is dropped; one that reads slowly gets everything.
+func TestClientThatStopsReadingIsDropped(t *testing.T) {
+	s := platform(t, 4000)
+	site, handler, err := newSite(s.options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	site.answers.stall = 2 * time.Second
+	ended := make(chan struct{}, 1)
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		handler.ServeHTTP(w, r)
+		ended <- struct{}{}
+	}))
+	server.Config.ConnState = smallBuffers
+	server.Start()
+	defer server.Close()
+	conn := deaf(t, server.Listener.Addr().String(), "/api/v1/connections")
+	defer func() { _ = conn.Close() }()
+	select {
+	case <-ended:
+	case <-time.After(30 * time.Second):
+		t.Fatal("the answer to a client that does not read goes on for 30 s")
+	}
+
+	// It reads, but waits longer before each part than the whole stall time allows
+	// for an answer that has one deadline.
+	slow := deaf(t, server.Listener.Addr().String(), "/sd")
+	defer func() { _ = slow.Close() }()
+	reader := bufio.NewReader(slow)
+	for range 25 {
+		time.Sleep(100 * time.Millisecond) // 2.5 s in all, more than the stall time
+		if _, err := reader.Discard(16 << 10); err != nil {
+			t.Fatalf("a slow client was cut off: %v", err)
+		}
+	}
+	if rest, err := io.ReadAll(reader); len(rest) == 0 {
+		t.Fatalf("the answer to a slow client ends early: %v", err)
+	}
+}
+
+func TestListInPages(t *testing.T) {
+	s := platform(t, 7)
+	var names []string
+	path, pages := "/api/v1/connections?limit=3", 0
+	for path != "" && pages < 10 {
+		var list struct {
+			Connections []struct{ Name string }
+			Next        string
+		}
+		if err := json.NewDecoder(s.get(path).Body).Decode(&list); err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range list.Connections {
+			names = append(names, c.Name)
+		}
+		path = ""
+		if list.Next != "" {
+			path = "/api/v1/connections?limit=3&after=" + list.Next
+		}
+		pages++
+	}
+	want := "inbox-00000 inbox-00001 inbox-00002 inbox-00003 inbox-00004 inbox-00005 inbox-00006"
+	if got := strings.Join(names, " "); got != want || pages != 3 {
+		t.Errorf("%d pages with %s, want 3 with %s", pages, got, want)
+	}
+	for query, want := range map[string]string{
+		"?after=inbox-00005x":         `{"connections":[{"name":"inbox-00006"`,
+		"?after=zzz":                  `{"connections":[]}` + "\n",
+		"?limit=7":                    `{"connections":[{"name":"inbox-00000"`,
+		"?limit=1&after=inbox-00006":  `{"connections":[]}` + "\n",
+		"?limit=999999999999999999":   `{"connections":[{"name":"inbox-00000"`,
+		"?limit=1&after=inbox-00005":  `{"connections":[{"name":"inbox-00006"`,
+		"?limit=0":                    badLimit,
+		"?limit=-1":                   badLimit,
+		"?limit=":                     badLimit,
+		"?limit=99999999999999999999": badLimit,
+	} {
+		body := s.get("/api/v1/connections" + query).Body.String()
+		if !strings.HasPrefix(body, want) || strings.Contains(body, `"next"`) {
+			t.Errorf("%s: %.120s, want %s", query, body, want)
+		}
+	}
+}
+
+// When all room is taken, a page is refused and the rest goes on.
+func TestPagesHaveABudget(t *testing.T) {
+	s := platform(t, 1)
+	site, handler, err := newSite(s.options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	site.answers.wait = 10 * time.Millisecond
+	if err := site.answers.bytes.Acquire(t.Context(), pageBudget); err != nil {
+		t.Fatal(err)
+	}
+	ask := func(path string) *httptest.ResponseRecorder {
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+		return w
+	}
+	if w := ask("/"); w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {
+		t.Errorf("with all room taken the page is answered %d", w.Code)
+	}
+	for _, path := range []string{"/metrics", "/-/healthy", "/api/v1/connections", "/sd"} {
+		if w := ask(path); w.Code != http.StatusOK {
+			t.Errorf("%s: %d", path, w.Code)
+		}
+	}
+	site.answers.bytes.Release(pageBudget)
+	if w := ask("/"); w.Code != http.StatusOK {
+		t.Errorf("with room again the page is answered %d", w.Code)
+	}
+	if !site.answers.bytes.TryAcquire(pageBudget) {
+		t.Error("a page that was read still has its room")
+	}
+}
