@@ -15,7 +15,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"time"
 
 	"mailprobe/mail"
 )
@@ -30,31 +29,21 @@ const (
 	minRSABits = 2048
 )
 
-// addCertificates fills in what a presented chain tells: the earliest end of
-// all of it, the leaf's fingerprint, and the first maxChain certificates. An
-// empty chain changes nothing.
+// addCertificates fills in what a presented chain tells: the dates of the
+// certificate that ends first, the leaf's fingerprint, and the first maxChain
+// certificates. An empty chain changes nothing.
 func addCertificates(f *mail.TLSFacts, chain []*x509.Certificate) {
 	if len(chain) == 0 {
 		return
 	}
-	f.NotAfter = earliestNotAfter(chain)
+	dates := datesOf(chain)
+	f.NotAfter, f.NotBefore = dates.notAfter, dates.notBefore
 	sum := sha256.Sum256(chain[0].Raw)
 	f.FingerprintSHA256 = hex.EncodeToString(sum[:])
 	f.Chain = nil
 	for _, cert := range chain[:min(len(chain), maxChain)] {
 		f.Chain = append(f.Chain, certificateFacts(cert))
 	}
-}
-
-// earliestNotAfter is the first date on which a certificate of the chain ends.
-func earliestNotAfter(chain []*x509.Certificate) time.Time {
-	earliest := chain[0].NotAfter
-	for _, cert := range chain[1:] {
-		if cert.NotAfter.Before(earliest) {
-			earliest = cert.NotAfter
-		}
-	}
-	return earliest
 }
 
 // certificateFacts describes one certificate in clean and bounded words.

@@ -86,14 +86,14 @@ func TestExchangeRefusesSharedNamesInPlain(t *testing.T) {
 	}
 }
 
-// TestExchangeAuthenticatedButNotConnected: the login is right, the right to the
-// mailbox is missing.
+// TestExchangeAuthenticatedButNotConnected: Exchange says OK, also to a wrong
+// password, and takes it back at the first command.
 func TestExchangeAuthenticatedButNotConnected(t *testing.T) {
 	fix := newFixture(t)
 	script := exchangeLogin[mail.IMAP].login + "\nC: {tag} EXAMINE INBOX\nS: {tag} BAD User is authenticated but not connected.\nBYE imap"
 	o := fix.exchange(t, mail.IMAP, script, func(*mail.Connection) {})
 	wantFailure(t, o, mail.PhaseMailbox, mail.NotAuthorized)
-	if !o.Auth.Accepted {
-		t.Errorf("login %+v, want it accepted", o.Auth)
+	if !o.Auth.Sent || o.Auth.Accepted || o.Auth.Rejected || o.Failure.Class() != mail.Possible {
+		t.Errorf("login %+v of class %c, want it sent and in doubt", o.Auth, o.Failure.Class())
 	}
 }

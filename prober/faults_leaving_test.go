@@ -51,7 +51,8 @@ func mailboxAnswers() []faultCase {
 		imap("the_mailbox_is_broken", mail.MailboxFailed, "[CORRUPTION] Index is corrupt"),
 		imap("the_mailbox_is_not_opened_for_no_reason", mail.MailboxMissing, "No such mailbox"),
 		imap("the_server_is_away_at_the_mailbox", mail.ServerUnavailable, "[UNAVAILABLE] Backend is down"),
-		notOpened(120, "the_maildrop_cannot_be_counted", mail.MailboxFailed, map[mail.Protocol]string{mail.POP3: "-ERR cannot lock maildrop"}),
+		notOpened(120, "the_maildrop_cannot_be_counted", mail.MailboxFailed, map[mail.Protocol]string{mail.POP3: "-ERR cannot read maildrop"}),
+		notOpened(120, "the_maildrop_is_locked", mail.MailboxInUse, map[mail.Protocol]string{mail.POP3: "-ERR cannot lock maildrop"}),
 		notOpened(120, "the_sender_is_not_taken", mail.MailboxDenied, map[mail.Protocol]string{mail.SMTP: "550 5.1.8 Sender unknown"}),
 		{
 			numbers: []int{122}, story: "a_probe_only_looks", after: atOnce, script: every("{after at once}"),

@@ -21,7 +21,7 @@ type speech struct {
 var speeches = []speech{
 	{"* OK", "IMAP", mail.IMAP},
 	{"* PR", "IMAP", mail.IMAP},
-	{"* BY", "IMAP", mail.IMAP},
+	{"* BY", "IMAP", mail.IMAP}, // and what refuses the connection stands in bannerRefusals, too
 	{"+OK", "POP3", mail.POP3},
 	{"-ERR", "POP3", mail.POP3},
 	{"220", "SMTP", mail.SMTP},
@@ -81,6 +81,13 @@ func greetingHint(c *mail.Connection, first []byte) string {
 		heard.name, protocols[c.Protocol].name, mail.DefaultPort(c.Protocol, c.Encryption), heard.protocol)
 }
 
+// bannerRefusals are the signatures of a server that refuses the connection. One
+// that does so in clear text on a TLS port has no certificate, or no room: that
+// tells nothing about the encryption to configure.
+var bannerRefusals = map[string]bool{"* BY": true, "-ERR": true, "421": true, "554": true}
+
+const refusedInClearHint = "The server refused the connection in clear text before TLS began: look at its log. Likely causes are a missing certificate for this service, a limit on connections, and a block list."
+
 // plaintextHint says what a port speaks that answered a handshake in clear.
 func plaintextHint(c *mail.Connection, first []byte) string {
 	heard, ok := speechOf(first)
@@ -89,6 +96,8 @@ func plaintextHint(c *mail.Connection, first []byte) string {
 		return ""
 	case c.Encryption == mail.StartTLS:
 		return "The server agreed to STARTTLS but went on in clear text: look at its TLS configuration, and check the network path for tampering."
+	case heard.protocol == c.Protocol && bannerRefusals[heard.prefix]:
+		return refusedInClearHint
 	case heard.protocol != c.Protocol:
 		return fmt.Sprintf("This port speaks plain %s, not %s: use port %d.",
 			heard.name, protocols[c.Protocol].name, mail.DefaultPort(c.Protocol, c.Encryption))
@@ -100,7 +109,7 @@ func plaintextHint(c *mail.Connection, first []byte) string {
 // hashHint is the advice where `auto` chose a method that hides the password.
 // Servers also offer these for accounts whose password they store in a form that
 // fits none of them: GNU Mailutils does, for system accounts.
-const hashHint = "Correct username or password; the login is not repeated before the time shown. If they are correct, the server " +
+const hashHint = "The user name or the password in the configuration is wrong; the login is not repeated before the time shown. If they are right, the server " +
 	"may not store the password in a form that this method needs: set `auth` to plain or login, or use TLS."
 
 // doubtHint is the advice where a failure behind the server and a wrong password
@@ -133,12 +142,14 @@ var situations = []situation{
 		"enable it for submission on the server, or use ssl/tls on port 465.")},
 	{mail.AuthRejected, mail.PhaseAuth, "", byCertificate, fixed("The server did not accept the client certificate for this username: compare both, and how the server " +
 		"maps certificates to names. The login is not repeated before the time shown.")},
-	{mail.AuthRejected, mail.PhaseAuth, "", byAuthzID, fixed("Correct username or password, or make the server allow this user to act for the shared mailbox: " +
+	{mail.AuthRejected, mail.PhaseAuth, "", byAuthzID, fixed("The user name or the password in the configuration is wrong, or the user may not act for the shared mailbox: correct it, or make the server allow this user to act for the shared mailbox: " +
 		"many servers refuse both with the same words. The login is not repeated before the time shown.")},
-	{mail.AuthRejected, mail.PhaseAuth, "", byLoginName, fixed("Correct username or password; if they are correct, the server may not support two names in one login: " +
+	{mail.AuthRejected, mail.PhaseAuth, "", byLoginName, fixed("The user name, the shared mailbox or the password in the configuration is wrong; if they are right, the server may not support two names in one login: " +
 		"compare shared_mailbox_access and login_name_format. The login is not repeated before the time shown.")},
 	{mail.MailboxDenied, mail.PhaseMailbox, "", isSMTP, fixed("The server refused the sender or the recipient: allow the user to send as this address, " +
 		"and check that the server accepts mail for the recipient from this user.")},
+	{mail.CommandRejected, mail.PhaseHello, "", isSMTP, fixed("The server refused EHLO: check port and protocol, and set `ehlo` to a host name with dots that the name servers know.")},
+	{mail.MailboxFailed, mail.PhaseMailbox, "", isPOP3, fixed("Look at the server's log: the login was accepted, and then the mailbox could not be opened.")},
 	{mail.MailboxMissing, mail.PhaseMailbox, "", isSMTP, fixed("The server does not know the recipient, or accepts no mail for it: check recipient.")},
 	{mail.AuthNeedsTLS, "", mail.NoEncryption, nil, tlsWanted},
 	{mail.AuthMechanism, "", mail.NoEncryption, nil, tlsPerhaps},
@@ -168,6 +179,7 @@ func fixed(text string) func(*mail.Connection) string {
 }
 
 func isSMTP(c *mail.Connection) bool   { return c.Protocol == mail.SMTP }
+func isPOP3(c *mail.Connection) bool   { return c.Protocol == mail.POP3 }
 func onPort25(c *mail.Connection) bool { return c.Protocol == mail.SMTP && c.EffectivePort() == 25 }
 
 func byCertificate(c *mail.Connection) bool { return c.Auth == mail.AuthExternal }

@@ -182,13 +182,19 @@ func (d *imapDialect) examine(name string) error {
 	}
 	err := ask()
 	var no *refusal
-	if !errors.As(err, &no) || !unnamedTexts.in(lowerASCII(no.reply.text)) || !d.filter.now().caps["ID"] {
+	if !errors.As(err, &no) || !isUnnamed(no) || !d.filter.now().caps["ID"] {
 		return err
 	}
 	if _, err := d.client.ID(&imap.IDData{Name: "mailprobe"}).Wait(); err != nil && d.w.failed() != nil {
 		return d.serverError("ID", err)
 	}
 	return ask()
+}
+
+// isUnnamed reports whether a server refuses clients that have not said their name.
+func isUnnamed(no *refusal) bool {
+	_, unnamed := unnamedTexts.find(lowerASCII(no.reply.text))
+	return unnamed
 }
 
 // sharedNames returns the names that a shared mailbox can have. Below the

@@ -13,9 +13,10 @@ type namespace struct {
 }
 
 // mailbox returns the name of an owner's mailbox in the namespace. The delimiter is
-// added unless the prefix ends with it.
+// added unless the prefix ends with it, or is UW IMAP's "~" (RFC 2342 section 5:
+// "~fred").
 func (n namespace) mailbox(owner string) string {
-	if n.delimiter == "" || n.prefix == "" || strings.HasSuffix(n.prefix, n.delimiter) {
+	if n.delimiter == "" || n.prefix == "" || strings.HasSuffix(n.prefix, n.delimiter) || strings.HasSuffix(n.prefix, "~") {
 		return n.prefix + owner
 	}
 	return n.prefix + n.delimiter + owner

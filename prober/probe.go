@@ -29,7 +29,8 @@ type Prober struct {
 	// Log receives the redacted lines of each dialogue at debug level; nil: none.
 	Log *slog.Logger
 
-	dial func(ctx context.Context, addrs []netip.Addr, port int) (net.Conn, error) // nil: schedulingDelay.connect
+	chains chainCache
+	dial   func(ctx context.Context, addrs []netip.Addr, port int) (net.Conn, error) // nil: schedulingDelay.connect
 }
 
 // Probe runs the whole dialogue of a mail client, within c.Timeout and until ctx
@@ -141,7 +142,7 @@ func (s *session) runPlan(ctx context.Context) {
 		if err != nil {
 			s.fail(cmp.Or(step.phase, mail.PhaseAuth), err)
 		}
-		if step.phase == mail.PhaseAuth {
+		if step.phase == s.decidingPhase() || err != nil && step.phase == mail.PhaseAuth {
 			s.permit.Done(s.loginResult()) // the next login may go
 		}
 		if err != nil {
@@ -153,6 +154,15 @@ func (s *session) runPlan(ctx context.Context) {
 	}
 	s.goodbye(ctx)
 	s.close()
+}
+
+// decidingPhase is the phase after which a login is known to be accepted: an IMAP
+// server (Exchange) may take its OK back at the first command on the mailbox.
+func (s *session) decidingPhase() mail.Phase {
+	if s.c.Protocol == mail.IMAP && opensMailbox(s.c) {
+		return mail.PhaseMailbox
+	}
+	return mail.PhaseAuth
 }
 
 // runStep runs one step and adds its time to its phase.

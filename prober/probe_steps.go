@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -94,6 +95,7 @@ func (s *session) hostname() string {
 // handshake starts TLS. It records certificates also if verification failed.
 func (s *session) handshake(ctx context.Context) error {
 	config, asked := watchClientCertificate(s.c.TLS)
+	verified := s.p.chains.install(config)
 	clock := s.delay.clock()
 	state, err := s.w.startTLS(ctx, config)
 	facts := &mail.TLSFacts{}
@@ -111,14 +113,15 @@ func (s *session) handshake(ctx context.Context) error {
 	s.clientCertAsked = *asked
 	s.log.inClear(false)
 	s.log.note(facts.Version + " " + facts.Cipher)
-	if config.InsecureSkipVerify {
+	if s.c.TLS.InsecureSkipVerify {
 		return nil
 	}
-	if err := checkKeys(state.VerifiedChains[0]); err != nil {
-		return err
+	if len(state.VerifiedChains) > 0 { // verified by crypto/tls
+		*verified = lastingChain(state.VerifiedChains)
 	}
-	facts.Verified = true
-	return nil
+	facts.NotAfter, facts.NotBefore = verified.notAfter, verified.notBefore
+	facts.Verified = verified.weak == nil
+	return verified.weak
 }
 
 // watchClientCertificate returns a copy of the configuration and a flag that is set
@@ -171,6 +174,10 @@ func (s *session) auth(context.Context) error {
 
 func (s *session) mailbox(context.Context) (err error) {
 	s.outcome.Mailbox, err = s.d.mailbox()
+	var no *refusal
+	if errors.As(err, &no) && no.doubtful {
+		s.outcome.Auth.Accepted = false // Exchange takes its OK back
+	}
 	return err
 }
 

@@ -65,20 +65,17 @@ func notOffered(what string) *fault {
 	return &fault{reason: mail.StartTLSNotOffered, err: errors.New("starttls: " + what)}
 }
 
-// startTLSAnswer judges the answer to STARTTLS. There is exactly one positive
+// startTLSAnswer checks the answer to STARTTLS. There is exactly one positive
 // form; another positive one is malformed (rule R05).
 func startTLSAnswer(err error, positive bool) error {
 	var no *refusal
 	switch {
 	case positive:
 		return nil
-	case !errors.As(err, &no):
-		return err
-	case no.reply.status != "" && negative[no.reply.status[:1]]:
-		return &fault{reason: mail.StartTLSRefused, err: err}
-	default:
+	case errors.As(err, &no) && !negative[no.reply.status[:min(1, len(no.reply.status))]]:
 		return malformedf("starttls: %s is not a valid answer", no.reply.status)
 	}
+	return err
 }
 
 // negative holds the first letters of the negative answers: NO, BAD, -ERR, 4xx, 5xx.

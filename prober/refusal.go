@@ -4,6 +4,7 @@ package prober
 // protocol, of which the first that fits decides.
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -91,9 +92,10 @@ type refusalRule struct {
 	command string
 	status  string // a prefix: "4" is every 4xx
 	code    string // a prefix if it ends in "."
-	texts   textGroup
+	texts   textGroups
 	only    func(*refusal) bool
 	reason  mail.Reason
+	advice  string // more precise than that of the reason; that of a text comes first
 
 	// doubtful is for words that are not those of a wrong password, and yet may
 	// mean one: two in a row count as a refusal.
@@ -104,14 +106,15 @@ type refusalRule struct {
 func refusedForAnother(r *refusal) bool { return r.login.authzid }
 func refusedInClear(r *refusal) bool    { return !r.tls }
 
-// fits reports whether a rule speaks about r, whose text comes in lower case.
-func (l *refusalRule) fits(at stages, command, text string, r *refusal) bool {
-	return l.at&at != 0 &&
-		(l.command == "" || l.command == command) &&
-		strings.HasPrefix(r.reply.status, l.status) &&
-		l.fitsCode(r.reply.code) &&
-		(l.only == nil || l.only(r)) &&
-		l.texts.in(text)
+// fits reports whether a rule is about r, whose text comes in lower case, and
+// returns the advice of the text that made it fit.
+func (l *refusalRule) fits(at stages, command, text string, r *refusal) (advice string, ok bool) {
+	if l.at&at == 0 || l.command != "" && l.command != command ||
+		!strings.HasPrefix(r.reply.status, l.status) || !l.fitsCode(r.reply.code) ||
+		l.only != nil && !l.only(r) {
+		return "", false
+	}
+	return l.texts.find(text)
 }
 
 func (l *refusalRule) fitsCode(code string) bool {
@@ -130,23 +133,24 @@ func (l *refusalRule) fitsCode(code string) bool {
 var refusalRules = map[mail.Protocol][]refusalRule{mail.IMAP: imapRules, mail.POP3: pop3Rules, mail.SMTP: smtpRules}
 
 // diagnose walks the table of r's protocol once.
-func diagnose(r *refusal) diagnosis { return meaning(decidingRule(refusalRules[r.protocol], r), r) }
+func diagnose(r *refusal) diagnosis { return diagnoseBy(refusalRules[r.protocol], r) }
 
-// meaning is what the deciding rule, nil if there is none, says of r.
-func meaning(rule *refusalRule, r *refusal) diagnosis {
+// diagnoseBy returns what the first rule that fits says of r.
+func diagnoseBy(rules []refusalRule, r *refusal) diagnosis {
+	rule, advice := decidingRule(rules, r)
 	if rule == nil {
 		return diagnosis{reason: mail.CommandRejected, unclassified: true}
 	}
-	d := diagnosis{reason: rule.reason, doubtful: rule.doubtful, unclassified: rule.isDefault()}
+	d := diagnosis{reason: rule.reason, hint: cmp.Or(advice, rule.advice), doubtful: rule.doubtful, unclassified: rule.isDefault()}
 	switch {
 	case r.login.unsent && mechanismRefusals[d.reason]:
-		d = diagnosis{reason: mail.AuthMechanism}
+		return diagnosis{reason: mail.AuthMechanism}
 	case r.login.token && (d.reason == mail.AuthRejected || d.reason == mail.AuthExpired),
-		r.login.objected && d.reason.Class() == mail.Definitive:
-		d.reason = mail.TokenRejected
+		r.login.objected && d.reason == mail.NotAuthorized:
+		d.reason, d.hint = mail.TokenRejected, ""
 	case d.reason == mail.AuthRejected && r.login.hashed:
 		d.hint = hashHint
-	case d.doubtful:
+	case d.doubtful && d.hint == "":
 		d.hint = doubtHint
 	}
 	return d
@@ -159,16 +163,17 @@ var mechanismRefusals = map[mail.Reason]bool{
 	mail.NotAuthorized: true, mail.TokenRejected: true,
 }
 
-// decidingRule is the first rule that fits, nil if none does.
-func decidingRule(rules []refusalRule, r *refusal) *refusalRule {
+// decidingRule returns the first rule that fits, with the advice of the text by
+// which it does; nil if none fits.
+func decidingRule(rules []refusalRule, r *refusal) (rule *refusalRule, advice string) {
 	command, _, _ := strings.Cut(upperASCII(r.command), " ")
 	at, text := commandStages[command], lowerASCII(r.reply.text)
 	for i := range rules {
-		if rules[i].fits(at, command, text, r) {
-			return &rules[i]
+		if advice, ok := rules[i].fits(at, command, text, r); ok {
+			return &rules[i], advice
 		}
 	}
-	return nil
+	return nil, ""
 }
 
 // isDefault reports whether a rule says only what a command's refusal means in

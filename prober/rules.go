@@ -10,8 +10,8 @@ var imapRules = []refusalRule{
 	{at: atStartTLS, status: "NO", reason: mail.StartTLSRefused},
 	{at: atStartTLS, status: "BAD", reason: mail.StartTLSRefused},
 
-	// Codes.
-	{at: anywhere, texts: notConnectedTexts, reason: mail.NotAuthorized},
+	// Codes with one meaning.
+	{at: anywhere, texts: notConnectedTexts, reason: mail.NotAuthorized, doubtful: true},
 	{at: anywhere, code: "LIMIT", reason: mail.ServerLimit},
 	{at: anywhere, code: "UNAVAILABLE", texts: limitTexts, reason: mail.ServerLimit},
 	{at: atLogin, code: "UNAVAILABLE", reason: mail.AuthTemporary},
@@ -19,16 +19,8 @@ var imapRules = []refusalRule{
 	{at: atLogin, code: "INUSE", reason: mail.AuthTemporary},
 	{at: outsideLogin, code: "UNAVAILABLE", reason: mail.ServerUnavailable},
 	{at: outsideLogin, code: "SERVERBUG", reason: mail.ServerUnavailable},
-	{at: atLogin, code: "AUTHENTICATIONFAILED", texts: methodTexts, reason: mail.AuthMethodForbidden},
-	{at: atLogin, code: "AUTHENTICATIONFAILED", texts: expiredTexts, reason: mail.AuthExpired},
-	{at: atLogin, code: "AUTHENTICATIONFAILED", texts: disabledTexts, reason: mail.AuthDisabled},
-	{at: atLogin, code: "AUTHENTICATIONFAILED", reason: mail.AuthRejected},
-	// Yahoo says AUTHORIZATIONFAILED for a wrong password.
-	{at: atLogin, code: "AUTHORIZATIONFAILED", only: refusedForAnother, reason: mail.NotAuthorized},
-	{at: atLogin, code: "AUTHORIZATIONFAILED", reason: mail.AuthRejected},
 	{at: anywhere, code: "EXPIRED", reason: mail.AuthExpired},
 	{at: anywhere, code: "PRIVACYREQUIRED", reason: mail.AuthNeedsTLS},
-	{at: atLogin, status: "NO", code: "CONTACTADMIN", reason: mail.AuthDisabled},
 	{at: atLogin | atMailbox | atHello, code: "CLIENTBUG", reason: mail.CommandRejected},
 	{at: atMailbox, code: "NONEXISTENT", reason: mail.MailboxMissing},
 	{at: atMailbox, code: "TRYCREATE", reason: mail.MailboxMissing},
@@ -37,22 +29,38 @@ var imapRules = []refusalRule{
 	{at: atMailbox, code: "INUSE", reason: mail.MailboxInUse},
 	{at: atMailbox, code: "CORRUPTION", reason: mail.MailboxFailed},
 	{at: atMailbox, code: "CANNOT", reason: mail.MailboxFailed},
+	{at: atMailbox, code: "OVERQUOTA", texts: limitTexts, reason: mail.ServerLimit}, // Gmail's bandwidth
 	{at: atMailbox, code: "OVERQUOTA", reason: mail.MailboxFailed},
 	{at: atMailbox, code: "CONTACTADMIN", reason: mail.MailboxFailed},
+
+	// Texts that are believed beside a code of a refused login.
+	{at: atLogin, texts: severalTexts, reason: mail.AuthRejected},
+	{at: atLogin, texts: methodTexts, reason: mail.AuthMethodForbidden},
+	{at: atLogin, texts: disabledTexts, reason: mail.AuthDisabled},
+	{at: atLogin, status: "NO", texts: expiredTexts, reason: mail.AuthExpired},
+	{at: atLogin, texts: lockedOutTexts, reason: mail.AuthTooSoon, doubtful: true},
+	{at: atLogin, texts: deadBackEndTexts, reason: mail.AuthTemporary},
+
+	// Codes of a refused login.
+	{at: atLogin, status: "NO", code: "CONTACTADMIN", reason: mail.AuthDisabled},
+	{at: atLogin, code: "AUTHENTICATIONFAILED", reason: mail.AuthRejected},
+	// Yahoo says AUTHORIZATIONFAILED for a wrong password.
+	{at: atLogin, code: "AUTHORIZATIONFAILED", only: refusedForAnother, reason: mail.NotAuthorized},
+	{at: atLogin, code: "AUTHORIZATIONFAILED", reason: mail.AuthRejected},
 
 	// Texts.
 	{at: anywhere, texts: limitTexts, reason: mail.ServerLimit},
 	{at: atLogin, status: "BYE", texts: brokenTexts, reason: mail.MailboxFailed},
 	{at: atMailbox, texts: unnamedTexts, reason: mail.MailboxDenied},
+	{at: atMailbox, texts: inUseTexts, reason: mail.MailboxInUse},
 	{at: atMailbox, status: "NO", texts: deniedTexts, reason: mail.MailboxDenied},
-	{at: atLogin, texts: methodTexts, reason: mail.AuthMethodForbidden},
-	{at: atLogin, texts: disabledTexts, reason: mail.AuthDisabled},
+	{at: atMailbox, texts: temporaryTexts, reason: mail.ServerUnavailable},
 	{at: atLogin, texts: needsTLSTexts, reason: mail.AuthNeedsTLS},
+	{at: atLogin, texts: stateTexts, only: refusedInClear, reason: mail.AuthNeedsTLS},
 	{at: atLogin, texts: mechanismTexts, reason: mail.AuthMechanism},
-	{at: atLogin, status: "NO", texts: expiredTexts, reason: mail.AuthExpired},
-	{at: atLogin, texts: temporaryTexts, reason: mail.AuthTemporary},
 	{at: atLogin, texts: proxyTexts, reason: mail.AuthTemporary, doubtful: true},
 	{at: atLogin, texts: saslTexts, reason: mail.AuthTemporary, doubtful: true},
+	{at: atLogin, texts: temporaryTexts, reason: mail.AuthTemporary},
 	{at: atLogin, texts: tooSoonTexts, reason: mail.AuthTooSoon},
 	{at: atGreeting, status: "BYE", texts: laterTexts, reason: mail.ServerUnavailable},
 
@@ -69,42 +77,48 @@ var imapRules = []refusalRule{
 
 // pop3Rules follow RFC 2449 section 8 and RFC 3206.
 var pop3Rules = []refusalRule{
-	{at: anywhere, status: "+", reason: mail.ProtocolMalformed}, // not a no at all
+	{at: anywhere, status: "+", reason: mail.ProtocolMalformed}, // no refusal at all
 	{at: atStartTLS, reason: mail.StartTLSRefused},
 
-	// Codes. Dovecot says IN-USE for its limit of connections, too, and Cyrus
-	// SYS/TEMP for an account that has a password and no mailbox.
+	// Codes with one meaning. Dovecot says IN-USE for its limit of connections, too,
+	// and Cyrus SYS/TEMP for an account that has a password and no mailbox.
 	{at: anywhere, code: "IN-USE", texts: limitTexts, reason: mail.ServerLimit},
 	{at: anywhere, code: "IN-USE", reason: mail.MailboxInUse},
 	{at: anywhere, code: "LOGIN-DELAY", reason: mail.AuthTooSoon},
-	{at: atLogin, code: "SYS/PERM", texts: methodTexts, reason: mail.AuthMethodForbidden},
-	{at: atLogin, code: "SYS/PERM", reason: mail.AuthDisabled},
 	{at: anywhere, code: "SYS/TEMP", texts: limitTexts, reason: mail.ServerLimit},
 	{at: atLogin, code: "SYS/TEMP", texts: maildropTexts, reason: mail.MailboxMissing},
+	{at: atLogin, code: "SYS/TEMP", texts: inUseTexts, reason: mail.MailboxInUse},
 	{at: atLogin, code: "SYS/TEMP", texts: brokenTexts, reason: mail.MailboxFailed},
 	{at: atLogin, code: "SYS/TEMP", reason: mail.AuthTemporary},
 	{at: atLogin, code: "SYS", reason: mail.AuthTemporary},
 	{at: outsideLogin, code: "SYS/TEMP", reason: mail.ServerUnavailable},
 	{at: outsideLogin, code: "SYS", reason: mail.ServerUnavailable},
-	{at: atLogin, code: "AUTH", texts: saslTexts, reason: mail.AuthTemporary, doubtful: true},
-	{at: atLogin, code: "AUTH", texts: needsTLSTexts, reason: mail.AuthNeedsTLS},
+
+	// Texts that are believed beside a code of a refused login.
+	{at: atLogin, texts: severalTexts, reason: mail.AuthRejected},
+	{at: atLogin, texts: methodTexts, reason: mail.AuthMethodForbidden},
+	{at: atLogin, texts: disabledTexts, reason: mail.AuthDisabled},
+	{at: atLogin, code: "SYS/PERM", reason: mail.AuthDisabled},
+	{at: atLogin, texts: expiredTexts, reason: mail.AuthExpired},
+	{at: atLogin, texts: lockedOutTexts, reason: mail.AuthTooSoon, doubtful: true},
+	{at: atLogin, texts: deadBackEndTexts, reason: mail.AuthTemporary},
+	{at: atLogin, texts: saslTexts, reason: mail.AuthTemporary, doubtful: true},
+	{at: atLogin, texts: needsTLSTexts, reason: mail.AuthNeedsTLS},
+
+	// Codes of a refused login.
 	{at: atLogin, code: "AUTH", texts: tlsTexts, only: refusedInClear, reason: mail.AuthNeedsTLS},
-	{at: atLogin, code: "AUTH", texts: methodTexts, reason: mail.AuthMethodForbidden},
-	{at: atLogin, code: "AUTH", texts: expiredTexts, reason: mail.AuthExpired},
-	{at: atLogin, code: "AUTH", texts: disabledTexts, reason: mail.AuthDisabled},
 	{at: atLogin, code: "AUTH", reason: mail.AuthRejected},
 
 	// Texts.
 	{at: anywhere, texts: limitTexts, reason: mail.ServerLimit},
+	{at: atLogin | atMailbox, texts: inUseTexts, reason: mail.MailboxInUse},
 	{at: atLogin, texts: brokenTexts, reason: mail.MailboxFailed},
-	{at: atLogin, texts: methodTexts, reason: mail.AuthMethodForbidden},
-	{at: atLogin, texts: disabledTexts, reason: mail.AuthDisabled},
-	{at: atLogin, texts: needsTLSTexts, reason: mail.AuthNeedsTLS},
+	{at: atLogin, texts: stateTexts, only: refusedInClear, reason: mail.AuthNeedsTLS},
 	{at: atLogin, texts: mechanismTexts, reason: mail.AuthMechanism},
-	{at: atLogin, texts: expiredTexts, reason: mail.AuthExpired},
-	{at: atLogin, texts: temporaryTexts, reason: mail.AuthTemporary},
 	{at: atLogin, texts: proxyTexts, reason: mail.AuthTemporary, doubtful: true},
-	{at: atLogin, texts: tooSoonTexts, reason: mail.AuthTooSoon},
+	{at: atLogin, texts: temporaryTexts, reason: mail.AuthTemporary},
+	{at: atLogin | atMailbox, texts: tooSoonTexts, reason: mail.AuthTooSoon},
+	{at: atMailbox, texts: temporaryTexts, reason: mail.ServerUnavailable},
 	{at: atGreeting, texts: laterTexts, reason: mail.ServerUnavailable},
 
 	// Defaults. No password has been sent when USER is refused.
@@ -116,35 +130,46 @@ var pop3Rules = []refusalRule{
 
 // smtpRules follow RFC 4954 section 6, RFC 5248 and RFC 5321 section 4.2.
 var smtpRules = []refusalRule{
-	{at: anywhere, status: "2", reason: mail.ProtocolMalformed}, // not the yes that was asked for
+	{at: anywhere, status: "2", reason: mail.ProtocolMalformed}, // a success, but not the one of this command
 	{at: anywhere, status: "3", reason: mail.ProtocolMalformed},
 
 	// 421 may answer any command: the server is leaving.
 	{at: anywhere, status: "421", texts: limitTexts, reason: mail.ServerLimit},
 	{at: atLogin, status: "421", code: "4.7.0", texts: tooSoonTexts, reason: mail.AuthTooSoon},
 	{at: anywhere, status: "421", reason: mail.ServerUnavailable},
+	{at: atStartTLS, status: "4", texts: limitTexts, reason: mail.ServerLimit},
 	{at: atStartTLS, reason: mail.StartTLSRefused},
 
-	// Codes and replies to a login.
+	// Temporary refusals of a login.
 	{at: atLogin, status: "432", code: "4.3.2", reason: mail.ServerLimit},
 	{at: atLogin, status: "432", code: "4.7.12", reason: mail.AuthExpired},
 	{at: atLogin, status: "4", texts: limitTexts, reason: mail.ServerLimit},
 	{at: atLogin, code: "4.7.0", texts: tooSoonTexts, reason: mail.AuthTooSoon},
+	{at: atLogin, status: "4", texts: lockedOutTexts, reason: mail.AuthTooSoon, doubtful: true},
 	{at: atLogin, status: "432", reason: mail.AuthExpired}, // RFC 4954: a password transition is needed
 	{at: atLogin, status: "4", texts: proxyTexts, reason: mail.AuthTemporary, doubtful: true},
 	{at: atLogin, status: "4", reason: mail.AuthTemporary},
-	{at: atLogin, code: "5.7.139", texts: credentialTexts, reason: mail.AuthRejected},
-	{at: atLogin, code: "5.7.139", reason: mail.AuthMethodForbidden},
+
+	// Texts that are believed beside a code of a refused login.
+	{at: atLogin, texts: severalTexts, reason: mail.AuthRejected},
+	{at: atLogin, texts: methodTexts, reason: mail.AuthMethodForbidden},
+	{at: atLogin, texts: disabledTexts, reason: mail.AuthDisabled},
+	{at: atLogin, texts: expiredTexts, reason: mail.AuthExpired},
+	{at: atLogin, texts: lockedOutTexts, reason: mail.AuthTooSoon, doubtful: true},
+	{at: atLogin, texts: badMechanismTexts, reason: mail.AuthMechanism},
+	{at: atLogin, texts: deadBackEndTexts, reason: mail.AuthTemporary},
+	{at: atLogin, texts: saslTexts, reason: mail.AuthTemporary, doubtful: true},
+
+	// Codes and replies to a login.
+	{at: atLogin, code: "5.7.139", reason: mail.AuthMethodForbidden, advice: policyAdvice},
+	{at: atLogin, code: "5.7.30", reason: mail.AuthMethodForbidden, advice: basicAuthAdvice},
 	{at: atLogin, code: "5.7.9", reason: mail.AuthMethodForbidden},
+	{at: atLogin, code: "5.7.14", reason: mail.AuthMethodForbidden, advice: webLoginAdvice}, // Gmail
 	{at: atLogin, code: "5.7.10", reason: mail.AuthNeedsTLS},
 	{at: atLogin, code: "5.7.11", reason: mail.AuthNeedsTLS},
 	{at: atLogin, code: "5.7.12", reason: mail.AuthExpired},
 	{at: atLogin, code: "5.7.13", reason: mail.AuthDisabled},
 	{at: atLogin, code: "5.7.4", reason: mail.AuthMechanism},
-	{at: atLogin, status: "535", texts: saslTexts, reason: mail.AuthTemporary, doubtful: true},
-	{at: atLogin, status: "535", texts: methodTexts, reason: mail.AuthMethodForbidden},
-	{at: atLogin, status: "535", texts: expiredTexts, reason: mail.AuthExpired},
-	{at: atLogin, status: "535", texts: disabledTexts, reason: mail.AuthDisabled},
 	{at: atLogin, code: "5.7.8", reason: mail.AuthRejected},
 	{at: atLogin, code: "5.7.3", reason: mail.AuthRejected},
 	{at: atLogin, status: "535", reason: mail.AuthRejected},
@@ -155,16 +180,28 @@ var smtpRules = []refusalRule{
 	{at: atLogin, status: "538", reason: mail.AuthNeedsTLS},
 	{at: atLogin, status: "504", reason: mail.AuthMechanism},
 
-	// Codes and replies to MAIL and RCPT.
+	// The name in EHLO, also where it is refused late.
+	{at: atHello | atMailbox, texts: clientNameTexts, reason: mail.CommandRejected},
+	{at: atHello, status: "501", reason: mail.CommandRejected, advice: clientNameAdvice},
+	{at: atHello, status: "504", reason: mail.CommandRejected, advice: clientNameAdvice},
+
+	// Codes, replies and texts to MAIL and RCPT.
+	{at: atMailbox, texts: senderTexts, reason: mail.NotAuthorized},
 	{at: atMailbox, status: "553", code: "5.7.1", reason: mail.NotAuthorized},
 	{at: atMailbox, code: "5.7.60", reason: mail.NotAuthorized},
 	{at: atMailbox, status: "554", code: "5.2.0", reason: mail.NotAuthorized},
-	{at: atMailbox, texts: senderTexts, reason: mail.NotAuthorized},
 	{at: atMailbox, texts: needsTLSTexts, reason: mail.AuthNeedsTLS},
-	{at: atMailbox, status: "530", reason: mail.NotAuthorized}, // a login is wanted first
+	{at: atMailbox, status: "5", texts: loginFirstTexts, reason: mail.NotAuthorized},
+	{at: atMailbox, status: "530", reason: mail.NotAuthorized, advice: loginFirstAdvice},
+	{at: atMailbox, texts: limitTexts, reason: mail.ServerLimit},
+	{at: atMailbox, code: "5.4.5", reason: mail.ServerLimit, advice: dailyAdvice}, // Gmail, Yahoo
+	{at: atMailbox, status: "4", texts: greylistTexts, reason: mail.ServerUnavailable},
 	{at: atMailbox, code: "5.2.2", reason: mail.MailboxFailed},
 	{at: atMailbox, code: "4.2.2", reason: mail.MailboxFailed},
 	{at: atMailbox, status: "552", reason: mail.MailboxFailed},
+	{at: atMailbox, status: "5", texts: blockListTexts, reason: mail.ServerRefused},
+	{at: atMailbox, status: "5", texts: relayTexts, reason: mail.MailboxDenied},
+	{at: atMailbox, status: "5", texts: noSenderTexts, reason: mail.MailboxDenied},
 	{at: atMailbox, command: "RCPT", code: "5.1.", reason: mail.MailboxMissing},
 	{at: atMailbox, command: "RCPT", status: "550", code: "5.7.", reason: mail.MailboxDenied},
 	{at: atMailbox, command: "RCPT", status: "550", reason: mail.MailboxMissing},
@@ -173,6 +210,8 @@ var smtpRules = []refusalRule{
 	// Replies and texts anywhere.
 	{at: outsideLogin, status: "4", texts: limitTexts, reason: mail.ServerLimit},
 	{at: outsideLogin, status: "4", reason: mail.ServerUnavailable},
+	{at: atGreeting | atHello, status: "5", texts: limitTexts, reason: mail.ServerLimit},
+	{at: atGreeting | atHello, status: "5", texts: blockListTexts, reason: mail.ServerRefused},
 	{at: atGreeting, status: "5", reason: mail.ServerRefused},
 	{at: atLogin, texts: mechanismTexts, reason: mail.AuthMechanism},
 	{at: anywhere, status: "500", reason: mail.CommandRejected},
@@ -182,8 +221,6 @@ var smtpRules = []refusalRule{
 	{at: anywhere, status: "504", reason: mail.CommandRejected},
 	{at: anywhere, status: "555", reason: mail.CommandRejected},
 	{at: atLogin, texts: needsTLSTexts, reason: mail.AuthNeedsTLS},
-	{at: atLogin, texts: methodTexts, reason: mail.AuthMethodForbidden},
-	{at: atLogin, texts: disabledTexts, reason: mail.AuthDisabled},
 
 	// Defaults.
 	{at: atLogin, reason: mail.AuthRejected},

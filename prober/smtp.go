@@ -78,6 +78,8 @@ func (d *smtpDialect) hello() error {
 	d.w.replay("220 replayed\r\n")
 	d.client = smtp.NewClient(d.w)
 	if err := d.serverError("EHLO", d.client.Hello(d.name)); err != nil {
+		// The library would greet again before its QUIT.
+		d.client, d.w.filter, d.w.outgoing = nil, nil, nil
 		return err
 	}
 	d.caps = map[string][]string{}
@@ -289,6 +291,9 @@ func (d *smtpDialect) serverError(command string, err error) error {
 	return d.refused(command, r)
 }
 
+// refused diagnoses a negative reply. Advice about the name in EHLO quotes it.
 func (d *smtpDialect) refused(command string, r reply) *refusal {
-	return newRefusal(d.c, d.w.encrypted(), d.x, command, r)
+	no := newRefusal(d.c, d.w.encrypted(), d.x, command, r)
+	no.hint = strings.ReplaceAll(no.hint, "{ehlo}", d.name)
+	return no
 }

@@ -44,7 +44,8 @@ var alertReasons = []alertReason{
 func tlsReason(phase mail.Phase, c *mail.Connection, err error) (mail.Reason, string) {
 	var verification *tls.CertificateVerificationError
 	if errors.As(err, &verification) {
-		return certificateReason(c, verification.UnverifiedCertificates, verification.Err), ""
+		reason := certificateReason(c, verification.UnverifiedCertificates, verification.Err)
+		return reason, certificateHint(reason, verification.UnverifiedCertificates)
 	}
 	if isX509(err) {
 		return certificateReason(c, nil, err), ""
@@ -54,11 +55,15 @@ func tlsReason(phase mail.Phase, c *mail.Connection, err error) (mail.Reason, st
 		return recordReason(c, record.RecordHeader[:])
 	}
 	if words, isAlert := alertWords(err); isAlert {
-		return alertVerdict(phase, words, err), ""
+		return alertDiagnosis(phase, words, err)
 	}
 	text := err.Error()
 	if !strings.Contains(text, "tls: ") {
 		return "", ""
+	}
+	if _, fault, found := strings.Cut(text, "tls: failed to parse certificate from server: "); found {
+		fault, _, _ = strings.Cut(strings.TrimPrefix(fault, "x509: "), `"`) // what follows may be the server's words
+		return mail.CertInvalid, "Get another certificate: this one cannot be parsed (" + cleanText(fault, maxName) + "), which RFC 5280 forbids. Some clients accept it, and others refuse it as mailprobe does."
 	}
 	for _, words := range versionTexts {
 		if strings.Contains(text, words) {
@@ -94,19 +99,59 @@ func alertWords(err error) (words string, ok bool) {
 	return "", false
 }
 
-// alertVerdict looks the alert up. With TLS 1.3 the server judges our
+// alertDiagnosis looks the alert up. With TLS 1.3 the server judges our
 // certificate when the handshake is over for us, so that its alert comes with
 // the first read; nothing else brings an alert about certificates there.
-func alertVerdict(phase mail.Phase, words string, err error) mail.Reason {
+func alertDiagnosis(phase mail.Phase, words string, err error) (mail.Reason, string) {
 	var handshake *handshakeError
 	asked := errors.As(err, &handshake) && handshake.clientCertAsked
 	for _, alert := range alertReasons {
 		late := phase != mail.PhaseTLS && strings.Contains(alert.words, "certificate")
 		if alert.words == words && (!alert.asked || asked || late) {
-			return alert.reason
+			return alert.reason, ""
 		}
 	}
-	return mail.TLSHandshake
+	if cipherAlerts[words] {
+		return mail.TLSHandshake, cipherHint
+	}
+	return mail.TLSHandshake, ""
+}
+
+// cipherAlerts are what servers answer that accept nothing of what we offer.
+var cipherAlerts = map[string]bool{"tls: handshake failure": true, "tls: insufficient security level": true}
+
+// cipherHint is the advice where the server accepts nothing that Go offers: no
+// RSA key exchange, which has no forward secrecy, and no finite-field DHE.
+const cipherHint = "The server accepts no cipher suite that the probe offers. The probe has only ECDHE key exchange: it lacks RSA key exchange and DHE, and a server that is limited to these " +
+	"needs ECDHE enabled. Try openssl s_client against this host and port to see what it chooses."
+
+// certificateHint is advice more precise than that of a certificate's reason.
+func certificateHint(reason mail.Reason, chain []*x509.Certificate) string {
+	chain = chain[:min(len(chain), maxChain)]
+	switch reason {
+	case mail.CertUntrusted:
+		for _, cert := range chain {
+			if algorithm, weak := weakSignatures[cert.SignatureAlgorithm]; weak && !bytes.Equal(cert.RawSubject, cert.RawIssuer) {
+				return "The certificate " + nameText(cert.Subject) + " is signed with " + algorithm + ", which clients do not accept any more: get a new one, signed with SHA-256."
+			}
+		}
+	case mail.CertName:
+		if len(chain) > 0 && !hasNames(chain[0]) {
+			return "The certificate has its host name in the common name (CN) only, which clients do not look at any more: get one with the name in the subject alternative names (SAN)."
+		}
+	}
+	return ""
+}
+
+// weakSignatures are the algorithms that crypto/x509 takes for no signature.
+var weakSignatures = map[x509.SignatureAlgorithm]string{
+	x509.MD2WithRSA: "MD2", x509.MD5WithRSA: "MD5",
+	x509.SHA1WithRSA: "SHA-1", x509.DSAWithSHA1: "SHA-1", x509.ECDSAWithSHA1: "SHA-1",
+}
+
+// hasNames reports whether a certificate has subject alternative names.
+func hasNames(cert *x509.Certificate) bool {
+	return len(cert.DNSNames)+len(cert.IPAddresses)+len(cert.EmailAddresses)+len(cert.URIs) > 0
 }
 
 // isX509 reports whether err is a verdict on a certificate.
