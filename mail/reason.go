@@ -266,7 +266,7 @@ var reasons = []reasonFacts{
 
 	{AuthRejected, Definitive,
 		"The server refused the user name and password.",
-		"The user name or the password in the configuration is wrong: correct it. To keep the account from being locked, the login is not repeated before the time shown.",
+		"The user name or the password in the configuration is wrong; to keep the account from being locked, the login is not repeated before the time shown.",
 		"IMAP `[AUTHENTICATIONFAILED]`, `[AUTHORIZATIONFAILED]` without another's mailbox, bare `NO` · POP3 `[AUTH]`, bare `-ERR` · SMTP `535 5.7.8`, `535 5.7.3`, bare `535`"},
 	{AuthMethodForbidden, Definitive,
 		"The server does not allow this login method for this account.",

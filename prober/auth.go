@@ -6,6 +6,7 @@ package prober
 
 import (
 	"context"
+	"crypto/fips140"
 	"errors"
 	"fmt"
 	"slices"
@@ -217,17 +218,24 @@ func chooseMechanisms(c *mail.Connection, o offer, encrypted bool) ([]mail.AuthM
 	if c.Auth == mail.AuthAuto {
 		candidates = autoOrder(c, encrypted)
 	}
-	var chosen []mail.AuthMethod
+	var chosen, forbidden []mail.AuthMethod
 	for _, method := range candidates {
 		if err := suits(c, method); err != nil {
 			return nil, err
 		}
-		if offers(c.Protocol, o, method) {
+		switch {
+		case !offers(c.Protocol, o, method):
+		case fips140.Enforced() && fipsForbidden[method]:
+			forbidden = append(forbidden, method)
+		default:
 			chosen = append(chosen, method)
 		}
 	}
 	if len(chosen) > 0 {
 		return chosen, nil
+	}
+	if len(forbidden) > 0 {
+		return nil, forbiddenByFIPS(forbidden...)
 	}
 	if needsTLS(c, o, candidates, encrypted) {
 		return nil, &fault{reason: mail.AuthNeedsTLS, err: errors.New("the server allows no login before TLS")}
@@ -236,6 +244,20 @@ func chooseMechanisms(c *mail.Connection, o offer, encrypted bool) ([]mail.AuthM
 		reason: mail.AuthMechanism,
 		hint:   missingHint(c, o),
 		err:    fmt.Errorf("%s: not offered by server", joinMethods(candidates)),
+	}
+}
+
+// fipsForbidden lists the methods that need MD5 or SHA-1, which this process does
+// not have in FIPS 140-only mode (GODEBUG=fips140=only).
+var fipsForbidden = map[mail.AuthMethod]bool{mail.AuthCRAMMD5: true, mail.AuthAPOP: true, mail.AuthSCRAMSHA1: true}
+
+// forbiddenByFIPS is the fault of methods that FIPS 140-only mode forbids.
+func forbiddenByFIPS(methods ...mail.AuthMethod) *fault {
+	return &fault{
+		reason: mail.AuthMechanism,
+		hint: "mailprobe runs in FIPS 140-only mode, which forbids " + joinMethods(methods) + " (MD5, SHA-1, short keys): " +
+			"set `auth` to plain, login or scram-sha-256 under TLS, or run it without GODEBUG=fips140=only.",
+		err: fmt.Errorf("%s: forbidden by FIPS 140-only mode", joinMethods(methods)),
 	}
 }
 

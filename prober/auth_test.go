@@ -2,10 +2,12 @@ package prober
 
 import (
 	"context"
+	"crypto/fips140"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -435,3 +437,35 @@ func TestExternalNotOfferedHintNamesTheCertificate(t *testing.T) {
 
 // encode is what a dialect puts on its line.
 func encode(message string) string { return base64.StdEncoding.EncodeToString([]byte(message)) }
+
+// TestFIPSForbidsMechanisms runs itself in FIPS 140-only mode, in which MD5 and
+// SHA-1 panic: that must be a reason, and no bug.
+func TestFIPSForbidsMechanisms(t *testing.T) {
+	if !fips140.Enforced() {
+		child := exec.Command(os.Args[0], "-test.run=^TestFIPSForbidsMechanisms$")
+		child.Env = append(os.Environ(), "GODEBUG=fips140=only")
+		if out, err := child.CombinedOutput(); err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+		return
+	}
+	for _, method := range []mail.AuthMethod{mail.AuthCRAMMD5, mail.AuthAPOP, mail.AuthSCRAMSHA1} {
+		c := alice(func(c *mail.Connection) { c.Protocol, c.Auth = mail.POP3, method })
+		o := offering("CRAM-MD5", "SCRAM-SHA-1")
+		o.apop = "<1@a>"
+		_, err := chooseMechanisms(c, o, true)
+		if d := classify(mail.PhaseAuth, c, err); d.reason != mail.AuthMechanism || !strings.Contains(d.hint, "FIPS") {
+			t.Errorf("%s: %+v, want FIPS named", method, d)
+		}
+	}
+	c := alice(func(c *mail.Connection) { c.Encryption = mail.NoEncryption })
+	methods, err := chooseMechanisms(c, offering("CRAM-MD5", "SCRAM-SHA-1", "PLAIN"), false)
+	if err != nil || methods[0] != mail.AuthPlain {
+		t.Errorf("auto takes %q (%v), want what FIPS allows", methods, err)
+	}
+	x := &saslExchange{mechanism: &cramMD5Client{id: identity{user: "alice", secret: "short"}}, method: mail.AuthCRAMMD5}
+	_, _, _ = x.Start()
+	if _, err := x.Next([]byte("<1@a>")); classify(mail.PhaseAuth, c, err).reason != mail.AuthMechanism {
+		t.Errorf("a short key: %v", err)
+	}
+}

@@ -5,6 +5,7 @@ package prober
 // server says is never repeated in an error, because it may echo a secret.
 
 import (
+	"crypto/fips140"
 	"crypto/hmac"
 	"crypto/md5" // #nosec G501 -- CRAM-MD5 (RFC 2195) and APOP (RFC 1939) are made of it
 	"encoding/base64"
@@ -94,7 +95,16 @@ func (x *saslExchange) Next(challenge []byte) ([]byte, error) {
 	return answer, nil
 }
 
-func (x *saslExchange) answer(challenge []byte) ([]byte, error) {
+// answer asks the mechanism. In FIPS 140-only mode the crypto packages panic at
+// what it forbids, such as a key that is too short.
+func (x *saslExchange) answer(challenge []byte) (response []byte, err error) {
+	if fips140.Enforced() {
+		defer func() {
+			if recover() != nil {
+				response, err = nil, forbiddenByFIPS(x.method)
+			}
+		}()
+	}
 	if kept := x.kept; kept != nil {
 		x.kept = nil
 		return kept, nil

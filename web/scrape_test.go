@@ -64,7 +64,7 @@ func TestProbeDebugShowsTheDialogueAndParses(t *testing.T) {
 	}
 	w := s.get("/probe?connection=inbox&debug=true")
 	body := w.Body.String()
-	for _, want := range []string{"# down: phase auth, reason auth_rejected", "# advice: Correct username or password", "<redacted>",
+	for _, want := range []string{"# down: phase auth, reason auth_rejected", "# advice: The user name or the password in the configuration is wrong", "<redacted>",
 		"mailprobe_up{connection=\"inbox\",protocol=\"imap\"} 0"} {
 		if !strings.Contains(body, want) {
 			t.Errorf("the page lacks %q:\n%s", want, body)
