@@ -223,7 +223,7 @@ func (p *Permit) record(ctx context.Context) error {
 		store.add(e)
 		return nil
 	}
-	return store.commit(ctx, e, p.unknown)
+	return store.commit(ctx, p, e, p.unknown)
 }
 
 // revoke takes a granted login back that was not sent.

@@ -313,12 +313,7 @@ func TestGuardStateThatCannotBeKept(t *testing.T) {
 	ann, bob := user("ann", "mail.example", "ann"), user("bob", "mail.example", "bob")
 	h.probe(bob, "p", right)
 	h.written()
-	if err := os.Remove(path + ".journal"); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Mkdir(path+".journal", 0o700); err != nil { // in the way
-		t.Fatal(err)
-	}
+	breakJournal(t, path)
 	for range 3 {
 		if p := h.probe(ann, "p", wrong); p.Allowed || !strings.Contains(p.Hold.Because, "could not be recorded") {
 			t.Errorf("allowed %v because %q, want no attempt that is not recorded", p.Allowed, p.Hold.Because)
@@ -339,6 +334,17 @@ func TestGuardStateThatCannotBeKept(t *testing.T) {
 	}
 	h.kill(path)
 	h.wantHeld(ann, "p", mail.AuthRejected, 35*time.Minute)
+}
+
+// breakJournal puts something in the way of everything that is to be recorded.
+func breakJournal(t *testing.T, path string) {
+	t.Helper()
+	if err := os.Remove(path + ".journal"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(path+".journal", 0o700); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // TestGuardStateDiskHangs: a disk that does not answer stops no login that is

@@ -29,6 +29,7 @@ var errStalled = errors.New("the disk did not answer in time")
 // request is one thing to be written.
 type request struct {
 	event   event
+	permit  *Permit    // of a sent one that is waited for: it may be contended
 	silent  bool       // no event: it only reads what others appended
 	save    bool       // no event: the whole state is written
 	durable bool       // on disk before the answer
@@ -66,8 +67,8 @@ func (w *writer) add(e event) { w.put(request{event: e}) }
 
 // commit writes an event and waits until it is written, with durable set until it
 // is on the disk. errContended says that another process was quicker.
-func (w *writer) commit(ctx context.Context, e event, durable bool) error {
-	return w.ask(ctx, request{event: e, durable: durable}, commitWait)
+func (w *writer) commit(ctx context.Context, p *Permit, e event, durable bool) error {
+	return w.ask(ctx, request{event: e, permit: p, durable: durable}, commitWait)
 }
 
 // poll reads soon what other processes appended, if that was not done lately.
@@ -258,7 +259,7 @@ func (f *files) lines(g *Guard, batch []request) (lines []event, durable bool) {
 		case r.silent || r.save || dropped[r.event.ID]:
 		case r.event.Result == sent && r.done == nil && settled[r.event.ID]:
 			dropped[r.event.ID] = true
-		case r.event.Result == sent && r.done != nil && g.contended(r.event):
+		case r.permit != nil && g.contended(r.permit, r.event):
 			r.done <- errContended
 			r.done = nil
 		default:
@@ -366,7 +367,7 @@ func (g *Guard) takeIn(events []event) {
 
 // contended reports whether an attempt that was granted must not be made after
 // all, because of what other processes wrote meanwhile.
-func (g *Guard) contended(e event) bool {
+func (g *Guard) contended(p *Permit, e event) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := g.now()
@@ -378,5 +379,5 @@ func (g *Guard) contended(e event) bool {
 	defer func() { a.Attempts = append(a.Attempts, *own) }()
 	s := a.secret(e.Tag, now)
 	until, busy, _ := a.room(s, s.target(e.Target), e.Host, now)
-	return busy || !until.IsZero()
+	return busy || !until.IsZero() || p.refusalHold(s, now).Reason != ""
 }

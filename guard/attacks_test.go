@@ -1,0 +1,251 @@
+package guard
+
+// This file is the table of attacks on accounts: what a hostile server, client,
+// operator or host does, and how many attempts an account may get. docs/attacks.md
+// has the same table. The numbers are permanent.
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"mailprobe/mail"
+)
+
+// attack is one row of the table.
+type attack struct {
+	number   string
+	name     string
+	attempts int // that the account may get
+	run      func(t *testing.T, h *fixture) (attempts int)
+}
+
+// commandRejected is an answer that no rule knows.
+var commandRejected = AuthVerdict{Tried: true, Class: mail.Transient, Reason: mail.CommandRejected, Unclassified: true, Address: wrong.Address}
+
+// repeat probes a connection n times, and returns how often its login was sent.
+func (h *fixture) repeat(n int, gap time.Duration, c *mail.Connection, v AuthVerdict) (attempts int) {
+	for range n {
+		if h.probe(c, "bad", v).Allowed {
+			attempts++
+		}
+		h.sleep(gap)
+	}
+	return attempts
+}
+
+// directory is a server that refuses everybody after a time. It counts.
+type directory struct {
+	attempts atomic.Int32
+	delay    time.Duration
+}
+
+// together probes connections at the same moment, in virtual time.
+func (d *directory) together(g *Guard, conns []*mail.Connection, secret func(i int) string) {
+	var probes sync.WaitGroup
+	for i, c := range conns {
+		probes.Go(func() {
+			p := g.Enter(context.Background(), c, mail.NewSecret(secret(i)))
+			if !p.Allowed || !p.Login(context.Background()) {
+				p.Done(AuthVerdict{})
+				return
+			}
+			d.attempts.Add(1)
+			time.Sleep(d.delay)
+			p.Done(AuthVerdict{Tried: true, Class: mail.Definitive, Reason: mail.AuthRejected})
+		})
+	}
+	probes.Wait()
+}
+
+// hosts returns connections of one user to n hosts.
+func hosts(n int, username string) (conns []*mail.Connection) {
+	for i := range n {
+		conns = append(conns, user(fmt.Sprint("c", i), fmt.Sprintf("host-%d.example", i), username))
+	}
+	return conns
+}
+
+// attacks is the table.
+var attacks = []attack{
+	{"A1", "a wrong password, probed each second for half an hour", 1, func(_ *testing.T, h *fixture) int {
+		return h.repeat(1800, time.Second, user("a", "mail.example", "ann"), wrong)
+	}},
+	{"A2", "a password that worked turns wrong, probed each second for half an hour", 2, func(_ *testing.T, h *fixture) int {
+		ann := user("a", "mail.example", "ann")
+		h.probe(ann, "bad", right)
+		h.sleep(time.Second)
+		return h.repeat(1800, time.Second, ann, wrong)
+	}},
+	{"A3", "killed after each login, before the verdict is written, and started again, ten times in ten minutes", 2, func(t *testing.T, h *fixture) (attempts int) {
+		path := filepath.Join(t.TempDir(), "state")
+		h.restart(path)
+		for range 10 {
+			p := h.Enter(context.Background(), user("a", "mail.example", "ann"), mail.NewSecret("bad"))
+			if p.Allowed && p.Login(context.Background()) {
+				attempts++
+			}
+			path = h.kill(path)
+			h.sleep(time.Minute)
+		}
+		return attempts
+	}},
+	{"A4", "a reload changes the connection after each login, fifteen times", 2, func(_ *testing.T, h *fixture) (attempts int) {
+		for i := range 15 {
+			c := user("a", "mail.example", "ann")
+			c.Port = 1000 + i
+			h.SetConnections([]*mail.Connection{c})
+			if h.probe(c, "bad", wrong).Allowed {
+				attempts++
+			}
+			h.sleep(time.Second)
+		}
+		return attempts
+	}},
+	{"A5", "ten runs by hand at the same moment", 1, func(t *testing.T, _ *fixture) int {
+		path := filepath.Join(t.TempDir(), "state")
+		var attempts atomic.Int32
+		var runs sync.WaitGroup
+		for range 10 {
+			g, err := Open(Options{StatePath: path})
+			if err != nil {
+				t.Fatal(err)
+			}
+			runs.Go(func() {
+				defer g.Close()
+				p := g.Enter(context.Background(), user("a", "mail.example", "ann"), mail.NewSecret("bad"))
+				v := AuthVerdict{}
+				if p.Allowed && p.Login(context.Background()) {
+					attempts.Add(1)
+					v = wrong
+				}
+				p.Done(v)
+			})
+		}
+		runs.Wait()
+		return int(attempts.Load())
+	}},
+	{"A6", "a user name without a domain, one wrong password, five hosts", 1, func(_ *testing.T, h *fixture) (attempts int) {
+		for _, c := range hosts(5, `CORP\alice`) {
+			attempts += h.repeat(4, time.Second, c, wrong)
+		}
+		return attempts
+	}},
+	{"A7", "a password file that changes to another wrong password each minute, for half an hour", 2, func(_ *testing.T, h *fixture) (attempts int) {
+		for i := range 30 {
+			if h.probe(user("a", "mail.example", "ann"), fmt.Sprint("bad", i), wrong).Allowed {
+				attempts++
+			}
+			h.sleep(time.Minute)
+		}
+		return attempts
+	}},
+	{"A8", "the same for a day", 4, func(_ *testing.T, h *fixture) (attempts int) {
+		for i := range 24 * 60 {
+			if h.probe(user("a", "mail.example", "ann"), fmt.Sprint("bad", i), wrong).Allowed {
+				attempts++
+			}
+			h.sleep(time.Minute)
+		}
+		return attempts
+	}},
+	{"A9", "one account with eight mechanisms", 1, func(_ *testing.T, h *fixture) (attempts int) {
+		for _, auth := range []mail.AuthMethod{mail.AuthAuto, mail.AuthLogin, mail.AuthPlain, mail.AuthCRAMMD5, mail.AuthSCRAMSHA1, mail.AuthSCRAMSHA256, mail.AuthSASLLogin, mail.AuthAPOP} {
+			c := user(string(auth), "mail.example", "ann")
+			c.Auth = auth
+			attempts += h.repeat(1, time.Second, c, wrong)
+		}
+		return attempts
+	}},
+	{"A10", "an answer that no rule knows, each second for half an hour", 2, func(_ *testing.T, h *fixture) int {
+		return h.repeat(1800, time.Second, user("a", "mail.example", "ann"), commandRejected)
+	}},
+	{"A11", "a server that wants longer pauses, probed twenty times in a minute", 1, func(_ *testing.T, h *fixture) int {
+		return h.repeat(20, 3*time.Second, user("a", "mail.example", "ann"), AuthVerdict{Tried: true, Class: mail.Transient, Reason: mail.AuthTooSoon})
+	}},
+	{"A12", "a server that hangs up after the password, each second for half an hour", 2, func(_ *testing.T, h *fixture) int {
+		return h.repeat(1800, time.Second, user("a", "mail.example", "ann"), hungUp)
+	}},
+	{"A13", "a server that never answers a password that worked, each second for half an hour", 2, func(_ *testing.T, h *fixture) int {
+		ann := user("a", "mail.example", "ann")
+		h.probe(ann, "bad", right)
+		h.sleep(time.Second)
+		return h.repeat(1800, time.Second, ann, tooSlow)
+	}},
+	{"A14", "an OK that the server takes back at the next command, each second", 2, func(_ *testing.T, h *fixture) int {
+		return h.repeat(60, time.Second, user("a", "mail.example", "ann"),
+			AuthVerdict{Tried: true, Accepted: true, Class: mail.Possible, Doubtful: true, Reason: mail.NotAuthorized})
+	}},
+	{"A15", "callers who leave in the middle of each login, ten times", 2, func(_ *testing.T, h *fixture) int {
+		return h.repeat(10, time.Second, user("a", "mail.example", "ann"), AuthVerdict{Tried: true})
+	}},
+	{"A16", "a disk that takes nothing", 0, func(t *testing.T, h *fixture) int {
+		path := filepath.Join(t.TempDir(), "state")
+		h.restart(path)
+		breakJournal(t, path)
+		return h.repeat(8, time.Minute, user("a", "mail.example", "ann"), wrong)
+	}},
+}
+
+func TestAttacks(t *testing.T) {
+	for _, a := range attacks {
+		t.Run(a.number, func(t *testing.T) {
+			if got := a.run(t, newFixture(t, "")); got > a.attempts || got == 0 && a.attempts > 0 {
+				t.Errorf("%s: %d attempts, want at most %d, and one at least to look at", a.name, got, a.attempts)
+			}
+		})
+	}
+}
+
+// TestAttacksAtOnce are the attacks that happen at one moment, in virtual time:
+// A17 to A19.
+func TestAttacksAtOnce(t *testing.T) {
+	same := func(int) string { return "p" }
+	other := func(i int) string { return fmt.Sprint("p", i) }
+	oneHost := func() (conns []*mail.Connection) {
+		for i := range 12 {
+			conns = append(conns, user(fmt.Sprint("c", i), "mail.example", "ann"))
+		}
+		return conns
+	}
+	for _, a := range []struct {
+		number, name string
+		conns        []*mail.Connection
+		known        bool
+		secret       func(int) string
+		attempts     int32
+	}{
+		{"A17", "twelve connections of one host, of a password that worked, turn wrong", oneHost(), true, same, 2},
+		{"A18", "the same on eight hosts", hosts(8, "ann"), true, same, 2},
+		{"A19", "twelve hosts with a wrong password each", hosts(12, "ann"), false, other, 2},
+	} {
+		t.Run(a.number, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g, err := New(Options{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if a.known {
+					for i, c := range a.conns {
+						p := g.Enter(context.Background(), c, mail.NewSecret(a.secret(i)))
+						p.Login(context.Background())
+						p.Done(AuthVerdict{Tried: true, Accepted: true})
+					}
+				}
+				d := &directory{delay: 2 * time.Second}
+				for range 28 {
+					time.Sleep(time.Minute)
+					d.together(g, a.conns, a.secret)
+				}
+				if n := d.attempts.Load(); n > a.attempts || n == 0 {
+					t.Errorf("%s: %d attempts in half an hour, want at most %d, and one at least", a.name, n, a.attempts)
+				}
+			})
+		})
+	}
+}
