@@ -48,8 +48,8 @@ func (p *Pool) adjustLocked(e *scheduleEntry, o *mail.Outcome) (line *logLine) {
 		delete(p.backoffSteps, e.host)
 	}
 	spacing := p.spacingLocked(e)
-	if e.index >= 0 && !e.last.IsZero() {
-		p.postponeLocked(e, e.last.Add(spacing))
+	if next := e.last.Add(spacing); e.scheduled && !e.last.IsZero() && next.After(e.next) {
+		e.next = next
 	}
 	switch after := p.backoffSteps[e.host]; {
 	case before == 0 && after > 0:
@@ -69,7 +69,11 @@ func (p *Pool) adjustLocked(e *scheduleEntry, o *mail.Outcome) (line *logLine) {
 // a whole multiple of it, so that it keeps its place among the others.
 func (p *Pool) spacingLocked(e *scheduleEntry) time.Duration {
 	interval := e.connection.Interval
-	spacing := max(interval, e.loginDelay, min(interval<<p.backoffSteps[e.host], maxBackoff))
+	steps := 0
+	if len(p.backoffSteps) > 0 {
+		steps = p.backoffSteps[e.host]
+	}
+	spacing := max(interval, e.loginDelay, min(interval<<steps, maxBackoff))
 	return (spacing + interval - 1) / interval * interval
 }
 

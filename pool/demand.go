@@ -56,7 +56,10 @@ func (p *Pool) ProbeNow(ctx context.Context, name string) (mail.Outcome, error) 
 	}
 	select {
 	case <-r.done:
-		return r.outcome, r.err
+		if r.err != nil {
+			return mail.Outcome{}, r.err
+		}
+		return *r.outcome, nil
 	case <-ctx.Done():
 	}
 	if errors.Is(ctx.Err(), context.Canceled) {

@@ -38,7 +38,7 @@ func IdleConns() int {
 func openLimit() (uint64, error) {
 	var limit syscall.Rlimit
 	err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit)
-	return uint64(limit.Cur), err //nolint:unconvert // it is signed on FreeBSD
+	return uint64(limit.Cur), err // it is signed on FreeBSD
 }
 
 // withinDescriptors keeps the reserve, or half of a very low limit.

@@ -50,8 +50,6 @@ type Options struct {
 // A connection that is not being probed costs no goroutine and no timer.
 type Pool struct {
 	opts    Options
-	base    context.Context // parent of every probe
-	cancel  context.CancelFunc
 	wake    chan struct{} // to Run: the earliest start may have changed
 	workers sync.WaitGroup
 
@@ -62,6 +60,7 @@ type Pool struct {
 	fresh    []*scheduleEntry // known before Run, not yet scheduled
 	schedule scheduleHeap
 	skipped  uint64
+	watched  bool       // a check for probes that do not end is planned, see watchdog
 	idle     []chan job // workers without work, see worker.go
 
 	all   *limiter            // every probe
@@ -90,17 +89,15 @@ func New(opts Options) *Pool {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
-	base, cancel := context.WithCancel(context.Background())
 	return &Pool{
 		opts:    opts,
-		base:    base,
-		cancel:  cancel,
 		wake:    make(chan struct{}, 1),
 		entries: make(map[string]*scheduleEntry),
 		all:     &limiter{capacity: opts.MaxInFlight},
 		hosts:   make(map[string]*limiter),
 		locks:   make(map[string]*limiter),
 
+		schedule:     scheduleHeap{epoch: time.Now()},
 		backoffSteps: make(map[string]int),
 		accounts:     make(map[string]*demandBudget),
 	}
@@ -130,6 +127,9 @@ func (p *Pool) Set(conns []*mail.Connection) {
 	}
 	for _, e := range known {
 		p.removeLocked(e)
+	}
+	if len(known) > 0 {
+		p.schedule.keep(func(e *scheduleEntry) bool { return p.entries[e.connection.Name] == e })
 	}
 	p.forgetBackoffsLocked()
 	p.countAccountsLocked()
@@ -191,13 +191,11 @@ func (p *Pool) stop() {
 	}
 	p.dismissLocked()
 	p.mu.Unlock()
-	p.cancel() // also the cancelled ones that are still saying goodbye
 	p.workers.Wait()
 }
 
 // removeLocked forgets a connection that is no longer configured.
 func (p *Pool) removeLocked(e *scheduleEntry) {
-	p.schedule.remove(e)
 	p.cancelLocked(e.run, ErrUnknownConnection)
 	e.setQuick(false)
 	forget(p.locks, e.limiters[0])

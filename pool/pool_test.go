@@ -481,18 +481,3 @@ func TestPoolStopsAProbeThatForgetsItsTimeout(t *testing.T) {
 
 // nobody keeps a nil from the compiler's eyes.
 func nobody(c *mail.Connection) *mail.Connection { return c }
-
-// BenchmarkPoolSchedule is what the pool costs per probe beside the probe, with
-// 10,000 connections.
-func BenchmarkPoolSchedule(b *testing.B) {
-	p := New(Options{Probe: func(_ context.Context, c *mail.Connection) mail.Outcome { return mail.Outcome{Connection: c} }})
-	p.Set(mailboxes(10000, "box", ""))
-	if err := p.begin(); err != nil {
-		b.Fatal(err)
-	}
-	b.ReportAllocs()
-	for b.Loop() {
-		p.startDue(p.schedule[0].next)
-	}
-	p.stop()
-}

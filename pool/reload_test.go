@@ -111,7 +111,7 @@ func TestPoolThousandReloadsLeakNothing(t *testing.T) {
 		s.Set(steady)
 		time.Sleep(time.Minute)
 		s.Pool.mu.Lock()
-		if n := len(s.schedule); n != 20 || len(s.entries) != 20 {
+		if n := len(s.schedule.items); n != 20 || len(s.entries) != 20 {
 			t.Errorf("%d in the schedule, %d entries; want 20 each", n, len(s.entries))
 		}
 		if len(s.hosts) > 20 || s.all.waiting() != 0 || s.skipped != 0 {
@@ -144,8 +144,8 @@ func TestPoolSetTwiceBeforeRun(t *testing.T) {
 		if err := p.begin(); err != nil {
 			t.Fatal(err)
 		}
-		if len(p.schedule) != 2 {
-			t.Errorf("%d in the schedule, want b and c once each", len(p.schedule))
+		if len(p.schedule.items) != 2 {
+			t.Errorf("%d in the schedule, want b and c once each", len(p.schedule.items))
 		}
 		p.stop()
 	})

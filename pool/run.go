@@ -14,7 +14,7 @@ import (
 )
 
 // overtime is what the pool allows a probe beyond its connection's timeout, which
-// the probe keeps by itself, before it cancels the probe.
+// the probe keeps by itself, before it cancels the probe; it looks that often.
 const overtime = 5 * time.Second
 
 // run is one probe, from the request to the outcome. A caller that leaves changes
@@ -35,11 +35,10 @@ type run struct {
 	limiters      [3]*limiter
 	started       time.Time // zero: not yet
 	cancel        context.CancelCauseFunc
-	overtime      *time.Timer
 
 	completed bool
 	done      chan struct{} // closed when completed; nil: no caller waits
-	outcome   mail.Outcome
+	outcome   *mail.Outcome // nil: err says why, or no caller waits
 	err       error
 }
 
@@ -77,12 +76,34 @@ func (p *Pool) advanceLocked(r *run, now time.Time) {
 // begins now: the waiting is not part of it.
 func (p *Pool) startLocked(r *run) {
 	r.started = time.Now()
-	ctx, cancel := context.WithCancelCause(p.base)
+	ctx, cancel := context.WithCancelCause(context.Background())
 	r.cancel = cancel
-	if limit := r.connection.Timeout; limit > 0 {
-		r.overtime = time.AfterFunc(limit+overtime, func() { cancel(os.ErrDeadlineExceeded) })
+	if !p.watched {
+		p.watched = true
+		time.AfterFunc(overtime, p.watchdog)
 	}
 	p.dispatchLocked(job{ctx, r})
+}
+
+// watchdog cancels probes that did not keep their timeout, as long as any probe
+// runs. One timer serves them all.
+func (p *Pool) watchdog() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	for _, e := range p.entries {
+		r := e.run
+		if r == nil || !r.running() || r.connection.Timeout <= 0 {
+			continue
+		}
+		if now.Sub(r.started) >= r.connection.Timeout+overtime {
+			r.cancel(os.ErrDeadlineExceeded)
+		}
+	}
+	p.watched = p.all.taken > 0 && !p.stopped
+	if p.watched {
+		time.AfterFunc(overtime, p.watchdog)
+	}
 }
 
 // releaseLocked gives the places of a run back, and starts or advances the runs
@@ -109,7 +130,7 @@ func (p *Pool) cancelLocked(r *run, err error) {
 	if r == nil || r.completed {
 		return
 	}
-	r.complete(mail.Outcome{}, err)
+	r.complete(nil, err)
 	if r.running() {
 		r.cancel(context.Canceled) // it gives its places back when it has ended
 		return
@@ -119,7 +140,7 @@ func (p *Pool) cancelLocked(r *run, err error) {
 }
 
 // complete makes the result known, once.
-func (r *run) complete(outcome mail.Outcome, err error) {
+func (r *run) complete(outcome *mail.Outcome, err error) {
 	r.completed = true
 	r.entry.run = nil
 	if r.done != nil {
@@ -155,9 +176,6 @@ func (p *Pool) probe(ctx context.Context, c *mail.Connection) (outcome mail.Outc
 // finish reports an outcome unless the run was cancelled, and lets the next ones
 // start. The report comes first: a caller that waited finds it in the metrics.
 func (p *Pool) finish(r *run, outcome mail.Outcome) {
-	if r.overtime != nil {
-		r.overtime.Stop()
-	}
 	r.cancel(nil)
 	e := r.entry
 	e.reporting.Lock()
@@ -179,7 +197,7 @@ func (p *Pool) finish(r *run, outcome mail.Outcome) {
 	}
 	p.mu.Lock()
 	if !r.completed {
-		r.complete(outcome, nil)
+		r.complete(&outcome, nil)
 	}
 	held := now.Sub(r.started)
 	for _, l := range r.limiters[1:] {

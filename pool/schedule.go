@@ -5,7 +5,6 @@ package pool
 
 import (
 	"cmp"
-	"container/heap"
 	"hash/fnv"
 	"slices"
 	"strings"
@@ -35,7 +34,7 @@ type scheduleEntry struct {
 	last       time.Time     // when the last one was due; zero: none yet
 	loginDelay time.Duration // that the server announced; see backoff.go
 	spacing    time.Duration // between two starts as last reported; 0: the interval
-	index      int           // in the schedule; -1: not there
+	scheduled  bool          // it is in the schedule
 	run        *run          // queued or running; nil if neither
 	limiters   [3]*limiter   // of its exclusive key, of its host, of the pool
 	account    *demandBudget // nil: it does not log in
@@ -53,7 +52,7 @@ type scheduleEntry struct {
 // newEntryLocked makes the entry of a connection that is new, or changed from
 // old. A result of the same target counts on.
 func (p *Pool) newEntryLocked(c *mail.Connection, old *scheduleEntry) *scheduleEntry {
-	e := &scheduleEntry{connection: c, host: strings.ToLower(c.Host), index: -1}
+	e := &scheduleEntry{connection: c, host: strings.ToLower(c.Host)}
 	e.limiters = [3]*limiter{
 		limiterFor(p.locks, exclusiveKey(c), 1),
 		limiterFor(p.hosts, e.host, p.opts.MaxInFlightPerHost),
@@ -123,7 +122,7 @@ func (p *Pool) spreadLocked(fresh []*scheduleEntry, now time.Time) {
 	window := max(shortSpread, n*time.Second/spreadRate)
 	for i, e := range fresh {
 		e.next = now.Add(min(window, e.connection.Interval) / n * time.Duration(i))
-		heap.Push(&p.schedule, e)
+		p.schedule.push(e)
 	}
 }
 
@@ -138,13 +137,17 @@ func (p *Pool) startDue(now time.Time) time.Duration {
 	p.mu.Lock()
 	var overruns []*scheduleEntry
 	dropped := 0
-	for len(p.schedule) > 0 && !p.schedule[0].next.After(now) {
-		e := p.schedule[0]
+	wait := idle
+	for e := p.schedule.first(); e != nil; e = p.schedule.first() {
+		if wait = e.next.Sub(now); wait > 0 {
+			break
+		}
+		wait = idle
 		due, late := e.next, now.Sub(e.next)
 		interval := p.spacingLocked(e)
 		ticks := 1 + late/interval // due by now, of which one can start
 		e.last, e.next = due, due.Add(ticks*interval)
-		heap.Fix(&p.schedule, 0)
+		p.schedule.moved()
 		switch {
 		case late >= min(lateStart, interval):
 			p.skipped += uint64(ticks)
@@ -152,10 +155,6 @@ func (p *Pool) startDue(now time.Time) time.Duration {
 		case p.serveIntervalLocked(e, due):
 			overruns = append(overruns, e)
 		}
-	}
-	wait := idle
-	if len(p.schedule) > 0 {
-		wait = p.schedule[0].next.Sub(now)
 	}
 	p.mu.Unlock()
 
@@ -184,45 +183,4 @@ func (p *Pool) serveIntervalLocked(e *scheduleEntry, due time.Time) (overrun boo
 		return !r.running() && !e.probed && !e.overran
 	}
 	return false
-}
-
-// postponeLocked moves the next start of an entry in the schedule to a later time.
-func (p *Pool) postponeLocked(e *scheduleEntry, next time.Time) {
-	if next.After(e.next) {
-		e.next = next
-		heap.Fix(&p.schedule, e.index)
-	}
-}
-
-// scheduleHeap is a heap of entries, the next start on top.
-type scheduleHeap []*scheduleEntry
-
-func (a scheduleHeap) Len() int           { return len(a) }
-func (a scheduleHeap) Less(i, j int) bool { return a[i].next.Before(a[j].next) }
-func (a scheduleHeap) Swap(i, j int) {
-	a[i], a[j] = a[j], a[i]
-	a[i].index, a[j].index = i, j
-}
-
-// Push and Pop are for container/heap alone.
-func (a *scheduleHeap) Push(x any) {
-	e := x.(*scheduleEntry)
-	e.index = len(*a)
-	*a = append(*a, e)
-}
-
-func (a *scheduleHeap) Pop() any {
-	last := len(*a) - 1
-	e := (*a)[last]
-	(*a)[last] = nil
-	*a = (*a)[:last]
-	e.index = -1
-	return e
-}
-
-// remove takes an entry out wherever it is.
-func (a *scheduleHeap) remove(e *scheduleEntry) {
-	if e.index >= 0 {
-		heap.Remove(a, e.index)
-	}
 }
