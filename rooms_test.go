@@ -44,20 +44,21 @@ type room struct {
 
 // rooms lists every package of this module, by its path in it; "." is main.
 var rooms = map[string]room{
-	"mail":    {},
-	"guard":   {packages: "mail"},
-	"pool":    {packages: "mail"},
-	"history": {packages: "mail"},
-	"prober":  {packages: "mail guard", libraries: []string{mailLibraries}},
-	"routes":  {packages: "mail guard prober internal/durable", libraries: []string{mailLibraries}},
-	"oauth":   {packages: "mail", libraries: []string{httpLibrary, tokenLibrary}},
-	"config":  {packages: "mail oauth", libraries: []string{yamlLibrary, prometheusCommon, httpLibrary, tokenLibrary}},
-	"metrics": {packages: "mail", libraries: []string{metricsLibrary, prometheusCommon, httpLibrary}},
+	"mail":     {},
+	"guard":    {packages: "mail"},
+	"pool":     {packages: "mail"},
+	"history":  {packages: "mail"},
+	"prober":   {packages: "mail guard", libraries: []string{mailLibraries}},
+	"routes":   {packages: "mail guard prober internal/durable", libraries: []string{mailLibraries}},
+	"discover": {packages: "mail", libraries: []string{httpLibrary}},
+	"oauth":    {packages: "mail", libraries: []string{httpLibrary, tokenLibrary}},
+	"config":   {packages: "mail oauth", libraries: []string{yamlLibrary, prometheusCommon, httpLibrary, tokenLibrary}},
+	"metrics":  {packages: "mail", libraries: []string{metricsLibrary, prometheusCommon, httpLibrary}},
 	"web": {packages: "mail guard pool history metrics internal/human",
 		libraries: []string{metricsLibrary, prometheusCommon, httpLibrary}},
 
 	// The wiring and the commands.
-	"internal/cli": {packages: "mail guard pool prober history oauth config internal/human",
+	"internal/cli": {packages: "mail guard pool prober history oauth config discover internal/human",
 		libraries: []string{mailLibraries, yamlLibrary, prometheusCommon, httpLibrary, tokenLibrary}},
 	"internal/demo": {packages: "mail internal/mailtest", libraries: []string{mailLibraries, httpLibrary}},
 	"internal/exporter": {packages: "mail guard pool prober routes internal/durable history oauth config metrics web internal/human",
@@ -66,7 +67,7 @@ var rooms = map[string]room{
 	"internal/human":   {},
 	"internal/logline": {},
 	"internal/shard":   {packages: "mail"},
-	".": {packages: "mail guard pool prober routes internal/durable history oauth config metrics web internal/human " +
+	".": {packages: "mail guard pool prober routes internal/durable history oauth config discover metrics web internal/human " +
 		"internal/cli internal/demo internal/exporter internal/logline internal/mailtest internal/shard",
 		libraries: slices.Collect(maps.Keys(libraryPaths))},
 

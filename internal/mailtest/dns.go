@@ -34,6 +34,7 @@ type DNSName struct {
 	Fault     DNSFault
 	Addresses []netip.Addr // A and AAAA records
 	CNAME     string       // another name, without the dot at its end; a loop is allowed
+	SRV       []net.SRV    // targets with or without the dot at their end
 }
 
 // maxUDP is the size of an answer that is not truncated; Go asks for 1232.
@@ -239,6 +240,7 @@ func (d *DNS) records(question dnsmessage.Question) []dnsmessage.Resource {
 				records = append(records, record(name, body))
 			}
 		}
+		records = append(records, srvRecords(name, known.SRV, question.Type)...)
 		target, err := dnsmessage.NewName(known.CNAME + ".")
 		if known.CNAME == "" || err != nil {
 			break
@@ -259,6 +261,17 @@ func addressRecord(address netip.Addr, want dnsmessage.Type) dnsmessage.Resource
 		return &dnsmessage.AAAAResource{AAAA: address.As16()}
 	}
 	return nil
+}
+
+// srvRecords are the records of a service, if the question asks for them.
+func srvRecords(name dnsmessage.Name, services []net.SRV, want dnsmessage.Type) (records []dnsmessage.Resource) {
+	for _, s := range services {
+		target, err := dnsmessage.NewName(strings.TrimSuffix(s.Target, ".") + ".")
+		if err == nil && want == dnsmessage.TypeSRV {
+			records = append(records, record(name, &dnsmessage.SRVResource{Priority: s.Priority, Weight: s.Weight, Port: s.Port, Target: target}))
+		}
+	}
+	return records
 }
 
 func record(name dnsmessage.Name, body dnsmessage.ResourceBody) dnsmessage.Resource {

@@ -1,0 +1,275 @@
+// Package discover finds out where the mail of an address is read and sent: from
+// SRV records, from the domain's autoconfig file, and by guessing usual names.
+//
+// It sends no credential. Each candidate is probed up to its greeting,
+// certificate and capabilities. What it reads was written by strangers: names are
+// checked before they are used, and everything is bounded.
+package discover
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	netmail "net/mail"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/net/idna"
+
+	"mailprobe/mail"
+)
+
+// The bounds of one search.
+const (
+	maxTime    = 30 * time.Second
+	maxDials   = 40 // probes and HTTP requests
+	atOnce     = 8  // probes
+	maxTargets = 8  // candidates of one source and protocol
+)
+
+// Source says where a candidate comes from.
+type Source string
+
+// The sources, the most trusted first.
+const (
+	FromSRV          Source = "srv"          // RFC 6186 and RFC 8314
+	FromAutoconfig   Source = "autoconfig"   // the domain's own file, as Thunderbird reads it
+	FromAutodiscover Source = "autodiscover" // the domain's Exchange, only if asked for
+	FromISPDB        Source = "ispdb"        // Thunderbird's directory, only if asked for
+	FromGuess        Source = "guess"        // usual names and the default ports
+)
+
+// sources gives their order; read only.
+var sources = []Source{FromSRV, FromAutoconfig, FromAutodiscover, FromISPDB, FromGuess}
+
+// Candidate is a place where a service may be.
+type Candidate struct {
+	Protocol   mail.Protocol
+	Encryption mail.Encryption
+	Host       string // as its source has it, without the trailing dot
+	Port       int
+	Username   string // the login name that the source asks for; mostly the address
+	Source     Source
+	Foreign    bool // the host is not in the domain of the address
+
+	priority uint16 // of an SRV record; the lowest first
+}
+
+// Found is a candidate and what a probe without a login told of it.
+type Found struct {
+	Candidate
+	Outcome mail.Outcome
+}
+
+// Verified reports whether a password may be sent there: the service speaks its
+// protocol, under TLS, with a certificate that is right for the host.
+func (f *Found) Verified() bool {
+	return f.Outcome.Up() && f.Outcome.TLS != nil && f.Outcome.TLS.Verified
+}
+
+// Report is what a search found.
+type Report struct {
+	Address string  // as given, with the domain in ASCII
+	Domain  string  // in ASCII
+	Found   []Found // the best of each protocol first
+	Notes   []string
+}
+
+// Best returns the most trusted verified candidate of a protocol, or nil.
+func (r *Report) Best(protocol mail.Protocol) *Found {
+	for i := range r.Found {
+		if f := &r.Found[i]; f.Protocol == protocol && f.Verified() {
+			return f
+		}
+	}
+	return nil
+}
+
+// Options say how to search.
+type Options struct {
+	// Connect makes a connection without a login of a candidate. Its error means
+	// that the candidate makes no sense, such as a host with a space in its name.
+	Connect func(Candidate) (*mail.Connection, error)
+	// Probe is a probe of one connection.
+	Probe func(context.Context, *mail.Connection) mail.Outcome
+
+	Resolver  Resolver          // nil: the system's
+	Transport http.RoundTripper // for autoconfig; nil: the default one
+
+	Autodiscover bool // also ask the domain's Exchange, or Microsoft's
+	ISPDB        bool // also ask Thunderbird's directory, which tells it the domain
+}
+
+// Resolver looks up SRV records; net.Resolver does.
+type Resolver interface {
+	LookupSRV(ctx context.Context, service, proto, name string) (string, []*net.SRV, error)
+}
+
+// ErrAddress is the error for what is no mail address.
+var ErrAddress = errors.New("is not a mail address such as user@example.org")
+
+// SplitAddress returns the parts of an address, the domain in ASCII and lower case.
+func SplitAddress(address string) (local, domain string, err error) {
+	parsed, err := netmail.ParseAddress(address)
+	if err != nil || parsed.Address != address {
+		return "", "", ErrAddress
+	}
+	at := strings.LastIndexByte(address, '@')
+	domain, err = idna.Lookup.ToASCII(address[at+1:])
+	if err != nil || !strings.Contains(domain, ".") || net.ParseIP(domain) != nil {
+		return "", "", ErrAddress
+	}
+	return address[:at], strings.ToLower(domain), nil
+}
+
+// search is one call of Search.
+type search struct {
+	Options
+	local, domain string
+
+	mu       sync.Mutex
+	dials    int
+	report   *Report
+	declined map[mail.Protocol]int // SRV services that the domain says it does not have
+}
+
+// Search finds the services of an address, within 30 seconds and 40 connections.
+// An error means that the address is none; finding nothing is a Report without
+// verified candidates.
+func Search(ctx context.Context, address string, o Options) (*Report, error) {
+	local, domain, err := SplitAddress(address)
+	if err != nil {
+		return nil, err
+	}
+	if o.Resolver == nil {
+		o.Resolver = net.DefaultResolver
+	}
+	if o.Transport == nil {
+		o.Transport = http.DefaultTransport
+	}
+	ctx, cancel := context.WithTimeout(ctx, maxTime)
+	defer cancel()
+	s := &search{Options: o, local: local, domain: domain, declined: map[mail.Protocol]int{},
+		report: &Report{Address: local + "@" + domain, Domain: domain}}
+	s.probe(ctx, s.published(ctx))
+	s.probe(ctx, s.guesses())
+	slices.SortStableFunc(s.report.Found, compare)
+	slices.Sort(s.report.Notes)
+	return s.report, nil
+}
+
+// compare orders what was found: by protocol, and the best of each first.
+func compare(a, b Found) int {
+	bad := func(f *Found) int {
+		if f.Verified() {
+			return 0
+		}
+		return 1
+	}
+	implicit := func(f *Found) int { // RFC 8314: preferred
+		return slices.Index([]mail.Encryption{mail.ImplicitTLS, mail.StartTLS, mail.NoEncryption}, f.Encryption)
+	}
+	protocols := []mail.Protocol{mail.IMAP, mail.POP3, mail.SMTP}
+	return cmp.Or(
+		cmp.Compare(slices.Index(protocols, a.Protocol), slices.Index(protocols, b.Protocol)),
+		cmp.Compare(bad(&a), bad(&b)),
+		cmp.Compare(slices.Index(sources, a.Source), slices.Index(sources, b.Source)),
+		cmp.Compare(a.priority, b.priority),
+		cmp.Compare(implicit(&a), implicit(&b)),
+		cmp.Compare(a.Host, b.Host))
+}
+
+// published asks all sources but guesses, at the same time.
+func (s *search) published(ctx context.Context) []Candidate {
+	lookups := []func(context.Context) []Candidate{s.srv, s.autoconfig}
+	if s.Autodiscover {
+		lookups = append(lookups, s.autodiscover)
+	}
+	if s.ISPDB {
+		lookups = append(lookups, s.ispdb)
+	}
+	answers := make([][]Candidate, len(lookups))
+	var asking sync.WaitGroup
+	for i, lookup := range lookups {
+		asking.Go(func() { answers[i] = lookup(ctx) })
+	}
+	asking.Wait()
+	return slices.Concat(answers...)
+}
+
+// probe probes candidates that were not probed yet, several at once.
+func (s *search) probe(ctx context.Context, candidates []Candidate) {
+	slots := make(chan struct{}, atOnce)
+	var probes sync.WaitGroup
+	for _, c := range s.fresh(candidates) {
+		connection, err := s.Connect(c)
+		if err != nil {
+			s.note("%s names a server that cannot be used: %v", c.Source, err)
+			continue
+		}
+		if !s.dial() {
+			s.note("the search ended after %d connections", maxDials)
+			break
+		}
+		probes.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			found := Found{Candidate: c, Outcome: s.Probe(ctx, connection)}
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.report.Found = append(s.report.Found, found)
+		})
+	}
+	probes.Wait()
+}
+
+// fresh leaves out what was probed before, and repetitions: the most trusted
+// source counts. It also says which hosts are foreign.
+func (s *search) fresh(candidates []Candidate) []Candidate {
+	type place struct {
+		protocol   mail.Protocol
+		encryption mail.Encryption
+		host       string
+		port       int
+	}
+	at := func(c Candidate) place { return place{c.Protocol, c.Encryption, c.Host, c.Port} }
+	seen, perSource := map[place]bool{}, map[string]int{}
+	for _, f := range s.report.Found {
+		seen[at(f.Candidate)] = true
+	}
+	var list []Candidate
+	for _, c := range candidates {
+		c.Host = strings.ToLower(strings.TrimSuffix(c.Host, "."))
+		c.Foreign = c.Host != s.domain && !strings.HasSuffix(c.Host, "."+s.domain)
+		c.Username = cmp.Or(c.Username, s.report.Address)
+		group := fmt.Sprint(c.Source, c.Protocol)
+		if perSource[group]++; seen[at(c)] || perSource[group] > maxTargets {
+			continue
+		}
+		seen[at(c)] = true
+		list = append(list, c)
+	}
+	return list
+}
+
+// dial counts one connection; false: there have been enough.
+func (s *search) dial() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.dials++
+	return s.dials <= maxDials
+}
+
+// note keeps a remark for people, once.
+func (s *search) note(format string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if text := fmt.Sprintf(format, args...); !slices.Contains(s.report.Notes, text) {
+		s.report.Notes = append(s.report.Notes, text)
+	}
+}

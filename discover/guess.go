@@ -1,0 +1,33 @@
+package discover
+
+import "mailprobe/mail"
+
+// guessedHosts are the usual names of a domain's servers. Never the MX: what
+// takes mail in is mostly not where users log in. Read only.
+var guessedHosts = []struct {
+	protocol mail.Protocol
+	names    []string
+}{
+	{mail.IMAP, []string{"imap", "mail"}},
+	{mail.POP3, []string{"pop", "pop3", "mail"}},
+	{mail.SMTP, []string{"smtp", "mail"}},
+}
+
+// guesses are usual names with the default ports, for the protocols of which
+// nothing verified is published. Each service that the domain declines by SRV is
+// left out with its protocol if both are.
+func (s *search) guesses() []Candidate {
+	var candidates []Candidate
+	for _, guess := range guessedHosts {
+		if s.report.Best(guess.protocol) != nil || s.declined[guess.protocol] > 1 {
+			continue
+		}
+		for _, name := range guess.names {
+			for _, encryption := range []mail.Encryption{mail.ImplicitTLS, mail.StartTLS} {
+				candidates = append(candidates, Candidate{Protocol: guess.protocol, Encryption: encryption,
+					Host: name + "." + s.domain, Port: mail.DefaultPort(guess.protocol, encryption), Source: FromGuess})
+			}
+		}
+	}
+	return candidates
+}
