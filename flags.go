@@ -1,10 +1,8 @@
 package main
 
-// This file holds the command line: its flags and commands.
+// This file holds the flags that every command takes.
 
 import (
-	"context"
-
 	"github.com/alecthomas/kingpin/v2"
 	"github.com/prometheus/exporter-toolkit/web/kingpinflag"
 )
@@ -24,25 +22,4 @@ func (p *program) addFlags(app *kingpin.Application) {
 	app.Flag("web.pprof-address", "Loopback address and port on which to serve profiles (pprof); empty: they are not served.").StringVar(&p.pprofAddress)
 	p.web = kingpinflag.AddFlags(app, defaultAddress)
 	app.GetFlag("web.listen-address").Help("Address to listen on; repeatable. :10925 is every address of this host, 127.0.0.1:10925 or [::1]:10925 only loopback, unix:/run/mailprobe/http.sock a socket in the file system.")
-}
-
-// addCommands declares the commands and what each does. once is the command that
-// probes from a terminal.
-func (p *program) addCommands(app *kingpin.Application, args []string) (commands map[string]func(context.Context) error, once *kingpin.CmdClause) {
-	once = app.Command("probe", "Probe once, now, and print the results.")
-	once.Arg("NAME", "Connections to probe; all if none is given. A URL such as imaps://user@host needs no configuration.").
-		HintAction(func() []string { return connectionNames(args) }).StringsVar(&p.once.Names)
-	once.Flag("output", "Output format: table, json or nagios.").Short('o').Default("table").StringVar(&p.once.Output)
-	once.Flag("verbose", "Show the dialogues, with secrets removed.").Short('v').BoolVar(&p.once.Transcript)
-	once.Flag("password-file", "File with the password for the user in a URL.").StringVar(&p.once.URL.PasswordFile)
-	once.Flag("ca-file", "PEM file of the CA certificates to trust for a URL, in place of the system's.").StringVar(&p.once.URL.CAFile)
-	once.Flag("insecure-skip-verify", "Accept any certificate for a URL. Anyone in the path can then read the password.").BoolVar(&p.once.URL.InsecureSkipVerify)
-
-	return map[string]func(context.Context) error{
-		app.Command("serve", "Probe and serve metrics (the default).").Default().FullCommand(): p.serve,
-		once.FullCommand(): p.probe,
-		app.Command("demo", "Probe embedded mail servers, some broken on purpose, and serve the results.").FullCommand(): p.demo,
-		app.Command("healthcheck", "Ask a running mailprobe on this host whether it is healthy.").FullCommand():          p.healthcheck,
-		app.Command("schema", "Print the JSON Schema of the configuration.").FullCommand():                               p.schema,
-	}, once
 }

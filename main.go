@@ -74,6 +74,7 @@ type program struct {
 	pprofAddress  string
 	web           *web.FlagConfig
 	once          cli.ProbeOptions
+	find          cli.DiscoverOptions
 }
 
 // run is the program; it returns the exit code: 0 well, 1 not, 2 for a command
@@ -88,12 +89,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	app.UsageWriter(stdout).ErrorWriter(stderr) // --help and --version are read or piped
 	p.addFlags(app)
 	promslogflag.AddFlags(app, logs)
-	commands, once := p.addCommands(app, args)
+	commands := p.commands(app, args)
 	command, err := app.Parse(args)
 	if err != nil {
 		fmt.Fprintf(stderr, "mailprobe: %v (see mailprobe --help)\n", err)
-		if given, _ := app.ParseContext(args); given != nil && given.SelectedCommand == once {
-			return cli.ExitNotRun // 2 is its word for a connection that is down
+		if given, _ := app.ParseContext(args); given != nil && given.SelectedCommand != nil && probing[given.SelectedCommand.FullCommand()] {
+			return cli.ExitNotRun // 2 is their word for a connection that is down
 		}
 		return 2
 	}
@@ -151,18 +152,6 @@ func foundConfig(root string) string {
 		}
 	}
 	return defaultConfig
-}
-
-// probeState is the state file for a probe by hand: with the configuration of the
-// service it is the service's, so that its holds are obeyed.
-func (p *program) probeState() string {
-	if p.stateGiven || p.configFile != p.root+serviceConfig {
-		return p.stateFile
-	}
-	if _, err := os.Stat(p.root + serviceState); errors.Is(err, fs.ErrNotExist) {
-		return ""
-	}
-	return p.root + serviceState // whatever else is wrong with it, opening it says so
 }
 
 // lacksConfiguration reports whether err is that of the very first start.
@@ -257,40 +246,6 @@ func (p *program) run(ctx context.Context, load config.Loader, watch exporter.Wa
 		return err
 	}
 	return service.Run(ctx)
-}
-
-// probe is for terminals, scripts and Nagios. Warnings about the configuration
-// are --config.check's.
-func (p *program) probe(ctx context.Context) error {
-	o := p.once
-	o.Load, o.StateFile, o.Log = config.NewSource(p.configFile).Load, p.probeState(), p.log
-	o.Stdout, o.Stderr = p.stdout, p.stderr
-	o.URL.Ask = cli.NewTerminal(os.Stdin, p.stderr)
-	o.Live = o.Output == "table" && isTerminal(p.stderr)
-	o.Width = widthOf(p.stdout)
-	o.Color = isTerminal(p.stdout) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
-	return cli.Probe(ctx, o)
-}
-
-// connectionNames is what a shell completes after `probe`: the names in the
-// configuration of an unfinished command line, none if it cannot be loaded.
-func connectionNames(args []string) (names []string) {
-	path := foundConfig("")
-	for i, arg := range args {
-		if arg == "--config.file" && i+1 < len(args) {
-			path = args[i+1]
-		} else if value, ok := strings.CutPrefix(arg, "--config.file="); ok {
-			path = value
-		}
-	}
-	loaded, _, err := config.Load(path, nil)
-	if err != nil {
-		return nil
-	}
-	for _, c := range loaded.Connections {
-		names = append(names, c.Name)
-	}
-	return names
 }
 
 // isTerminal reports whether w is a terminal.

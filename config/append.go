@@ -146,17 +146,22 @@ func fileName(name string) string {
 	return word
 }
 
-// writeSecrets makes a file for each password, and adds it to the settings.
+// writeSecrets makes a file for each password, which equal ones share, and adds
+// it to the settings.
 func (a *appending) writeSecrets() (files []string, err error) {
+	known := map[string]string{}
 	for i, n := range a.additions {
 		if n.Password == "" {
 			continue
 		}
-		file, err := a.writeSecret(n)
-		if err != nil {
-			return nil, err
+		file := known[n.Password]
+		if file == "" {
+			if file, err = a.writeSecret(n); err != nil {
+				return nil, err
+			}
+			known[n.Password] = file
+			files = append(files, file)
 		}
-		files = append(files, file)
 		a.additions[i].Settings = append(slices.Clone(n.Settings), Setting{"password_file", "secrets/" + filepath.Base(file)})
 	}
 	return files, nil

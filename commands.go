@@ -1,0 +1,129 @@
+package main
+
+// This file is the commands: their flags, and what they do beside the service.
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"strings"
+
+	"github.com/alecthomas/kingpin/v2"
+
+	"mailprobe/config"
+	"mailprobe/internal/cli"
+)
+
+// probing are the commands whose exit code 2 means that a connection is down.
+// Read only.
+var probing = map[string]bool{"probe": true, "discover": true}
+
+// commands defines all commands and what runs them. args is the unfinished
+// command line that a shell completes.
+func (p *program) commands(app *kingpin.Application, args []string) map[string]func(context.Context) error {
+	return map[string]func(context.Context) error{
+		app.Command("serve", "Probe and serve metrics (the default).").Default().FullCommand(): p.serve,
+		p.probeCommand(app, args): p.probe,
+		p.discoverCommand(app):    p.discover,
+		app.Command("demo", "Probe embedded mail servers, some broken on purpose, and serve the results.").FullCommand(): p.demo,
+		app.Command("healthcheck", "Ask a running mailprobe on this host whether it is healthy.").FullCommand():          p.healthcheck,
+		app.Command("schema", "Print the JSON Schema of the configuration.").FullCommand():                               p.schema,
+	}
+}
+
+func (p *program) probeCommand(app *kingpin.Application, args []string) string {
+	once := app.Command("probe", "Probe once, now, and print the results.")
+	once.Arg("NAME", "Connections to probe; all if none is given. A URL such as imaps://user@host needs no configuration.").
+		HintAction(func() []string { return connectionNames(args) }).StringsVar(&p.once.Names)
+	once.Flag("output", "Output format: table, json or nagios.").Short('o').Default("table").StringVar(&p.once.Output)
+	once.Flag("verbose", "Show the dialogues, with secrets removed.").Short('v').BoolVar(&p.once.Transcript)
+	once.Flag("password-file", "File with the password for the user in a URL.").StringVar(&p.once.URL.PasswordFile)
+	once.Flag("ca-file", "PEM file of the CA certificates to trust for a URL, in place of the system's.").StringVar(&p.once.URL.CAFile)
+	once.Flag("insecure-skip-verify", "Accept any certificate for a URL. Anyone in the path can then read the password.").BoolVar(&p.once.URL.InsecureSkipVerify)
+	return once.FullCommand()
+}
+
+func (p *program) discoverCommand(app *kingpin.Application) string {
+	find := app.Command("discover", "Find the mail servers of an address, try its password once, and add what works to the configuration.")
+	find.Arg("ADDRESS", "Mail address, such as user@example.org.").Required().StringVar(&p.find.Address)
+	find.Flag("autodiscover", "Also ask the Exchange of the domain.").BoolVar(&p.find.Autodiscover)
+	find.Flag("ispdb", "Also ask Thunderbird's directory, which then knows the domain.").BoolVar(&p.find.ISPDB)
+	find.Flag("accept-foreign", "Use servers outside of the domain, and send the password there, without asking.").BoolVar(&p.find.AcceptForeign)
+	find.Flag("write", "Add what works to the configuration without asking.").BoolVar(&p.find.Write)
+	find.Flag("ca-file", "PEM file of the CA certificates to trust, in place of the system's.").StringVar(&p.find.CAFile)
+	addSetupFlags(find, &p.find.SetupOptions)
+	return find.FullCommand()
+}
+
+// probe is for terminals, scripts and Nagios. Warnings about the configuration
+// are --config.check's.
+func (p *program) probe(ctx context.Context) error {
+	o := p.once
+	o.Load, o.StateFile, o.Log = config.NewSource(p.configFile).Load, p.probeState(), p.log
+	o.Stdout, o.Stderr = p.stdout, p.stderr
+	o.URL.Ask = cli.NewTerminal(os.Stdin, p.stderr)
+	o.Live = o.Output == "table" && isTerminal(p.stderr)
+	o.Width = widthOf(p.stdout)
+	o.Color = p.colored()
+	return cli.Probe(ctx, o)
+}
+
+// connectionNames is what a shell completes after `probe`: the names in the
+// configuration of an unfinished command line, none if it cannot be loaded.
+func connectionNames(args []string) (names []string) {
+	path := foundConfig("")
+	for i, arg := range args {
+		if arg == "--config.file" && i+1 < len(args) {
+			path = args[i+1]
+		} else if value, ok := strings.CutPrefix(arg, "--config.file="); ok {
+			path = value
+		}
+	}
+	loaded, _, err := config.Load(path, nil)
+	if err != nil {
+		return nil
+	}
+	for _, c := range loaded.Connections {
+		names = append(names, c.Name)
+	}
+	return names
+}
+
+// discover is for a terminal, or for scripts with --password-file.
+func (p *program) discover(ctx context.Context) error {
+	o := p.find
+	o.SetupOptions = p.setupOptions(o.SetupOptions)
+	return cli.Discover(ctx, o)
+}
+
+// addSetupFlags adds the flags of the commands that set connections up.
+func addSetupFlags(command *kingpin.CmdClause, o *cli.SetupOptions) {
+	command.Flag("password-file", "File with the password; without it, it is asked for.").StringVar(&o.PasswordFile)
+	command.Flag("output", "Output format: table, json, or yaml, which only prints what would be added.").Short('o').Default("table").StringVar(&o.Output)
+}
+
+// setupOptions completes what the flags say.
+func (p *program) setupOptions(o cli.SetupOptions) cli.SetupOptions {
+	o.ConfigFile, o.StateFile, o.Log = p.configFile, p.probeState(), p.log
+	o.Stdout, o.Stderr, o.Ask = p.stdout, p.stderr, cli.NewTerminal(os.Stdin, p.stderr)
+	o.Width, o.Color = widthOf(p.stdout), p.colored()
+	return o
+}
+
+// colored reports whether the standard output takes colours.
+func (p *program) colored() bool {
+	return isTerminal(p.stdout) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+}
+
+// probeState is the state file for a probe by hand: with the configuration of the
+// service it is the service's, so that its holds are obeyed.
+func (p *program) probeState() string {
+	if p.stateGiven || p.configFile != p.root+serviceConfig {
+		return p.stateFile
+	}
+	if _, err := os.Stat(p.root + serviceState); errors.Is(err, fs.ErrNotExist) {
+		return ""
+	}
+	return p.root + serviceState // whatever else is wrong with it, opening it says so
+}
