@@ -24,6 +24,10 @@ type Options struct {
 	// are absent. It is called from scrapes, from several at once too.
 	Pool func() mail.PoolStats
 
+	// HoldsUnkept returns since when account holds cannot be written to the state
+	// file; zero: they can. nil: there is no state file. It is called at each scrape.
+	HoldsUnkept func() time.Time
+
 	// RouteCounts returns what is in flight on a route, at each scrape; nil: there
 	// are no routes.
 	RouteCounts func(route string) mail.RouteCounts
@@ -47,6 +51,9 @@ func NewCollector(options Options) *Collector {
 		kind = mail.HistogramsBoth
 	}
 	c := &Collector{kind: kind, pool: newLabelPool(), exporter: newExporter(kind, options.Pool)}
+	if options.HoldsUnkept != nil {
+		c.exporter.MustRegister(holdsMetrics{options.HoldsUnkept})
+	}
 	if options.RouteCounts != nil {
 		c.routes = newRoutes(options.RouteCounts)
 		c.exporter.MustRegister(c.routes)

@@ -252,7 +252,28 @@ func TestExporterMetrics(t *testing.T) {
 			t.Errorf("%s is missing", name)
 		}
 	}
-	if _, ok := value(t, NewCollector(Options{}), "mailprobe_pool_limit"); ok {
-		t.Error("pool metrics without a pool")
+	for _, name := range []string{"mailprobe_pool_limit", "mailprobe_auth_holds_kept"} {
+		if _, ok := value(t, NewCollector(Options{}), name); ok {
+			t.Errorf("%s without a pool and a state file", name)
+		}
+	}
+}
+
+func TestHoldsMetrics(t *testing.T) {
+	var since time.Time
+	m := NewCollector(Options{HoldsUnkept: func() time.Time { return since }})
+	const kept, unkept = "mailprobe_auth_holds_kept", "mailprobe_auth_holds_unkept_since_timestamp_seconds"
+	if got, _ := value(t, m, kept); got != 1 {
+		t.Errorf("%s: %v, want 1", kept, got)
+	}
+	if _, ok := value(t, m, unkept); ok {
+		t.Errorf("%s is there although holds are kept", unkept)
+	}
+	since = noon
+	if got, _ := value(t, m, kept); got != 0 {
+		t.Errorf("%s: %v, want 0", kept, got)
+	}
+	if got, _ := value(t, m, unkept); got != seconds(noon) {
+		t.Errorf("%s: %v, want %v", unkept, got, seconds(noon))
 	}
 }

@@ -85,6 +85,24 @@ func (p *poolMetrics) Collect(metrics chan<- prometheus.Metric) {
 	metrics <- prometheus.MustNewConstMetric(describe(poolSkipped), prometheus.CounterValue, float64(stats.Skipped))
 }
 
+// holdsMetrics asks the guard once per scrape.
+type holdsMetrics struct{ unkept func() time.Time }
+
+// Describe implements prometheus.Collector.
+func (holdsMetrics) Describe(descs chan<- *prometheus.Desc) {
+	descs <- describe(holdsKept)
+	descs <- describe(holdsUnkeptSince)
+}
+
+// Collect implements prometheus.Collector.
+func (h holdsMetrics) Collect(metrics chan<- prometheus.Metric) {
+	since := h.unkept()
+	metrics <- prometheus.MustNewConstMetric(describe(holdsKept), prometheus.GaugeValue, boolSample(holdsKept, since.IsZero()).value)
+	if !since.IsZero() {
+		metrics <- prometheus.MustNewConstMetric(describe(holdsUnkeptSince), prometheus.GaugeValue, seconds(since))
+	}
+}
+
 // reloads remembers how loading the configuration went.
 type reloads struct {
 	mu      sync.Mutex

@@ -52,6 +52,8 @@ const (
 	poolSkipped
 	reloadSuccessful
 	reloadSuccess
+	holdsKept
+	holdsUnkeptSince
 	buildInfo
 	familyCount
 )
@@ -143,6 +145,10 @@ var families = [familyCount]family{
 		help: "Whether the last attempt to load the configuration succeeded (1) or not (0)."},
 	reloadSuccess: {name: "mailprobe_config_last_reload_success_timestamp_seconds", kind: gauge, global: true,
 		help: "When the configuration was last loaded successfully, in seconds since the Unix epoch."},
+	holdsKept: {name: "mailprobe_auth_holds_kept", kind: gauge, global: true,
+		help: "Whether account holds can be written to the state file (1) or not (0): a restart would then forget the newest, so logins that are not known to work are withheld. Absent without a state file."},
+	holdsUnkeptSince: {name: "mailprobe_auth_holds_unkept_since_timestamp_seconds", kind: gauge, global: true,
+		help: "Since when account holds cannot be written to the state file, in seconds since the Unix epoch; absent while they can."},
 	buildInfo: {name: "mailprobe_build_info", kind: gauge, global: true,
 		labels: []string{"version", "revision", "branch", "goversion", "goos", "goarch", "tags"},
 		help:   "Constant 1: version and build of this mailprobe."},

@@ -89,6 +89,7 @@ func everything(t testing.TB, kind mail.Histograms) *Collector {
 	t.Helper()
 	a, b := inbox("a", mail.Label{Name: "team", Value: "x"}), inbox("b", mail.Label{Name: "team", Value: "y"})
 	m := NewCollector(Options{Histograms: kind, Pool: func() mail.PoolStats { return mail.PoolStats{Limit: 1} },
+		HoldsUnkept: func() time.Time { return noon },
 		RouteCounts: func(string) mail.RouteCounts { return mail.RouteCounts{InFlight: 1, Oldest: noon} }})
 	m.SetConnections([]*mail.Connection{b, a})
 	for _, o := range routeOutcomes() {

@@ -79,7 +79,12 @@ func New(o Options) (*Exporter, error) {
 		o.Log.Warn("max_in_flight is lowered to what the file descriptor limit allows",
 			"configured", first.Pool.MaxInFlight, "limit", limit)
 	}
+	var unkept func() time.Time
+	if o.StateFile != "" {
+		unkept = guard.Unkept
+	}
 	e.collector = metrics.NewCollector(metrics.Options{
+		HoldsUnkept: unkept,
 		Histograms:  first.Metrics.Histograms,
 		Pool:        func() mail.PoolStats { return e.pool.Stats() }, // the pool is made below
 		RouteCounts: func(route string) mail.RouteCounts { return e.routing.journal.Counts(route) },
