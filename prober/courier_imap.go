@@ -34,30 +34,12 @@ type imapMailbox struct {
 	open string // folder that is examined; empty: none
 }
 
-// data runs one command of the library and returns the data responses to it.
-func (m *imapMailbox) data(command string, run func() error) ([][]imapValue, error) {
-	m.d.filter.collect(true)
-	defer m.d.filter.collect(false)
-	if err := m.d.serverError(command, run()); err != nil {
-		return nil, err
-	}
-	var list [][]imapValue
-	for _, raw := range m.d.filter.collected() {
-		values, err := parseIMAPData(raw)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, values)
-	}
-	return list, nil
-}
-
 // junkNames are the usual names of junk folders on servers without SPECIAL-USE.
 var junkNames = map[string]bool{"junk": true, "spam": true, "junk e-mail": true, "junk email": true, "bulk mail": true,
 	"inbox.junk": true, "inbox.spam": true, "inbox/junk": true, "inbox/spam": true, "[gmail]/spam": true}
 
 func (m *imapMailbox) Folders() ([]Folder, error) {
-	responses, err := m.data("LIST", func() error { return m.d.client.List("", "*", nil).Close() })
+	responses, err := m.d.data("LIST", func() error { return m.d.client.List("", "*", nil).Close() })
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +95,7 @@ func decodeMailboxName(name string) string {
 
 // Mark asks with STATUS, which opens nothing.
 func (m *imapMailbox) Mark(folder string) (Mark, error) {
-	responses, err := m.data("STATUS", func() error {
+	responses, err := m.d.data("STATUS", func() error {
 		_, err := m.d.client.Status(folder, &imap.StatusOptions{UIDNext: true, UIDValidity: true}).Wait()
 		return err
 	})
@@ -195,7 +177,7 @@ func newestFrom(now, from Mark) uint32 {
 
 // fetch returns the items of each FETCH response.
 func (m *imapMailbox) fetch(set imap.NumSet, options *imap.FetchOptions) ([][]imapValue, error) {
-	responses, err := m.data("FETCH", func() error { return m.d.client.Fetch(set, options).Close() })
+	responses, err := m.d.data("FETCH", func() error { return m.d.client.Fetch(set, options).Close() })
 	if err != nil {
 		return nil, err
 	}

@@ -138,7 +138,7 @@ func mailboxData() []faultCase {
 			numbers: []int{125}, story: "brackets_where_the_namespaces_should_be", after: loggedIn,
 			script: map[mail.Protocol]string{mail.IMAP: "C: {tag} NAMESPACE\nS: * NAMESPACE " + deep + "\nS: {tag} OK done\n{after opened}"},
 			change: func(c *mail.Connection) { c.SharedMailbox, c.SharedMailboxAccess = "helpdesk", mail.SharedFolder },
-			phase:  mail.PhaseMailbox, reason: mail.MailboxMissing,
+			phase:  mail.PhaseMailbox, reason: mail.ProtocolOversize,
 		},
 	}
 }

@@ -62,7 +62,7 @@ func offerFaults() []faultCase {
 			numbers: []int{86}, story: "an_old_server_without_ehlo_takes_helo_where_no_login_is_wanted", after: greeted,
 			encryptions: []mail.Encryption{mail.NoEncryption},
 			script:      map[mail.Protocol]string{mail.SMTP: "C: EHLO *\nS: 502 5.5.1 Command not implemented\nC: HELO *\nS: 250 mx\nBYE smtp"},
-			change:      func(c *mail.Connection) { c.Username = "" },
+			change:      func(c *mail.Connection) { c.Username, c.Sender = "", "" },
 		},
 		{
 			numbers: []int{86}, story: "a_server_going_down_at_ehlo_is_no_server_without_starttls", after: greeted,

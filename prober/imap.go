@@ -197,18 +197,41 @@ func isUnnamed(no *refusal) bool {
 	return unnamed
 }
 
+// data runs one command of the library and returns the data responses to it.
+func (d *imapDialect) data(command string, run func() error) ([][]imapValue, error) {
+	d.filter.collect(true)
+	defer d.filter.collect(false)
+	if err := d.serverError(command, run()); err != nil {
+		return nil, err
+	}
+	var list [][]imapValue
+	for _, raw := range d.filter.collected() {
+		values, err := parseIMAPData(raw)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, values)
+	}
+	return list, nil
+}
+
 // sharedNames returns the names that a shared mailbox can have. Below the
 // namespaces of other users, it is the owner's folder itself on some servers and
 // the INBOX in that folder on others.
 func (d *imapDialect) sharedNames() ([]string, error) {
-	_, err := d.client.Namespace().Wait()
-	if err := d.serverError("NAMESPACE", err); err != nil {
+	responses, err := d.data("NAMESPACE", func() error {
+		_, err := d.client.Namespace().Wait()
+		return err
+	})
+	if err != nil {
 		return nil, err
 	}
 	var names []string
-	for _, n := range d.filter.now().others {
-		name := n.mailbox(d.c.SharedMailbox)
-		names = append(names, name, name+n.delimiter+"INBOX")
+	for _, r := range responses {
+		for _, n := range otherNamespaces(r) {
+			name := n.mailbox(d.c.SharedMailbox)
+			names = append(names, name, name+n.delimiter+"INBOX")
+		}
 	}
 	if len(names) == 0 {
 		return nil, &fault{reason: mail.MailboxMissing, err: errors.New("NAMESPACE: the server lists no namespace of other users")}

@@ -42,7 +42,6 @@ type responses struct {
 	exists  uint64          // messages of the examined mailbox
 	counted bool            // exists is known
 	caps    map[string]bool // in upper case
-	others  []namespace     // the Other Users' and Shared namespaces
 }
 
 // now returns the responses received so far.
@@ -177,9 +176,6 @@ func (f *imapFilter) untagged(text, rest string) ([]byte, error) {
 	switch name := upperASCII(word); name {
 	case "CAPABILITY":
 		return f.capability(args)
-	case "NAMESPACE":
-		f.responses.others = otherNamespaces(args)
-		return nil, nil
 	case "BYE", "PREAUTH", "OK", "NO", "BAD":
 		return nil, f.status(name, text)
 	case "":
@@ -313,7 +309,7 @@ func (f *imapFilter) collected() [][]byte {
 }
 
 // notData are the untagged responses that carry no data of a mailbox.
-var notData = map[string]bool{"OK": true, "NO": true, "BAD": true, "BYE": true, "PREAUTH": true, "CAPABILITY": true, "NAMESPACE": true}
+var notData = map[string]bool{"OK": true, "NO": true, "BAD": true, "BYE": true, "PREAUTH": true, "CAPABILITY": true}
 
 // keep keeps the first line of a data response. It returns err, so that the
 // caller has one way out.

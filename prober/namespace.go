@@ -1,8 +1,7 @@
 package prober
 
 // This file reads the IMAP NAMESPACE response (RFC 2342), in which the mailboxes
-// of other users are found. The library gets none of it, because the filter passes
-// nothing nested.
+// of other users are found.
 
 import "strings"
 
@@ -22,66 +21,28 @@ func (n namespace) mailbox(owner string) string {
 	return n.prefix + n.delimiter + owner
 }
 
-// otherNamespaces returns the first namespace of Other Users and the first of
-// Shared, in this order. It stops at the first malformed word. Brackets are counted,
-// without recursion.
-func otherNamespaces(args string) []namespace {
+// maxNamespaces bounds the namespaces that are tried.
+const maxNamespaces = 4
+
+// otherNamespaces returns the namespaces of a NAMESPACE response in which mailboxes
+// of others can be: those of Other Users, then those of Shared. Of any other
+// response it returns none.
+func otherNamespaces(response []imapValue) []namespace {
+	if len(response) != 4 || !strings.EqualFold(response[0].text, "NAMESPACE") {
+		return nil
+	}
 	var found []namespace
-	var words []string
-	group, depth := 0, 0
-	for args != "" && group < 3 {
-		switch c := args[0]; c {
-		case '(':
-			depth++
-			words, args = nil, args[1:]
-		case ')':
-			// A description ends at depth 2, a group at depth 1.
-			if depth == 2 && len(words) >= 2 && group > 0 && len(found) < group {
-				found = append(found, namespace{prefix: words[0], delimiter: words[1]})
+	for _, group := range response[2:] {
+		for _, description := range group.list {
+			if len(description.list) < 2 || len(found) == maxNamespaces {
+				continue
 			}
-			if depth--; depth == 0 {
-				group++
+			n := namespace{prefix: decodeMailboxName(description.list[0].text)}
+			if delimiter := description.list[1]; !delimiter.isNil() {
+				n.delimiter = delimiter.text
 			}
-			args = args[1:]
-		case ' ':
-			args = args[1:]
-		default:
-			word, rest, ok := namespaceWord(args)
-			if !ok || depth < 0 {
-				return found
-			}
-			if depth == 0 {
-				group++ // NIL in place of a group
-			}
-			words, args = append(words, word), rest
+			found = append(found, n)
 		}
 	}
 	return found
-}
-
-// namespaceWord cuts a quoted string or an atom from the front; NIL is empty.
-func namespaceWord(s string) (word, rest string, ok bool) {
-	if s[0] != '"' {
-		end := strings.IndexAny(s, " ()")
-		if end < 0 {
-			end = len(s)
-		}
-		if word = s[:end]; strings.EqualFold(word, "NIL") {
-			word = ""
-		}
-		return word, s[end:], true
-	}
-	var b strings.Builder
-	for i := 1; i < len(s); i++ {
-		switch s[i] {
-		case '"':
-			return b.String(), s[i+1:], true
-		case '\\':
-			if i++; i == len(s) {
-				return "", "", false
-			}
-		}
-		b.WriteByte(s[i])
-	}
-	return "", "", false
 }

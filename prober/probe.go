@@ -121,12 +121,15 @@ func (s *session) plan() []planStep {
 		planStep{mail.PhaseTLS, (*session).handshake}, planStep{mail.PhaseHello, (*session).hello})
 	login := s.c.LogsIn() && !s.isHeld
 	add(login, planStep{noPhase, (*session).awaitLogin}, planStep{mail.PhaseAuth, (*session).auth})
-	add(s.task == nil && login && opensMailbox(s.c), planStep{mail.PhaseMailbox, (*session).mailbox})
+	// An MX takes a sender and a recipient without a login.
+	anonymous := s.c.Protocol == mail.SMTP && !s.c.LogsIn()
+	add(s.task == nil && (login || anonymous) && opensMailbox(s.c), planStep{mail.PhaseMailbox, (*session).mailbox})
 	add(s.task != nil && !s.isHeld, planStep{mail.PhaseMailbox, (*session).runTask})
 	return steps
 }
 
-// opensMailbox reports whether the plan goes on after the login.
+// opensMailbox reports whether the plan goes on after the login, or after EHLO if no
+// login is configured.
 func opensMailbox(c *mail.Connection) bool {
 	if c.Protocol == mail.SMTP {
 		shared := c.SharedMailbox != "" && c.SharedMailboxAccess == mail.SharedSender

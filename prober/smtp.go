@@ -69,7 +69,7 @@ func (d *smtpDialect) hello() error {
 		case "500", "502":
 			return notOffered("the server knows no EHLO")
 		default:
-			return d.refused("EHLO", r)
+			return d.refused("EHLO "+d.name, r)
 		}
 		d.caps = parseSMTPCapabilities(d.lines)
 		return nil
@@ -77,7 +77,7 @@ func (d *smtpDialect) hello() error {
 	d.w.filter, d.w.outgoing = d.inspect, d.outgoing
 	d.w.replay("220 replayed\r\n")
 	d.client = smtp.NewClient(d.w)
-	if err := d.serverError("EHLO", d.client.Hello(d.name)); err != nil {
+	if err := d.serverError("EHLO "+d.name, d.client.Hello(d.name)); err != nil {
 		// The library would greet again before its QUIT.
 		d.client, d.w.filter, d.w.outgoing = nil, nil, nil
 		return err
@@ -194,7 +194,7 @@ func (d *smtpDialect) outgoing(p []byte) ([]byte, error) {
 	switch {
 	case bytes.HasPrefix(p, []byte("HELO ")):
 		if d.c.Encryption != mail.NoEncryption || d.c.LogsIn() {
-			return nil, d.refused("EHLO", d.reply())
+			return nil, d.refused("EHLO "+d.name, d.reply())
 		}
 		d.helo = true
 	case d.x != nil && string(p) == "*\r\n" && d.reply().status != "334":
