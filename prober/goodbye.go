@@ -42,7 +42,11 @@ func (s *session) goodbye(ctx context.Context) {
 	default:
 		s.w.extend(interruptedGoodbyeTime)
 		err := s.w.send([]byte(protocols[s.c.Protocol].goodbye))
-		s.abrupt = err != nil || !errors.Is(s.d.drain(interruptedGoodbyeTime), io.EOF)
+		answered := errors.Is(s.d.drain(interruptedGoodbyeTime), io.EOF)
+		// A reset would throw away the goodbye that a slow server has not read yet:
+		// POP3 frees the maildrop's lock by it. One that is past its time gets a reset.
+		calledOff := errors.Is(context.Cause(ctx), context.Canceled)
+		s.abrupt = err != nil || !answered && !calledOff
 	}
 	s.addPhaseTime(mail.PhaseQuit, clock())
 }

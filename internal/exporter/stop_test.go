@@ -3,7 +3,9 @@ package exporter_test
 // These tests tell how the built program stops, and what does not stop it.
 
 import (
+	"bufio"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"strings"
@@ -97,4 +99,62 @@ func TestBlockedLogStopsNoProbe(t *testing.T) {
 	probes := `mailprobe_probes_total{connection="inbox",protocol="imap"}`
 	promtest.Eventually(t, 60*time.Second, "five probes", func() bool { return value(t, url, probes) >= 5 })
 	terminate(t, program)
+}
+
+// slowPOP3 answers everything but PASS, reads nothing more until proceed is closed,
+// and then returns what came meanwhile.
+func slowPOP3(t *testing.T) (address string, waiting <-chan struct{}, proceed chan<- struct{}, rest <-chan string) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	reached, goOn, read := make(chan struct{}), make(chan struct{}), make(chan string, 1)
+	go func() {
+		conn, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		fmt.Fprint(conn, "+OK ready\r\n")
+		lines := bufio.NewScanner(conn)
+		for lines.Scan() && !strings.HasPrefix(lines.Text(), "PASS ") {
+			fmt.Fprint(conn, map[string]string{"CAPA": "+OK\r\nUSER\r\n.\r\n"}[lines.Text()])
+			if strings.HasPrefix(lines.Text(), "USER ") {
+				fmt.Fprint(conn, "+OK\r\n")
+			}
+		}
+		close(reached)
+		<-goOn
+		var text strings.Builder
+		for lines.Scan() {
+			text.WriteString(lines.Text() + "\n")
+		}
+		read <- text.String()
+	}()
+	return listener.Addr().String(), reached, goOn, read
+}
+
+// A POP3 server that takes its time for a login finds a QUIT behind it, although
+// the program has ended within its 5 s: it frees the maildrop at once.
+func TestTerminationSaysQuitToASlowServer(t *testing.T) {
+	t.Parallel()
+	address, waiting, proceed, rest := slowPOP3(t)
+	_, program := begin(t, nil, "--config.file="+configure(t, connection(t, "slow", address, "protocol", "pop3", "timeout", "50s")))
+	select {
+	case <-waiting:
+	case <-time.After(30 * time.Second):
+		t.Fatal("the login never came")
+	}
+	terminate(t, program)
+	close(proceed)
+	select {
+	case got := <-rest:
+		if got != "QUIT\n" {
+			t.Errorf("behind the password came %q, want a QUIT", got)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("the session does not end")
+	}
 }
