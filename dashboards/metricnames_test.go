@@ -15,14 +15,15 @@ type vocabulary struct {
 }
 
 // prometheusLabels are given to every series by Prometheus itself.
-var prometheusLabels = []string{"job", "instance"}
+// The label mailprobe comes from /sd.
+var prometheusLabels = []string{"job", "instance", "mailprobe"}
 
 // words is the vocabulary of the exporter's own table and of our recordings.
 func words(t *testing.T) vocabulary {
 	t.Helper()
 	v := vocabulary{labels: map[string][]string{
 		"up":     prometheusLabels,
-		"ALERTS": append([]string{"alertname", "alertstate", "severity", "window", "connection"}, prometheusLabels...),
+		"ALERTS": append([]string{"alertname", "alertstate", "severity", "window", "scope", "connection"}, prometheusLabels...),
 	}, counter: map[string]bool{}}
 	for _, row := range metrics.Table() {
 		labels := append(slices.Clone(row.Labels), prometheusLabels...)

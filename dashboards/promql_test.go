@@ -13,7 +13,7 @@ import (
 
 var (
 	stringLiteral = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
-	metricName    = regexp.MustCompile(`\b(?:connection:|mailprobe[:_])[a-zA-Z0-9_:]*|\bup\b|\bALERTS\b`)
+	metricName    = regexp.MustCompile(`\b(?:connection:|job:|mailprobe[:_])[a-zA-Z0-9_:]*|\bup\b|\bALERTS\b`)
 	selector      = regexp.MustCompile(`^\s*\{([^{}]*)\}`)
 	labelMatcher  = regexp.MustCompile(`([a-zA-Z_][a-zA-Z0-9_]*)\s*(=~|!~|!=|=)\s*("(?:[^"\\]|\\.)*")`)
 	labelList     = regexp.MustCompile(`\b(?:by|without|on|ignoring|group_left|group_right)\s*\(([^()]*)\)`)
@@ -61,7 +61,7 @@ func groupedLabels(expr string) []string {
 // counted reports whether the reference stands in a function that makes sense
 // of a counter.
 func (r reference) counted() bool {
-	return regexp.MustCompile(`\b(rate|increase|irate|resets)\(\s*$`).MatchString(r.before)
+	return regexp.MustCompile(`\b(rate|increase|irate|resets|present_over_time)\(\s*$`).MatchString(r.before)
 }
 
 // seriesSuffix is what a classic histogram adds to its name.

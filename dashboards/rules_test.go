@@ -103,11 +103,20 @@ func TestRulesNameOnlyWhatExists(t *testing.T) {
 // unless a test reaches them.
 func TestAnnotationsNameOnlyWhatExists(t *testing.T) {
 	v := words(t)
-	query := regexp.MustCompile("printf \"((?:[^\"\\\\]|\\\\.)*)\" \\$labels")
+	query := regexp.MustCompile("(?:printf|print) \"((?:[^\"\\\\]|\\\\.)*)\"((?: \\$own| \"[^\"]*\")*)[^|]*\\| query")
+	unquote := strings.NewReplacer("%q", `"x"`, "%f", "1", `\"`, `"`)
+	found := 0
 	for _, r := range alerts(t) {
-		for _, m := range query.FindAllStringSubmatch(r.Annotations["description"], -1) {
-			v.check(t, r.Alert, strings.ReplaceAll(m[1], "%q", `"x"`))
+		for _, name := range []string{"summary", "description"} {
+			for _, m := range query.FindAllStringSubmatch(r.Annotations[name], -1) {
+				rest := strings.NewReplacer(" $own", `{job="x",instance="x",mailprobe="x",connection="x"}`, `"`, "").Replace(m[2])
+				v.check(t, r.Alert, unquote.Replace(m[1])+rest)
+				found++
+			}
 		}
+	}
+	if found < 50 {
+		t.Errorf("only %d queries found", found)
 	}
 }
 
@@ -124,8 +133,17 @@ func TestAlertsSayWhatToDo(t *testing.T) {
 				t.Errorf("%s: %s %q says nothing", r.Alert, name, text)
 			}
 		}
-		if summary := r.Annotations["summary"]; strings.Contains(summary, "{{") || !strings.HasSuffix(summary, ".") {
-			t.Errorf("%s: summary %q is not one sentence for the whole group", r.Alert, summary)
+		summary := r.Annotations["summary"]
+		if !strings.HasSuffix(strings.TrimSuffix(summary, "{{ end }}"), ".") {
+			t.Errorf("%s: summary %q is no sentence", r.Alert, summary)
+		}
+		if strings.Contains(r.Expr, "connection)\n") && !strings.Contains(summary, "$labels.") {
+			t.Errorf("%s: summary %q does not say what it is about", r.Alert, summary)
+		}
+		for _, name := range []string{"runbook_url", "dashboard_url", "status_url"} {
+			if !strings.HasPrefix(r.Annotations[name], "http") {
+				t.Errorf("%s: %s is %q", r.Alert, name, r.Annotations[name])
+			}
 		}
 	}
 }
@@ -190,7 +208,7 @@ func TestEveryAlertIsTested(t *testing.T) {
 					silent[at.Alertname] = true
 				}
 				for _, a := range at.ExpAlerts {
-					if len(a.Annotations) == 3 {
+					if len(a.Annotations) == 5 {
 						fires[variant(at.Alertname, a.Labels)] = true
 					}
 				}

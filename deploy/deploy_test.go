@@ -60,6 +60,8 @@ func TestAlertmanagerConfigurationIsRight(t *testing.T) {
 	}{
 		{[]string{"alertname=MailprobeConnectionDown", "severity=critical"}, "night"},
 		{[]string{"alertname=MailprobeConnectionSlow", "severity=warning"}, "day"},
+		{[]string{"alertname=MailprobeConnectionDown", "severity=critical", "maintenance=sunday"}, "night"},
+		{[]string{"alertname=MailprobeConnectionSlow", "severity=warning", "maintenance=sunday"}, "day"},
 		{[]string{"alertname=Other"}, "day"},
 	}
 	for _, r := range routes {

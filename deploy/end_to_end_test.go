@@ -112,9 +112,9 @@ func hurried(t *testing.T, file, mailprobe, alertmanager string) string {
 	config := promtest.WithRules(t, "..", file, "localhost:10925", mailprobe, "localhost:9093", alertmanager,
 		"\n  scrape_interval: 15s", "\n  scrape_interval: 1s", "evaluation_interval: 1m", "evaluation_interval: 1s")
 	path := filepath.Join(filepath.Dir(config), "rules/mailprobe-alerts.yml")
-	pending := regexp.MustCompile(`(?m)^( +for:) \w+$`)
+	pending := regexp.MustCompile(`(?m)^( +(?:for|keep_firing_for):) \w+$`)
 	rules := read(t, path)
-	if n := len(pending.FindAllString(rules, -1)); n < 15 {
+	if n := len(pending.FindAllString(rules, -1)); n < 40 {
 		t.Fatalf("%d alerts wait before they fire", n)
 	}
 	// Not at once: what inhibits others has to be known first.

@@ -18,9 +18,9 @@ var (
 	// routeOwnLabels are set by mailprobe on metrics of routes; connections may use
 	// them.
 	routeOwnLabels = []string{"route", "leg", "folder", "method", "result"}
-	// formatLabels are set by Prometheus on each target, or belong to histograms
-	// and summaries.
-	formatLabels = []string{"instance", "job", "le", "quantile"}
+	// formatLabels are set on each target by Prometheus or /sd, or belong to
+	// histograms and summaries.
+	formatLabels = []string{"instance", "job", "mailprobe", "le", "quantile"}
 	// alertLabels are set by our rules on alerts, or by Prometheus on the ALERTS
 	// metric: a label of the series would be overwritten, and routes would miss it.
 	alertLabels = []string{"alertname", "alertstate", "severity", "window", "scope"}

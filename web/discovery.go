@@ -33,7 +33,8 @@ type targetGroup struct {
 
 // serveDiscovery lists every connection. instance is the connection's name:
 // several connections share a host and port, and two targets with the same
-// labels would write the same series.
+// labels would write the same series. mailprobe tells two places apart that
+// probe a connection of the same name.
 func (s *site) serveDiscovery(w http.ResponseWriter, r *http.Request) {
 	scheme, host, prefix := "", r.Host, ""
 	switch {
@@ -68,6 +69,7 @@ func newTargetGroup(c *mail.Connection, scheme, host, prefix string) targetGroup
 		"__scrape_interval__": promDuration(c.Interval),
 		"__scrape_timeout__":  promDuration(scrapeTimeout(c)),
 		"instance":            c.Name,
+		"mailprobe":           host + prefix,
 	}
 	if scheme != "" {
 		labels["__scheme__"] = scheme

@@ -34,9 +34,9 @@ func TestDiscoveryNeedsNoRelabelling(t *testing.T) {
 		t.Fatalf("%d targets, want 2", len(groups))
 	}
 	for i, want := range []map[string]string{
-		{"__metrics_path__": "/probe", "__param_connection": "fast", "instance": "fast",
+		{"__metrics_path__": "/probe", "__param_connection": "fast", "instance": "fast", "mailprobe": "example.com",
 			"__scrape_interval__": "1s500ms", "__scrape_timeout__": "1s500ms"},
-		{"__metrics_path__": "/probe", "__param_connection": "slow \"one\"/ü", "instance": "slow \"one\"/ü",
+		{"__metrics_path__": "/probe", "__param_connection": "slow \"one\"/ü", "instance": "slow \"one\"/ü", "mailprobe": "example.com",
 			"__scrape_interval__": "1m", "__scrape_timeout__": "31s"},
 	} {
 		if groups[i].Targets[0] != "example.com" || len(groups[i].Labels) != len(want) {

@@ -83,10 +83,10 @@ var (
 
 // Queries that both boards ask, of the connections that which selects.
 
-// whyFailing is what fails now, in the words of the recording rules as long as
+// failureTexts is what fails now, in the words of the recording rules as long as
 // they speak of the same failure, or else, and where there are no rules, as the
 // bare reason.
-func whyFailing(which string) query {
+func failureTexts(which string) query {
 	return query{expr: perConnection(`connection:mailprobe_failure:info{`+which+`}
 and on (job, instance, connection, phase, reason)
 mailprobe_failure_info{`+which+`}

@@ -44,7 +44,7 @@ func upTimeline() panel {
 
 func whyItFails() panel {
 	return table("Why it fails", "The phase the last probe failed in, the reason, what that means and what to do about it. The last two come from mailprobe's recording rules.",
-		[]query{whyFailing("@one")},
+		[]query{failureTexts("@one")},
 		[]column{
 			{"phase", "Phase", wide(90)},
 			{"reason", "Reason", wide(190)},

@@ -36,7 +36,10 @@ func run(dir string) error {
 // generated returns the content of every generated file by its name relative to
 // dir. It reads the files that are written by hand.
 func generated(dir string) (map[string][]byte, error) {
-	files := map[string][]byte{"rules/mailprobe-reasons.yml": reasonRules()}
+	files := map[string][]byte{
+		"rules/mailprobe-reasons.yml": reasonRules(),
+		"rules/mailprobe-alerts.yml":  alertRules(),
+	}
 	for _, board := range []dashboard{overview(), oneBoard()} {
 		content, err := encode(board)
 		if err != nil {
@@ -44,7 +47,7 @@ func generated(dir string) (map[string][]byte, error) {
 		}
 		files[board.UID+".json"] = content
 	}
-	for _, add := range []func(string, map[string][]byte) error{addKubernetes, addCompose} {
+	for _, add := range []func(string, map[string][]byte) error{addKubernetes, addCompose, addRunbook} {
 		if err := add(dir, files); err != nil {
 			return nil, err
 		}

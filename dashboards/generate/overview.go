@@ -42,7 +42,7 @@ func failingNow() panel {
 	worked := object{"unit": "dateTimeFromNow", "noValue": "Not in this time", "custom.align": "left", "custom.width": 140}
 	return table("Failing now", "Every connection whose last probe failed, the newest failure first: when it last worked in the shown time, the phase it failed in, the reason, what that means and what to do about it. The last two come from mailprobe's recording rules.",
 		[]query{
-			whyFailing("@connection"),
+			failureTexts("@connection"),
 			{expr: perConnection(`1000 * `+lastSuccess("@connection")+`
 and on (job, instance, connection)
 mailprobe_failure_info{@connection}`, "")},
