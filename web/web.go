@@ -106,6 +106,8 @@ func (s *site) routes() map[string]http.HandlerFunc {
 		"GET /connections/{$}":           s.serveDetail, // names that no path can hold: ?name=..
 		"GET /probe":                     s.serveProbe,
 		"GET /sd":                        s.serveDiscovery,
+		"GET /routes":                    s.serveRoutes,
+		"GET /api/v1/routes":             s.serveRoutesJSON,
 		"GET /api/v1/connections":        s.serveConnections,
 		"GET /api/v1/connections/{name}": s.serveConnection,
 		"GET /-/healthy":                 s.serveHealthy,

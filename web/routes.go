@@ -1,0 +1,205 @@
+package web
+
+// This file serves the routes: the page that shows each as a timeline of its
+// legs, and the JSON API.
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"mailprobe/history"
+	"mailprobe/internal/human"
+	"mailprobe/mail"
+)
+
+// routesPage is the data of the page of all routes.
+type routesPage struct {
+	Icon, Root, Metrics string
+	Now                 time.Time
+	Routes              []routeView
+	Down                int
+}
+
+// routeView is one route.
+type routeView struct {
+	Name, Send, Receive string // no address: it may name a person
+	State               history.State
+	For                 string // how long it is so; empty: no message yet
+	Interval, Deadline  string
+	Labels              []mail.Label
+	Failure             *mail.RouteFailure
+	Messages            []messageView // the last failed and the last good one, the newer first
+	Counts              string        // of the last messages
+}
+
+// messageView is one message of a route.
+type messageView struct {
+	Title, Ago string
+	Up         bool
+	Legs       []legView
+	Facts      []fact
+	Hops       []hopView
+}
+
+// legView is one part of the timeline.
+type legView struct {
+	Leg    mail.Leg
+	Took   string // "not finished" where it did not end
+	Failed bool
+	Width  int // share of the whole, in percent
+}
+
+// hopView is one relay, with the time since the one before.
+type hopView struct{ By, From, Step string }
+
+// serveRoutes is the page of all routes.
+func (s *site) serveRoutes(w http.ResponseWriter, _ *http.Request) {
+	now := s.Now()
+	p := routesPage{Icon: "up", Root: "", Metrics: strings.TrimPrefix(s.TelemetryPath, "/"), Now: now}
+	for _, snapshot := range s.History.Routes() {
+		v := newRouteView(&snapshot, now)
+		if v.State == history.StateDown {
+			p.Down++
+			p.Icon = "down"
+		}
+		p.Routes = append(p.Routes, v)
+	}
+	s.render(w, "routes.html", p)
+}
+
+func newRouteView(s *history.RouteSnapshot, now time.Time) routeView {
+	r := s.Route
+	v := routeView{Name: r.Name, Send: r.Send.Name, Receive: r.Receive.Name, State: s.State(),
+		Interval: human.Elapsed(r.Interval), Deadline: human.Elapsed(r.Deadline), Labels: r.Labels}
+	last := s.Last()
+	if last == nil {
+		return v
+	}
+	v.For, v.Failure = human.Elapsed(now.Sub(s.Since)), last.Failure
+	good := 0
+	for i := range s.Messages {
+		if s.Messages[i].Up() {
+			good++
+		}
+	}
+	v.Counts = fmt.Sprintf("%d of the last %d arrived as configured", good, len(s.Messages))
+	for _, o := range []*mail.RouteOutcome{s.LastBad, s.LastGood} {
+		if o != nil {
+			v.Messages = append(v.Messages, newMessageView(o, now))
+		}
+	}
+	if last.Up() && len(v.Messages) == 2 {
+		v.Messages[0], v.Messages[1] = v.Messages[1], v.Messages[0]
+	}
+	return v
+}
+
+func newMessageView(o *mail.RouteOutcome, now time.Time) messageView {
+	v := messageView{Title: "Last failed message", Ago: human.Elapsed(now.Sub(o.Ended)), Up: o.Up()}
+	if o.Up() {
+		v.Title = "Last good message"
+	}
+	for _, leg := range []struct {
+		leg  mail.Leg
+		took time.Duration
+	}{{mail.LegSubmit, o.Submit}, {mail.LegTransfer, o.Transfer}} {
+		l := legView{Leg: leg.leg, Took: "not finished", Failed: o.Failure != nil && o.Failure.Leg == leg.leg, Width: 50}
+		if leg.took > 0 {
+			l.Took = human.Duration(leg.took)
+		}
+		if o.Total > 0 {
+			l.Width = max(2, int(100*leg.took/o.Total))
+		}
+		v.Legs = append(v.Legs, l)
+	}
+	v.Facts = messageFacts(o)
+	before := o.Sent
+	for _, hop := range o.Hops {
+		h := hopView{By: hop.By, From: hop.From}
+		if !hop.At.IsZero() {
+			h.Step = human.Elapsed(hop.At.Sub(before))
+			before = hop.At
+		}
+		v.Hops = append(v.Hops, h)
+	}
+	return v
+}
+
+// messageFacts is what there is to know of a message beside its times.
+func messageFacts(o *mail.RouteOutcome) []fact {
+	facts := []fact{{"Sent", o.Sent.UTC().Format("2006-01-02 15:04:05 MST")}}
+	add := func(name, value string) {
+		if value != "" {
+			facts = append(facts, fact{name, value})
+		}
+	}
+	if o.Delivered {
+		add("Filed in", o.FolderAs)
+		add("Error of the transfer time", "up to "+human.Duration(o.Uncertainty))
+		add("Copies", fmt.Sprintf("%d found, %d deleted", o.Copies, o.Deleted))
+	}
+	var results []string
+	for _, check := range mail.SenderChecks() {
+		if result, ok := o.Authentication[check]; ok {
+			results = append(results, string(check)+" "+string(result))
+		}
+	}
+	if len(results) > 0 && !o.Trusted {
+		results = append(results, "(not by the configured host)")
+	}
+	add("Authentication", strings.Join(results, ", "))
+	add("Delivery status", o.DSN)
+	return facts
+}
+
+// routeJSON is a route with what is remembered of it.
+type routeJSON struct {
+	Name     string                `json:"name"`
+	State    history.State         `json:"state"`
+	Since    time.Time             `json:"since,omitzero"`
+	Send     string                `json:"send"`
+	Receive  string                `json:"receive"`
+	Interval float64               `json:"interval_seconds"`
+	Deadline float64               `json:"deadline_seconds"`
+	Labels   map[string]string     `json:"labels,omitempty"`
+	LastGood *history.RouteResult  `json:"last_success,omitempty"`
+	LastBad  *history.RouteResult  `json:"last_failure,omitempty"`
+	Messages []history.RouteResult `json:"history,omitempty"`
+}
+
+func newRouteJSON(s *history.RouteSnapshot) routeJSON {
+	r := s.Route
+	j := routeJSON{Name: r.Name, State: s.State(), Since: s.Since.UTC(), Send: r.Send.Name, Receive: r.Receive.Name,
+		Interval: r.Interval.Seconds(), Deadline: r.Deadline.Seconds()}
+	for _, l := range r.Labels {
+		if j.Labels == nil {
+			j.Labels = map[string]string{}
+		}
+		j.Labels[l.Name] = l.Value
+	}
+	result := func(o *mail.RouteOutcome) *history.RouteResult {
+		if o == nil {
+			return nil
+		}
+		r := history.NewRouteResult(o)
+		return &r
+	}
+	j.LastGood, j.LastBad = result(s.LastGood), result(s.LastBad)
+	for i := range s.Messages {
+		j.Messages = append(j.Messages, history.NewRouteResult(&s.Messages[i]))
+	}
+	return j
+}
+
+// serveRoutesJSON lists all routes, sorted by name.
+func (s *site) serveRoutesJSON(w http.ResponseWriter, _ *http.Request) {
+	list := []routeJSON{}
+	for _, snapshot := range s.History.Routes() {
+		list = append(list, newRouteJSON(&snapshot))
+	}
+	writeJSON(w, struct {
+		Routes []routeJSON `json:"routes"`
+	}{list})
+}
