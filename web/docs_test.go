@@ -30,7 +30,19 @@ func TestAPIDocumentation(t *testing.T) {
 	s.observe(up)
 	s.observe(down)
 	fields := map[string]bool{}
-	for _, path := range []string{"/api/v1/connections?limit=1", "/api/v1/connections/inbox"} {
+	route := &mail.Route{Name: "path", Send: c, Receive: c, Labels: c.Labels}
+	s.history.SetRoutes([]*mail.Route{route})
+	for _, o := range testRouteOutcomes(route, outcometest.Noon) {
+		o.Trusted, o.DSN, o.Left = true, "relayed", 1
+		if o.Failure != nil {
+			o.Failure.Phase = mail.PhaseAuth
+		}
+		for i := range o.Hops {
+			o.Hops[i].With = "ESMTP"
+		}
+		s.history.ObserveRoute(o)
+	}
+	for _, path := range []string{"/api/v1/connections?limit=1", "/api/v1/connections/inbox", "/api/v1/routes"} {
 		var answer any
 		if err := json.Unmarshal(s.get(path).Body.Bytes(), &answer); err != nil {
 			t.Fatal(err)
@@ -39,11 +51,12 @@ func TestAPIDocumentation(t *testing.T) {
 	}
 	delete(fields, "team") // a label's name is the user's
 	for field := range fields {
-		if !documented[field] && field != "connections" {
+		if !documented[field] && field != "connections" && field != "routes" {
 			t.Errorf("%s is not in docs/api.md", field)
 		}
 	}
-	others := []string{"none", "tls.chain", "client", "server", "note", "down", "unknown", "starttls"}
+	others := []string{"none", "tls.chain", "client", "server", "note", "down", "unknown", "starttls",
+		"submit", "transfer", "inbox", "junk", "other", "spf", "arc", "dmarc", "relayed", "delayed", "failed"}
 	for word := range documented {
 		if !fields[word] && !slices.Contains(others, word) {
 			t.Errorf("docs/api.md speaks of %s, which no answer has", word)

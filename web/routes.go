@@ -55,9 +55,13 @@ type legView struct {
 type hopView struct{ By, From, Step string }
 
 // serveRoutes is the page of all routes.
-func (s *site) serveRoutes(w http.ResponseWriter, _ *http.Request) {
+func (s *site) serveRoutes(w http.ResponseWriter, r *http.Request) {
+	s.render(w, r, "routes.html", func() any { return s.newRoutesPage() })
+}
+
+func (s *site) newRoutesPage() routesPage {
 	now := s.Now()
-	p := routesPage{Icon: "up", Root: "", Metrics: strings.TrimPrefix(s.TelemetryPath, "/"), Now: now}
+	p := routesPage{Icon: "up", Metrics: strings.TrimPrefix(s.TelemetryPath, "/"), Now: now}
 	for _, snapshot := range s.History.Routes() {
 		v := newRouteView(&snapshot, now)
 		if v.State == history.StateDown {
@@ -66,7 +70,7 @@ func (s *site) serveRoutes(w http.ResponseWriter, _ *http.Request) {
 		}
 		p.Routes = append(p.Routes, v)
 	}
-	s.render(w, "routes.html", p)
+	return p
 }
 
 func newRouteView(s *history.RouteSnapshot, now time.Time) routeView {
@@ -195,11 +199,18 @@ func newRouteJSON(s *history.RouteSnapshot) routeJSON {
 
 // serveRoutesJSON lists all routes, sorted by name.
 func (s *site) serveRoutesJSON(w http.ResponseWriter, _ *http.Request) {
-	list := []routeJSON{}
-	for _, snapshot := range s.History.Routes() {
-		list = append(list, newRouteJSON(&snapshot))
+	items := func(yield func(any) bool) {
+		for _, snapshot := range s.History.Routes() {
+			if !yield(newRouteJSON(&snapshot)) {
+				return
+			}
+		}
 	}
-	writeJSON(w, struct {
-		Routes []routeJSON `json:"routes"`
-	}{list})
+	out := s.answers.jsonWriter(w)
+	_, _ = out.WriteString(`{"routes":`)
+	if !s.answers.streamList(out, items) {
+		return // the client has left
+	}
+	_, _ = out.WriteString("}\n")
+	_ = out.Flush() // the client may have left
 }
