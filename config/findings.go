@@ -114,6 +114,9 @@ func DidYouMean(word string, valid []string) string {
 	word = strings.ToLower(word)
 	best, distance := "", max(2, len(word)/3)+1
 	for _, candidate := range valid {
+		if len(candidate)-len(word) >= distance || len(word)-len(candidate) >= distance {
+			continue // so many letters are to be inserted or dropped
+		}
 		if d := editDistance(word, candidate); d < distance && d < len(candidate) {
 			best, distance = candidate, d
 		}

@@ -303,7 +303,7 @@ func singleLine(v string) string {
 	return ""
 }
 
-// trimmed refuses the space that copying from a form inheritedDrops behind.
+// trimmed refuses the space that copying from a form leaves behind.
 func trimmed(v string) string {
 	if v != strings.TrimSpace(v) {
 		return "starts or ends with a space"

@@ -203,8 +203,9 @@ func obsolete(e *entry) bool { return e.tls.minVersion < freshTLS().minVersion }
 
 // validate reports what does not go together. The entry has a protocol.
 func (e *entry) validate(r *reader, where position) {
+	fresh := freshEntry()
 	for _, f := range connectionBlock.fields {
-		if f.only != nil && !slices.Contains(f.only, e.Protocol) && !f.is.same(e, freshEntry()) {
+		if f.only != nil && !slices.Contains(f.only, e.Protocol) && !f.is.same(e, fresh) {
 			r.faultf(e.at(f.name, where), "is for %s only", orList(protocolNames(f.only)))
 		}
 	}
