@@ -6,7 +6,9 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kingpin/v2"
@@ -17,7 +19,7 @@ import (
 
 // probing are the commands whose exit code 2 means that a connection is down.
 // Read only.
-var probing = map[string]bool{"probe": true, "discover": true}
+var probing = map[string]bool{"probe": true, "discover": true, "add": true}
 
 // commands defines all commands and what runs them. args is the unfinished
 // command line that a shell completes.
@@ -26,6 +28,7 @@ func (p *program) commands(app *kingpin.Application, args []string) map[string]f
 		app.Command("serve", "Probe and serve metrics (the default).").Default().FullCommand(): p.serve,
 		p.probeCommand(app, args): p.probe,
 		p.discoverCommand(app):    p.discover,
+		p.addCommand(app):         p.add,
 		app.Command("demo", "Probe embedded mail servers, some broken on purpose, and serve the results.").FullCommand(): p.demo,
 		app.Command("healthcheck", "Ask a running mailprobe on this host whether it is healthy.").FullCommand():          p.healthcheck,
 		app.Command("schema", "Print the JSON Schema of the configuration.").FullCommand():                               p.schema,
@@ -95,6 +98,47 @@ func (p *program) discover(ctx context.Context) error {
 	o := p.find
 	o.SetupOptions = p.setupOptions(o.SetupOptions)
 	return cli.Discover(ctx, o)
+}
+
+// notAFlag are fields that no flag sets: secrets, which other users could read on
+// a command line, and lists. Read only.
+var notAFlag = map[string]bool{"password": true, "password_file": true, "labels": true, "oauth2.client_secret": true, "oauth2.scopes": true}
+
+func (p *program) addCommand(app *kingpin.Application) string {
+	add := app.Command("add", "Ask for a connection, try it, and add it to the configuration.")
+	for _, f := range config.Fields() {
+		field := f.Name
+		if notAFlag[field] {
+			continue
+		}
+		add.Flag(strings.ReplaceAll(field, "_", "-"), f.Meaning).Action(func(*kingpin.ParseContext) error {
+			p.form.Settings = append(p.form.Settings, config.Setting{Field: field, Value: *p.formValues[field]})
+			return nil
+		}).StringVar(p.formValue(field))
+	}
+	p.formLabels = map[string]string{}
+	add.Flag("label", "A label, NAME=VALUE; repeatable.").StringMapVar(&p.formLabels)
+	addSetupFlags(add, &p.form.SetupOptions)
+	return add.FullCommand()
+}
+
+// formValue is where the flag of a field leaves its value.
+func (p *program) formValue(field string) *string {
+	if p.formValues == nil {
+		p.formValues = map[string]*string{}
+	}
+	p.formValues[field] = new(string)
+	return p.formValues[field]
+}
+
+// add is the form of a connection.
+func (p *program) add(ctx context.Context) error {
+	o := p.form
+	for _, name := range slices.Sorted(maps.Keys(p.formLabels)) {
+		o.Settings = append(o.Settings, config.Setting{Field: "labels." + name, Value: p.formLabels[name]})
+	}
+	o.SetupOptions = p.setupOptions(o.SetupOptions)
+	return cli.Add(ctx, o)
 }
 
 // addSetupFlags adds the flags of the commands that set connections up.

@@ -75,6 +75,9 @@ type program struct {
 	web           *web.FlagConfig
 	once          cli.ProbeOptions
 	find          cli.DiscoverOptions
+	form          cli.AddOptions
+	formValues    map[string]*string // by field
+	formLabels    map[string]string
 }
 
 // run is the program; it returns the exit code: 0 well, 1 not, 2 for a command

@@ -4,8 +4,6 @@ package config
 // of what somebody typed.
 
 import (
-	"slices"
-
 	"mailprobe/mail"
 	"mailprobe/oauth"
 )
@@ -37,18 +35,23 @@ func NewConnection(source string, settings []Setting, tokens Tokens) (*mail.Conn
 	return c, warnings, nil
 }
 
-// FieldNames lists the paths of all fields of a connection, in the order of the
-// reference.
-func FieldNames() []string {
-	var names []string
+// Field is one field of a connection, for command lines.
+type Field struct {
+	Name    string // its path, such as tls_config.ca_file
+	Meaning string
+}
+
+// Fields lists all fields of a connection, in the order of the reference.
+func Fields() []Field {
+	var list []Field
 	for _, doc := range connectionBlock.blockDoc().fields {
 		if doc.inner == nil {
-			names = append(names, doc.name)
+			list = append(list, Field{doc.name, doc.meaning})
 			continue
 		}
 		for _, inner := range doc.inner.fields {
-			names = append(names, doc.name+"."+inner.name)
+			list = append(list, Field{doc.name + "." + inner.name, inner.meaning})
 		}
 	}
-	return slices.Clip(names)
+	return list
 }

@@ -4,6 +4,7 @@ package cli
 // tried before it is written, and never written as something else.
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"mailprobe/config"
 	"mailprobe/guard"
@@ -34,7 +36,12 @@ type SetupOptions struct {
 	Log            *slog.Logger
 
 	Resolver *net.Resolver // nil: Go's own
+	Timeout  time.Duration // of each probe here, if the connection's own is longer; 0: 10 s
 }
+
+// setupTimeout is how long somebody at a terminal waits for a server that says
+// nothing.
+const setupTimeout = 10 * time.Second
 
 // setup is one run of a command that sets connections up.
 type setup struct {
@@ -61,7 +68,9 @@ func (o SetupOptions) with(do func(*setup) error) error {
 
 // probe probes once, with the login if the connection has one.
 func (s *setup) probe(ctx context.Context, c *mail.Connection) mail.Outcome {
-	return (&prober.Prober{Guard: s.guard, Log: s.Log, Resolver: s.Resolver}).Probe(ctx, c)
+	brief := *c
+	brief.Timeout = min(c.Timeout, cmp.Or(s.Timeout, setupTimeout))
+	return (&prober.Prober{Guard: s.guard, Log: s.Log, Resolver: s.Resolver}).Probe(ctx, &brief)
 }
 
 // show prints outcomes as mailprobe probe does.

@@ -1,0 +1,235 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"mailprobe/config"
+	"mailprobe/internal/mailtest"
+)
+
+// office is a mail server of example.org and a person in an empty folder.
+type office struct {
+	*person
+	imaps *mailtest.Server
+	done  chan error
+	stop  context.CancelFunc
+}
+
+func newOffice(t *testing.T) *office {
+	t.Helper()
+	ca, err := mailtest.NewCA(mailtest.CAOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	imaps, err := mailtest.Start(mailtest.Options{Protocol: mailtest.IMAP, Encryption: mailtest.ImplicitTLS, Certificate: ca.MustIssue(mailtest.Loopback()),
+		Users: map[string]string{"anna@example.org": password}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = imaps.Close() })
+	t.Chdir(t.TempDir())
+	if err := ca.WriteCertificate("ca.pem"); err != nil {
+		t.Fatal(err)
+	}
+	return &office{person: newPerson(t), imaps: imaps, done: make(chan error, 1)}
+}
+
+// add starts the command.
+func (o *office) add(t *testing.T, settings ...config.Setting) {
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(cancel)
+	o.stop = cancel
+	options := AddOptions{Settings: append(settings, config.Setting{Field: "tls_config.ca_file", Value: "ca.pem"}),
+		SetupOptions: SetupOptions{ConfigFile: "mailprobe.yml", Output: "table", Timeout: 2 * time.Second, Ask: NewTerminal(o.terminal, o.terminal), Stdout: o.terminal, Stderr: o.terminal}}
+	go func() { o.done <- Add(ctx, options) }()
+}
+
+// ends waits for the end of the command, and gives its exit code.
+func (o *office) ends(t *testing.T) int {
+	t.Helper()
+	err := <-o.done
+	if strings.Contains(o.screen(), password) {
+		t.Errorf("the password is shown:\n%s", o.screen())
+	}
+	var exit *ExitError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &exit):
+		return exit.Code
+	}
+	t.Fatal(err)
+	return 0
+}
+
+// left lists what is in the folder, apart from the CA.
+func left(t *testing.T) (files []string) {
+	t.Helper()
+	err := filepath.WalkDir(".", func(path string, entry os.DirEntry, err error) error {
+		if err == nil && path != "." && path != "ca.pem" {
+			files = append(files, path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+// The form, with each mistake that people make in it: a wrong port, then a wrong
+// encryption, then all is well.
+func TestAddAsksAndCorrects(t *testing.T) {
+	o := newOffice(t)
+	port := strconv.Itoa(o.imaps.Port)
+	o.add(t)
+	o.answer("Protocol (imap, pop3, smtp) [imap]: ", "")
+	o.answer("Host: ", "127.0.0.1")
+	o.answer("Encryption (ssl/tls, starttls, none) [ssl/tls]: ", "starttls")
+	o.answer("Port (0: the default) [0]: ", port)
+	o.answer("User name (blank: no login): ", "anna@example.org")
+	o.answer("Shared mailbox (blank: the user's own): ", "")
+	o.answer("Name of the connection [127.0.0.1-imap]: ", "support inbox")
+	o.answer("Password: ", password)
+	o.wait("down")
+	o.wait("port " + port + " of 127.0.0.1 answers with encryption ssl/tls: take that?")
+	if n := len(o.imaps.Logins()); n != 0 {
+		t.Errorf("%d logins before the encryption was right", n)
+	}
+	o.answer("Correct it and try again? [Y/n] ", "")
+	o.answer("Protocol (imap, pop3, smtp) [imap]: ", "")
+	o.answer("Host [127.0.0.1]: ", "")
+	o.answer("Encryption (ssl/tls, starttls, none) [starttls]: ", "ssl/tls")
+	o.answer("Port (0: the default) ["+port+"]: ", "99999")
+	o.answer("[anna@example.org]: ", "")
+	o.answer("Shared mailbox", "")
+	o.answer("[support inbox]: ", "")
+	o.answer("Password (blank: as before): ", "")
+	o.wait(`add: port: "99999" is not between 0 and 65535`)
+	o.answer("Correct it and try again? [Y/n] ", "y")
+	for _, question := range []string{"Protocol", "Host", "Encryption"} {
+		o.answer(question, "")
+	}
+	o.answer("Port", port)
+	for _, question := range []string{"User name", "Shared mailbox", "Name of", "Password"} {
+		o.answer(question, "")
+	}
+	o.wait("mailprobe.yml: added support inbox")
+	if code := o.ends(t); code != 0 {
+		t.Errorf("exit code %d\n%s", code, o.screen())
+	}
+	loaded, _, err := config.Load("mailprobe.yml", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := loaded.Connections[0]
+	if secret, err := os.ReadFile("secrets/support-inbox"); err != nil || string(secret) != password+"\n" || c.Name != "support inbox" || c.Port != o.imaps.Port {
+		t.Errorf("added %+v, %v", c, err)
+	}
+	if n := len(o.imaps.Logins()); n != 1 {
+		t.Errorf("%d logins", n)
+	}
+}
+
+// A refused password is said, and nothing is written if the person gives up.
+func TestAddWithAWrongPassword(t *testing.T) {
+	o := newOffice(t)
+	o.add(t, config.Setting{Field: "protocol", Value: "imap"}, config.Setting{Field: "host", Value: "127.0.0.1"}, config.Setting{Field: "port", Value: strconv.Itoa(o.imaps.Port)},
+		config.Setting{Field: "encryption", Value: "ssl/tls"}, config.Setting{Field: "username", Value: "anna@example.org"}, config.Setting{Field: "name", Value: "a"})
+	o.answer("Shared mailbox", "")
+	o.answer("Password: ", "nonsense")
+	o.wait("auth_rejected")
+	o.answer("Correct it and try again? [Y/n] ", "n")
+	if code := o.ends(t); code != ExitDown || len(left(t)) != 0 {
+		t.Errorf("exit code %d, left behind: %v", code, left(t))
+	}
+}
+
+// Ctrl-C at any question leaves nothing behind, and the terminal as it was.
+func TestAddInterruptedAtEachQuestion(t *testing.T) {
+	questions := []struct{ question, answer string }{
+		{"Protocol", ""}, {"Host", "127.0.0.1"}, {"Encryption", ""}, {"Port", "1"}, {"User name", "anna@example.org"},
+		{"Shared mailbox", ""}, {"Name of", ""}, {"Password: ", password}, {"Correct it and try again?", "y"}, {"Protocol", ""},
+	}
+	for stop := range questions {
+		t.Run(strconv.Itoa(stop)+" "+questions[stop].question, func(t *testing.T) {
+			o := newOffice(t)
+			o.add(t)
+			for _, q := range questions[:stop] {
+				o.answer(q.question, q.answer)
+			}
+			o.wait(questions[stop].question)
+			if strings.HasPrefix(questions[stop].question, "Password") {
+				o.waitForNoEcho()
+			}
+			o.stop()
+			if code := o.ends(t); code != ExitNotRun || len(left(t)) != 0 {
+				t.Errorf("exit code %d, left behind: %v", code, left(t))
+			}
+			if !o.echoes() {
+				t.Error("what is typed next is not shown")
+			}
+			_, _ = o.keyboard.WriteString("\n") // ends the read that goes on
+		})
+	}
+}
+
+// Without a terminal the flags say everything.
+func TestAddInAScript(t *testing.T) {
+	o := newOffice(t)
+	if err := os.WriteFile("password", []byte(password+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run := func(output, file string, settings ...config.Setting) (int, string) {
+		var out bytes.Buffer
+		err := Add(t.Context(), AddOptions{Settings: append([]config.Setting{{Field: "name", Value: "a"}, {Field: "host", Value: "127.0.0.1"},
+			{Field: "port", Value: strconv.Itoa(o.imaps.Port)}, {Field: "tls_config.ca_file", Value: "ca.pem"}, {Field: "labels.team", Value: "x"}}, settings...),
+			SetupOptions: SetupOptions{ConfigFile: "conf/mailprobe.yml", PasswordFile: file, Output: output, Timeout: 2 * time.Second, Stdout: &out, Stderr: &out}})
+		var exit *ExitError
+		switch {
+		case errors.As(err, &exit) && exit.Err != nil:
+			return exit.Code, out.String() + exit.Err.Error()
+		case errors.As(err, &exit):
+			return exit.Code, out.String()
+		case err != nil:
+			t.Fatal(err)
+		}
+		return 0, out.String()
+	}
+	if err := os.Mkdir("conf", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	user := config.Setting{Field: "username", Value: "anna@example.org"}
+	for _, step := range []struct {
+		name         string
+		output, file string
+		settings     []config.Setting
+		code         int
+		want         string // regular expression
+	}{
+		{"a user without a password", "table", "", []config.Setting{user}, ExitNotRun, "a user name needs --password-file"},
+		{"a password as a flag", "table", "", []config.Setting{{Field: "password", Value: password}}, ExitNotRun, "every user of this machine could read it"},
+		{"a wrong word", "table", "", []config.Setting{{Field: "encryption", Value: "tsl"}}, ExitNotRun, `add: encryption: "tsl" is not`},
+		{"something is down", "table", "", []config.Setting{{Field: "encryption", Value: "starttls"}}, ExitDown, `(?s)a +imap .* down .*answers with encryption ssl/tls.*nothing was added`},
+		{"only to print", "yaml", "password", []config.Setting{user}, 0, `(?m)^  - name: a\n    protocol: imap\n    host: 127.0.0.1\n    encryption: ssl/tls\n    port: \d+\n    username: anna@example.org\n    tls_config:\n      ca_file: /.*/ca.pem\n    labels:\n      team: x\n    password_file: /.*/password\n$`},
+		{"all is well", "table", "password", []config.Setting{user}, 0, `(?s) up .*conf/mailprobe.yml: added a\n`},
+		{"the name is taken", "table", "password", []config.Setting{user}, ExitNotRun, `is used twice`},
+	} {
+		code, out := run(step.output, step.file, step.settings...)
+		if code != step.code || !regexp.MustCompile(step.want).MatchString(out) || strings.Contains(out, password) {
+			t.Errorf("%s: exit code %d, want %d and %s in\n%s", step.name, code, step.code, step.want, out)
+		}
+	}
+	if loaded, _, err := config.Load("conf/mailprobe.yml", nil); err != nil || loaded.Connections[0].TLS.RootCAs == nil || len(loaded.Connections[0].Labels) != 1 {
+		t.Errorf("%+v, %v", loaded, err)
+	}
+}
