@@ -6,6 +6,7 @@ package history
 
 import (
 	"iter"
+	"slices"
 	"sort"
 	"sync"
 	"time"
@@ -16,7 +17,7 @@ import (
 // How much is remembered of a connection.
 const (
 	MaxSamples  = 50 // outcomes
-	maxFailures = 20
+	maxFailures = 20 // kinds: one for each phase and reason
 	maxChanges  = 20 // from up to down and back, or from one reason to another
 )
 
@@ -33,7 +34,7 @@ type record struct {
 	mu         sync.Mutex
 	connection *mail.Connection
 	samples    []packedSample  // oldest first, as are the other lists
-	failures   []packedFailure // equal texts share one string
+	failures   []packedFailure // one of each phase and reason, the latest last
 	changes    []packedSample  // the outcomes that were unlike the one before
 	stateSince int64           // when up became down or down up, Unix milliseconds
 
@@ -52,10 +53,13 @@ type Sample struct {
 // Up reports whether the probe succeeded.
 func (s Sample) Up() bool { return s.Reason == "" }
 
-// Failure is a failed outcome with its text.
+// Failure is all failures of one phase and reason: the last of them with its
+// text, when the first was, and how many there were.
 type Failure struct {
 	Sample
-	Text string
+	Text  string
+	First time.Time
+	Count int
 }
 
 // Snapshot is a copy of what is known of one connection.
@@ -67,7 +71,7 @@ type Snapshot struct {
 	// The rest is filled in by Get; Samples by GetSamples too.
 	Samples                  []Sample      // oldest first, at most MaxSamples
 	LastSuccess, LastFailure *mail.Outcome // with dialogue; nil: none yet
-	Failures                 []Failure     // oldest first, at most 20
+	Failures                 []Failure     // one of each phase and reason, the latest last, at most 20
 	Changes                  []Sample      // oldest first, at most 20
 }
 
@@ -220,15 +224,19 @@ func (r *record) observe(o *mail.Outcome) {
 	r.addFailure(sample, o.Failure.Text)
 }
 
-// addFailure lists a failure; equal texts become the same string, not only the
-// same words.
+// addFailure counts a failure among those of its phase and reason.
 func (r *record) addFailure(sample packedSample, text string) {
-	for _, f := range r.failures {
-		if f.text == text {
-			text = f.text
+	f := packedFailure{packedSample: sample, text: text, first: sample.at}
+	same := func(g packedFailure) bool { return g.phase == sample.phase && g.reason == sample.reason }
+	if i := slices.IndexFunc(r.failures, same); i >= 0 {
+		f.first, f.count = r.failures[i].first, r.failures[i].count
+		if r.failures[i].text == text {
+			f.text = r.failures[i].text // the same string, not only the same words
 		}
+		r.failures = slices.Delete(r.failures, i, i+1)
 	}
-	r.failures = push(r.failures, packedFailure{sample, text}, maxFailures)
+	f.count++
+	r.failures = push(r.failures, f, maxFailures)
 }
 
 // isHeld reports whether a probe got as far as a login that was withheld.
@@ -255,7 +263,7 @@ func (r *record) snapshot(wanted detail) Snapshot {
 	s.LastSuccess, s.LastFailure = r.lastSuccess.unpack(r.connection, true), r.lastFailure.unpack(r.connection, true)
 	s.Changes = unpackSamples(r.changes)
 	for _, f := range r.failures {
-		s.Failures = append(s.Failures, Failure{f.unpack(), f.text})
+		s.Failures = append(s.Failures, Failure{f.unpack(), f.text, time.UnixMilli(f.first), int(f.count)})
 	}
 	return s
 }

@@ -40,7 +40,7 @@ func TestHistoryGivesBackWhatItTook(t *testing.T) {
 	if m.Last.Up() || !m.Since.Equal(down.End) {
 		t.Errorf("last is up: %t, since %v; want down since %v", m.Last.Up(), m.Since, down.End)
 	}
-	if len(m.Failures) != 1 || m.Failures[0].Text != down.Failure.Text {
+	if len(m.Failures) != 1 || m.Failures[0].Count != 1 || m.Failures[0].Text != down.Failure.Text {
 		t.Errorf("failures are %v, want the text %q", m.Failures, down.Failure.Text)
 	}
 }
@@ -55,7 +55,7 @@ func TestHistoryKeepsTheRefusalBehindAHold(t *testing.T) {
 	held.Auth = mail.AuthFacts{Held: true, NextAttempt: outcometest.Noon.Add(time.Hour)}
 	h.Observe(held)
 	m, _ := h.Get("inbox")
-	if !m.Last.Auth.Held || !m.LastFailure.Auth.Rejected || len(m.LastFailure.Transcript) == 0 || len(m.Failures) != 2 {
+	if !m.Last.Auth.Held || !m.LastFailure.Auth.Rejected || len(m.LastFailure.Transcript) == 0 || len(m.Failures) != 1 || m.Failures[0].Count != 2 {
 		t.Errorf("last is held: %t; the failed one is the refusal: %t, with %d lines; %d failures",
 			m.Last.Auth.Held, m.LastFailure.Auth.Rejected, len(m.LastFailure.Transcript), len(m.Failures))
 	}
@@ -74,7 +74,7 @@ func TestHistoryIsBounded(t *testing.T) {
 	for i := range 200 {
 		o := outcometest.Good(c, outcometest.Noon.Add(time.Duration(i)*time.Minute))
 		if i%2 == 1 {
-			o = outcometest.Failed(c, o.End, mail.PhaseConnect, mail.ConnectRefused, fmt.Sprint("refused ", i))
+			o = outcometest.Failed(c, o.End, mail.PhaseConnect, mail.Reasons()[i/2%25], fmt.Sprint("refused ", i))
 		}
 		h.Observe(o)
 	}
@@ -84,11 +84,34 @@ func TestHistoryIsBounded(t *testing.T) {
 			len(m.Samples), len(m.Failures), len(m.Changes), MaxSamples, maxFailures, maxChanges)
 	}
 	last := m.Failures[len(m.Failures)-1]
-	if last.Text != "refused 199" || last.Reason != mail.ConnectRefused || last.Phase != mail.PhaseConnect || !last.At.Equal(outcometest.Noon.Add(199*time.Minute)) {
+	if last.Text != "refused 199" || last.Reason != mail.Reasons()[24] || last.Phase != mail.PhaseConnect || !last.At.Equal(outcometest.Noon.Add(199*time.Minute)) {
 		t.Errorf("the last failure is %+v", last)
 	}
 	if first := m.Samples[0]; !first.Up() || !first.At.Equal(outcometest.Noon.Add(150*time.Minute)) || first.Duration != 83*time.Millisecond {
 		t.Errorf("the oldest outcome is %+v", first)
+	}
+}
+
+// Equal failures are one item with the first, the last and their number, whatever
+// comes between them.
+func TestHistoryFoldsEqualFailures(t *testing.T) {
+	c := outcometest.Inbox("inbox")
+	h := &History{}
+	h.SetConnections([]*mail.Connection{c})
+	at := func(minute int) time.Time { return outcometest.Noon.Add(time.Duration(minute) * time.Minute) }
+	for minute := range 30 {
+		h.Observe(outcometest.Failed(c, at(minute), mail.PhaseConnect, mail.ConnectRefused, fmt.Sprint("try ", minute)))
+	}
+	h.Observe(outcometest.Failed(c, at(30), mail.PhaseTLS, mail.CertExpired, "it ended"))
+	h.Observe(outcometest.Good(c, at(31)))
+	h.Observe(outcometest.Failed(c, at(32), mail.PhaseConnect, mail.ConnectRefused, "try 32"))
+	m, _ := h.Get("inbox")
+	want := []Failure{
+		{Sample{at(30), 2 * time.Second, mail.PhaseTLS, mail.CertExpired}, "it ended", at(30), 1},
+		{Sample{at(32), 2 * time.Second, mail.PhaseConnect, mail.ConnectRefused}, "try 32", at(0), 31},
+	}
+	if diff := cmp.Diff(want, m.Failures); diff != "" {
+		t.Errorf("failures (-want +got):\n%s", diff)
 	}
 }
 
@@ -213,7 +236,7 @@ func TestHistoryUnderConcurrentUse(t *testing.T) {
 	users.Wait()
 	for _, c := range list {
 		m, ok := h.Get(c.Name)
-		if !ok || len(m.Samples) != 50 || len(m.Failures) != 20 || m.LastSuccess == nil || m.LastFailure == nil {
+		if !ok || len(m.Samples) != 50 || len(m.Failures) != 1 || m.Failures[0].Count != 200 || m.LastSuccess == nil || m.LastFailure == nil {
 			t.Errorf("%s: %d samples, %d failures, last good %v, last bad %v after 400 outcomes",
 				c.Name, len(m.Samples), len(m.Failures), m.LastSuccess, m.LastFailure)
 		}

@@ -24,8 +24,10 @@ type packedSample struct {
 }
 
 type packedFailure struct {
-	packedSample
-	text string
+	packedSample // the last one
+	text         string
+	first        int64 // Unix milliseconds
+	count        uint32
 }
 
 // packedOutcome is an outcome whose dialogue and chain are packed, and that

@@ -46,6 +46,8 @@ type sampleJSON struct {
 	Phase    mail.Phase  `json:"phase,omitempty"`
 	Reason   mail.Reason `json:"reason,omitempty"`
 	Text     string      `json:"text,omitempty"`
+	First    time.Time   `json:"first,omitzero"`  // of failures alone
+	Count    int         `json:"count,omitempty"` // likewise
 }
 
 func newConnectionJSON(m *history.Snapshot) connectionJSON {
@@ -121,19 +123,21 @@ func (s *site) serveConnection(w http.ResponseWriter, r *http.Request) {
 	j := newConnectionJSON(&m)
 	j.LastSuccess, j.LastFailure = history.NewResult(m.LastSuccess, true), history.NewResult(m.LastFailure, true)
 	for _, b := range m.Samples {
-		j.History = append(j.History, newSampleJSON(b, ""))
+		j.History = append(j.History, newSampleJSON(b))
 	}
 	for _, f := range m.Failures {
-		j.Failures = append(j.Failures, newSampleJSON(f.Sample, f.Text))
+		item := newSampleJSON(f.Sample)
+		item.Text, item.First, item.Count = f.Text, f.First.UTC(), f.Count
+		j.Failures = append(j.Failures, item)
 	}
 	for _, b := range m.Changes {
-		j.Changes = append(j.Changes, newSampleJSON(b, ""))
+		j.Changes = append(j.Changes, newSampleJSON(b))
 	}
 	s.writeJSON(w, j)
 }
 
-func newSampleJSON(b history.Sample, text string) sampleJSON {
-	return sampleJSON{b.At.UTC(), b.Up(), b.Duration.Seconds(), b.Phase, b.Reason, text}
+func newSampleJSON(b history.Sample) sampleJSON {
+	return sampleJSON{Time: b.At.UTC(), Up: b.Up(), Duration: b.Duration.Seconds(), Phase: b.Phase, Reason: b.Reason}
 }
 
 // writeJSON escapes < and > too, so that no browser takes it for a page.

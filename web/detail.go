@@ -24,8 +24,8 @@ type detail struct {
 	Good, Bad         *probeView
 	Chain             []certificateView
 	Fingerprint       string
-	Changes           []changeView  // newest first
-	Failures          []failureView // newest first
+	Changes           []changeView      // newest first
+	Failures          []history.Failure // the latest first
 }
 
 // probeView is one whole probe.
@@ -51,13 +51,6 @@ type lineView struct{ At, Class, Mark, Text string }
 type changeView struct {
 	history.Sample
 	Lasted string
-}
-
-// failureView is a failure that may have come several times; its time
-// is that of the last.
-type failureView struct {
-	history.Failure
-	Times int
 }
 
 // certificateView is one presented certificate.
@@ -105,21 +98,9 @@ func (s *site) newDetail(m *history.Snapshot) detail {
 		d.Changes = append(d.Changes, changeView{b, human.Elapsed(end.Sub(b.At))})
 		end = b.At
 	}
-	d.Failures = gather(m.Failures)
+	d.Failures = slices.Clone(m.Failures)
+	slices.Reverse(d.Failures)
 	return d
-}
-
-// gather puts the newest first and equal neighbours together.
-func gather(failures []history.Failure) []failureView {
-	var list []failureView
-	for _, f := range slices.Backward(failures) {
-		if n := len(list); n > 0 && list[n-1].Reason == f.Reason && list[n-1].Phase == f.Phase && list[n-1].Text == f.Text {
-			list[n-1].Times++
-			continue
-		}
-		list = append(list, failureView{f, 1})
-	}
-	return list
 }
 
 func newProbeView(title string, o *mail.Outcome, now time.Time) *probeView {

@@ -55,7 +55,7 @@ func newSampleBar(samples []history.Sample) sampleBar {
 		x := (empty + i) * barStep
 		if !b.Up() {
 			bar.Bad = append(bar.Bad, failedBar{x, barWidth, barHeight, fmt.Sprintf("%s: %s in phase %s after %s",
-				b.At.Format("15:04:05"), b.Reason, b.Phase, human.Duration(b.Duration))})
+				b.At.Format("15:04:05 MST"), b.Reason, b.Phase, human.Duration(b.Duration))})
 			continue
 		}
 		ups++
