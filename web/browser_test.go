@@ -2,12 +2,16 @@ package web
 
 import (
 	"context"
+	"errors"
 	"flag"
+	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -74,8 +78,8 @@ func visit(t *testing.T, ctx context.Context, url string) string {
 	return text
 }
 
-// evaluate asks the page something by script; the policy forbids scripts to the
-// page, not to the developer's tools.
+// evaluate asks the page something by script; the policy binds the page, not the
+// developer's tools.
 func evaluate[T any](t *testing.T, ctx context.Context, expression string) T {
 	t.Helper()
 	value, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression))
@@ -123,7 +127,7 @@ func TestBrowser(t *testing.T) {
 			if title := evaluate[string](t, ctx, "document.title"); !strings.Contains(title, "mailprobe") {
 				t.Errorf("%s: a server's script ran: the title is %q", page.path, title)
 			}
-			if n := evaluate[int](t, ctx, "document.querySelectorAll('script,img,iframe,object').length"); n != 0 {
+			if n := evaluate[int](t, ctx, "document.querySelectorAll('script,img,iframe,object').length"); n != 1 { // our script
 				t.Errorf("%s: servers have put %d elements on the page", page.path, n)
 			}
 			if wide := evaluate[int64](t, ctx, "document.documentElement.scrollWidth"); wide > width {
@@ -140,7 +144,7 @@ func TestBrowser(t *testing.T) {
 		t.Fatal(err)
 	}
 	visit(t, ctx, server.URL+"/?q=legacy")
-	evaluate[chromedp.Void](t, ctx, "document.querySelector('a.name').click()")
+	evaluate[chromedp.Void](t, ctx, "document.querySelector('.name a').click()")
 	path := ""
 	for range 100 { // the browser is on its way
 		if path = evaluate[string](t, ctx, "location.pathname"); path == "/connections/legacy-pop" {
@@ -166,7 +170,7 @@ func TestBrowserRetry(t *testing.T) {
 	defer server.Close()
 	ctx := browser(t)
 	visit(t, ctx, server.URL+"/"+detailPath(c.Name))
-	evaluate[chromedp.Void](t, ctx, "document.querySelector('button').click()")
+	evaluate[chromedp.Void](t, ctx, "document.querySelector('form button').click()")
 	select {
 	case name := <-released:
 		if name != c.Name {
@@ -175,6 +179,105 @@ func TestBrowserRetry(t *testing.T) {
 	case <-time.After(20 * time.Second):
 		t.Error("the click released nothing")
 	}
+}
+
+// axeFile is where .ci/run puts axe-core, the accessibility checker.
+const axeFile = "../.ci/axe/node_modules/axe-core/axe.min.js"
+
+// accessible reports what axe-core finds critical or serious on the page shown.
+func accessible(t *testing.T, ctx context.Context, axe, page string) {
+	t.Helper()
+	evaluate[chromedp.Void](t, ctx, axe)
+	evaluate[chromedp.Void](t, ctx, `axe.run().then(r => { window.found = r.violations.filter(v => v.impact === "critical" || v.impact === "serious").
+		map(v => v.id + ": " + v.nodes.map(n => n.html.slice(0, 160) + " " + n.failureSummary).join(" | ")).join("\n") || "none" })`)
+	for range 300 { // it works in the background
+		if found := evaluate[string](t, ctx, "window.found || ''"); found != "" {
+			if found != "none" {
+				t.Errorf("%s:\n%s", page, found)
+			}
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	t.Errorf("%s: axe-core found nothing to say in 30 s", page)
+}
+
+// Nobody is shut out: no critical or serious finding of axe-core, light and dark.
+func TestBrowserAccessibility(t *testing.T) {
+	axe, err := os.ReadFile(axeFile)
+	if err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatalf("axe-core is not installed, and CI must not skip this: %v", err)
+		}
+		t.Skip("axe-core is not installed (npm install --prefix .ci/axe --no-package-lock)")
+	}
+	connections, outcomes := fleet()
+	s := newStage(t, connections...)
+	for _, o := range outcomes {
+		s.observe(o)
+	}
+	for i := range 3 {
+		c := outcometest.Inbox(fmt.Sprint("group-", i))
+		c.Host = "gone.example.org"
+		connections = append(connections, c)
+		s.history.SetConnections(connections)
+		s.observe(outcometest.Failed(c, outcometest.Noon, mail.PhaseResolve, mail.DNSNotFound, "no such host"))
+	}
+	s.options.ReloadFault = func() (time.Time, error) { return outcometest.Noon, errors.New("config.yml:3: unknown field") }
+	server := httptest.NewServer(s.handler())
+	defer server.Close()
+	ctx := browser(t)
+	for _, scheme := range []string{"light", "dark"} {
+		for _, path := range []string{"/", "/?q=nothing-like-it", "/connections/billing-inbox", "/connections/fresh-one", "/connections/nobody"} {
+			if err := look(ctx, 1280, 900, scheme); err != nil {
+				t.Fatal(err)
+			}
+			visit(t, ctx, server.URL+path)
+			evaluate[chromedp.Void](t, ctx, "document.querySelectorAll('details').forEach(d => { d.open = true })")
+			accessible(t, ctx, string(axe), scheme+" "+path)
+		}
+	}
+}
+
+// What is being typed survives the refresh, which can be paused.
+func TestBrowserRefresh(t *testing.T) {
+	s := newStage(t, outcometest.Inbox("inbox"))
+	var loads atomic.Int32
+	handler := s.handler()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		loads.Add(1)
+		handler.ServeHTTP(w, r)
+	}))
+	defer server.Close()
+	ctx := browser(t)
+	visit(t, ctx, server.URL+"/")
+	// The page's clock is made to run: its timer calls at once what it would call
+	// in 30 s.
+	tick := `(() => { const script = document.querySelector("script").textContent;
+		const real = window.setInterval; let due; window.setInterval = f => { due = f };
+		document.getElementById("pause").replaceWith(document.getElementById("pause").cloneNode(true));
+		(0, eval)(script); window.setInterval = real; window.tick = due })()`
+	reloads := func(want int32, story string) {
+		t.Helper()
+		before := loads.Load()
+		evaluate[chromedp.Void](t, ctx, "window.tick()")
+		for range 50 {
+			if loads.Load() > before {
+				break
+			}
+			time.Sleep(20 * time.Millisecond) // the browser is on its way
+		}
+		if got := loads.Load() - before; min(got, 1) != want {
+			t.Errorf("%s: %d reloads, want %d", story, got, want)
+		}
+	}
+	evaluate[chromedp.Void](t, ctx, tick)
+	evaluate[chromedp.Void](t, ctx, `document.querySelector("input[type=search]").value = "half a na"`)
+	reloads(0, "while somebody types")
+	evaluate[chromedp.Void](t, ctx, `document.querySelector("input[type=search]").value = ""; document.getElementById("pause").click()`)
+	reloads(0, "while it is paused")
+	evaluate[chromedp.Void](t, ctx, `document.getElementById("pause").click()`)
+	reloads(1, "otherwise")
 }
 
 // TestBrowserShots takes the pictures that are looked at by hand.

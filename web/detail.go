@@ -16,9 +16,9 @@ import (
 
 // detail is the data of a connection's page.
 type detail struct {
-	Icon, Root, Metrics string
-	Now                 time.Time
-	row
+	head
+	Icon string
+	listItem
 	Interval, Timeout string
 	Retry             string // where to post; empty: there is nothing to retry
 	Good, Bad         *probeView
@@ -67,15 +67,16 @@ func (s *site) serveDetail(w http.ResponseWriter, r *http.Request) {
 	}
 	m, ok := s.History.Get(name)
 	if !ok {
-		refuse(w, http.StatusNotFound, unknownConnection)
+		s.notFound(w, r, "../", "There is no connection of this name; it may have been renamed, or removed from the configuration.")
 		return
 	}
 	s.render(w, r, "detail.html", func() any { return s.newDetail(&m) })
 }
 
 func (s *site) newDetail(m *history.Snapshot) detail {
-	now := s.Now()
-	d := detail{Root: "../", Icon: string(m.State()), Metrics: s.TelemetryPath[1:], Now: now, row: newRow(m, now),
+	head := s.newHead("../")
+	now := head.Now
+	d := detail{head: head, Icon: string(m.State()), listItem: newListItem(m, now),
 		Interval: "every " + promDuration(m.Connection.Interval), Timeout: promDuration(m.Connection.Timeout),
 		Good: newProbeView("Last successful probe", m.LastSuccess, now), Bad: newProbeView("Last failed probe", m.LastFailure, now)}
 	if m.Last != nil && m.Last.Spacing() > m.Connection.Interval {

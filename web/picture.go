@@ -20,6 +20,10 @@ const (
 	barWidth  = 4
 	barHeight = 24
 	barLow    = 8 // height of a good outcome that took no time
+
+	// failedHeight is the height of a failed one, which hangs from the top: it is
+	// told apart without colour.
+	failedHeight = 14
 )
 
 // sampleBar is the picture of the last outcomes.
@@ -33,8 +37,8 @@ type sampleBar struct {
 
 // failedBar is the bar of a failed outcome.
 type failedBar struct {
-	X, Width, Height int
-	Title            string
+	X, Y, Width, Height int
+	Title               string
 }
 
 func newSampleBar(samples []history.Sample) sampleBar {
@@ -54,7 +58,7 @@ func newSampleBar(samples []history.Sample) sampleBar {
 	for i, b := range samples {
 		x := (empty + i) * barStep
 		if !b.Up() {
-			bar.Bad = append(bar.Bad, failedBar{x, barWidth, barHeight, fmt.Sprintf("%s: %s in phase %s after %s",
+			bar.Bad = append(bar.Bad, failedBar{x, 0, barWidth, failedHeight, fmt.Sprintf("%s: %s in phase %s after %s",
 				b.At.Format("15:04:05 MST"), b.Reason, b.Phase, human.Duration(b.Duration))})
 			continue
 		}

@@ -98,6 +98,7 @@ func TestHostHeaderIsChecked(t *testing.T) {
 func hostile() (*mail.Connection, mail.Outcome) {
 	const attack = `"><script>document.title='owned'</script><img src=x onerror="document.title='owned'">`
 	c := outcometest.Inbox("a/b?c#d&<script>document.title='owned'</script>é", mail.Label{Name: "team", Value: attack})
+	c.Host = "attacker.example.net"
 	o := outcometest.Refused(c, outcometest.Noon)
 	o.Failure.Text, o.Failure.Hint = attack, attack
 	o.Address = attack
@@ -114,8 +115,9 @@ func TestPagesEscapeWhatOthersWrote(t *testing.T) {
 	for _, target := range []string{"/", "/" + detailPath(c.Name), "/?q=%22%3E%3Cscript%3E", "/?state=%22%3E%3Cscript%3E"} {
 		w := s.get(target)
 		body := w.Body.String()
-		if w.Code != http.StatusOK || strings.Contains(body, "<script") || strings.Contains(body, "<img") {
-			t.Errorf("%s: %d, with a script: %t", target, w.Code, strings.Contains(body, "<script"))
+		scripts := strings.Count(body, "<script") - strings.Count(body, "<script>"+script+"</script>")
+		if w.Code != http.StatusOK || scripts != 0 || strings.Contains(body, "<img") {
+			t.Errorf("%s: %d, with %d scripts of others", target, w.Code, scripts)
 		}
 		if strings.Contains(body, outcometest.Secret) || strings.Contains(body, "support@example.org") {
 			t.Errorf("%s shows the password or the user name", target)

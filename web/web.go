@@ -48,6 +48,9 @@ type Options struct {
 	Retry   bool
 	Reload  func() error                 // several requests may call it at once
 	Release func(*mail.Connection) error // ends the hold of an account; nil: there is no retry
+	// ReloadFault returns when the last reload was, and why it failed; nil: it did
+	// not. The func may be nil.
+	ReloadFault func() (at time.Time, fault error)
 
 	Log *slog.Logger     // nil: no log
 	Now func() time.Time // nil: time.Now
@@ -95,7 +98,7 @@ func newSite(o Options) (*site, http.Handler, error) {
 		mux.HandleFunc(pattern, handler)
 	}
 	mux.HandleFunc("GET "+o.TelemetryPath, s.serveMetrics)
-	return s, s.protected(mux), nil
+	return s, s.protected(s.withNotFound(mux)), nil
 }
 
 // routes is the map of the site. POST is for what changes something.
@@ -176,6 +179,43 @@ func (s *site) protected(next http.Handler) http.Handler {
 
 // refuse answers with a fixed text.
 func refuse(w http.ResponseWriter, status int, text string) { http.Error(w, text, status) }
+
+// withNotFound answers what the mux does not know with our own page. The mux alone
+// tells an unknown path from a method that a path does not have.
+func (s *site) withNotFound(mux *http.ServeMux) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		handler, pattern := mux.Handler(r)
+		if pattern == "" {
+			answer := &statusOnly{header: http.Header{}}
+			handler.ServeHTTP(answer, r)
+			if answer.status == http.StatusNotFound {
+				s.serveNowhere(w, r)
+				return
+			}
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+// statusOnly is a response of which only the status is looked at.
+type statusOnly struct {
+	header http.Header
+	status int
+}
+
+func (a *statusOnly) Header() http.Header         { return a.header }
+func (a *statusOnly) WriteHeader(status int)      { a.status = status }
+func (a *statusOnly) Write(b []byte) (int, error) { return len(b), nil }
+
+// serveNowhere answers what no other page does. Where mailprobe is below a path
+// of a proxy, the way back is known only with an external URL.
+func (s *site) serveNowhere(w http.ResponseWriter, r *http.Request) {
+	root := "/"
+	if s.ExternalURL != nil {
+		root = strings.TrimSuffix(s.ExternalURL.Path, "/") + "/"
+	}
+	s.notFound(w, r, root, "There is no such page.")
+}
 
 func (s *site) serveHealthy(w http.ResponseWriter, _ *http.Request) {
 	plain(w, "healthy\n")

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -56,7 +57,8 @@ type Exporter struct {
 	routing   *routing
 	inFlight  int // probes at once
 
-	reloading sync.Mutex // signals and requests may come at once
+	reloading  sync.Mutex // signals and requests may come at once
+	lastReload atomic.Pointer[reloadResult]
 }
 
 // New loads the first configuration. A broken one is an error: there is nothing
@@ -110,7 +112,7 @@ func New(o Options) (*Exporter, error) {
 	e.handler, err = web.New(web.Options{
 		History: e.history, Metrics: e.collector, Probe: e.pool.ProbeNow, MaxWaiting: limit,
 		TelemetryPath: o.TelemetryPath, ExternalURL: o.ExternalURL,
-		Retry: o.Retry, Reload: e.Reload, Release: guard.Release, Log: o.Log,
+		Retry: o.Retry, Reload: e.Reload, ReloadFault: e.reloadFault, Release: guard.Release, Log: o.Log,
 	})
 	if err != nil {
 		return nil, errors.Join(err, guard.Close())
@@ -144,6 +146,21 @@ func (e *Exporter) apply(loaded *config.Config) {
 	e.log.Info("configuration loaded", "connections", len(loaded.Connections))
 }
 
+// reloadResult is how a reload went, for the status page.
+type reloadResult struct {
+	fault error
+	at    time.Time
+}
+
+// reloadFault returns when the last reload was, and why it failed; nil: it did not,
+// or there was none.
+func (e *Exporter) reloadFault() (at time.Time, fault error) {
+	if last := e.lastReload.Load(); last != nil {
+		return last.at, last.fault
+	}
+	return time.Time{}, nil
+}
+
 // Reload replaces the configuration. A broken one changes nothing but the two
 // reload metrics; its faults are the error. Several callers wait for each other.
 func (e *Exporter) Reload() error {
@@ -153,6 +170,7 @@ func (e *Exporter) Reload() error {
 	if err == nil {
 		err = e.routing.check(loaded.Routes)
 	}
+	e.lastReload.Store(&reloadResult{err, time.Now()})
 	if err != nil {
 		e.collector.ConfigReloaded(false, time.Now())
 		e.log.Error("reload failed, the old configuration stays in effect", "err", err)

@@ -13,8 +13,8 @@ import (
 	"mailprobe/mail"
 )
 
-// row is a connection as the status page shows it.
-type row struct {
+// listItem is a connection as the status page shows it.
+type listItem struct {
 	Name, Href           string
 	Protocol, Encryption string // as people write them
 	Address              string
@@ -41,9 +41,9 @@ type certificateDays struct {
 	Level      mail.Validity // a class of the style sheet
 }
 
-func newRow(m *history.Snapshot, now time.Time) row {
+func newListItem(m *history.Snapshot, now time.Time) listItem {
 	c := m.Connection
-	r := row{Name: c.Name, Href: detailPath(c.Name), Protocol: strings.ToUpper(string(c.Protocol)),
+	r := listItem{Name: c.Name, Href: detailPath(c.Name), Protocol: strings.ToUpper(string(c.Protocol)),
 		Encryption: c.Encryption.Word(), Address: c.Address(), Labels: c.Labels,
 		State: m.State(), Samples: newSampleBar(m.Samples)}
 	if m.Last == nil {

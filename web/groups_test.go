@@ -1,0 +1,112 @@
+package web
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"mailprobe/internal/outcometest"
+	"mailprobe/mail"
+)
+
+// Sixty mailboxes of one server that is gone are one thing to attend to.
+func TestOneCauseIsOneGroup(t *testing.T) {
+	var connections []*mail.Connection
+	add := func(name, host string) *mail.Connection {
+		c := outcometest.Inbox(name, mail.Label{Name: "team", Value: "support"})
+		c.Host = host
+		connections = append(connections, c)
+		return c
+	}
+	for i := range 60 {
+		add(fmt.Sprintf("gone-%02d", i), "gone.example.org")
+	}
+	other, fine := add("other", "gone.example.org"), add("fine", "mail.example.org")
+	s := newStage(t, connections...)
+	for _, c := range connections[:60] {
+		s.observe(outcometest.Failed(c, outcometest.Noon, mail.PhaseConnect, mail.ConnectTimeout, "no answer"))
+	}
+	s.observe(outcometest.Refused(other, outcometest.Noon.Add(-time.Minute)))
+	s.observe(outcometest.Good(fine, outcometest.Noon))
+	body := s.get("/").Body.String()
+	for _, want := range []string{"60 of 61 at gone.example.org:993", mail.ConnectTimeout.Meaning(), "61 connections are down", "team=support"} {
+		if !strings.Contains(body, want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+	if groups, cards := strings.Count(body, "<details"), strings.Count(body, `<article class="card`); groups != 1 || cards != 1 {
+		t.Errorf("%d groups and %d cards, want one of each: the refused login has another cause", groups, cards)
+	}
+	if n := strings.Count(body, ">gone-"); n != 60 {
+		t.Errorf("%d of the 60 are in the group", n)
+	}
+	if n := strings.Count(body, mail.ConnectTimeout.Meaning()); n != 1 {
+		t.Errorf("the meaning is there %d times, want once", n)
+	}
+	if found := s.get("/?q=gone-07").Body.String(); strings.Contains(found, "<details") {
+		t.Error("a group of one is a group")
+	}
+}
+
+// A group that is longer than a page says how many there are in all.
+func TestGroupOverPages(t *testing.T) {
+	var connections []*mail.Connection
+	for i := range 250 {
+		connections = append(connections, outcometest.Inbox(fmt.Sprintf("gone-%03d", i)))
+	}
+	s := newStage(t, connections...)
+	for _, c := range connections {
+		s.observe(outcometest.Failed(c, outcometest.Noon, mail.PhaseConnect, mail.ConnectTimeout, "no answer"))
+	}
+	for page, want := range map[int]int{1: 100, 2: 100, 3: 50} {
+		body := s.get(fmt.Sprintf("/?page=%d", page)).Body.String()
+		if n := strings.Count(body, ">gone-"); n != want || !strings.Contains(body, "250 of 250 at mail.example.org:993") {
+			t.Errorf("page %d has %d of the group, want %d", page, n, want)
+		}
+	}
+}
+
+func TestFailedReloadIsSaidOnEveryPage(t *testing.T) {
+	s := newStage(t, outcometest.Inbox("inbox"))
+	var fault error
+	s.options.ReloadFault = func() (time.Time, error) { return outcometest.Noon.Add(-5 * time.Minute), fault }
+	const said = "The configuration could not be reloaded"
+	for _, path := range []string{"/", "/connections/inbox"} {
+		fault = nil
+		if strings.Contains(s.get(path).Body.String(), said) {
+			t.Errorf("%s speaks of a failed reload, and there was none", path)
+		}
+		fault = errors.New("mailprobe.yml:12: connection <inbox>: unknown field hots; did you mean host?")
+		body := s.get(path).Body.String()
+		for _, want := range []string{said, "mailprobe.yml:12: connection &lt;inbox&gt;: unknown field hots", "5 min ago"} {
+			if !strings.Contains(body, want) {
+				t.Errorf("%s lacks %q", path, want)
+			}
+		}
+	}
+}
+
+func TestMissingPageHasAWayBack(t *testing.T) {
+	s := newStage(t, outcometest.Inbox("inbox"))
+	for path, back := range map[string]string{"/connections/nobody": `href="../"`, "/nowhere": `href="/"`, "/a/b/c": `href="/"`} {
+		w := s.get(path, "Accept", "text/html,application/xhtml+xml")
+		if w.Code != http.StatusNotFound || !strings.Contains(w.Body.String(), back) || !strings.Contains(w.Body.String(), "All connections") {
+			t.Errorf("%s: %d without a way back", path, w.Code)
+		}
+		if w := s.get(path); w.Code != http.StatusNotFound || strings.Contains(w.Body.String(), "<") {
+			t.Errorf("%s for a program: %d %s", path, w.Code, w.Body)
+		}
+	}
+}
+
+func TestNothingConfiguredSaysWhatToDo(t *testing.T) {
+	body := newStage(t).get("/").Body.String()
+	for _, want := range []string{"No connection is configured", "--config.file", "password_file:", "--config.check"} {
+		if !strings.Contains(body, want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+}
