@@ -88,7 +88,7 @@ func (run *faultRun) judgeLogin(t *testing.T) {
 		o.Failure.Phase == mail.PhaseMailbox || o.Failure.Phase == mail.PhaseQuit
 	tries = tries && run.connection.LogsIn()
 	switch {
-	case logins > 1:
+	case logins > 1+run.fault.refusedUnsent:
 		t.Errorf("%d logins: %q", logins, run.session.Lines)
 	case !tries && (logins != 0 || o.Auth.Sent):
 		t.Errorf("%d logins where none may be, told %v: %q", logins, o.Auth.Sent, run.session.Lines)

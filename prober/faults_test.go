@@ -72,6 +72,8 @@ type faultCase struct {
 	unsaid bool
 	// unsent: the login is begun, but ends before a name or a secret is sent.
 	unsent bool
+	// refusedUnsent counts the mechanisms refused before that.
+	refusedUnsent int
 
 	check func(*testing.T, faultRun) // what is special; may be nil
 }

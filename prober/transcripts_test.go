@@ -22,6 +22,12 @@ type transcriptRow struct {
 	reason     mail.Reason   // empty: it is healthy, odd as it may be
 	goodbye    mail.Reason   // why the goodbye went wrong; empty: it did not
 	delay      time.Duration // between two logins, as the server announces; 0: none
+
+	auth          mail.AuthMethod // configured; empty: auto
+	mechanism     mail.AuthMethod // the one used last; empty: any
+	refusedUnsent int             // mechanisms refused before anything of a credential was sent
+	unsent        bool            // nothing of a credential was sent at all
+	advice        string          // words that the advice must have
 }
 
 // transcripts are all files; the protocol is the first word of their names.
@@ -49,6 +55,32 @@ func transcripts() []transcriptRow {
 		{file: "imap-nginx-backend-down", encryption: mail.ImplicitTLS, phase: mail.PhaseAuth, reason: mail.AuthTemporary},
 		{file: "imap-closes-at-logout", encryption: mail.NoEncryption},
 		{file: "imap-lower-case", encryption: mail.ImplicitTLS},
+		{file: "imap-plain-refused-early", encryption: mail.ImplicitTLS, refusedUnsent: 1, mechanism: mail.AuthLogin},
+		{file: "imap-plain-refused-early-configured", encryption: mail.ImplicitTLS, auth: mail.AuthPlain, phase: mail.PhaseAuth, reason: mail.AuthMechanism, unsent: true, advice: "`auth: login`"},
+		{file: "imap-plain-bad-early", encryption: mail.ImplicitTLS, refusedUnsent: 1, mechanism: mail.AuthLogin},
+		{file: "imap-plain-refused-early-then-wrong", encryption: mail.ImplicitTLS, refusedUnsent: 1, mechanism: mail.AuthLogin, phase: mail.PhaseAuth, reason: mail.AuthRejected},
+		{file: "imap-prompt-is-text", encryption: mail.ImplicitTLS},
+		{file: "imap-logindisabled-scram", encryption: mail.ImplicitTLS, phase: mail.PhaseAuth, reason: mail.AuthMechanism, unsent: true, advice: "scram-sha-256"},
+		{file: "imap-exchange-takes-ok-back", encryption: mail.ImplicitTLS, phase: mail.PhaseMailbox, reason: mail.NotAuthorized, advice: "password"},
+		{file: "imap-exchange-full", encryption: mail.ImplicitTLS, phase: mail.PhaseGreeting, reason: mail.ServerUnavailable},
+		{file: "imap-dovecot-internal-error", encryption: mail.ImplicitTLS, phase: mail.PhaseAuth, reason: mail.AuthTemporary},
+		{file: "imap-gmail-bandwidth", encryption: mail.ImplicitTLS, phase: mail.PhaseMailbox, reason: mail.ServerLimit, advice: "quota"},
+		{file: "imap-uw-other-users", encryption: mail.ImplicitTLS, folder: "helpdesk"},
+		{file: "pop3-auth-refused-early", encryption: mail.ImplicitTLS, refusedUnsent: 1, mechanism: mail.AuthLogin},
+		{file: "pop3-prompt-is-text", encryption: mail.ImplicitTLS},
+		{file: "pop3-qpopper-lock", encryption: mail.ImplicitTLS, phase: mail.PhaseAuth, reason: mail.MailboxInUse},
+		{file: "pop3-outlook-too-often", encryption: mail.ImplicitTLS, phase: mail.PhaseAuth, reason: mail.AuthTooSoon},
+		{file: "pop3-hotmail-stat", encryption: mail.ImplicitTLS, phase: mail.PhaseMailbox, reason: mail.AuthTooSoon},
+		{file: "pop3-perdition-refused", encryption: mail.ImplicitTLS, phase: mail.PhaseAuth, reason: mail.AuthTemporary, advice: "behind it"},
+		{file: "smtp-login-refused-early", encryption: mail.ImplicitTLS, phase: mail.PhaseAuth, reason: mail.AuthMechanism, unsent: true},
+		{file: "smtp-login-listed-but-unknown", encryption: mail.ImplicitTLS, phase: mail.PhaseAuth, reason: mail.AuthMechanism, unsent: true, advice: "`auth: cram-md5`"},
+		{file: "smtp-prompt-is-text", encryption: mail.ImplicitTLS, mechanism: mail.AuthLogin},
+		{file: "smtp-exchange-ehlo-refused", encryption: mail.ImplicitTLS, phase: mail.PhaseHello, reason: mail.CommandRejected, advice: "`ehlo`"},
+		{file: "smtp-exim-helo-refused-at-mail", encryption: mail.ImplicitTLS, phase: mail.PhaseMailbox, reason: mail.CommandRejected, advice: "`ehlo`"},
+		{file: "smtp-netease-sender", encryption: mail.ImplicitTLS, phase: mail.PhaseMailbox, reason: mail.NotAuthorized, advice: "`sender`"},
+		{file: "smtp-starttls-421", encryption: mail.StartTLS, phase: mail.PhaseStartTLS, reason: mail.ServerUnavailable},
+		{file: "smtp-exchange-online-basic-retired", encryption: mail.ImplicitTLS, phase: mail.PhaseAuth, reason: mail.AuthMethodForbidden, advice: "xoauth2"},
+		{file: "smtp-postfix-no-mechanism", encryption: mail.ImplicitTLS, phase: mail.PhaseAuth, reason: mail.AuthTemporary},
 		{file: "pop3-gmail", encryption: mail.ImplicitTLS, delay: 5 * time.Minute},
 		{file: "pop3-gmail-too-soon", encryption: mail.ImplicitTLS, phase: mail.PhaseAuth, reason: mail.AuthTooSoon},
 		{file: "pop3-exchange-online", encryption: mail.ImplicitTLS, token: mail.AuthXOAuth2},
@@ -91,11 +123,18 @@ func TestTranscripts(t *testing.T) {
 			word, _, _ := strings.Cut(row.file, "-")
 			protocol := mail.Protocol(word)
 			fault := faultCase{story: row.file, script: map[mail.Protocol]string{protocol: string(text)},
-				token: row.token, phase: row.phase, reason: row.reason, goodbye: row.goodbye}
+				token: row.token, phase: row.phase, reason: row.reason, goodbye: row.goodbye,
+				refusedUnsent: row.refusedUnsent, unsent: row.unsent}
 			fault.change = row.change
 			synctest.Test(t, func(t *testing.T) {
 				run := fix.playInMemory(t, &fault, protocol, row.encryption)
 				run.judge(t)
+				if got := run.outcome.Auth.Mechanism; row.mechanism != "" && got != row.mechanism {
+					t.Errorf("logged in by %q, want %q", got, row.mechanism)
+				}
+				if row.advice != "" && !strings.Contains(run.outcome.Failure.Advice(), row.advice) {
+					t.Errorf("advice %q, want %q in it", run.outcome.Failure.Advice(), row.advice)
+				}
 				if got := run.outcome.Auth.Delay; got != row.delay {
 					t.Errorf("delay between logins %v, want %v", got, row.delay)
 				}
@@ -109,6 +148,9 @@ func TestTranscripts(t *testing.T) {
 func (row transcriptRow) change(c *mail.Connection) {
 	if row.token == "" {
 		c.Password = mail.InlineSecret(mail.NewSecret("correct horse"))
+	}
+	if row.auth != "" {
+		c.Auth = row.auth
 	}
 	if row.folder != "" {
 		c.SharedMailbox, c.SharedMailboxAccess = row.folder, mail.SharedFolder
