@@ -55,7 +55,7 @@ func (e *handshakeError) Unwrap() error { return e.err }
 func classify(phase mail.Phase, c *mail.Connection, err error) diagnosis {
 	d := diagnosisOf(phase, c, err)
 	if d.hint == "" {
-		d.hint = situationHint(phase, c, d.reason)
+		d.hint = hintFor(phase, c, d.reason)
 	}
 	return d
 }

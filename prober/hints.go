@@ -10,15 +10,15 @@ import (
 	"mailprobe/mail"
 )
 
-// speech is how a protocol is known by its first bytes.
-type speech struct {
+// bannerSignature tells a protocol by the first bytes of its greeting.
+type bannerSignature struct {
 	prefix   string
 	name     string
 	protocol mail.Protocol // empty: none that mailprobe speaks
 }
 
-// speeches are tried in order.
-var speeches = []speech{
+// bannerSignatures are tried in order.
+var bannerSignatures = []bannerSignature{
 	{"* OK", "IMAP", mail.IMAP},
 	{"* PR", "IMAP", mail.IMAP},
 	{"* BY", "IMAP", mail.IMAP}, // and what refuses the connection stands in bannerRefusals, too
@@ -37,14 +37,14 @@ var speeches = []speech{
 	{`"IMPL`, "ManageSieve", ""},
 }
 
-// speechOf recognises a protocol by the first bytes a server sent.
-func speechOf(first []byte) (speech, bool) {
-	for _, s := range speeches {
+// bannerSignatureOf recognises a protocol by the first bytes a server sent.
+func bannerSignatureOf(first []byte) (bannerSignature, bool) {
+	for _, s := range bannerSignatures {
 		if bytes.HasPrefix(first, []byte(s.prefix)) {
 			return s, true
 		}
 	}
-	return speech{}, false
+	return bannerSignature{}, false
 }
 
 // tlsFirstHint is the advice where a port speaks TLS and we did not.
@@ -66,19 +66,19 @@ func greetingHint(c *mail.Connection, first []byte) string {
 	if isTLSRecord(first) {
 		return tlsFirstHint
 	}
-	heard, ok := speechOf(first)
-	if heard.protocol == mail.SMTP && bytes.Contains(bytes.ToUpper(first), []byte("FTP")) {
-		heard = speech{name: "FTP"} // RFC 959 greets with 220, too
+	banner, ok := bannerSignatureOf(first)
+	if banner.protocol == mail.SMTP && bytes.Contains(bytes.ToUpper(first), []byte("FTP")) {
+		banner = bannerSignature{name: "FTP"} // RFC 959 greets with 220, too
 	}
-	if !ok || heard.protocol == c.Protocol {
+	if !ok || banner.protocol == c.Protocol {
 		return ""
 	}
-	if heard.protocol == "" {
+	if banner.protocol == "" {
 		return fmt.Sprintf("This port speaks %s, not %s: use port %d.",
-			heard.name, protocols[c.Protocol].name, mail.DefaultPort(c.Protocol, c.Encryption))
+			banner.name, protocols[c.Protocol].name, mail.DefaultPort(c.Protocol, c.Encryption))
 	}
 	return fmt.Sprintf("This port speaks %s, not %s: use port %d, or protocol %s.",
-		heard.name, protocols[c.Protocol].name, mail.DefaultPort(c.Protocol, c.Encryption), heard.protocol)
+		banner.name, protocols[c.Protocol].name, mail.DefaultPort(c.Protocol, c.Encryption), banner.protocol)
 }
 
 // bannerRefusals are the signatures of a server that refuses the connection. One
@@ -90,20 +90,20 @@ const refusedInClearHint = "The server refused the connection in clear text befo
 
 // plaintextHint says what a port speaks that answered a handshake in clear.
 func plaintextHint(c *mail.Connection, first []byte) string {
-	heard, ok := speechOf(first)
+	banner, ok := bannerSignatureOf(first)
 	switch {
 	case c == nil || !ok:
 		return ""
 	case c.Encryption == mail.StartTLS:
 		return "The server agreed to STARTTLS but went on in clear text: look at its TLS configuration, and check the network path for tampering."
-	case heard.protocol == c.Protocol && bannerRefusals[heard.prefix]:
+	case banner.protocol == c.Protocol && bannerRefusals[banner.prefix]:
 		return refusedInClearHint
-	case heard.protocol != c.Protocol:
+	case banner.protocol != c.Protocol:
 		return fmt.Sprintf("This port speaks plain %s, not %s: use port %d.",
-			heard.name, protocols[c.Protocol].name, mail.DefaultPort(c.Protocol, c.Encryption))
+			banner.name, protocols[c.Protocol].name, mail.DefaultPort(c.Protocol, c.Encryption))
 	}
 	return fmt.Sprintf("The probe spoke TLS to port %d, but this port speaks plain %s: use starttls or none, or port %d.",
-		c.EffectivePort(), heard.name, mail.DefaultPort(c.Protocol, mail.ImplicitTLS))
+		c.EffectivePort(), banner.name, mail.DefaultPort(c.Protocol, mail.ImplicitTLS))
 }
 
 // hashHint is the advice where `auto` chose a method that hides the password.
@@ -117,8 +117,8 @@ const hashHint = "The user name or the password in the configuration is wrong; t
 const doubtHint = "Look at the server's log: some servers say the same of a wrong password as of a failure behind them, nginx unless its " +
 	"proxy_pass_error_message is on. After the second such answer the login is not repeated before the time shown."
 
-// situation is a reason together with where and how it came about.
-type situation struct {
+// hintRule is advice for a reason, in a phase and with settings of a connection.
+type hintRule struct {
 	reason     mail.Reason
 	phase      mail.Phase      // empty: any
 	encryption mail.Encryption // empty: any
@@ -126,15 +126,15 @@ type situation struct {
 	hint       func(*mail.Connection) string
 }
 
-// situations are tried in order; the first that fits gives the hint.
-var situations = []situation{
+// hintRules are tried in order; the first that fits gives the hint.
+var hintRules = []hintRule{
 	{mail.Timeout, mail.PhaseGreeting, "", onTLSPort, silentTLSPort},
 	{mail.Closed, mail.PhaseGreeting, "", onTLSPort, silentTLSPort},
 	{mail.Reset, mail.PhaseGreeting, "", onTLSPort, silentTLSPort},
 	{mail.Closed, mail.PhaseGreeting, mail.ImplicitTLS, nil, nothingBehind},
 	{mail.Reset, mail.PhaseGreeting, mail.ImplicitTLS, nil, nothingBehind},
 	{mail.Timeout, mail.PhaseTLS, mail.ImplicitTLS, onClearPort, silentClearPort},
-	{mail.Timeout, mail.PhaseGreeting, "", onOwnPort, silentOwnPort},
+	{mail.Timeout, mail.PhaseGreeting, "", onUncommonPort, silentUncommonPort},
 	{mail.ConnectTimeout, mail.PhaseConnect, "", onPort25, blockedPort25},
 	{mail.StartTLSNotOffered, "", "", onPort25, fixed("The server offers no STARTTLS on port 25: " +
 		"submission with STARTTLS is on port 587, and with ssl/tls on 465.")},
@@ -157,13 +157,13 @@ var situations = []situation{
 		"look for a proxy in front of it that terminates TLS without telling it.")},
 }
 
-// situationHint is the advice for a reason that the connection's own settings
+// hintFor is the advice for a reason that the connection's own settings
 // make more precise.
-func situationHint(phase mail.Phase, c *mail.Connection, reason mail.Reason) string {
+func hintFor(phase mail.Phase, c *mail.Connection, reason mail.Reason) string {
 	if c == nil {
 		return ""
 	}
-	for _, s := range situations {
+	for _, s := range hintRules {
 		if s.reason == reason && (s.phase == "" || s.phase == phase) &&
 			(s.encryption == "" || s.encryption == c.Encryption) &&
 			(s.fits == nil || s.fits(c)) {
@@ -198,9 +198,9 @@ func onTLSPort(c *mail.Connection) bool {
 	return c.Encryption != mail.ImplicitTLS && isDefaultPort(c.EffectivePort(), mail.ImplicitTLS)
 }
 
-// onOwnPort reports whether a connection that starts in clear dials a port that
+// onUncommonPort reports whether a connection that starts in clear dials a port that
 // is nobody's default: what is spoken there can only be guessed.
-func onOwnPort(c *mail.Connection) bool {
+func onUncommonPort(c *mail.Connection) bool {
 	port := c.EffectivePort()
 	return c.Encryption != mail.ImplicitTLS && !isDefaultPort(port, mail.ImplicitTLS) &&
 		!isDefaultPort(port, mail.NoEncryption) && !isDefaultPort(port, mail.StartTLS)
@@ -232,7 +232,7 @@ func silentTLSPort(c *mail.Connection) string {
 	return fmt.Sprintf("Port %d usually speaks TLS from the first byte: use encryption ssl/tls.", c.EffectivePort())
 }
 
-func silentOwnPort(c *mail.Connection) string {
+func silentUncommonPort(c *mail.Connection) string {
 	return fmt.Sprintf("If port %d speaks TLS from the first byte, use encryption ssl/tls; otherwise look at the server's load and log for this time.",
 		c.EffectivePort())
 }
@@ -255,3 +255,46 @@ func tlsPerhaps(c *mail.Connection) string {
 	return fmt.Sprintf("The server does not offer this login in clear text: use encryption starttls, or ssl/tls with port %d.",
 		mail.DefaultPort(c.Protocol, mail.ImplicitTLS))
 }
+
+// The advice about sentences in texts.go. One sentence of a server may stand for
+// several causes: then the advice begins with the commonest.
+const (
+	dailyAdvice = "The server's quota for this account is used up: it is open again after a while, mostly after a day. " +
+		"Look for another program that uses the account, and probe less often."
+	lockedOutAdvice = "The server counts failed logins of this account or from this machine's address and refuses more for now: find the program with the wrong password. " +
+		"It may be this configuration: check the user name and the password in it."
+	proxyAdvice = "Look at the log of the server and of the mail server behind it: proxies say the same when that server is down and when it refused the login, nginx unless its " +
+		"proxy_pass_error_message is on. After the second such answer the login is not repeated before the time shown."
+	notConnectedAdvice = "Check the password in the configuration first: Exchange accepts a login and then says this, also of a wrong password. " +
+		"If the password is right, the mailbox does not exist or IMAP is off for it, or the user has no permission for the shared mailbox."
+
+	switchedOffOrWrongAdvice = "This server says the same of a wrong user name or password and of mail programs that are not enabled: check that IMAP, POP3 or SMTP access is switched on in the settings of the account, " +
+		"and that the password in the configuration is the one for mail programs (an app password or authorization code, where the provider has these)."
+	authorizationCodeOrWrongAdvice = "The user name or the password in the configuration is wrong. This provider accepts an authorization code from the settings of the account, not its web password."
+	googleAdvice                   = "The user name or the password in the configuration is wrong. Google does not accept the password of the account itself: use an app password, or OAuth2 (`auth: xoauth2`)."
+	appPasswordOrWrongAdvice       = "The user name or the password in the configuration is wrong. This provider does not accept the password of the account itself: create an app password in its settings."
+	fullAddressAdvice              = "The user name or the password in the configuration is wrong. This server wants the whole mail address as the user name."
+
+	appPasswordAdvice       = "Create an app password (application-specific password) in the security settings of the account, and use it as the password in the configuration."
+	authorizationCodeAdvice = "Create an authorization code in the settings of the account, and use it as the password in the configuration."
+	webLoginAdvice          = "Log in once as this user in a web browser, and confirm what the provider asks there. If it goes on, use an app password or OAuth2 (`auth: xoauth2`)."
+	basicAuthAdvice         = "Use OAuth2 (`auth: xoauth2`) where the provider has retired passwords (basic authentication), as Exchange Online did: a right password is refused, too. " +
+		"If passwords are still allowed there, the user name or the password in the configuration is wrong."
+	tenantSMTPAdvice = "Authenticated SMTP is switched off for the whole tenant: an administrator of the tenant allows it with Set-TransportConfig -SmtpClientAuthenticationDisabled $false, " +
+		"or for one mailbox with Set-CASMailbox. Neither another password nor a token changes it."
+	mailboxSMTPAdvice = "Authenticated SMTP is switched off for this mailbox: an administrator allows it in the mailbox's mail apps settings, or with Set-CASMailbox -SmtpClientAuthenticationDisabled $false. " +
+		"Neither another password nor a token changes it."
+	securityDefaultsAdvice = "The security defaults of the tenant forbid logins with a password: use OAuth2 (`auth: xoauth2`), or have an administrator replace the security defaults by conditional access policies."
+	policyAdvice           = "A policy of the tenant forbids this login (conditional access, authentication policy, or authenticated SMTP): look at the sign-in log of the user in Entra ID, which names the policy."
+
+	switchedOffAdvice = "Switch on access for mail programs with this protocol in the settings of the account, or ask the administrator of the account or its domain to do so. The password was not judged."
+	unnamedAdvice     = "This provider opens no mailbox for a client it considers unsafe: allow IMAP in the settings of the account, use an authorization code as the password, and ask the provider if it goes on."
+
+	clientNameAdvice = "The server refused the name {ehlo} that the probe greeted it with: set `ehlo` to a host name with dots that the name servers know."
+	senderAdvice     = "The server lets this user send only from the user's own addresses: set `sender` (or `shared_mailbox`) to one of them, or grant the user permission to send as this address."
+	loginFirstAdvice = "The server takes no mail without a login: set username and password."
+	greylistAdvice   = "The server works: it greylists clients and senders that it has not seen before. Exempt this machine's address there, or do not set `recipient`."
+	blockListAdvice  = "This machine's address is on a block list that the server uses: have it removed there, exempt it at the server, or probe from another address."
+	relayAdvice      = "The server accepts mail for this recipient's domain only after a login, or not at all: set `recipient` to an address of this server, or set username and password."
+	noSenderAdvice   = "The server refused the sender address: set `sender` to an address that exists and whose domain accepts mail."
+)

@@ -37,7 +37,7 @@ var fieldRefusals = []golden{
 	{from: "Gmail", protocol: mail.SMTP, command: "AUTH", line: "534-5.7.14 <https://accounts.google.com/signin/continue> Please log in through your web browser and\n534 5.7.14 then try again.", want: mail.AuthMethodForbidden, advice: "web browser"},
 	{from: "code alone", protocol: mail.SMTP, command: "AUTH", line: "534 5.7.14 no", want: mail.AuthMethodForbidden, advice: "web browser"},
 	{from: "Yandex", protocol: mail.SMTP, command: "AUTH", line: "535 5.7.8 Error: authentication failed: Please accept EULA first", want: mail.AuthMethodForbidden, advice: "web browser"},
-	{from: "iCloud", protocol: mail.IMAP, command: "LOGIN", line: "A1 NO [AUTHENTICATIONFAILED] app-specific password required", want: mail.AuthMethodForbidden, advice: "app password"},
+	{from: "of this kind", protocol: mail.IMAP, command: "LOGIN", line: "A1 NO [AUTHENTICATIONFAILED] app-specific password required", want: mail.AuthMethodForbidden, advice: "app password"},
 
 	// The account is off, or off for this protocol.
 	{from: "Gmail", protocol: mail.IMAP, command: "AUTHENTICATE", line: "A1 NO [ALERT] IMAP access is disabled for your domain. Please contact your domain administrator for questions about this feature. (Failure)", want: mail.AuthDisabled, advice: "Switch on"},
@@ -45,8 +45,8 @@ var fieldRefusals = []golden{
 	{from: "Yandex", protocol: mail.SMTP, command: "AUTH", line: "535 5.7.8 Error: authentication failed: This user does not have access rights to this service", want: mail.AuthDisabled, advice: "Switch on"},
 	{from: "NetEase", protocol: mail.SMTP, command: "AUTH", line: "550 User has no permission", want: mail.AuthDisabled, advice: "Switch on"},
 	{from: "NetEase", protocol: mail.SMTP, command: "AUTH", line: "550 User suspended", want: mail.AuthDisabled},
-	{from: "Exchange", protocol: mail.POP3, command: "PASS", line: "-ERR Logon failure: account currently disabled.", want: mail.AuthDisabled},
-	{from: "Zimbra", protocol: mail.IMAP, command: "LOGIN", line: "A1 NO LOGIN failed: account not active", want: mail.AuthDisabled},
+	{from: "of this kind", protocol: mail.POP3, command: "PASS", line: "-ERR Logon failure: account currently disabled.", want: mail.AuthDisabled},
+	{from: "of this kind", protocol: mail.IMAP, command: "LOGIN", line: "A1 NO LOGIN failed: account not active", want: mail.AuthDisabled},
 	{from: "Dovecot", protocol: mail.IMAP, command: "LOGIN", line: "A1 NO [AUTHORIZATIONFAILED] User is disabled", want: mail.AuthDisabled},
 
 	// A lock on the mailbox.
@@ -64,8 +64,8 @@ var fieldRefusals = []golden{
 	{from: "Hotmail", protocol: mail.POP3, command: "STAT", line: "-ERR login allowed only every 15 minutes", want: mail.AuthTooSoon},
 	{from: "Yahoo", protocol: mail.SMTP, command: "AUTH", line: "535 5.7.0 (#AUTH005) Too many bad auth attempts.", want: mail.AuthTooSoon, doubtful: true, advice: "counts failed logins"},
 	{from: "Yahoo", protocol: mail.SMTP, command: "AUTH", line: "454 4.7.0 (#AUTH005) Too many bad auth attempts.", want: mail.AuthTooSoon, doubtful: true, advice: "counts failed logins"},
-	{from: "Kerio", protocol: mail.IMAP, command: "LOGIN", line: "A1 NO Too many failed login attempts", want: mail.AuthTooSoon, doubtful: true},
-	{from: "hMailServer", protocol: mail.POP3, command: "PASS", line: "-ERR Too many invalid logon attempts.", want: mail.AuthTooSoon, doubtful: true},
+	{from: "of this kind", protocol: mail.IMAP, command: "LOGIN", line: "A1 NO Too many failed login attempts", want: mail.AuthTooSoon, doubtful: true},
+	{from: "hMailServer", protocol: mail.POP3, command: "PASS", line: "-ERR Invalid user name or password. Too many invalid logon attempts.", want: mail.AuthTooSoon, doubtful: true},
 	{from: "Gmail", protocol: mail.IMAP, command: "EXAMINE", line: "A1 NO [OVERQUOTA] Account exceeded command or bandwidth limits. (Failure)", want: mail.ServerLimit, advice: "quota"},
 	{from: "Yahoo", protocol: mail.IMAP, command: "AUTHENTICATE", line: "A1 NO [LIMIT] LOGIN Rate limit hit.", want: mail.ServerLimit},
 	{from: "Gmail", protocol: mail.SMTP, command: "MAIL", line: "550 5.4.5 Daily user sending quota exceeded. z1-20020", want: mail.ServerLimit, advice: "quota"},
@@ -124,9 +124,9 @@ var fieldRefusals = []golden{
 	{from: "GMX", protocol: mail.SMTP, command: "MAIL", line: "550-Requested action not taken: mailbox unavailable\n550 Sender address is not allowed.", want: mail.NotAuthorized, advice: "`sender`"},
 	{from: "Exchange Online", protocol: mail.SMTP, command: "MAIL", line: "530 5.7.57 Client not authenticated to send mail.", want: mail.NotAuthorized, advice: "username"},
 	{from: "Gmail", protocol: mail.SMTP, command: "MAIL", line: "530 5.7.0 no", want: mail.NotAuthorized, advice: "username"},
-	{from: "Rackspace", protocol: mail.SMTP, command: "RCPT", line: "550 Authentication is required to send mail", want: mail.NotAuthorized, advice: "username"},
+	{from: "of this kind", protocol: mail.SMTP, command: "RCPT", line: "550 Authentication is required to send mail", want: mail.NotAuthorized, advice: "username"},
 	{from: "Postgrey", protocol: mail.SMTP, command: "RCPT", line: "450 4.2.0 <a@example.org>: Recipient address rejected: Greylisted, see http://postgrey.schweikert.ch/help/example.org.html", want: mail.ServerUnavailable, advice: "greylists"},
-	{from: "MDaemon", protocol: mail.SMTP, command: "RCPT", line: "451 Graylisting in effect, please come back later", want: mail.ServerUnavailable, advice: "greylists"},
+	{from: "of this kind", protocol: mail.SMTP, command: "RCPT", line: "451 Graylisting in effect, please come back later", want: mail.ServerUnavailable, advice: "greylists"},
 	{from: "Postfix", protocol: mail.SMTP, command: "RCPT", line: "554 5.7.1 Service unavailable; Client host [192.0.2.1] blocked using zen.spamhaus.org", want: mail.ServerRefused, advice: "block list"},
 	{from: "Exim", protocol: mail.SMTP, command: "GREETING", line: "554 5.7.1 192.0.2.1 is listed in a block list, see spamhaus", want: mail.ServerRefused, advice: "block list"},
 	{from: "Postfix", protocol: mail.SMTP, command: "RCPT", line: "554 5.7.1 <a@example.net>: Relay access denied", want: mail.MailboxDenied, advice: "`recipient`"},

@@ -371,10 +371,15 @@ func TestEachKnownTextHasSource(t *testing.T) {
 					}
 					seen[known.text] = true
 				}
+				for _, text := range group.alike {
+					if text != lowerASCII(text) || len(text) < 3 {
+						t.Errorf("%q: wants lower case", text)
+					}
+				}
 			}
 		}
 	}
-	if len(seen) < 200 {
+	if len(seen) < 150 {
 		t.Errorf("%d texts, want those of the tables", len(seen))
 	}
 }
