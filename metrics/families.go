@@ -140,7 +140,7 @@ var families = [familyCount]family{
 	poolStartDelay: {name: "mailprobe_pool_start_delay_seconds", kind: histogram, global: true,
 		help: "Delay of probe starts behind their schedule, in seconds."},
 	poolSkipped: {name: "mailprobe_pool_skipped_total", kind: counter, global: true,
-		help: "Scheduled probe starts skipped because the previous probe or the queue took too long."},
+		help: "Probe starts, scheduled or asked for, that did not happen in time because the previous probe or the queue took too long."},
 	reloadSuccessful: {name: "mailprobe_config_last_reload_successful", kind: gauge, global: true,
 		help: "Whether the last attempt to load the configuration succeeded (1) or not (0)."},
 	reloadSuccess: {name: "mailprobe_config_last_reload_success_timestamp_seconds", kind: gauge, global: true,

@@ -226,7 +226,7 @@ func (p *Pool) reportOverrun(e *scheduleEntry) {
 // Overrun is the outcome of a connection that has no result yet because no place
 // for its probe was free in time, or because its first probe has not ended.
 func Overrun(c *mail.Connection) mail.Outcome {
-	return localOutcome(c, mail.LocalOverrun, "there is no result yet: its first probe is waiting for a free place, or under way")
+	return localOutcome(c, mail.LocalOverrun, "its first probe is waiting for a free place, or under way")
 }
 
 // localOutcome is a failure of ours: the probe came nowhere.
