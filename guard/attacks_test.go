@@ -2,12 +2,15 @@ package guard
 
 // This file is the table of attacks on accounts: what a hostile server, client,
 // operator or host does, and how many attempts an account may get. docs/attacks.md
-// has the same table. The numbers are permanent.
+// is written from it. The numbers are permanent.
 
 import (
 	"context"
+	"flag"
 	"fmt"
+	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -202,50 +205,91 @@ func TestAttacks(t *testing.T) {
 	}
 }
 
-// TestAttacksAtOnce are the attacks that happen at one moment, in virtual time:
-// A17 to A19.
-func TestAttacksAtOnce(t *testing.T) {
+// attackAtOnce is a row of the table that happens at one moment, again and again
+// for half an hour, in virtual time.
+type attackAtOnce struct {
+	number, name string
+	conns        []*mail.Connection
+	known        bool // the passwords worked before
+	secret       func(i int) string
+	attempts     int32
+}
+
+func attacksAtOnce() []attackAtOnce {
 	same := func(int) string { return "p" }
 	other := func(i int) string { return fmt.Sprint("p", i) }
-	oneHost := func() (conns []*mail.Connection) {
-		for i := range 12 {
-			conns = append(conns, user(fmt.Sprint("c", i), "mail.example", "ann"))
-		}
-		return conns
+	var oneHost []*mail.Connection
+	for i := range 12 {
+		oneHost = append(oneHost, user(fmt.Sprint("c", i), "mail.example", "ann"))
 	}
-	for _, a := range []struct {
-		number, name string
-		conns        []*mail.Connection
-		known        bool
-		secret       func(int) string
-		attempts     int32
-	}{
-		{"A17", "twelve connections of one host, of a password that worked, turn wrong", oneHost(), true, same, 2},
-		{"A18", "the same on eight hosts", hosts(8, "ann"), true, same, 2},
-		{"A19", "twelve hosts with a wrong password each", hosts(12, "ann"), false, other, 2},
-	} {
+	return []attackAtOnce{
+		{"A17", "a password that worked turns wrong on twelve connections of one host, probed together each minute for half an hour", oneHost, true, same, 2},
+		{"A18", "the same with connections to eight hosts", hosts(8, "ann"), true, same, 2},
+		{"A19", "twelve hosts with a wrong password each, for one user name without a domain", hosts(12, "ann"), false, other, 2},
+	}
+}
+
+func TestAttacksAtOnce(t *testing.T) {
+	for _, a := range attacksAtOnce() {
 		t.Run(a.number, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				g, err := New(Options{})
-				if err != nil {
-					t.Fatal(err)
-				}
-				if a.known {
-					for i, c := range a.conns {
-						p := g.Enter(context.Background(), c, mail.NewSecret(a.secret(i)))
-						p.Login(context.Background())
-						p.Done(AuthVerdict{Tried: true, Accepted: true})
-					}
-				}
-				d := &directory{delay: 2 * time.Second}
-				for range 28 {
-					time.Sleep(time.Minute)
-					d.together(g, a.conns, a.secret)
-				}
-				if n := d.attempts.Load(); n > a.attempts || n == 0 {
-					t.Errorf("%s: %d attempts in half an hour, want at most %d, and one at least", a.name, n, a.attempts)
-				}
-			})
+			synctest.Test(t, func(t *testing.T) { a.run(t) })
 		})
 	}
 }
+
+func (a *attackAtOnce) run(t *testing.T) {
+	g, err := New(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.known {
+		for i, c := range a.conns {
+			p := g.Enter(context.Background(), c, mail.NewSecret(a.secret(i)))
+			p.Login(context.Background())
+			p.Done(AuthVerdict{Tried: true, Accepted: true})
+		}
+	}
+	d := &directory{delay: 2 * time.Second}
+	for range 28 {
+		time.Sleep(time.Minute)
+		d.together(g, a.conns, a.secret)
+	}
+	if n := d.attempts.Load(); n > a.attempts || n == 0 {
+		t.Errorf("%s: %d attempts in half an hour, want at most %d, and one at least", a.name, n, a.attempts)
+	}
+}
+
+var update = flag.Bool("update", false, "write docs/attacks.md")
+
+// TestAttacksPageIsWritten keeps docs/attacks.md the table that is tested.
+func TestAttacksPageIsWritten(t *testing.T) {
+	var page strings.Builder
+	page.WriteString(attacksIntroduction)
+	for _, a := range attacks {
+		fmt.Fprintf(&page, "| %s | %s | %d |\n", a.number, a.name, a.attempts)
+	}
+	for _, a := range attacksAtOnce() {
+		fmt.Fprintf(&page, "| %s | %s | %d |\n", a.number, a.name, a.attempts)
+	}
+	const path = "../docs/attacks.md"
+	if *update {
+		if err := os.WriteFile(path, []byte(page.String()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if written, err := os.ReadFile(path); err != nil || string(written) != page.String() {
+		t.Errorf("%s is not up to date (%v); run: make generate", path, err)
+	}
+}
+
+const attacksIntroduction = `# Attacks on accounts
+
+<!-- written by make generate from guard/attacks_test.go -->
+
+What a hostile server, client or operator, or bad luck, can do to make mailprobe try a password too often, and how many logins the
+account may get. Each row is a test: ` + "`go test ./guard -run TestAttacks`" + ` counts the logins. A connection with ` + "`lockout: off`" + ` is not
+protected.
+
+| number | attack | logins at most |
+|---|---|---|
+`

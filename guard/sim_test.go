@@ -273,6 +273,7 @@ func BenchmarkGuard(b *testing.B) {
 	for i := range 10000 {
 		conns = append(conns, user("u", fmt.Sprintf("host-%d.example", i%500), fmt.Sprint("user-", i)))
 	}
+	g.SetConnections(conns)
 	secret, i := mail.NewSecret("p"), 0
 	b.ReportAllocs()
 	for b.Loop() {
@@ -280,5 +281,42 @@ func BenchmarkGuard(b *testing.B) {
 		p.Login(context.Background())
 		p.Done(AuthVerdict{Tried: true, Accepted: true})
 		i++
+	}
+}
+
+// BenchmarkWaiting is the cost of one of many logins that wait at one server: it
+// must not grow with their number.
+func BenchmarkWaiting(b *testing.B) {
+	for _, n := range []int{100, 1000, 10000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			g, err := New(Options{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			secret := mail.NewSecret("p")
+			var conns []*mail.Connection
+			for i := range n {
+				conns = append(conns, user(fmt.Sprint("u", i), "mail.example", fmt.Sprint("user-", i)))
+			}
+			g.SetConnections(conns)
+			for _, c := range conns { // known to work
+				p := g.Enter(context.Background(), c, secret)
+				p.Login(context.Background())
+				p.Done(AuthVerdict{Tried: true, Accepted: true})
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				var probes sync.WaitGroup
+				for _, c := range conns {
+					probes.Go(func() {
+						p := g.Enter(context.Background(), c, secret)
+						p.Login(context.Background())
+						p.Done(AuthVerdict{Tried: true, Accepted: true})
+					})
+				}
+				probes.Wait()
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/login")
+		})
 	}
 }

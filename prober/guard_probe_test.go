@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -97,6 +98,33 @@ func TestProbeWithGuardMakesOneAttempt(t *testing.T) {
 	done.Wait()
 	if n := len(imap.Logins()) + len(smtp.Logins()); n != 1 {
 		t.Errorf("%d logins of one account, want 1", n)
+	}
+}
+
+// TestProbeWithGuardNamesTheRefusedConnection: who is withheld for another's sake
+// says so, until the refused connection is removed.
+func TestProbeWithGuardNamesTheRefusedConnection(t *testing.T) {
+	fix := newFixture(t)
+	imap, pop := fix.server(t, mail.IMAP, mail.ImplicitTLS), fix.server(t, mail.POP3, mail.ImplicitTLS)
+	bad := func(name string) func(*mail.Connection) {
+		return func(c *mail.Connection) {
+			c.Name, c.Password = name, mail.InlineSecret(mail.NewSecret("staple horse"))
+		}
+	}
+	refused := fix.connection(mail.POP3, mail.ImplicitTLS, pop.Addr, bad("fax"))
+	other := fix.connection(mail.IMAP, mail.ImplicitTLS, imap.Addr, bad("inbox"))
+	h := newGuardedTime(t, "")
+	h.SetConnections([]*mail.Connection{refused, other})
+	prober := &Prober{Guard: h.Guard}
+	prober.Probe(t.Context(), refused)
+	o := prober.Probe(t.Context(), other)
+	if f := o.Failure; f == nil || f.Reason != mail.AuthHeld || o.Auth.HeldBy != "fax" || !o.Auth.HeldSince.Equal(h.at) || o.Auth.Known() ||
+		!strings.Contains(f.Text, "connection fax") || !strings.Contains(f.Text, "12:00:00 UTC") || !strings.Contains(f.Advice(), "connection fax") {
+		t.Errorf("%+v\n%+v, want it held for connection fax", o.Failure, o.Auth)
+	}
+	h.SetConnections([]*mail.Connection{other})
+	if o := prober.Probe(t.Context(), other); o.Failure == nil || o.Failure.Reason != mail.AuthRejected || !o.Auth.Sent {
+		t.Errorf("%+v, want it tried: the refused connection is gone", o.Failure)
 	}
 }
 
