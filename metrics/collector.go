@@ -129,13 +129,27 @@ func (c *Collector) Gather() ([]*dto.MetricFamily, error) {
 // histograms stay out: their state is the Collector's, and one that starts anew
 // at each scrape would be wrong. last_success_timestamp is there only when this
 // very probe was a success.
-func One(o mail.Outcome) prometheus.Gatherer {
+func One(o mail.Outcome) prometheus.Gatherer { return one(o, nil) }
+
+// One is the func One. Of an outcome that was withheld it also shows what the
+// last probe that contacted the server learned, as /metrics does.
+func (c *Collector) One(o mail.Outcome) prometheus.Gatherer {
+	var before *preparedMetrics
+	if o.Connection != nil {
+		if m, ok := c.connections.Get(o.Connection.Name); ok {
+			before = m.prepared()
+		}
+	}
+	return one(o, before)
+}
+
+func one(o mail.Outcome, before *preparedMetrics) prometheus.Gatherer {
 	return prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) {
 		if o.Connection == nil {
 			return nil, nil
 		}
 		samples := configSamples(nil, o.Connection, o.Spacing(), configLabels(o.Connection))
-		samples = outcomeSamples(samples, &o, nil, newLabelPool())
+		samples = outcomeSamples(samples, &o, before, newLabelPool())
 		if o.Up() {
 			samples = append(samples, sample{family: lastSuccess, value: seconds(o.End)})
 		}

@@ -103,6 +103,31 @@ func TestOneShowsGaugesOfOneOutcome(t *testing.T) {
 	}
 }
 
+// A withheld probe asked nobody, so what the last one saw of the server stays on
+// /probe too.
+func TestOneOfAWithheldProbeKeepsTheLastLook(t *testing.T) {
+	c := inbox("a")
+	m := collectorOf(mail.HistogramsBoth, c)
+	m.Observe(refused(c))
+	held := later(refused(c), time.Minute)
+	held.Auth = mail.AuthFacts{Held: true, NextAttempt: noon.Add(time.Hour)}
+	held.Phases, held.TLS, held.Port = nil, nil, 0
+	m.Observe(held)
+	for _, name := range keptFamilies {
+		if name := families[name].name; name != "" {
+			if _, ok := value(t, m.One(held), name); !ok {
+				t.Errorf("%s is gone", name)
+			}
+		}
+	}
+	if _, ok := value(t, One(held), "mailprobe_effective_port"); ok {
+		t.Error("without a collector a port is known that this probe did not dial")
+	}
+	if got, _ := value(t, m.One(held), "mailprobe_up"); got != 0 {
+		t.Errorf("up is %v", got)
+	}
+}
+
 func TestReload(t *testing.T) {
 	host := func(c *mail.Connection) *mail.Connection { c.Host = "other.example.org"; return c }
 	pop := func(c *mail.Connection) *mail.Connection { c.Protocol = mail.POP3; return c }

@@ -128,7 +128,7 @@ func (s *site) writeOutcome(w http.ResponseWriter, r *http.Request, o *mail.Outc
 		writeDebug(w, o)
 		return
 	}
-	metrics.Handler(metrics.One(*o), s.Log).ServeHTTP(w, r)
+	metrics.Handler(s.Metrics.One(*o), s.Log).ServeHTTP(w, r)
 }
 
 // connectionName is the name asked for: connection, or target, which other

@@ -14,8 +14,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"mailprobe/guard"
 	"mailprobe/history"
 	"mailprobe/mail"
@@ -32,8 +30,8 @@ const (
 
 // Options says what to serve. History, Metrics and Probe must be set.
 type Options struct {
-	History *history.History    // whose connections are the configured ones
-	Metrics prometheus.Gatherer // what the telemetry path shows
+	History *history.History   // whose connections are the configured ones
+	Metrics *metrics.Collector // what the telemetry path shows
 	// Probe is the pool's ProbeNow.
 	Probe func(ctx context.Context, name string) (mail.Outcome, error)
 	// MaxWaiting is how many requests wait for probes at once; 0: 4096. Beyond it
