@@ -56,7 +56,7 @@ func TestDiscoveryNeedsNoRelabelling(t *testing.T) {
 func TestDiscoveryBehindAProxy(t *testing.T) {
 	s := newStage(t, outcometest.Inbox("inbox"))
 	s.options.ExternalURL, _ = url.Parse("https://ops.example.org/mailprobe/")
-	w := s.get("/sd", "X-Forwarded-Host", "evil.example")
+	w := s.get("/sd", "Host", "backend.internal:10925", "X-Forwarded-Host", "evil.example")
 	g := discover(t, w)[0]
 	if g.Targets[0] != "ops.example.org" || g.Labels["__scheme__"] != "https" || g.Labels["__metrics_path__"] != "/mailprobe/probe" {
 		t.Errorf("target is %v", g)

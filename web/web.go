@@ -61,6 +61,7 @@ type site struct {
 	waiting     *waiters
 	expositions places
 	answers     *answers
+	reloads     *reloads
 }
 
 // New makes the handler of everything. Its error is a telemetry path that is
@@ -86,7 +87,8 @@ func newSite(o Options) (*site, http.Handler, error) {
 	if err := checkExternalURL(o.ExternalURL); err != nil {
 		return nil, nil, err
 	}
-	s := &site{Options: o, telemetry: metrics.Handler(o.Metrics, o.Log), waiting: newWaiters(o.MaxWaiting), expositions: make(places, maxExpositions), answers: newAnswers()}
+	s := &site{Options: o, telemetry: metrics.Handler(o.Metrics, o.Log), waiting: newWaiters(o.MaxWaiting),
+		expositions: make(places, maxExpositions), answers: newAnswers(), reloads: newReloads(o.Reload)}
 	routes := s.routes()
 	if err := checkTelemetryPath(o.TelemetryPath, routes); err != nil {
 		return nil, nil, err
@@ -96,7 +98,7 @@ func newSite(o Options) (*site, http.Handler, error) {
 		mux.HandleFunc(pattern, handler)
 	}
 	mux.HandleFunc("GET "+o.TelemetryPath, s.serveMetrics)
-	return s, s.protected(s.withNotFound(mux)), nil
+	return s, s.protected(s.hostChecked(s.withNotFound(mux))), nil
 }
 
 // routes is the map of the site. POST is for what changes something.
@@ -246,15 +248,6 @@ func (s *site) retryEnabled(next http.HandlerFunc) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) { refuse(w, http.StatusForbidden, retryOff) }
 	}
 	return next
-}
-
-// serveReload answers with the faults of a broken file; they hold no secret.
-func (s *site) serveReload(w http.ResponseWriter, _ *http.Request) {
-	if err := s.Reload(); err != nil {
-		refuse(w, http.StatusInternalServerError, "reload failed, the old configuration stays in effect:\n"+err.Error())
-		return
-	}
-	plain(w, "reloaded\n")
 }
 
 // serveRetry lets the login of a held account be tried again. A browser goes
