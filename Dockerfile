@@ -13,7 +13,10 @@ RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH go build -trimpath -tags tim
       -X github.com/prometheus/common/version.Branch=$BRANCH \
       -X github.com/prometheus/common/version.BuildUser=docker \
       -X github.com/prometheus/common/version.BuildDate=$BUILD_DATE" \
-    -o /out/mailprobe .
+    -o /out/mailprobe . && \
+    go run ./deploy/notices /out/NOTICES
+# Creates the empty folder that becomes /var/lib/mailprobe.
+WORKDIR /out/state
 
 # No shell, no package manager, nothing to patch but the binary itself.
 FROM scratch
@@ -24,11 +27,14 @@ LABEL org.opencontainers.image.title="mailprobe" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$REVISION"
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
-COPY --from=build /src/LICENSE /LICENSE
+COPY --from=build /src/LICENSE /out/NOTICES /
+# For --state.file; a volume mounted here takes over its owner.
+COPY --from=build --chown=65532:65532 /out/state /var/lib/mailprobe
 COPY --from=build /out/mailprobe /mailprobe
 # A number, so that Kubernetes' runAsNonRoot can verify that it is not root.
 USER 65532:65532
 EXPOSE 10925
+# Follows --web.listen-address of the process in the container.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=10s CMD ["/mailprobe", "healthcheck"]
 ENTRYPOINT ["/mailprobe"]
 CMD ["--config.file=/etc/mailprobe/config.yml"]

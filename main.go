@@ -270,9 +270,14 @@ func widthOf(w io.Writer) int {
 	return width
 }
 
-// healthcheck is for containers without a shell.
+// healthcheck is for containers without a shell. Without a flag of its own it asks
+// where the process of the container listens.
 func (p *program) healthcheck(ctx context.Context) error {
-	return cli.Healthcheck(ctx, (*p.web.WebListenAddresses)[0])
+	address := (*p.web.WebListenAddresses)[0]
+	if address == defaultAddress {
+		address = cli.ContainerAddress(defaultAddress)
+	}
+	return cli.Healthcheck(ctx, address)
 }
 
 // schema prints the JSON Schema.

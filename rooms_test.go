@@ -82,6 +82,7 @@ var rooms = map[string]room{
 	"dashboards":           {},
 	"dashboards/generate":  {packages: "mail", libraries: []string{yamlLibrary}},
 	"deploy":               {},
+	"deploy/notices":       {},
 }
 
 // importers are the packages that may import a library themselves.

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 )
@@ -73,4 +75,34 @@ func ask(ctx context.Context, client *http.Client, url string) error {
 		return fmt.Errorf("%s: %s", url, response.Status)
 	}
 	return nil
+}
+
+// ContainerAddress returns the first address that the mailprobe with process id 1,
+// which is the container's own, was told to listen at; otherwise if process 1 is
+// no mailprobe or names none.
+func ContainerAddress(otherwise string) string {
+	commandLine, err := os.ReadFile("/proc/1/cmdline") // only Linux has it
+	if err != nil {
+		return otherwise
+	}
+	return listenAddress(string(commandLine), otherwise)
+}
+
+// listenAddress finds --web.listen-address in a command line whose words end
+// with NUL, as /proc has it (proc(5)).
+func listenAddress(commandLine, otherwise string) string {
+	const name = "--web.listen-address"
+	words := strings.Split(strings.TrimSuffix(commandLine, "\x00"), "\x00")
+	if filepath.Base(words[0]) != "mailprobe" {
+		return otherwise
+	}
+	for i, word := range words[1:] {
+		if value, ok := strings.CutPrefix(word, name+"="); ok {
+			return value
+		}
+		if word == name && i+2 < len(words) {
+			return words[i+2]
+		}
+	}
+	return otherwise
 }

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -228,8 +229,15 @@ func (w *imageBuilder) wantNothingElse(container string) {
 	w.t.Helper()
 	root := w.do("mount", container)
 	defer w.do("umount", container)
+	state, err := os.Stat(filepath.Join(root, "var/lib/mailprobe"))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if owner := state.Sys().(*syscall.Stat_t).Uid; owner != 65532 {
+		w.t.Errorf("the folder of the state belongs to %d", owner)
+	}
 	var files []string
-	err := filepath.WalkDir(root, func(path string, entry os.DirEntry, err error) error {
+	err = filepath.WalkDir(root, func(path string, entry os.DirEntry, err error) error {
 		if err == nil && !entry.IsDir() {
 			files = append(files, strings.TrimPrefix(path, root))
 		}
@@ -238,7 +246,7 @@ func (w *imageBuilder) wantNothingElse(container string) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if got, want := strings.Join(files, " "), "/LICENSE /etc/ssl/certs/ca-certificates.crt /mailprobe"; got != want {
+	if got, want := strings.Join(files, " "), "/LICENSE /NOTICES /etc/ssl/certs/ca-certificates.crt /mailprobe"; got != want {
 		w.t.Errorf("files of the image: %s, want %s", got, want)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	monitoringv1alpha1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1alpha1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"sigs.k8s.io/yaml"
 )
 
@@ -121,8 +122,7 @@ func TestManifestsFitTogether(t *testing.T) {
 	}
 	container := pod.Spec.Containers[0]
 	port := container.Ports[0].Name
-	if service.Spec.Ports[0].TargetPort.String() != port || container.ReadinessProbe.HTTPGet.Port.String() != port ||
-		container.LivenessProbe.HTTPGet.Port.String() != port || monitor.Spec.Endpoints[0].Port != service.Spec.Ports[0].Name {
+	if service.Spec.Ports[0].TargetPort.String() != port || monitor.Spec.Endpoints[0].Port != service.Spec.Ports[0].Name {
 		t.Errorf("not everybody calls the port %q", port)
 	}
 
@@ -151,6 +151,49 @@ func TestManifestsFitTogether(t *testing.T) {
 	}
 }
 
+// httpGet is refused where --web.config.file asks for a password.
+func TestProbesAreCommands(t *testing.T) {
+	container := read(t, "deployment.yaml").(*appsv1.Deployment).Spec.Template.Spec.Containers[0]
+	for name, probe := range map[string]*corev1.Probe{"readiness": container.ReadinessProbe, "liveness": container.LivenessProbe} {
+		if probe.Exec == nil || !slices.Equal(probe.Exec.Command, []string{"/mailprobe", "healthcheck"}) {
+			t.Errorf("%s: %+v", name, probe)
+		}
+	}
+}
+
+// Go's limit is nine tenths of the container's.
+func TestMemoryLimitsFitTogether(t *testing.T) {
+	container := read(t, "deployment.yaml").(*appsv1.Deployment).Spec.Template.Spec.Containers[0]
+	limit := container.Resources.Limits.Memory().Value()
+	for _, v := range container.Env {
+		if v.Name == "GOMEMLIMIT" {
+			goLimit := resource.MustParse(strings.TrimSuffix(v.Value, "B"))
+			if share := float64(goLimit.Value()) / float64(limit); share < 0.85 || share > 0.92 {
+				t.Errorf("GOMEMLIMIT is %.2f of the limit", share)
+			}
+			return
+		}
+	}
+	t.Error("no GOMEMLIMIT")
+}
+
+// A replaced pod has to write the same series, or each outage is two alerts.
+func TestInstanceOutlivesThePod(t *testing.T) {
+	relabelings := read(t, "servicemonitor.yaml").(*monitoringv1.ServiceMonitor).Spec.Endpoints[0].RelabelConfigs
+	instance, dropped := "", ""
+	for _, r := range relabelings {
+		if r.TargetLabel == "instance" {
+			instance = *r.Replacement
+		}
+		if r.Action == "labeldrop" {
+			dropped = r.Regex
+		}
+	}
+	if instance == "" || !slices.Contains(strings.Split(dropped, "|"), "pod") {
+		t.Errorf("instance %q, dropped labels %q", instance, dropped)
+	}
+}
+
 // The pod runs without any right that it does not need.
 func TestDeploymentIsConfined(t *testing.T) {
 	pod := read(t, "deployment.yaml").(*appsv1.Deployment).Spec.Template.Spec
@@ -167,7 +210,7 @@ func TestDeploymentIsConfined(t *testing.T) {
 
 // The rules reach the cluster as they were tested, group by group.
 func TestPrometheusRuleHoldsEveryGroup(t *testing.T) {
-	resource := read(t, "prometheusrule.yaml").(*monitoringv1.PrometheusRule)
+	rules := read(t, "prometheusrule.yaml").(*monitoringv1.PrometheusRule)
 	var want []string
 	for _, file := range []string{"mailprobe-reasons.yml", "mailprobe-recording.yml", "mailprobe-alerts.yml"} {
 		content, err := os.ReadFile(filepath.Join("../../../dashboards/rules", file))
@@ -182,13 +225,13 @@ func TestPrometheusRuleHoldsEveryGroup(t *testing.T) {
 			want = append(want, string(mustYAML(t, g)))
 		}
 	}
-	for i, g := range resource.Spec.Groups {
+	for i, g := range rules.Spec.Groups {
 		if i >= len(want) || string(mustYAML(t, g)) != want[i] {
 			t.Errorf("the group %s is not the one of dashboards/rules", g.Name)
 		}
 	}
-	if len(resource.Spec.Groups) != len(want) {
-		t.Errorf("%d groups, want %d", len(resource.Spec.Groups), len(want))
+	if len(rules.Spec.Groups) != len(want) {
+		t.Errorf("%d groups, want %d", len(rules.Spec.Groups), len(want))
 	}
 }
 
@@ -202,11 +245,11 @@ func mustYAML(t *testing.T, v any) []byte {
 }
 
 func TestDashboardsReachTheClusterUnchanged(t *testing.T) {
-	resource := read(t, "dashboards.yaml").(*corev1.ConfigMap)
-	if resource.Labels["grafana_dashboard"] != "1" {
+	boards := read(t, "dashboards.yaml").(*corev1.ConfigMap)
+	if boards.Labels["grafana_dashboard"] != "1" {
 		t.Error("Grafana's sidecar does not find the ConfigMap")
 	}
-	for name, got := range resource.Data {
+	for name, got := range boards.Data {
 		f, err := os.Open(filepath.Join("../../../dashboards", name))
 		if err != nil {
 			t.Fatal(err)
@@ -219,7 +262,7 @@ func TestDashboardsReachTheClusterUnchanged(t *testing.T) {
 			t.Errorf("%s differs from the board", name)
 		}
 	}
-	if len(resource.Data) != 2 {
-		t.Errorf("%d boards, want 2", len(resource.Data))
+	if len(boards.Data) != 2 {
+		t.Errorf("%d boards, want 2", len(boards.Data))
 	}
 }
