@@ -50,7 +50,7 @@ func TestSessions(t *testing.T) {
 			"expand": func(ts *testscript.TestScript, _ bool, args []string) {
 				for _, name := range args {
 					text := ts.ReadFile(name)
-					for _, variable := range []string{"IMAP_PORT", "IMAPS_PORT", "SMTP_PORT"} {
+					for _, variable := range []string{"IMAP_PORT", "IMAPS_PORT", "SMTP_PORT", "WORK"} {
 						text = strings.ReplaceAll(text, "$"+variable, ts.Getenv(variable))
 					}
 					ts.Check(os.WriteFile(ts.MkAbs(name), []byte(text), 0o600))

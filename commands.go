@@ -19,7 +19,7 @@ import (
 
 // probing are the commands whose exit code 2 means that a connection is down.
 // Read only.
-var probing = map[string]bool{"probe": true, "discover": true, "add": true}
+var probing = map[string]bool{"probe": true, "discover": true, "add": true, "import": true}
 
 // commands defines all commands and what runs them. args is the unfinished
 // command line that a shell completes.
@@ -29,6 +29,7 @@ func (p *program) commands(app *kingpin.Application, args []string) map[string]f
 		p.probeCommand(app, args): p.probe,
 		p.discoverCommand(app):    p.discover,
 		p.addCommand(app):         p.add,
+		p.importCommand(app):      p.importing,
 		app.Command("demo", "Probe embedded mail servers, some broken on purpose, and serve the results.").FullCommand(): p.demo,
 		app.Command("healthcheck", "Ask a running mailprobe on this host whether it is healthy.").FullCommand():          p.healthcheck,
 		app.Command("schema", "Print the JSON Schema of the configuration.").FullCommand():                               p.schema,
@@ -139,6 +140,23 @@ func (p *program) add(ctx context.Context) error {
 	}
 	o.SetupOptions = p.setupOptions(o.SetupOptions)
 	return cli.Add(ctx, o)
+}
+
+func (p *program) importCommand(app *kingpin.Application) string {
+	from := app.Command("import", "Take over the mail servers that another program's configuration names.")
+	from.Arg("FILE", "Its configuration.").Required().StringVar(&p.from.Path)
+	from.Flag("format", "blackbox, uptime-kuma, fetchmail, getmail, mbsync, msmtp or thunderbird; told by the name of the file if it can be.").StringVar(&p.from.Format)
+	from.Flag("targets", "Prometheus' configuration with the targets, for blackbox.").StringVar(&p.from.Targets)
+	from.Flag("write", "Add them to the configuration without asking.").BoolVar(&p.from.Write)
+	from.Flag("output", "Output format: table, or yaml, which only prints what would be added.").Short('o').Default("table").StringVar(&p.from.Output)
+	return from.FullCommand()
+}
+
+// importing is the command import, whose name is a word of Go.
+func (p *program) importing(ctx context.Context) error {
+	o := p.from
+	o.SetupOptions = p.setupOptions(o.SetupOptions)
+	return cli.Import(ctx, o)
 }
 
 // addSetupFlags adds the flags of the commands that set connections up.

@@ -75,6 +75,7 @@ type program struct {
 	web           *web.FlagConfig
 	once          cli.ProbeOptions
 	find          cli.DiscoverOptions
+	from          cli.ImportOptions
 	form          cli.AddOptions
 	formValues    map[string]*string // by field
 	formLabels    map[string]string

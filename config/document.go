@@ -321,3 +321,26 @@ func isAliasNode(n *node) bool { return n.Kind == yaml.AliasNode }
 
 // isFlow reports whether a list or mapping is written in brackets or braces.
 func isFlow(n *node) bool { return n.Style&yaml.FlowStyle != 0 }
+
+// Untyped decodes a YAML file of another program: mappings become map[string]any,
+// lists []any. The bounds of a configuration hold; the error does not quote the
+// file.
+func Untyped(path string) (content any, err error) {
+	raw, err := readBounded(path, maxFile)
+	if err != nil {
+		return nil, err
+	}
+	r := newReader(path)
+	if r.parse(raw) == nil {
+		return nil, Faults(r.faults.sorted())
+	}
+	defer func() {
+		if recover() != nil { // see parse
+			err = fmt.Errorf("%s: is not valid YAML", path)
+		}
+	}()
+	if yaml.Unmarshal(raw, &content) != nil {
+		return nil, fmt.Errorf("%s: is not valid YAML", path)
+	}
+	return content, nil
+}

@@ -75,3 +75,7 @@ func bounded(files []string, none string) ([]string, error) {
 	}
 	return files, nil
 }
+
+// ReadFile reads a regular file of at most limit bytes; its errors name the file
+// and never its content.
+func ReadFile(path string, limit int64) ([]byte, error) { return readBounded(path, limit) }

@@ -1,0 +1,286 @@
+package importer
+
+// This file reads the configurations of mail clients.
+
+import (
+	"errors"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"mailprobe/mail"
+)
+
+// section is a named block of lines "key value".
+type section struct {
+	kind, name string
+	values     map[string]string
+}
+
+// sections reads files of lines "key value", where some keys begin a block.
+func sections(text string, begins ...string) []section {
+	var all []section
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		key, value, _ := strings.Cut(strings.ReplaceAll(line, "\t", " "), " ")
+		key, value = strings.ToLower(key), unquoted(strings.TrimSpace(value))
+		if slices.Contains(begins, key) {
+			all = append(all, section{kind: key, name: value, values: map[string]string{}})
+			continue
+		}
+		if len(all) > 0 {
+			all[len(all)-1].values[key] = value
+		}
+	}
+	return all
+}
+
+// unquoted takes the quotes off a value, and what backslashes hide.
+func unquoted(text string) string {
+	if len(text) < 2 || text[0] != '"' && text[0] != '\'' || text[len(text)-1] != text[0] {
+		return text
+	}
+	if plain, err := strconv.Unquote(text); err == nil {
+		return plain
+	}
+	return text[1 : len(text)-1]
+}
+
+// notCarried notes the keys of a block that a probe has no use for, or cannot use.
+func (s section) notCarried(e *Entry, used ...string) {
+	for _, key := range sortedKeys(s.values) {
+		if !slices.Contains(used, key) {
+			e.lose("%s was not carried over", key)
+		}
+	}
+}
+
+// readMbsync reads the accounts of an mbsyncrc.
+func readMbsync(text string) ([]Entry, error) {
+	var entries []Entry
+	for _, s := range sections(text, "imapaccount", "imapstore", "maildirstore", "channel", "group") {
+		if s.kind != "imapaccount" {
+			continue
+		}
+		v := s.values
+		e := Entry{Name: s.name, Protocol: mail.IMAP, Host: v["host"], Port: portOf(v["port"]), Username: v["user"], Password: v["pass"], CAFile: v["certificatefile"]}
+		kind := strings.ToLower(v["tlstype"] + v["ssltype"])
+		words := map[string]mail.Encryption{"imaps": mail.ImplicitTLS, "starttls": mail.StartTLS, "none": mail.NoEncryption, "": mail.StartTLS}
+		var known bool
+		if e.Encryption, known = words[kind]; !known {
+			e.Encryption = mail.ImplicitTLS
+			e.lose("an unknown TLSType was taken for IMAPS")
+		}
+		s.notCarried(&e, "host", "port", "user", "pass", "tlstype", "ssltype", "certificatefile")
+		entries = append(entries, e)
+	}
+	return entries, nil
+}
+
+// readMsmtp reads the accounts of an msmtprc. Its defaults hold for the accounts
+// below them.
+func readMsmtp(text string) ([]Entry, error) {
+	var entries []Entry
+	defaults := map[string]string{}
+	for _, s := range sections(text, "defaults", "account") {
+		if s.kind == "defaults" {
+			defaults = s.values
+			continue
+		}
+		for key, value := range defaults {
+			if _, own := s.values[key]; !own {
+				s.values[key] = value
+			}
+		}
+		v := s.values
+		if v["host"] == "" {
+			continue // "account default : name" has no host of its own
+		}
+		e := Entry{Name: s.name, Protocol: mail.SMTP, Host: v["host"], Port: portOf(v["port"]), Username: v["user"], Password: v["password"],
+			CAFile: v["tls_trust_file"], Sender: v["from"]}
+		switch {
+		case !yes(v["tls"]):
+			e.Encryption = mail.NoEncryption
+		case v["tls_starttls"] != "" && !yes(v["tls_starttls"]):
+			e.Encryption = mail.ImplicitTLS
+		default:
+			e.Encryption = mail.StartTLS
+		}
+		if e.Port == 0 && e.Encryption != mail.ImplicitTLS {
+			e.Port = 25 // its default
+		}
+		if !yes(v["auth"]) && v["auth"] == "" || strings.EqualFold(v["auth"], "off") {
+			e.Username, e.Password = "", ""
+		}
+		s.notCarried(&e, "host", "port", "user", "password", "tls", "tls_starttls", "tls_trust_file", "from", "auth")
+		entries = append(entries, e)
+	}
+	return entries, nil
+}
+
+// readGetmail reads the [retriever] of a getmailrc.
+func readGetmail(text string) ([]Entry, error) {
+	s := section{values: map[string]string{}}
+	inside := false
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		if strings.HasPrefix(line, "[") {
+			inside = strings.EqualFold(line, "[retriever]")
+			continue
+		}
+		if key, value, found := strings.Cut(line, "="); found && inside && line[0] != '#' && line[0] != ';' {
+			s.values[strings.ToLower(strings.TrimSpace(key))] = unquoted(strings.TrimSpace(value))
+		}
+	}
+	v := s.values
+	if v["type"] == "" {
+		return nil, errors.New("has no [retriever] of getmail")
+	}
+	kind := strings.ToLower(v["type"])
+	e := Entry{Protocol: mail.IMAP, Encryption: mail.NoEncryption, Host: v["server"], Port: portOf(v["port"]), Username: v["username"], Password: v["password"], CAFile: v["ca_certs"]}
+	if strings.Contains(kind, "pop3") {
+		e.Protocol = mail.POP3
+	}
+	if strings.Contains(kind, "ssl") {
+		e.Encryption = mail.ImplicitTLS
+	}
+	s.notCarried(&e, "type", "server", "port", "username", "password", "ca_certs")
+	return []Entry{e}, nil
+}
+
+// word matches a word or a quoted text of a fetchmailrc, or a comment.
+var word = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|#[^\n]*|[^\s,;"'#]+`)
+
+// noise are words that fetchmail ignores; read only.
+var noise = []string{"and", "with", "has", "wants", "options", "here", "there", "aka"}
+
+// readFetchmail reads a fetchmailrc: servers, each with its users.
+func readFetchmail(text string) ([]Entry, error) {
+	f := fetchmailrc{words: slices.DeleteFunc(word.FindAllString(text, -1), func(w string) bool {
+		return w[0] == '#' || slices.Contains(noise, strings.ToLower(w))
+	})}
+	for len(f.words) > 0 {
+		f.read()
+	}
+	f.end()
+	return f.entries, nil
+}
+
+// fetchmailrc is a file as far as it was read.
+type fetchmailrc struct {
+	words    []string
+	entries  []Entry
+	server   Entry // of the users that follow
+	user     Entry
+	open     bool // user is being read
+	defaults bool // so is the block of defaults, which is not carried over
+}
+
+// next takes a word.
+func (f *fetchmailrc) next() string {
+	if len(f.words) == 0 {
+		return ""
+	}
+	w := f.words[0]
+	f.words = f.words[1:]
+	return unquoted(w)
+}
+
+// end keeps the user that was read last.
+func (f *fetchmailrc) end() {
+	if f.open && !f.defaults {
+		f.entries = append(f.entries, f.user)
+	}
+	f.open = false
+}
+
+func (f *fetchmailrc) read() {
+	switch key := strings.ToLower(f.next()); key {
+	case "poll", "skip", "server":
+		f.end()
+		f.defaults = false
+		f.server = Entry{Host: f.next(), Protocol: mail.IMAP, Encryption: mail.StartTLS}
+	case "defaults":
+		f.end()
+		f.defaults = true
+	case "via":
+		f.server.Host = f.next()
+	case "proto", "protocol":
+		if protocol := strings.ToLower(f.next()); strings.HasPrefix(protocol, "pop3") {
+			f.server.Protocol = mail.POP3
+		} else if protocol != "imap" && protocol != "auto" {
+			f.server.lose("a protocol that is neither IMAP nor POP3 was taken for IMAP")
+		}
+	case "port", "service":
+		f.server.Port = portOf(f.next())
+	case "user", "username":
+		f.end()
+		f.user, f.open = f.server, true
+		f.user.Lost = slices.Clone(f.server.Lost)
+		f.user.Username = f.next()
+	case "pass", "password":
+		f.user.Password = f.next()
+	case "ssl":
+		f.user.Encryption = mail.ImplicitTLS
+	case "sslcertfile":
+		f.user.CAFile = f.next()
+	case "is", "to", "folder", "sslproto", "auth", "interval", "timeout", "mda", "smtphost", "fetchlimit", "limit":
+		f.next()
+		if f.open && key != "is" && key != "to" {
+			f.user.lose("%s was not carried over", key)
+		}
+	}
+}
+
+// preference matches a line of prefs.js that is about a server.
+var preference = regexp.MustCompile(`^user_pref\("mail\.(server|smtpserver)\.([^".]+)\.([^".]+)",\s*(.*)\);\s*$`)
+
+// readThunderbird reads prefs.js. Passwords are elsewhere, and not read.
+func readThunderbird(text string) ([]Entry, error) {
+	servers := map[string]map[string]string{}
+	for line := range strings.Lines(text) {
+		m := preference.FindStringSubmatch(strings.TrimSpace(line))
+		if m == nil {
+			continue
+		}
+		key := m[1] + " " + m[2]
+		if servers[key] == nil {
+			servers[key] = map[string]string{}
+		}
+		servers[key][m[3]] = unquoted(strings.TrimSpace(m[4]))
+	}
+	var entries []Entry
+	for _, key := range sortedKeys(servers) {
+		v := servers[key]
+		e := Entry{Host: v["hostname"], Port: portOf(v["port"]), Username: v["userName"] + v["username"]}
+		socket := v["socketType"]
+		switch {
+		case strings.HasPrefix(key, "smtpserver"):
+			e.Protocol, socket = mail.SMTP, v["try_ssl"]
+		case v["type"] == "imap":
+			e.Protocol = mail.IMAP
+		case v["type"] == "pop3":
+			e.Protocol = mail.POP3
+		}
+		if e.Protocol == "" || e.Host == "" {
+			continue // local folders, news, chats
+		}
+		e.Encryption = map[string]mail.Encryption{"0": mail.NoEncryption, "": mail.NoEncryption, "2": mail.StartTLS, "3": mail.ImplicitTLS}[socket]
+		if e.Encryption == "" {
+			e.Encryption = mail.StartTLS
+			e.lose("an old kind of socket was taken for STARTTLS")
+		}
+		if e.Username != "" {
+			e.lose("Thunderbird keeps passwords encrypted, elsewhere")
+		}
+		entries = append(entries, e)
+	}
+	if entries == nil {
+		return nil, errors.New("has no mail servers of Thunderbird")
+	}
+	return entries, nil
+}

@@ -1,0 +1,130 @@
+// Package importer reads the configurations of other programs that know mail
+// servers, as far as a probe can use them. What it cannot carry over is said,
+// never guessed; a password stays apart from everything that is shown.
+package importer
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"mailprobe/mail"
+)
+
+// Entry is one account or target that another program knows.
+type Entry struct {
+	Name       string
+	Protocol   mail.Protocol
+	Encryption mail.Encryption
+	Host       string
+	Port       int // 0: the default
+	Username   string
+	CAFile     string
+	Sender     string
+	Interval   string
+	Password   string   // empty: none was found
+	Lost       []string // what could not be carried over, a sentence each; no secret
+}
+
+// lose notes what is not carried over.
+func (e *Entry) lose(format string, args ...any) {
+	e.Lost = append(e.Lost, fmt.Sprintf(format, args...))
+}
+
+// String leaves the password out.
+func (e Entry) String() string { return e.Name }
+
+// Format is a kind of file.
+type Format string
+
+// The formats.
+const (
+	Blackbox    Format = "blackbox"    // blackbox_exporter's modules, with Prometheus' targets
+	UptimeKuma  Format = "uptime-kuma" // a JSON backup
+	Fetchmail   Format = "fetchmail"
+	Getmail     Format = "getmail"
+	Mbsync      Format = "mbsync" // isync
+	Msmtp       Format = "msmtp"
+	Thunderbird Format = "thunderbird" // prefs.js
+)
+
+// readers has the reader of each format but Blackbox, which needs two files.
+// Read only.
+var readers = map[Format]func(text string) ([]Entry, error){
+	UptimeKuma: readUptimeKuma, Fetchmail: readFetchmail, Getmail: readGetmail, Mbsync: readMbsync, Msmtp: readMsmtp, Thunderbird: readThunderbird,
+}
+
+// Formats lists all formats.
+func Formats() []Format {
+	return []Format{Blackbox, UptimeKuma, Fetchmail, Getmail, Mbsync, Msmtp, Thunderbird}
+}
+
+// fileNames are the usual names; read only.
+var fileNames = []struct {
+	part   string
+	format Format
+}{
+	{"blackbox", Blackbox}, {"fetchmail", Fetchmail}, {"getmail", Getmail}, {"mbsync", Mbsync}, {"isync", Mbsync}, {"msmtp", Msmtp},
+	{"prefs.js", Thunderbird}, {".json", UptimeKuma},
+}
+
+// Guess is the format of a file by its name; empty: it cannot be told.
+func Guess(path string) Format {
+	base := strings.ToLower(filepath.Base(path))
+	for _, n := range fileNames {
+		if strings.Contains(base, n.part) {
+			return n.format
+		}
+	}
+	return ""
+}
+
+// Read reads a file of any format but Blackbox. Its error never quotes the file,
+// which may hold passwords.
+func Read(format Format, text string) ([]Entry, error) {
+	read, known := readers[format]
+	if !known {
+		return nil, fmt.Errorf("%q is not a format that one file holds", format)
+	}
+	entries, err := read(text)
+	if err != nil {
+		return nil, err
+	}
+	return named(entries), nil
+}
+
+// named leaves out entries without a host, and gives a name to those that have
+// none: the host and the protocol, never the user.
+func named(entries []Entry) []Entry {
+	entries = slices.DeleteFunc(entries, func(e Entry) bool { return e.Host == "" || e.Protocol == "" })
+	for i := range entries {
+		if e := &entries[i]; e.Name == "" {
+			e.Name = e.Host + "-" + string(e.Protocol)
+		}
+	}
+	return entries
+}
+
+// mailPorts says what is usually spoken on a port; read only.
+var mailPorts = map[int]mail.Protocol{
+	143: mail.IMAP, 993: mail.IMAP, 110: mail.POP3, 995: mail.POP3, 25: mail.SMTP, 465: mail.SMTP, 587: mail.SMTP,
+}
+
+// implicitTLS reports whether TLS usually starts with the first byte on a port.
+func implicitTLS(port int) bool { return slices.Contains([]int{993, 995, 465}, port) }
+
+// portOf reads a port; 0 for what is none.
+func portOf(text string) int {
+	n, err := strconv.Atoi(strings.TrimSpace(text))
+	if err != nil || n < 0 || n > 65535 {
+		return 0
+	}
+	return n
+}
+
+// yes reports whether a word means yes.
+func yes(word string) bool {
+	return slices.Contains([]string{"yes", "on", "true", "1"}, strings.ToLower(word))
+}
