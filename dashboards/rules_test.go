@@ -109,7 +109,11 @@ func TestAnnotationsNameOnlyWhatExists(t *testing.T) {
 	for _, r := range alerts(t) {
 		for _, name := range []string{"summary", "description"} {
 			for _, m := range query.FindAllStringSubmatch(r.Annotations[name], -1) {
-				rest := strings.NewReplacer(" $own", `{job="x",instance="x",mailprobe="x",connection="x"}`, `"`, "").Replace(m[2])
+				subject := "connection"
+				if strings.HasPrefix(r.Alert, "MailprobeRoute") {
+					subject = "route"
+				}
+				rest := strings.NewReplacer(" $own", `{job="x",instance="x",mailprobe="x",`+subject+`="x"}`, `"`, "").Replace(m[2])
 				v.check(t, r.Alert, unquote.Replace(m[1])+rest)
 				found++
 			}

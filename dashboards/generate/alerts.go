@@ -4,6 +4,7 @@ package main
 // texts are made of, and how they are written as a rule file.
 
 import (
+	"cmp"
 	"fmt"
 	"net/url"
 	"strings"
@@ -57,10 +58,13 @@ type alert struct {
 	text     []string // the sentences of the description
 	board    string   // UID of the board that shows more
 	page     string   // path on the status page of mailprobe
+	subject  string   // label that names what the alert is about; empty: connection
 }
 
-// own declares, in a template, the selector of the alert's own connection.
-const own = `{{- $own := printf "{job=%q,instance=%q,mailprobe=%q,connection=%q}" $labels.job $labels.instance $labels.mailprobe $labels.connection -}}`
+// own declares, in a template, the selector of what the alert is about.
+func own(subject string) string {
+	return `{{- $own := printf "{job=%q,instance=%q,mailprobe=%q,` + subject + `=%q}" $labels.job $labels.instance $labels.mailprobe $labels.` + subject + ` -}}`
+}
 
 // lookup asks Prometheus when the alert fires, about the alert's own
 // connection: $ stands for its selector. text is repeated for each result; it
@@ -191,19 +195,19 @@ func (a alert) write(b *strings.Builder) {
 		fmt.Fprintf(b, "          %s\n", l)
 	}
 	b.WriteString("        annotations:\n")
-	block(b, "          ", "summary: >-", declared(a.summary))
-	block(b, "          ", "description: >-", declared(strings.Join(a.text, "\n")))
+	block(b, "          ", "summary: >-", a.declared(a.summary))
+	block(b, "          ", "description: >-", a.declared(strings.Join(a.text, "\n")))
 	fmt.Fprintf(b, "          runbook_url: %s#%s\n", runbookURL, strings.ToLower(a.name))
 	block(b, "          ", "dashboard_url: >-", a.boardURL())
 	block(b, "          ", "status_url: >-", `http://{{ or $labels.mailprobe $labels.instance "localhost:10925" }}`+a.page)
 }
 
 // declared is a text with the selector that it uses.
-func declared(text string) string {
+func (a alert) declared(text string) string {
 	if !strings.Contains(text, "$own") {
 		return text
 	}
-	return own + "\n" + text
+	return own(cmp.Or(a.subject, "connection")) + "\n" + text
 }
 
 // urlOf writes a label of the alert into a URL: a connection may be called
@@ -243,5 +247,5 @@ func block(b *strings.Builder, indent, key, text string) {
 
 // alertGroups are all groups of alerts, in the order in which they are written.
 func alertGroups() []group {
-	return []group{connectionAlerts(), tlsAlerts(), exporterAlerts(), budgetAlerts()}
+	return []group{connectionAlerts(), tlsAlerts(), exporterAlerts(), budgetAlerts(), routeAlerts()}
 }

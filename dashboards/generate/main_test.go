@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -44,7 +45,7 @@ func TestReasonRulesSayWhatTheProgramSays(t *testing.T) {
 	if err := yaml.Unmarshal(reasonRules(), &file); err != nil {
 		t.Fatal(err)
 	}
-	rules, reasons := file.Groups[0].Rules, mail.Reasons()
+	rules, reasons := file.Groups[0].Rules, slices.Concat(mail.Reasons(), mail.RouteReasons())
 	if len(rules) != len(reasons) {
 		t.Fatalf("%d rules for %d reasons", len(rules), len(reasons))
 	}
