@@ -18,6 +18,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -96,6 +97,11 @@ func Open(opts Options) (*Guard, error) {
 		g.key = newInstallKey()
 		return g, nil
 	}
+	if info, err := os.Stat(opts.StatePath + ".journal"); err == nil && info.Size() > compactAlone {
+		if alone, err := New(Options{StatePath: opts.StatePath, Now: opts.Now}); err == nil {
+			_ = alone.Close() // at worst the next run does it
+		}
+	}
 	if err := g.open(opts.StatePath, false); err != nil {
 		return nil, err
 	}
@@ -168,7 +174,7 @@ func (g *Guard) Close() error {
 	return g.store.close()
 }
 
-// keptAgain and keptNoMore say once when the state file stops or starts to work.
+// keeping notes whether the state could be written, and says a change of that once.
 func (g *Guard) keeping(err error) {
 	g.mu.Lock()
 	defer g.unlock()

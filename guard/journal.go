@@ -19,8 +19,9 @@ import (
 )
 
 const (
-	maxJournal    = 1 << 20   // bytes; some 3,000 events
-	compactFrom   = 256 << 10 // bytes from which the journal is taken into the state file
+	maxJournal    = 16 << 20  // bytes; some 40,000 events
+	compactFrom   = 4 << 20   // bytes from which the serving process takes it into the state file
+	compactAlone  = 256 << 10 // bytes from which a run by hand does, if there is no serving process
 	lockPatience  = time.Second
 	generationKey = "generation"
 )

@@ -181,6 +181,43 @@ func TestOpenWithoutAServingProcess(t *testing.T) {
 	}
 }
 
+// TestOpenKeepsTheJournalSmall: where no serving process takes it into the state
+// file, a run by hand does.
+func TestOpenKeepsTheJournalSmall(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state")
+	ann := user("ann", "mail.example", "ann")
+	g, err := Open(Options{StatePath: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	byHand{g}.try(ann, "bad", wrong)
+	if err := g.Close(); err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.OpenFile(path+".journal", os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := file.WriteString(strings.Repeat("{}\n", compactAlone/2)); err != nil {
+		t.Fatal(err)
+	}
+	if err := file.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if g, err = Open(Options{StatePath: path}); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(path + ".journal"); err != nil || info.Size() > 1000 {
+		t.Errorf("the journal has %d bytes (%v), want it taken into the state file", info.Size(), err)
+	}
+	if p := (byHand{g}).try(ann, "bad", wrong); p.Allowed || p.Hold.Reason != mail.AuthRejected {
+		t.Errorf("allowed %v with %+v, want the hold kept", p.Allowed, p.Hold)
+	}
+	if err := g.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 // validState is a state file with everything in it.
 func validState() string {
 	g := newGuard(Options{})
