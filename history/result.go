@@ -76,6 +76,8 @@ type AuthResult struct {
 	Accepted    bool            `json:"accepted"`
 	Rejected    bool            `json:"rejected"`
 	Held        bool            `json:"held"`
+	HeldBy      string          `json:"held_by,omitempty"` // the connection that was refused
+	HeldSince   time.Time       `json:"held_since,omitzero"`
 	NextAttempt time.Time       `json:"next_attempt,omitzero"`
 }
 
@@ -110,7 +112,8 @@ func NewResult(o *mail.Outcome, transcript bool) *Result {
 		r.Failure = &FailureResult{f.Phase, f.Reason, f.Text, f.Reason.Meaning(), f.Advice()}
 	}
 	if a := o.Auth; a.Known() || a.Held {
-		r.Auth = &AuthResult{a.Mechanism, a.Sent, a.Accepted, a.Rejected, a.Held, a.NextAttempt.UTC()}
+		r.Auth = &AuthResult{a.Mechanism, a.Sent, a.Accepted, a.Rejected, a.Held,
+			a.HeldBy, a.HeldSince.UTC(), a.NextAttempt.UTC()}
 	}
 	if o.Mailbox.Tried {
 		r.Mailbox = &MailboxResult{OK: o.Mailbox.OK}

@@ -26,6 +26,7 @@ func TestAPIDocumentation(t *testing.T) {
 	s := newStage(t, c, outcometest.Inbox("next"))
 	up, down := outcometest.Good(c, outcometest.Noon), outcometest.Refused(c, outcometest.Noon)
 	up.Goodbye = mail.Closed
+	down.Auth.HeldBy, down.Auth.HeldSince = "other", outcometest.Noon
 	down.Auth.NextAttempt, down.Interval = outcometest.Noon.Add(time.Hour), 2*time.Minute
 	s.observe(up)
 	s.observe(down)

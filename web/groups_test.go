@@ -110,3 +110,22 @@ func TestNothingConfiguredSaysWhatToDo(t *testing.T) {
 		}
 	}
 }
+
+// Who is withheld because of another connection can see which.
+func TestPageSaysWhoseRefusalHoldsALogin(t *testing.T) {
+	c := outcometest.Inbox("inbox")
+	s := newStage(t, c)
+	o := outcometest.Refused(c, outcometest.Noon)
+	o.Auth = mail.AuthFacts{Held: true, HeldBy: "outbox <1>", HeldSince: outcometest.Noon.Add(-time.Minute), NextAttempt: outcometest.Noon.Add(time.Hour)}
+	s.observe(o)
+	for _, path := range []string{"/", "/connections/inbox"} {
+		if body := s.get(path).Body.String(); !strings.Contains(body, "The same login was refused on the connection outbox &lt;1&gt; at 11:59 UTC, 23 Nov.") {
+			t.Errorf("%s does not say whose refusal it was", path)
+		}
+	}
+	o.Auth.HeldBy = "inbox"
+	s.observe(o)
+	if body := s.get("/").Body.String(); !strings.Contains(body, "It was refused at 11:59 UTC, 23 Nov.") {
+		t.Error("its own refusal is not told as such")
+	}
+}

@@ -23,6 +23,7 @@ type listItem struct {
 	For                  string // how long it has been so
 	Failure              *mail.Failure
 	HeldUntil            time.Time // the login is withheld; zero: it is not
+	HeldBecause          string    // whose refusal that was, and when; empty: not known
 	Overdue              bool      // the last result is older than it should be
 	Age                  string    // of the last result
 	At                   time.Time
@@ -53,7 +54,7 @@ func newListItem(m *history.Snapshot, now time.Time) listItem {
 	r.Overdue = !c.ProbeOnScrape && now.Sub(m.Last.End) > 3*m.Last.Spacing()
 	r.Failure = m.Last.Failure
 	if m.Last.Auth.Withheld() {
-		r.HeldUntil = m.Last.Auth.NextAttempt
+		r.HeldUntil, r.HeldBecause = m.Last.Auth.NextAttempt, heldBecause(m)
 	}
 	r.Duration, r.Phases = human.Duration(m.Last.Duration()), newPhaseBar(m.Last)
 	r.Certificate = newCertificateDays(m, now)
@@ -61,6 +62,19 @@ func newListItem(m *history.Snapshot, now time.Time) listItem {
 		r.TLS = m.Last.TLS.Version
 	}
 	return r
+}
+
+// heldBecause says which connection was refused when. That of another one with
+// the same account holds this one too.
+func heldBecause(m *history.Snapshot) string {
+	a := m.Last.Auth
+	switch {
+	case a.HeldSince.IsZero():
+		return ""
+	case a.HeldBy == "" || a.HeldBy == m.Connection.Name:
+		return "It was refused at " + a.HeldSince.Format("15:04 MST, 2 Jan") + "."
+	}
+	return "The same login was refused on the connection " + a.HeldBy + " at " + a.HeldSince.Format("15:04 MST, 2 Jan") + "."
 }
 
 // newCertificateDays is nil where no certificate was seen by the last probe.
