@@ -194,7 +194,7 @@ func TestDemoShowsWhatWorksAndWhatDoesNot(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatalf("no %s in\n%s\n%s", missing, page, out.String())
 		}
-		time.Sleep(200 * time.Millisecond)
+		time.Sleep(200 * time.Millisecond) // the probes run beside the test; their page is all there is to see
 	}
 	if !strings.Contains(out.String(), "http://"+address+"/metrics") {
 		t.Errorf("nothing says what to open:\n%s", out.String())

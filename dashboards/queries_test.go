@@ -79,6 +79,7 @@ func TestQueries(t *testing.T) {
 func checkBoard(t *testing.T, server *promtest.Prometheus, b board) {
 	t.Helper()
 	var missing []string
+	// Prometheus scrapes on its own clock.
 	for end := time.Now().Add(40 * time.Second); time.Now().Before(end); time.Sleep(time.Second) {
 		if missing = b.missing(t, server); len(missing) == 0 {
 			break

@@ -74,7 +74,7 @@ func TestCertificateFactsOfNothing(t *testing.T) {
 	}
 }
 
-// Row 60 of the catalogue: texts are cleaned and cut, lists are bounded, and
+// Fault 60: texts are cleaned and cut, lists are bounded, and
 // fingerprint and dates come all the same.
 func TestCertificateFactsOfHostileCertificate(t *testing.T) {
 	var names []string

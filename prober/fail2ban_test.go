@@ -149,7 +149,7 @@ func (d *diary) date(t *testing.T, now time.Time, log func() string, last string
 		if d.ended < d.sessions && ctx.Err() != nil {
 			t.Fatalf("%d sessions, %d times %q in the log", d.sessions, d.ended, last)
 		}
-		time.Sleep(2 * time.Millisecond)
+		time.Sleep(2 * time.Millisecond) // a log of another process
 	}
 }
 

@@ -51,7 +51,7 @@ func TestFaultsLeaveNoDescriptor(t *testing.T) {
 	players.Wait()
 	after := descriptors(t)
 	for wait := time.Now(); after > before && time.Since(wait) < patient; after = descriptors(t) {
-		time.Sleep(10 * time.Millisecond)
+		time.Sleep(10 * time.Millisecond) // the kernel tells of no closed descriptor
 	}
 	if after > before {
 		t.Errorf("%d descriptors before %d cases, %d after", before, len(cases), after)

@@ -2,11 +2,16 @@ package prober
 
 import (
 	"context"
+	"crypto/tls"
+	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"mailprobe/internal/mailtest"
@@ -71,7 +76,7 @@ func TestProbeWithGuard(t *testing.T) {
 }
 
 // TestProbeWithGuardMakesOneAttempt: two connections with one wrong password
-// start together (row 118 of the catalogue).
+// start together (fault 118).
 func TestProbeWithGuardMakesOneAttempt(t *testing.T) {
 	fix := newFixture(t)
 	slow := func(o *mailtest.Options) { o.LoginDelay = 100 * time.Millisecond }
@@ -145,18 +150,18 @@ func TestProbeWithGuardSaysNothingOfAnInnocent(t *testing.T) {
 }
 
 // TestProbeWithGuardAsksAgainBeforeTheLogin: the account is refused elsewhere
-// while this probe waits for a slow greeting.
+// while this probe connects.
 func TestProbeWithGuardAsksAgainBeforeTheLogin(t *testing.T) {
 	fix := newFixture(t)
-	server := fix.server(t, mail.IMAP, mail.ImplicitTLS, func(o *mailtest.Options) { o.GreetingDelay = 500 * time.Millisecond })
+	server := fix.server(t, mail.IMAP, mail.ImplicitTLS)
 	c := fix.connection(mail.IMAP, mail.ImplicitTLS, server.Addr)
 	h := newGuardedTime(t, "")
-	h.probe(c, "wonder land", right) // known to work: nobody waits
-	outcomes := make(chan mail.Outcome)
-	go func() { outcomes <- (&Prober{Guard: h.Guard}).Probe(t.Context(), c) }()
-	time.Sleep(100 * time.Millisecond)
-	h.probe(c, "wonder land", wrong)
-	o := <-outcomes
+	h.probe(c, "wonder land", right) // known to work: no probe waits
+	prober := &Prober{Guard: h.Guard, dial: func(ctx context.Context, addrs []netip.Addr, port int) (net.Conn, error) {
+		h.probe(c, "wonder land", wrong)
+		return new(schedulingDelay).connect(ctx, addrs, port)
+	}}
+	o := prober.Probe(t.Context(), c)
 	if o.Failure == nil || o.Failure.Reason != mail.AuthRejected || !o.Auth.Held || o.Auth.Sent || len(server.Logins()) != 0 {
 		t.Errorf("%d logins, %+v, want none, held for the verdict on the other\n%s", len(server.Logins()), o.Auth, explain(o))
 	}
@@ -166,54 +171,57 @@ func TestProbeWithGuardAsksAgainBeforeTheLogin(t *testing.T) {
 // a password than whoever asks waits; asking again and again must not lock the
 // account.
 func TestProbeWithGuardLearnsFromCallersWhoLeave(t *testing.T) {
-	fix := newFixture(t)
-	server := fix.server(t, mail.IMAP, mail.ImplicitTLS, func(o *mailtest.Options) { o.LoginDelay = time.Minute })
-	c := fix.connection(mail.IMAP, mail.ImplicitTLS, server.Addr, func(c *mail.Connection) { c.Interval, c.Timeout = time.Minute, 3*time.Second })
+	fix := newFaultFixture(t)
+	c := fix.connection(mail.IMAP, mail.ImplicitTLS, "127.0.0.1:1", func(c *mail.Connection) { c.Interval = time.Minute })
 	h := newGuardedTime(t, "")
-	sent := make(chan bool, 1)
-	pool := pool.New(pool.Options{Probe: func(ctx context.Context, c *mail.Connection) mail.Outcome {
-		o := (&Prober{Guard: h.Guard}).Probe(ctx, c)
-		sent <- o.Auth.Sent
-		return o
-	}})
-	pool.Set([]*mail.Connection{c})
-	tries := 0
-	for range 4 {
-		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-		_, _ = pool.ProbeNow(ctx, c.Name)
-		cancel()
-		select {
-		case wasSent := <-sent:
-			if wasSent {
-				tries++
+	synctest.Test(t, func(t *testing.T) {
+		var tries, calls atomic.Int32
+		pool := pool.New(pool.Options{Probe: func(ctx context.Context, c *mail.Connection) mail.Outcome {
+			o := (&Prober{Guard: h.Guard, dial: fix.silentAtLogin}).Probe(ctx, c)
+			calls.Add(1)
+			if o.Auth.Sent {
+				tries.Add(1)
 			}
-		case <-time.After(5 * time.Second): // the pool did not probe again so soon
+			return o
+		}})
+		pool.Set([]*mail.Connection{c})
+		for range 4 {
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+			_, _ = pool.ProbeNow(ctx, c.Name)
+			cancel()
+			time.Sleep(c.Interval)
 		}
-	}
-	if tries == 0 || tries > 2 {
-		t.Errorf("%d logins sent, want no third: the second without an answer counts as a refusal", tries)
-	}
+		if calls.Load() < 3 || tries.Load() != 2 {
+			t.Errorf("%d logins sent by %d probes, want no third: the second without an answer counts as a refusal", tries.Load(), calls.Load())
+		}
+	})
+}
+
+// silentAtLogin dials, inside a bubble, an IMAP server that reads a login and answers nothing.
+func (fix *fixture) silentAtLogin(context.Context, []netip.Addr, int) (net.Conn, error) {
+	ours, theirs := mailtest.Pipe(window)
+	script := mailtest.MustScript(honest(mail.IMAP, mail.ImplicitTLS, atOnce, asked) + "C: {tag} AUTHENTICATE PLAIN *\nSTALL")
+	go script.Play(theirs, mailtest.ScriptOptions{TLS: &tls.Config{Certificates: []tls.Certificate{fix.cert}}}, make(chan struct{}))
+	return ours, nil
 }
 
 // TestProbeWithGuardCalledOffProvesNothing: shutting down or reloading in the
 // middle of logins must not look like a server that refuses by silence.
 func TestProbeWithGuardCalledOffProvesNothing(t *testing.T) {
-	fix := newFixture(t)
-	server := fix.server(t, mail.IMAP, mail.ImplicitTLS, func(o *mailtest.Options) { o.LoginDelay = 300 * time.Millisecond })
-	c := fix.connection(mail.IMAP, mail.ImplicitTLS, server.Addr)
+	fix := newFaultFixture(t)
+	c := fix.connection(mail.IMAP, mail.ImplicitTLS, "127.0.0.1:1")
 	h := newGuardedTime(t, "")
-	h.probe(c, "wonder land", right) // of another one each counts as an attempt
-	sent := 0
-	for range 3 {
-		ctx, cancel := context.WithCancel(t.Context())
-		time.AfterFunc(150*time.Millisecond, cancel)
-		if o := (&Prober{Guard: h.Guard}).Probe(ctx, c); o.Auth.Sent && !o.Auth.Accepted {
-			sent++
+	h.probe(c, "wonder land", right) // an unanswered login to an account not known to work counts as an attempt
+	synctest.Test(t, func(t *testing.T) {
+		for i := range 3 {
+			ctx, cancel := context.WithCancel(t.Context())
+			time.AfterFunc(c.Timeout/2, cancel)
+			o := (&Prober{Guard: h.Guard, dial: fix.silentAtLogin}).Probe(ctx, c)
+			if !o.Auth.Sent || o.Auth.Accepted {
+				t.Errorf("probe %d was not interrupted in its login: %+v\n%s", i+1, o.Auth, explain(o))
+			}
+			cancel()
 		}
-		cancel()
-	}
-	if sent == 0 {
-		t.Skip("this machine is too slow to interrupt a login")
-	}
+	})
 	h.wantAllowed(t, c, "wonder land")
 }

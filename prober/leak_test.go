@@ -155,7 +155,7 @@ type stock struct{ goroutines, descriptors, heap int }
 func takeStock() stock {
 	var s stock
 	for range 20 {
-		time.Sleep(50 * time.Millisecond)
+		time.Sleep(50 * time.Millisecond) // two equal looks: nothing is still ending
 		now := stock{goroutines: runtime.NumGoroutine(), descriptors: openDescriptors()}
 		if now == s {
 			break

@@ -83,7 +83,7 @@ func TestFaultsOfRoutes(t *testing.T) {
 	})
 }
 
-// Row 10: the IPv6 address of a name leads nowhere, the IPv4 one is fine.
+// Fault 10: the IPv6 address of a name leads nowhere, the IPv4 one is fine.
 func TestFaultIPv6BlackHole(t *testing.T) {
 	namespaced(t, "", func() {
 		fix := newFaultFixture(t)
@@ -118,7 +118,7 @@ func TestFaultIPv6BlackHole(t *testing.T) {
 	})
 }
 
-// Row 30: one packet in five is lost, both ways.
+// Fault 30: one packet in five is lost, both ways.
 func TestFaultLoss(t *testing.T) {
 	if _, err := exec.LookPath("iptables"); err != nil {
 		t.Skip("iptables is missing")
@@ -151,7 +151,7 @@ func TestFaultLoss(t *testing.T) {
 	})
 }
 
-// Row 135: no local port is left.
+// Fault 135: no local port is left.
 func TestFaultPortsExhausted(t *testing.T) {
 	namespaced(t, "echo 40000 40010 >/proc/sys/net/ipv4/ip_local_port_range", func() {
 		fix := newFaultFixture(t)

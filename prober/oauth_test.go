@@ -99,7 +99,7 @@ func TestOAuthOnRealServers(t *testing.T) {
 }
 
 // TestOAuthTokenExpires: the next probe has the next token, and one probe asks
-// for a new one at most once (row 116 of the catalogue).
+// for a new one at most once (fault 116).
 func TestOAuthTokenExpires(t *testing.T) {
 	t.Parallel()
 	endpoint := tokenServer(t)
@@ -116,7 +116,7 @@ func TestOAuthTokenExpires(t *testing.T) {
 	if fmt.Sprint(asked) != "[false true]" || len(server.Logins()) != 1 {
 		t.Errorf("a probe asked for tokens %v and logged in %d times; want one login, and one fresh token after it", asked, len(server.Logins()))
 	}
-	time.Sleep(4100 * time.Millisecond)
+	time.Sleep(4100 * time.Millisecond) // expires_in counts whole seconds of the wall clock
 	asked = nil
 	wantUp(t, probe(t, c))
 	if fmt.Sprint(asked) != "[false]" || len(server.Logins()) != 2 || endpoint.Requests() != 2 {
@@ -144,7 +144,7 @@ func TestOAuthRefreshTokenRotates(t *testing.T) {
 		if form := endpoint.Forms()[i]; form.Get("grant_type") != "refresh_token" || form.Get("refresh_token") != fmt.Sprint("refresh-", i) {
 			t.Errorf("request %d was %v", i+1, form)
 		}
-		time.Sleep(1100 * time.Millisecond)
+		time.Sleep(1100 * time.Millisecond) // until the token has expired, by the wall clock
 	}
 	if raw, err := os.ReadFile(path); err != nil || string(raw) != "refresh-0\n" {
 		t.Errorf("the file holds %q (%v)", raw, err)
@@ -174,7 +174,7 @@ func TestOAuthAccessTokenFile(t *testing.T) {
 }
 
 // TestOAuthFetchesOnceForAll: 50 connections of one tenant begin together
-// (row 117 of the catalogue).
+// (fault 117).
 func TestOAuthFetchesOnceForAll(t *testing.T) {
 	t.Parallel()
 	endpoint := tokenServer(t)
@@ -292,7 +292,7 @@ func wantNoToken(t *testing.T, c *mail.Connection, server *mailtest.Server, want
 }
 
 // TestOAuthEndpointIsDown: nobody listens, or nobody answers within the probe's
-// time (row 114 of the catalogue).
+// time (fault 114).
 func TestOAuthEndpointIsDown(t *testing.T) {
 	t.Parallel()
 	for _, p := range []mail.Protocol{mail.IMAP, mail.POP3, mail.SMTP} {

@@ -81,7 +81,7 @@ func (r *real) nginxEveryPair(t *testing.T) {
 }
 
 // ended waits until a proxy has written the last line of each session, which it
-// may do when we have gone, and gives its log.
+// may do after we have left, and returns its log. It can only look again and again.
 func ended(t *testing.T, log func() string, last string, sessions int) string {
 	t.Helper()
 	for end := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {

@@ -19,7 +19,7 @@ import (
 // descriptors that probes the server there.
 const poorAddress = "MAILPROBE_POOR_ADDRESS"
 
-// Row 134 of the catalogue: without a free descriptor neither a socket nor a
+// Fault 134: without a free descriptor neither a socket nor a
 // secret file can be opened; when there are some again, probes go on.
 func TestProbeWithoutDescriptors(t *testing.T) {
 	if addr := os.Getenv(poorAddress); addr != "" {

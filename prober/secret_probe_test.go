@@ -92,7 +92,7 @@ func TestProbeWithAPasswordFileThatCannotBeUsed(t *testing.T) {
 	}
 }
 
-// TestProbeCutsOneNewlineOfThePasswordFile (row 146 of the catalogue).
+// TestProbeCutsOneNewlineOfThePasswordFile (fault 146).
 func TestProbeCutsOneNewlineOfThePasswordFile(t *testing.T) {
 	fix := newFixture(t)
 	server := fix.server(t, mail.IMAP, mail.NoEncryption)
@@ -149,7 +149,7 @@ func (m mounted) swap(t *testing.T, password string) {
 }
 
 // TestProbeDuringSecretSwaps logs in with the old password or the new one, never
-// with a mixture, whenever the swap comes (row 148 of the catalogue).
+// with a mixture, whenever the swap comes (fault 148).
 func TestProbeDuringSecretSwaps(t *testing.T) {
 	fix := newFixture(t)
 	server := fix.server(t, mail.POP3, mail.NoEncryption)
@@ -167,7 +167,7 @@ func TestProbeDuringSecretSwaps(t *testing.T) {
 				return
 			default:
 				secret.swap(t, []string{newer, older}[i%2])
-				time.Sleep(100 * time.Microsecond)
+				time.Sleep(100 * time.Microsecond) // swaps at all times within a probe, and leaves it time to run
 			}
 		}
 	})
@@ -191,7 +191,7 @@ func TestProbeDuringSecretSwaps(t *testing.T) {
 }
 
 // TestSecretSwapEndsAHold: what counts is the content, not the file's time
-// (row 148 of the catalogue).
+// (fault 148).
 func TestSecretSwapEndsAHold(t *testing.T) {
 	fix := newFixture(t)
 	for _, p := range []mail.Protocol{mail.IMAP, mail.POP3, mail.SMTP} {

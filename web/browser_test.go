@@ -150,7 +150,7 @@ func TestBrowser(t *testing.T) {
 		if path = evaluate[string](t, ctx, "location.pathname"); path == "/connections/legacy-pop" {
 			return
 		}
-		time.Sleep(100 * time.Millisecond)
+		time.Sleep(100 * time.Millisecond) // another process; evaluate has nothing to wait for
 	}
 	t.Errorf("the click led to %s", path)
 }

@@ -134,7 +134,7 @@ func TestFleetEndsWithItsContext(t *testing.T) {
 	}
 	cancel()
 	for f.Restart("imap-tls") == nil {
-		time.Sleep(time.Millisecond)
+		time.Sleep(time.Millisecond) // the fleet ends beside the test, without an event
 	}
 	if err := f.Close(); err != nil {
 		t.Error(err)

@@ -12,7 +12,7 @@ import (
 	"mailprobe/mail"
 )
 
-// Row 138 of the catalogue of faults: ten thousand connections that fail at
+// Fault 138: ten thousand connections that fail at
 // once, and go on failing.
 func TestChangesAreLoggedOnceAndSlowly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -85,7 +85,7 @@ func TestSlowReadersAreDropped(t *testing.T) {
 			done <- err
 		}()
 		for u.pending() == before {
-			time.Sleep(time.Millisecond) // until the other goroutine has begun
+			time.Sleep(time.Millisecond) // until the other goroutine has begun, which only the count shows
 		}
 		return done
 	}

@@ -87,7 +87,7 @@ func ask(e *exporter.Exporter, path string) string {
 	return w.Body.String()
 }
 
-// until waits for a text on a page.
+// until waits for a text on a page, which can only be asked for again and again.
 func until(t *testing.T, e *exporter.Exporter, path, text string) {
 	t.Helper()
 	for end := time.Now().Add(20 * time.Second); !strings.Contains(ask(e, path), text); time.Sleep(20 * time.Millisecond) {
@@ -133,6 +133,7 @@ func TestThousandReloads(t *testing.T) {
 	if strings.Contains(metrics, `mailprobe_probes_total{connection="a",protocol="imap"} 1`+"\n") {
 		t.Error("the counter began anew")
 	}
+	// Goroutines end without an event.
 	for end := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > goroutines+10; time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("%d goroutines became %d", goroutines, runtime.NumGoroutine())

@@ -58,7 +58,7 @@ func TestSilentServersThroughPrometheus(t *testing.T) {
 			promtest.Eventually(t, limit, "every silent connection has a real result", func() bool {
 				return count(t, p, `count(mailprobe_failure_info{reason="timeout"})`) == test.silent
 			})
-			time.Sleep(2 * interval)
+			time.Sleep(2 * interval) // what is asked below is about all scrapes of a time
 			if n := count(t, p, `count(count_over_time(mailprobe_up[2m]))`); n != len(list) {
 				t.Errorf("%d of %d connections have results", n, len(list))
 			}

@@ -261,6 +261,7 @@ func (w *imageBuilder) wantProbe(image func(args ...string) []string) {
 	defer cancel()
 	service := subprocess.StartFor(w.t, w.command(ctx, image("--config.file=/etc/mailprobe/config.yml", "--web.listen-address="+address)...))
 	metrics := ""
+	// Another process: its page can only be asked for again and again.
 	for end := time.Now().Add(time.Minute); !strings.Contains(metrics, "} 1\n") && time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
 		metrics = grep(get("http://"+address+"/metrics"), `mailprobe_up{connection="in-the-image"`)
 	}

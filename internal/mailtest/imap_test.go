@@ -106,7 +106,7 @@ func TestIMAPServerOpensTheOwnerThatWasAskedFor(t *testing.T) {
 func TestServerDelaysAndCloses(t *testing.T) {
 	server := start(t, nil, Options{Protocol: IMAP, Encryption: NoEncryption, GreetingDelay: time.Hour})
 	client := dialIMAP(t, server, nil)
-	for server.Connections() == 0 {
+	for server.Connections() == 0 { // a counter: no event to wait for
 		time.Sleep(time.Millisecond)
 	}
 	if err := server.Close(); err != nil {

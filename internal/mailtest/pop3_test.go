@@ -169,7 +169,7 @@ func TestPOP3MaildropIsLockedUntilTheEnd(t *testing.T) {
 		expect(t, second, "PASS pw", "-ERR [IN-USE]")
 		_ = first.Close()
 		_ = second.Close()
-		for server.Open() > 0 {
+		for server.Open() > 0 { // a counter: no event to wait for
 			time.Sleep(time.Millisecond)
 		}
 		if locked := len(server.Locked()) > 0; locked != keep {

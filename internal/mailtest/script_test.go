@@ -299,6 +299,7 @@ func TestScriptedServerClosesDeafAndStalled(t *testing.T) {
 		conn := dialRaw(t, server.Addr)
 		_, _ = io.WriteString(conn, "\x16\x03\x01") // half a line, and half a TLS record
 		for server.Connections() == 0 {
+			// a counter: no event to wait for
 			time.Sleep(time.Millisecond)
 		}
 		if err := server.Close(); err != nil {

@@ -98,7 +98,7 @@ func TestTokenServerClosesSlowAnswers(t *testing.T) {
 		}
 		failed <- err
 	}()
-	for server.Requests() == 0 {
+	for server.Requests() == 0 { // a counter: no event to wait for
 		time.Sleep(time.Millisecond)
 	}
 	if err := server.Close(); err != nil {
