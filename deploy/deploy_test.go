@@ -101,7 +101,7 @@ func TestInhibitionsNameOnlyAlertsThatExist(t *testing.T) {
 func unit(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "mailprobe.service")
-	write(t, path, strings.Replace(read(t, "systemd/mailprobe.service"), "/usr/local/bin/mailprobe", "/bin/true", -1))
+	write(t, path, strings.ReplaceAll(read(t, "systemd/mailprobe.service"), "/usr/local/bin/mailprobe", "/bin/true"))
 	return path
 }
 

@@ -20,7 +20,6 @@ type stored struct {
 	header  string
 	body    string
 	arrived time.Time
-	flagged bool // \Deleted, by somebody else
 }
 
 // world is a mail system: what is submitted is delivered as the story says.
