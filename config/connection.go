@@ -149,6 +149,8 @@ var loginFields = []field[entry]{
 		meaning: "How carefully a refused login is repeated. `normal`: at most 4 times in 24 hours; `strict`: not until the password changes; `off`: at every interval, which locks accounts.", example: "strict"},
 	{name: "held_probe", is: oneOf([]keyword[bool]{{"probe", true}, {"none", false}}, func(e *entry) *bool { return &e.HeldProbe }), def: "`probe`",
 		meaning: "What to do while logins are withheld: `probe` still goes through the phases before the login, `none` does not contact the server.", example: "none"},
+	{name: "server_text", is: oneOf([]keyword[bool]{{"shown", false}, {"hidden", true}}, func(e *entry) *bool { return &e.HideServerText }), def: "`shown`",
+		meaning: "Whether the server's own words are shown to people (page, CLI, API, debug log). A line that contains a secret is withheld in any case; `hidden`: only statuses and registered codes are shown.", example: "hidden"},
 }
 
 var probeFields = []field[entry]{

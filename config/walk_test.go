@@ -45,6 +45,7 @@ var connectionFields = map[string]struct{ before, line string }{
 	"Realm":               {passwordLogin, "realm: office"},
 	"Lockout":             {passwordLogin, "lockout: strict"},
 	"HeldProbe":           {passwordLogin, "held_probe: none"},
+	"HideServerText":      {"", "server_text: hidden"},
 	"Labels":              {"", "labels: {team: b}"},
 }
 

@@ -147,6 +147,10 @@ type Connection struct {
 	Lockout    Lockout
 	HeldProbe  bool // while logins are held: go on with the phases before the login
 
+	// HideServerText: no words of the server are shown, only statuses and registered
+	// codes (server_text: hidden).
+	HideServerText bool
+
 	Labels []Label // sorted by name; added to each metric of the connection
 	Source string  // "file:line" of the entry, for messages
 }

@@ -73,6 +73,7 @@ var comparedFields = []comparedField{
 	{"TLS", OtherProbe, func(a, b *Connection) bool { return sameTLS(a.TLS, b.TLS) }},
 	compared("Lockout", OtherProbe, func(c *Connection) Lockout { return c.Lockout }),
 	compared("HeldProbe", OtherProbe, func(c *Connection) bool { return c.HeldProbe }),
+	compared("HideServerText", OtherProbe, func(c *Connection) bool { return c.HideServerText }),
 
 	{"Labels", OtherDescription, func(a, b *Connection) bool { return slices.Equal(a.Labels, b.Labels) }},
 	compared("Source", OtherDescription, func(c *Connection) string { return c.Source }),

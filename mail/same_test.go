@@ -43,6 +43,7 @@ var connectionChanges = map[string]struct {
 	"TLS":             {func(c *Connection) { c.TLS = &tls.Config{ServerName: "other.example.org"} }, OtherProbe},
 	"Lockout":         {func(c *Connection) { c.Lockout = LockoutStrict }, OtherProbe},
 	"HeldProbe":       {func(c *Connection) { c.HeldProbe = true }, OtherProbe},
+	"HideServerText":  {func(c *Connection) { c.HideServerText = true }, OtherProbe},
 	"Labels":          {func(c *Connection) { c.Labels = []Label{{"team", "b"}} }, OtherDescription},
 	"Source":          {func(c *Connection) { c.Source = "config.yml:9" }, OtherDescription},
 }

@@ -34,7 +34,6 @@ type fault struct {
 	reason mail.Reason
 	hint   string // more precise than the reason's advice; may be empty
 	err    error
-	ours   bool // err holds our own words alone, and is shown whatever was sent
 }
 
 func (f *fault) Error() string { return f.err.Error() }

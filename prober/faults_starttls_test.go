@@ -263,9 +263,20 @@ func capabilityFaults() []faultCase {
 // asideFaults are things said that nobody asked for.
 func asideFaults() []faultCase {
 	evil := func(t *testing.T, run faultRun) {
-		for sink, text := range run.sinks() {
-			if sink != "connection" && strings.Contains(text, "EVIL") {
-				t.Errorf("the server's words are in the %s:\n%s", sink, text)
+		o, marked := run.outcome, run.connection.Encryption == mail.StartTLS && run.outcome.TLS == nil
+		texts := []string{}
+		for _, line := range o.Transcript {
+			texts = append(texts, line.Text)
+		}
+		if o.Failure != nil {
+			texts = append(texts, o.Failure.Text)
+			if strings.Contains(o.Failure.Advice(), "EVIL") {
+				t.Errorf("the server's words are in the advice %q", o.Failure.Advice())
+			}
+		}
+		for _, text := range texts {
+			if marked && strings.Contains(text, "EVIL") && !strings.HasSuffix(text, notAuthenticated) {
+				t.Errorf("words in clear text are shown without their mark: %q", text)
 			}
 		}
 	}
@@ -311,14 +322,14 @@ func asideFaults() []faultCase {
 			phase:  mail.PhaseHello, reason: mail.ProtocolOversize,
 		},
 		{
-			numbers: []int{91}, story: "an_alert_before_tls_is_not_shown", after: connected, encryptions: onlyStartTLS,
+			numbers: []int{91}, story: "an_alert_before_tls_is_marked", after: connected, encryptions: onlyStartTLS,
 			script: map[mail.Protocol]string{mail.IMAP: "S: * OK [ALERT] EVIL: call this number\nC: {tag} CAPABILITY\n" +
 				"S: * NO [ALERT] EVIL again\nS: * CAPABILITY IMAP4rev1 STARTTLS\nS: {tag} OK [ALERT] EVIL\n" +
 				"C: {tag} STARTTLS\nS: {tag} NO [ALERT] EVIL once more\nBYE imap"},
 			phase: mail.PhaseStartTLS, reason: mail.StartTLSRefused, check: evil,
 		},
 		{
-			numbers: []int{91}, story: "words_in_clear_before_starttls_are_not_shown", after: connected, encryptions: onlyStartTLS,
+			numbers: []int{91}, story: "words_in_clear_before_starttls_are_marked", after: connected, encryptions: onlyStartTLS,
 			script: map[mail.Protocol]string{mail.IMAP: "S: * BYE EVIL\nCLOSE", mail.POP3: "S: -ERR EVIL\nCLOSE", mail.SMTP: "S: 554 EVIL\nBYE smtp"},
 			phase:  mail.PhaseGreeting, reason: mail.ServerRefused, check: evil,
 		},

@@ -144,8 +144,6 @@ func (d *imapDialect) mailbox() (mail.MailboxFacts, error) {
 		if names, err = d.sharedNames(); err != nil {
 			return mail.MailboxFacts{Tried: true}, err
 		}
-		d.w.log.repeat("EXAMINE")
-		defer d.w.log.repeat("")
 	}
 	var firstErr error
 	for _, name := range names {

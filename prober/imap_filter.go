@@ -224,7 +224,7 @@ func (f *imapFilter) number(word, args string) ([]byte, error) {
 	kind, _, _ := strings.Cut(upperASCII(args), " ")
 	n, err := strconv.ParseUint(word, 10, 32)
 	if err != nil {
-		return nil, malformedf("%s with a number that is not a 32-bit number", cleanText(kind, 20))
+		return nil, malformedf("untagged data with a number that is not a 32-bit number")
 	}
 	if kind != "EXISTS" {
 		return nil, f.literal(args)

@@ -11,7 +11,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"strings"
+	"strconv"
 	"time"
 
 	"mailprobe/guard"
@@ -29,6 +29,7 @@ type Prober struct {
 	// Log receives the redacted lines of each dialogue at debug level; nil: none.
 	Log *slog.Logger
 
+	given  givenSecrets // what each server's words are searched for
 	chains chainCache
 	dial   func(ctx context.Context, addrs []netip.Addr, port int) (net.Conn, error) // nil: schedulingDelay.connect
 }
@@ -44,6 +45,8 @@ func (p *Prober) Probe(ctx context.Context, c *mail.Connection) mail.Outcome {
 
 // run runs the session's plan. It never panics.
 func (s *session) run(ctx context.Context) (o mail.Outcome) {
+	s.redactor.hidden = s.c.HideServerText
+	s.searchFor(s.c.Host)
 	s.begin()
 	defer func() {
 		if bug := recover(); bug != nil {
@@ -69,9 +72,10 @@ type session struct {
 	bounds bounds
 	task   func(dialect) error // what a courier does after the login; nil: a probe's step
 
-	secret mail.Secret
-	permit *guard.Permit // the guard's permission; nil: no login is planned
-	isHeld bool          // the guard withholds the login; the phases before it run
+	secret   mail.Secret
+	redactor redactor
+	permit   *guard.Permit // the guard's permission; nil: no login is planned
+	isHeld   bool          // the guard withholds the login; the phases before it run
 
 	delay schedulingDelay // left out of every duration
 
@@ -211,7 +215,7 @@ func (s *session) fail(phase mail.Phase, err error) {
 		err = &handshakeError{err: err, clientCertAsked: true}
 	}
 	d := classify(phase, s.c, err)
-	text := s.text(phase, d.reason, err)
+	text := s.failureText(phase, d.reason, err)
 	if all := certificateReasons(s.c, err); len(all) > 1 {
 		text = joinReasons(all) + ": " + text // x509 names one of them, and not always that of the reason
 	}
@@ -219,23 +223,41 @@ func (s *session) fail(phase mail.Phase, err error) {
 		Text: cleanText(text, maxFailureText)}
 }
 
-// text is what a failure may say. After a secret byte was sent, and before
-// STARTTLS, it contains no word of the server except those of a closed list.
-func (s *session) text(phase mail.Phase, reason mail.Reason, err error) string {
-	if !s.log.mute() {
-		return err.Error()
-	}
+// failureText returns what a failure says: our own words in full, and the server's
+// as far as they may be shown.
+func (s *session) failureText(phase mail.Phase, reason mail.Reason, err error) string {
 	var no *refusal
+	var line *malformedLine
 	var known *fault
 	switch {
 	case errors.As(err, &no):
-		return strings.TrimSpace(no.command + ": rejected by server: " + no.reply.status + " " + knownCode(no.reply.code))
-	case errors.As(err, &known) && (known.ours || known.reason == mail.StartTLSNotOffered):
-		return known.err.Error() // our own words alone
+		return joinWords(no.command+": rejected by server:", no.reply.status, s.replyText(no.reply))
+	case errors.As(err, &line):
+		return line.what + ": malformed: " + s.serverWords(strconv.Quote(cleanText(line.line, maxFailureText)))
 	case errors.As(err, &known):
-		return mail.PlainText(phase, reason)
+		return err.Error() // our own words alone
+	case s.redactor.hidden && presentedChain(err) != nil:
+		return mail.PlainText(phase, reason) // the error names what is in a certificate
+	case s.redactor.contains(err.Error()):
+		return mail.PlainText(phase, reason) + " " + withheld
 	}
 	return err.Error()
+}
+
+// replyText returns code and text of a reply as they may be shown. A code is shown
+// only if it is registered: the parser has put it in capitals, so that the search
+// would not find base64 in it.
+func (s *session) replyText(r reply) string {
+	return joinWords(knownCode(r.code), s.serverWords(r.text))
+}
+
+// serverWords returns words of the server as they may be shown.
+func (s *session) serverWords(words string) string {
+	s.redactor.redact(&words)
+	if words != "" && words != elided && words != withheld && s.log.isInClear() {
+		words = cleanText(words, maxFailureText-2*len(notAuthenticated)) + " " + notAuthenticated
+	}
+	return words
 }
 
 // finish completes the outcome and tells the guard.
@@ -244,8 +266,10 @@ func (s *session) finish() mail.Outcome {
 	if o.End.IsZero() {
 		o.End = time.Now()
 	}
-	o.Transcript = s.log.kept()
-	newRedactor(s.secret).redactOutcome(o)
+	o.Transcript = s.log.kept(&s.redactor)
+	if o.TLS != nil {
+		s.redactor.redactCertificates(o.TLS.Chain)
+	}
 	s.logDialogue()
 	if f := o.Failure; f != nil && o.Auth.Sent && !o.Auth.Accepted {
 		o.Auth.Rejected = f.Class() == mail.Definitive

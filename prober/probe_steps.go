@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"time"
 
 	"mailprobe/mail"
@@ -25,6 +26,7 @@ func (s *session) reserveLogin(ctx context.Context) bool {
 		return false
 	}
 	s.secret = secret
+	s.rememberSecret()
 	s.permit = s.p.Guard.Enter(ctx, s.c, secret)
 	s.begin()
 	if s.permit.Allowed {
@@ -38,6 +40,22 @@ func (s *session) reserveLogin(ctx context.Context) bool {
 	return s.permit.Connect
 }
 
+// searchFor makes the redactor search for what the server of this name or address
+// was given.
+func (s *session) searchFor(name string) {
+	if given := s.p.given.server(name); !slices.Contains(s.redactor.servers, given) {
+		s.redactor.servers = append(s.redactor.servers, given)
+	}
+}
+
+// rememberSecret adds the secret of this login to what the server was given. It is
+// called before it is sent: the server may know it from an earlier run.
+func (s *session) rememberSecret() {
+	for _, given := range s.redactor.servers {
+		given.add(s.secret, s.c.Token != nil, time.Now())
+	}
+}
+
 // heldError is the error of a login that the guard withholds.
 func (s *session) heldError() error {
 	until := "until something changes" // lockout strict
@@ -45,7 +63,7 @@ func (s *session) heldError() error {
 		until = "until " + s.permit.Hold.Until.UTC().Format(time.RFC3339)
 	}
 	hold := s.permit.Hold
-	return &fault{reason: hold.Reason, hint: hold.Advice, ours: true,
+	return &fault{reason: hold.Reason, hint: hold.Advice,
 		err: fmt.Errorf("login withheld %s: %s", until, cmp.Or(hold.Because, string(hold.Reason)))}
 }
 
@@ -75,6 +93,10 @@ func (s *session) connect(ctx context.Context) error {
 // attach creates the wire and the dialect of a connection.
 func (s *session) attach(ctx context.Context, conn net.Conn) {
 	s.outcome.Address = conn.RemoteAddr().String()
+	if host, _, err := net.SplitHostPort(s.outcome.Address); err == nil {
+		s.searchFor(host)
+		s.rememberSecret()
+	}
 	s.w = newWire(ctx, conn, s.log, &s.delay, s.bounds)
 	s.d = protocols[s.c.Protocol].dialect(s.c, s.w, s.hostname())
 	s.log.inClear(clearText(s.c, s.w))

@@ -1,105 +1,305 @@
 package prober
 
-// This file takes a secret out of what a server said before it was told one. It
-// may know the secret from the session before, and a name or a greeting that
-// holds it would stand on a page. What is said after the first secret byte needs
-// no redactor: nothing of it is kept (transcript.go).
+// This file decides which of a server's words may be shown: all but those that hold
+// a secret which the server was given, in any usual coding. It cannot find a coding
+// that a hostile server makes up (SECURITY.md).
 
 import (
+	"bytes"
+	"encoding/base32"
 	"encoding/base64"
 	"encoding/hex"
-	"net/url"
-	"slices"
+	"html"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"mailprobe/mail"
 )
 
-// The bytes of a secret, or of a half of it, that are looked for: fewer are in
-// every other word, and more would tell nothing new of a token.
 const (
-	minRedacted = 6
-	maxRedacted = 64
+	redacted = "<redacted>"                       // a line of ours that holds a secret
+	withheld = "<withheld: it contains a secret>" // a line of the server that holds one
+	elided   = "…"                                // text that is not shown, or cut
+
+	notAuthenticated = "(not authenticated)" // a server's words before TLS is up
 )
 
-// redactor lists the forms in which a text can hold a secret, in lower case.
-type redactor []string
+// redactor searches the server's words in one probe. Its zero value knows no secret.
+type redactor struct {
+	hidden  bool             // server_text: hidden
+	servers []*serverSecrets // by name and by address; empty: no login is planned
+}
 
-// newRedactor looks for either half, where the halves are long enough to be none by
-// chance, and so finds the whole too.
-func newRedactor(secret mail.Secret) redactor {
-	text := secret.Reveal()
-	parts := []string{text}
-	if half := len(text) / 2; half >= minRedacted {
-		parts = []string{text[:half], text[half:]}
-	}
-	var v redactor
-	for _, part := range parts {
-		if len(part) >= minRedacted {
-			v = v.with(part[:min(len(part), maxRedacted)])
+// contains reports whether a text holds a secret that the server was given.
+func (r *redactor) contains(text string) bool {
+	for _, s := range r.servers {
+		if shortest := s.shortest(); shortest > 0 {
+			search := secretSearch{secrets: s, shortest: shortest}
+			if search.found([]byte(text), maxCodings) {
+				return true
+			}
 		}
 	}
-	return v
+	return false
 }
 
-// with adds the usual codings of a part.
-func (v redactor) with(part string) redactor {
-	backwards := []rune(part)
-	slices.Reverse(backwards)
-	quoted := strconv.Quote(part)
-	forms := []string{part, string(backwards), quoted[1 : len(quoted)-1],
-		url.QueryEscape(part), url.PathEscape(part), hex.EncodeToString([]byte(part))}
-	for before := range 3 {
-		forms = append(forms, base64At(base64.RawStdEncoding, part, before), base64At(base64.RawURLEncoding, part, before))
+// maxCodings is how many codings around one another are removed, such as base64 of
+// percent encoding.
+const maxCodings = 2
+
+// secretSearch searches one text in all codings.
+type secretSearch struct {
+	secrets  *serverSecrets
+	shortest int // bytes of the shortest secret window
+
+	room [maxCodings + 1][]byte // reused, one for each level of coding
+}
+
+// found reports whether a secret is in the text: as it is, by its letters alone,
+// which joins what was spaced or split, or in a coding.
+func (s *secretSearch) found(text []byte, codings int) bool {
+	if len(text) < s.shortest {
+		return false
 	}
-	for _, form := range forms {
-		if form = strings.ToLower(form); len(form) >= minRedacted-1 && !slices.Contains(v, form) {
-			v = append(v, form)
+	room := fold(s.room[codings][:0], text)
+	folded := room[:len(text):len(text)]
+	room = lettersOf(room, folded)
+	letters := room[len(text):]
+	s.room[codings] = room
+	if s.secrets.has(folded) || len(letters) < len(folded) && s.secrets.has(letters) {
+		return true
+	}
+	if codings == 0 {
+		return false
+	}
+	next := func(decoded []byte) bool { return s.found(decoded, codings-1) }
+	return decodeEscapes(text, next) ||
+		decodeNumbers(text, s.shortest, next) ||
+		decodeHex(letters, 2*s.shortest, next) ||
+		decodeBase64(text, (4*s.shortest+2)/3, next) ||
+		decodeBase32(text, (8*s.shortest+4)/5, next)
+}
+
+// fold appends a text with its ASCII letters in lower case.
+func fold(to, text []byte) []byte {
+	for _, b := range text {
+		if b >= 'A' && b <= 'Z' {
+			b += 'a' - 'A'
+		}
+		to = append(to, b)
+	}
+	return to
+}
+
+// lettersOf appends the letters and digits of a text: bytes of other characters
+// than ASCII count as such.
+func lettersOf(to, text []byte) []byte {
+	for _, b := range text {
+		if isAlnum(b) {
+			to = append(to, b)
 		}
 	}
-	return v
+	return to
 }
 
-// base64At is what base64 makes of a part with some bytes before it and any
-// behind it: the characters that depend on them are cut off.
-func base64At(alphabet *base64.Encoding, part string, before int) string {
-	coded := alphabet.EncodeToString([]byte("\x00\x00"[:before] + part))
-	return coded[(before*8+5)/6 : len(coded)-1]
+// decodeEscapes replaces percent and quoted-printable escapes, those of strings
+// (\x41 \u0041 \101 \") and the entities of HTML, in any mixture.
+func decodeEscapes(text []byte, next func([]byte) bool) bool {
+	if !bytes.ContainsAny(text, `%=\&`) {
+		return false
+	}
+	decoded := make([]byte, 0, len(text))
+	for i := 0; i < len(text); {
+		value, size := rune(text[i]), 1
+		switch text[i] {
+		case '%', '=':
+			value, size = hexEscape(text[i:], 1, 2)
+		case '\\':
+			value, size = stringEscape(text[i:])
+		}
+		if value < utf8.RuneSelf || size <= 4 && value <= 0xff {
+			decoded = append(decoded, byte(value))
+		} else {
+			decoded = utf8.AppendRune(decoded, value)
+		}
+		i += size
+	}
+	if bytes.IndexByte(decoded, '&') >= 0 {
+		decoded = []byte(html.UnescapeString(string(decoded)))
+	}
+	return len(decoded) < len(text) && next(decoded)
 }
 
-// hides reports whether a text holds the secret.
-func (v redactor) contains(text string) bool {
-	text = strings.ToLower(text)
-	return slices.ContainsFunc(v, func(form string) bool { return strings.Contains(text, form) })
+// hexEscape reads digits of an escape behind its first skip bytes. If there are
+// none, the escape is its first byte alone.
+func hexEscape(text []byte, skip, digits int) (value rune, size int) {
+	if len(text) < skip+digits {
+		return rune(text[0]), 1
+	}
+	n, err := strconv.ParseUint(string(text[skip:skip+digits]), 16, 32)
+	if err != nil {
+		return rune(text[0]), 1
+	}
+	return rune(n), skip + digits
 }
 
-// over draws the redactor over the texts of a server in an outcome.
-func (v redactor) redactOutcome(o *mail.Outcome) {
-	for i := range o.Transcript {
-		if line := &o.Transcript[i]; line.From == mail.Server {
-			v.redact(&line.Text)
+// stringEscape reads an escape that begins with a backslash.
+func stringEscape(text []byte) (value rune, size int) {
+	if len(text) < 2 {
+		return '\\', 1
+	}
+	switch text[1] {
+	case 'x':
+		return hexEscape(text, 2, 2)
+	case 'u':
+		if end := bytes.IndexByte(text, '}'); len(text) > 2 && text[2] == '{' && end > 3 && end <= 9 {
+			value, size = hexEscape(text, 3, end-3)
+			return value, size + 1
+		}
+		return hexEscape(text, 2, 4)
+	case 'U':
+		return hexEscape(text, 2, 8)
+	}
+	if len(text) >= 4 {
+		if n, err := strconv.ParseUint(string(text[1:4]), 8, 8); err == nil {
+			return rune(n), 4
 		}
 	}
-	if f := o.Failure; f != nil && v.contains(f.Text) {
-		f.Text = string(f.Phase) + ": " + f.Reason.Meaning()
+	return rune(text[1]), 2 // \" and \\
+}
+
+// decodeNumbers reads a list of decimal numbers as bytes: 115, 101, 99.
+func decodeNumbers(text []byte, shortest int, next func([]byte) bool) bool {
+	var decoded []byte
+	for i := 0; i < len(text); i++ {
+		n, digits := 0, 0
+		for ; i < len(text) && text[i] >= '0' && text[i] <= '9'; i++ {
+			n, digits = min(10*n+int(text[i]-'0'), 256), digits+1
+		}
+		if digits > 0 && n < 256 {
+			decoded = append(decoded, byte(n))
+		}
 	}
-	if o.TLS == nil {
-		return
+	return len(decoded) >= shortest && next(decoded)
+}
+
+// decodeHex reads runs of hex digits in the letters of a text, in which bytes that
+// were apart are joined ("73:65", "0x73 0x65"), from both possible starts.
+func decodeHex(letters []byte, shortest int, next func([]byte) bool) bool {
+	if bytes.Contains(letters, []byte("0x")) {
+		letters = bytes.ReplaceAll(letters, []byte("0x"), nil)
 	}
-	for i := range o.TLS.Chain {
-		cert := &o.TLS.Chain[i]
-		v.redact(&cert.Subject)
-		v.redact(&cert.Issuer)
+	return eachRun(letters, shortest, isHexDigit, func(run []byte) bool {
+		for shift := range min(2, len(run)) {
+			even := run[shift:]
+			even = even[:len(even)&^1]
+			decoded := make([]byte, len(even)/2)
+			if _, err := hex.Decode(decoded, even); err == nil && next(decoded) {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+func isHexDigit(b byte) bool {
+	return b >= '0' && b <= '9' || b >= 'a' && b <= 'f' || b >= 'A' && b <= 'F'
+}
+
+// decodeBase64 reads runs of both alphabets of base64, from all four possible
+// starts.
+func decodeBase64(text []byte, shortest int, next func([]byte) bool) bool {
+	is := func(b byte) bool { return isAlnum(b) && b < 0x80 || bytes.IndexByte([]byte("+/-_,"), b) >= 0 }
+	return eachRun(text, shortest, is, func(run []byte) bool {
+		run = bytes.Map(func(r rune) rune {
+			switch r {
+			case '-':
+				return '+'
+			case '_', ',':
+				return '/'
+			}
+			return r
+		}, run)
+		for shift := range min(4, len(run)) {
+			if decoded := decodeRun(base64.RawStdEncoding.Decode, run[shift:], 4); next(decoded) {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// decodeBase32 reads runs of base32 in capitals or small letters, from all eight
+// possible starts.
+func decodeBase32(text []byte, shortest int, next func([]byte) bool) bool {
+	is := func(b byte) bool { return isAlnum(b) && b < 0x80 && (b > '9' || b >= '2' && b <= '7') }
+	return eachRun(text, shortest, is, func(run []byte) bool {
+		run = bytes.ToUpper(run)
+		for shift := range min(8, len(run)) {
+			if decoded := decodeRun(base32.StdEncoding.WithPadding(base32.NoPadding).Decode, run[shift:], 8); next(decoded) {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// decodeRun decodes as much of a run as is whole: a group of letters that cannot end
+// a coding is shortened.
+func decodeRun(decode func(to, from []byte) (int, error), run []byte, group int) []byte {
+	decoded := make([]byte, len(run))
+	for cut := range min(group, len(run)) {
+		if n, err := decode(decoded, run[:len(run)-cut]); err == nil {
+			return decoded[:n]
+		}
+	}
+	return nil
+}
+
+// eachRun calls fn for every longest run of at least shortest bytes until it returns
+// true, and reports whether it did.
+func eachRun(text []byte, shortest int, is func(byte) bool, fn func(run []byte) bool) bool {
+	for begin := 0; begin < len(text); {
+		end := begin
+		for end < len(text) && is(text[end]) {
+			end++
+		}
+		if end-begin >= max(shortest, 1) && fn(text[begin:end]) {
+			return true
+		}
+		begin = end + 1
+	}
+	return false
+}
+
+// redactCertificates removes names that hold a secret, or all of them where no text
+// of the server is shown.
+func (r *redactor) redactCertificates(chain []mail.CertificateFacts) {
+	for i := range chain {
+		cert := &chain[i]
+		r.redact(&cert.Subject)
+		r.redact(&cert.Issuer)
 		for i := range cert.DNSNames {
-			v.redact(&cert.DNSNames[i])
+			r.redact(&cert.DNSNames[i])
 		}
 	}
 }
 
-// draw withholds a text that holds the secret.
-func (v redactor) redact(text *string) {
-	if v.contains(*text) {
-		*text = strings.TrimSpace(elided)
+// redact replaces a text that may not be shown.
+func (r *redactor) redact(text *string) {
+	switch {
+	case *text == "":
+	case r.hidden:
+		*text = elided
+	case r.contains(*text):
+		*text = withheld
 	}
+}
+
+// isExchangeData reports whether a SASL challenge is of SCRAM (RFC 5802). It is data
+// and no words, and with it a password could be guessed off line.
+func isExchangeData(challenge string) bool {
+	decoded, err := base64.StdEncoding.DecodeString(strings.TrimSpace(challenge))
+	return err == nil && (bytes.HasPrefix(decoded, []byte("r=")) || bytes.HasPrefix(decoded, []byte("v=")))
 }

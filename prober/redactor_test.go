@@ -1,58 +1,177 @@
 package prober
 
 import (
-	"slices"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"mailprobe/internal/canary"
 	"mailprobe/mail"
 )
 
+// searchingFor returns a redactor for a server that was given secrets.
+func searchingFor(secrets ...string) *redactor {
+	given := newServerSecrets()
+	for _, secret := range secrets {
+		given.add(mail.NewSecret(secret), false, time.Now())
+	}
+	return &redactor{servers: []*serverSecrets{given}}
+}
+
 func TestRedactorFindsTheSecretInEveryCoding(t *testing.T) {
 	secret := canary.New()
-	v := newRedactor(mail.NewSecret(secret))
-	for _, part := range []string{secret, secret[:len(secret)/2], secret[len(secret)/2:]} {
+	r := searchingFor("another one, "+canary.New(), secret)
+	half := secret[len(secret)/2:]
+	for _, part := range []string{secret, secret[:len(secret)/2], half} {
 		for name, coded := range canary.Codings(part) {
-			if slices.Contains([]string{"quoted in ASCII", "in HTML", "as numbers", "in base32", "in JSON"}, name) {
-				continue // not searched for yet
-			}
-			if text := "CN=mx " + coded + " says hello"; !v.contains(text) {
+			if text := "CN=mx " + coded + " says hello"; !r.contains(text) {
 				t.Errorf("not found %s: %q", name, text)
 			}
 		}
 	}
-	for _, text := range []string{"", "* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN] Dovecot ready.", "220 mx.example.org ESMTP Postfix", elided} {
-		if v.contains(text) {
+	base64Of := base64.StdEncoding.EncodeToString
+	for name, text := range map[string]string{
+		"eight bytes of it":       "…" + secret[9:17] + "…",
+		"PLAIN":                   base64Of([]byte("\x00alice\x00" + secret)),
+		"XOAUTH2":                 base64Of([]byte("user=alice\x01auth=Bearer " + secret + "\x01\x01")),
+		"base64 of hex":           base64Of([]byte(hex.EncodeToString([]byte(secret)))),
+		"base64 of base64":        base64Of([]byte(base64Of([]byte(secret)))),
+		"bytes with colons":       strings.ReplaceAll(fmt.Sprintf("% x", secret), " ", ":"),
+		"bytes of C":              fmt.Sprintf("%# x", secret),
+		"mixed escapes":           "%" + hex.EncodeToString([]byte(secret[:1])) + secret[1:4] + `\x` + hex.EncodeToString([]byte(secret[4:5])) + secret[5:9],
+		"UTF-16 in base64":        base64Of([]byte(strings.Join(strings.Split(secret, ""), "\x00"))),
+		"capitals, backwards":     strings.ToUpper(canary.Codings(secret)["backwards"]),
+		"an echo of the command":  "* BAD LOGIN alice {" + "42} " + secret,
+		"in a URL inside of JSON": `{"u":"` + canary.Codings(canary.Codings(secret)["in a URL"])["in JSON"] + `"}`,
+	} {
+		if !r.contains(text) {
+			t.Errorf("not found: %s in %q", name, text)
+		}
+	}
+}
+
+func TestRedactorShowsWhatHoldsNoSecret(t *testing.T) {
+	r := searchingFor(canary.New(), "correct horse", "correct horse battery staple", "Support2024!", "wonder land", "password123")
+	for _, text := range []string{"", elided, "* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN] Dovecot ready.", "220 mx.example.org ESMTP Postfix",
+		"535 5.7.8 Error: authentication failed: Incorrect username or password (Failure)", "+ " + base64.StdEncoding.EncodeToString([]byte(canary.New())),
+		"-ERR [AUTH] Your password is not supported here", canary.New(), strings.Repeat("x", 600)} {
+		if r.contains(text) {
 			t.Errorf("found in %q", text)
 		}
 	}
 }
 
-func TestRedactorIgnoresShortSecrets(t *testing.T) {
-	for _, secret := range []string{"", "a", "mail", "OK", "ready"} {
-		if v := newRedactor(mail.NewSecret(secret)); v.contains("* OK mail server ready, MAIL and READY") || v.contains("") {
-			t.Errorf("the redactor of %q hides a greeting", secret)
+func TestRedactorFindsShortSecrets(t *testing.T) {
+	tests := []struct{ secret, hit, miss string }{
+		{"x7q", "NO x7q is wrong", "NO x7qs"},
+		{"x7q", "NO eDdx is wrong", "NO eDd"},
+		{"ab", "NO <AB>", "NO cab about"},
+		{"hunt5", "NO thehunt5er", "NO hunt 6"},
+		{"hunt5", "NO h u n t 5", "NO h u n t"},
+		{"hunt5", "NO aHVudDU=", "NO aHVudDY="},
+		{"hunt5", "NO 68756e7435", "NO 68756e7436"},
+		{"hunt5", "NO 5tnuh", "NO 6tnuh"},
+		{"!§$", "NO !§$", "NO !$§"},
+		{"secret", "NO the secret word", "NO se cre"},
+	}
+	for _, test := range tests {
+		r := searchingFor(test.secret)
+		if !r.contains(test.hit) || r.contains(test.miss) {
+			t.Errorf("%q: in %q %v, in %q %v", test.secret, test.hit, r.contains(test.hit), test.miss, r.contains(test.miss))
 		}
 	}
 }
 
-func TestRedactorRedactsEachTextOfTheServer(t *testing.T) {
+func TestRedactorFindsPartsOfALongToken(t *testing.T) {
+	token := ""
+	for range 40 {
+		token += canary.New()
+	}
+	r := searchingFor(token)
+	for at := 0; at+secretWindow+sparseStep <= len(token); at += 97 {
+		if part := token[at : at+secretWindow+sparseStep]; !r.contains("NO " + part + ".") {
+			t.Errorf("not found: %q", part)
+		}
+	}
+}
+
+func TestRedactorRedactsCertificates(t *testing.T) {
 	secret := canary.New()
-	said := "CN=" + secret
-	o := mail.Outcome{
-		Transcript: []mail.Line{{From: mail.Server, Text: said}, {From: mail.Server, Text: "* OK ready"}, {From: mail.Client, Text: redacted}},
-		Failure:    &mail.Failure{Phase: mail.PhaseTLS, Reason: mail.CertName, Text: "x509: certificate is valid for " + secret + ", not mail.example.org"},
-		TLS:        &mail.TLSFacts{Chain: []mail.CertificateFacts{{Subject: said, Issuer: said, DNSNames: []string{"mail.example.org", secret}}}},
+	chain := func() []mail.CertificateFacts {
+		return []mail.CertificateFacts{{Subject: "CN=" + secret, Issuer: "CN=ca", DNSNames: []string{"mail.example.org", secret}}}
 	}
-	newRedactor(mail.NewSecret(secret)).redactOutcome(&o)
-	if text := toJSON([]any{o.Transcript, o.Failure, o.TLS}); canary.Find(text, secret) != "" {
-		t.Errorf("the secret is in %s", text)
+	shown, hidden := chain(), chain()
+	searchingFor(secret).redactCertificates(shown)
+	if text := toJSON(shown); canary.Find(text, secret) != "" || !strings.Contains(text, "CN=ca") || !strings.Contains(text, "mail.example.org") {
+		t.Errorf("shown: %s", text)
 	}
-	if o.Transcript[1].Text != "* OK ready" || o.TLS.Chain[0].DNSNames[0] != "mail.example.org" || o.Transcript[2].Text != redacted {
-		t.Errorf("the redactor lies over an innocent text: %+v", o.Transcript)
+	(&redactor{hidden: true}).redactCertificates(hidden)
+	if text := toJSON(hidden); strings.Contains(text, "CN=ca") || strings.Contains(text, "mail.example.org") {
+		t.Errorf("hidden: %s", text)
 	}
-	if !strings.HasPrefix(o.Failure.Text, "tls: ") {
-		t.Errorf("the failure says %q", o.Failure.Text)
+}
+
+// Passwords stay known after a rotation; tokens for a day or two.
+func TestGivenSecretsAreRememberedAndBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		given := new(givenSecrets)
+		server := given.server("mail.example.org")
+		if server != given.server("MAIL.example.org") || server == given.server("mx.example.org") {
+			t.Error("a server is its name, in any case")
+		}
+		password, token := canary.New(), canary.New()
+		r := &redactor{servers: []*serverSecrets{server}}
+		server.add(mail.NewSecret(password), false, time.Now())
+		server.add(mail.NewSecret(token), true, time.Now())
+		for range 100 {
+			time.Sleep(time.Hour)
+			server.add(mail.NewSecret(canary.New()), false, time.Now())
+			server.add(mail.NewSecret(canary.New()), true, time.Now())
+		}
+		if !r.contains(password) || r.contains(token) {
+			t.Errorf("after four days the password is found: %v, the token: %v", r.contains(password), r.contains(token))
+		}
+		for range 2 * maxWindows / 40 {
+			server.add(mail.NewSecret(canary.New()), false, time.Now())
+		}
+		if n := len(server.passwords.current.windows) + len(server.passwords.previous.windows); n > 2*maxWindows+1000 {
+			t.Errorf("%d windows are kept", n)
+		}
+	})
+}
+
+// FuzzRedactor: no text makes the search crash, and it finds a secret in any
+// surroundings.
+func FuzzRedactor(f *testing.F) {
+	secret := "kT9#wq~Lp2vX"
+	r := searchingFor(secret, "ab", "q7z")
+	for _, seed := range []string{"", "%", "=4", `\u{`, `\u{41}`, `\`, "&#", "0x", "QUJD", "MFRGG===", "115 101", "\xff\x00"} {
+		f.Add(seed, seed)
+	}
+	f.Fuzz(func(t *testing.T, before, after string) {
+		if !r.contains(before + secret + after) {
+			t.Errorf("not found in %q", before+secret+after)
+		}
+	})
+}
+
+func BenchmarkRedactor(b *testing.B) {
+	lines := []string{"* OK [CAPABILITY IMAP4rev1 SASL-IR LOGIN-REFERRALS ID ENABLE IDLE LITERAL+ AUTH=PLAIN AUTH=LOGIN] Dovecot (Debian) ready.",
+		"* CAPABILITY IMAP4rev1 SASL-IR LOGIN-REFERRALS ID ENABLE IDLE LITERAL+ AUTH=PLAIN AUTH=LOGIN", "T1 OK Pre-login capabilities listed, post-login capabilities have more.",
+		"T2 OK [CAPABILITY IMAP4rev1 SASL-IR LOGIN-REFERRALS ID ENABLE IDLE SORT THREAD=REFERENCES MULTIAPPEND UNSELECT CHILDREN NAMESPACE UIDPLUS] Logged in",
+		"* FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft)", "* 3 EXISTS", "* 0 RECENT", "* OK [UIDVALIDITY 1764345600] UIDs valid", "T3 OK [READ-ONLY] Examine completed.",
+		"* BYE Logging out", "T4 OK Logout completed."}
+	r := searchingFor(canary.New(), "password123")
+	b.ReportAllocs()
+	for b.Loop() {
+		for _, line := range lines {
+			if r.contains(line) {
+				b.Fatal(line)
+			}
+		}
 	}
 }

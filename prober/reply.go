@@ -30,13 +30,19 @@ type reply struct {
 // maxFailureText bounds server text in logs and on pages, in bytes.
 const maxFailureText = 200
 
-// malformed is a fault in the grammar of what a server wrote; the line itself
-// is quoted cleaned and cut.
+// malformedLine is a line of the server that breaks the grammar.
+type malformedLine struct {
+	what string // whose grammar: "SMTP reply"
+	line string
+}
+
+func (m *malformedLine) Error() string {
+	return fmt.Sprintf("%s: malformed: %q", m.what, cleanText(m.line, maxFailureText))
+}
+
+// malformed is a fault in the grammar of what a server wrote.
 func malformed(what, line string) error {
-	return &fault{
-		reason: mail.ProtocolMalformed,
-		err:    fmt.Errorf("%s: malformed: %q", what, cleanText(line, maxFailureText)),
-	}
+	return &fault{reason: mail.ProtocolMalformed, err: &malformedLine{what, line}}
 }
 
 // parseIMAPStatus reads a status response of IMAP (RFC 9051 section 7.1):
@@ -240,17 +246,17 @@ func lowerASCII(s string) string {
 
 // cleanText makes foreign text fit for logs and pages: valid UTF-8 of at most
 // limit bytes, in which each control character, terminal escape, direction mark
-// and invalid byte is a "?".
+// and invalid byte is a "?". A text that is cut ends with "…".
 func cleanText(s string, limit int) string {
 	var b strings.Builder
 	for _, r := range s { // an invalid byte comes as U+FFFD, which is printable
 		if r == utf8.RuneError || !unicode.IsPrint(r) {
 			r = '?'
 		}
-		if b.Len()+utf8.RuneLen(r) > limit {
-			break
-		}
 		b.WriteRune(r)
+		if b.Len() > limit {
+			return cutText(b.String(), limit)
+		}
 	}
 	return b.String()
 }
@@ -302,4 +308,13 @@ func addCapability(capabilities map[string][]string, line string) {
 		}
 	}
 	capabilities[words[0]] = args
+}
+
+// cutText cuts valid UTF-8 to limit bytes, the last of which are "…".
+func cutText(s string, limit int) string {
+	end := max(0, limit-len(elided))
+	for end > 0 && !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return s[:end] + elided
 }

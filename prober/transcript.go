@@ -1,12 +1,12 @@
 package prober
 
-// This file decides what of a dialogue may be kept. No client line is kept while
-// a login runs, and no server text after the first secret byte was sent: a server
-// may echo what it was told, in any encoding, even in a name that we then have to
-// send.
+// This file keeps the dialogue of a probe. No client line is kept while a login
+// runs. The server's lines are kept as they came until the probe ends, and are then
+// searched for secrets (redactor.go).
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -17,86 +17,80 @@ import (
 // The bounds of a kept dialogue; it is kept per connection, twice.
 const (
 	maxTranscriptLines = 64
-	maxTranscriptText  = 160
+	maxTranscriptText  = 160 // bytes of a line that are shown
+	maxSearchedText    = 512 // bytes of a line that are searched for secrets
 )
 
-const (
-	redacted = "<redacted>"
-	elided   = " …" // server text that is not shown
-)
-
-// transcript collects the redacted dialogue of one probe.
+// transcript collects the dialogue of one probe.
 type transcript struct {
 	protocol mail.Protocol
 	start    time.Time
 
 	mu         sync.Mutex
-	lines      []mail.Line
-	secret     bool // a login is under way: no client line is kept
-	secretSent bool // a secret byte went out: no server text is kept any more
+	lines      []rawLine
+	login      bool // a login is under way: no client line is kept
+	secretSent bool // a secret byte went out
 	clear      bool // before STARTTLS: nothing is authentic (rule R09)
+}
 
-	// repeating is the command in which we send a word of the server; empty: our
-	// lines are our own.
-	repeating string
+// rawLine is a line before the search for secrets.
+type rawLine struct {
+	at     time.Duration
+	from   mail.Side
+	text   string // at most maxSearchedText bytes
+	clear  bool   // of the server, before TLS was up
+	isData bool   // a challenge that is no words
 }
 
 // client keeps what we said, line by line.
 func (t *transcript) client(p []byte) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.secret {
+	if t.login {
 		t.secretSent = true
-		t.addLocked(mail.Client, redacted)
-		return
-	}
-	if t.repeating != "" {
-		t.addLocked(mail.Client, t.repeating+elided)
+		t.addLocked(rawLine{from: mail.Client, text: redacted})
 		return
 	}
 	for line := range bytes.Lines(p) {
-		t.addLocked(mail.Client, string(trimEOL(line)))
+		t.addLocked(rawLine{from: mail.Client, text: string(trimEOL(line))})
 	}
 }
 
-// server keeps one line of the server, as far as it may be shown.
+// server keeps one line of the server.
 func (t *transcript) server(line []byte) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	text := string(line[:min(len(line), maxTranscriptText+1)])
-	if t.secretSent || t.clear {
-		text = t.skeletonLocked(text)
-	}
-	t.addLocked(mail.Server, text)
+	text := string(line[:min(len(line), maxSearchedText)])
+	_, challenge, _ := strings.Cut(text, " ")
+	t.addLocked(rawLine{from: mail.Server, text: text, clear: t.clear, isData: t.login && isExchangeData(challenge)})
 }
 
 // note keeps a remark of ours.
 func (t *transcript) note(text string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.addLocked(mail.Note, text)
+	t.addLocked(rawLine{from: mail.Note, text: text})
 }
 
 // guardSecret begins (true) and ends the time in which our lines hold a secret.
 func (t *transcript) guardSecret(on bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.secret = on
+	t.login = on
 }
 
-// repeat begins the time in which our lines hold a word of the server: nothing is
-// kept of them but the command. An empty one ends it.
-func (t *transcript) repeat(command string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.repeating = command
-}
-
-// inClear says whether what comes is before a STARTTLS handshake.
+// inClear says whether what follows is before a STARTTLS handshake.
 func (t *transcript) inClear(on bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.clear = on
+}
+
+// isInClear reports whether the session is before a STARTTLS handshake.
+func (t *transcript) isInClear() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.clear
 }
 
 // secretWasSent reports whether a secret byte has gone out.
@@ -106,46 +100,107 @@ func (t *transcript) secretWasSent() bool {
 	return t.secretSent
 }
 
-// mute reports whether no server text may be shown now.
-func (t *transcript) mute() bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.secretSent || t.clear
-}
-
-// kept returns the dialogue.
-func (t *transcript) kept() []mail.Line {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.lines
-}
-
-func (t *transcript) addLocked(side mail.Side, text string) {
+func (t *transcript) addLocked(line rawLine) {
+	line.at = time.Since(t.start)
 	switch n := len(t.lines); {
 	case n == maxTranscriptLines:
-		t.lines = append(t.lines, mail.Line{At: time.Since(t.start), From: mail.Note, Text: "further lines are not kept"})
+		t.lines = append(t.lines, rawLine{at: line.at, from: mail.Note, text: "further lines are not kept"})
 	case n < maxTranscriptLines:
-		t.lines = append(t.lines, mail.Line{At: time.Since(t.start), From: side, Text: cleanText(text, maxTranscriptText)})
+		t.lines = append(t.lines, line)
 	}
 }
 
-// skeletonLocked keeps the words of a reply that are in a closed list: the
-// status, and a response code if it is a known one. In clear text capability
-// lines stay too, since they say why a STARTTLS was not offered.
-func (t *transcript) skeletonLocked(line string) string {
-	if !t.secretSent && protocols[t.protocol].capability(line) {
-		return line
+// kept returns the dialogue as it may be shown.
+func (t *transcript) kept(r *redactor) []mail.Line {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	split := t.splitSecretsLocked(r)
+	lines := make([]mail.Line, len(t.lines))
+	for i, line := range t.lines {
+		text := line.text
+		switch line.from {
+		case mail.Server:
+			text = t.serverText(r, line, split[i])
+		case mail.Client:
+			text = clientText(r, line)
+		}
+		lines[i] = mail.Line{At: line.at, From: line.from, Text: text}
+		if line.from == mail.Note {
+			lines[i].Text = cleanText(text, maxTranscriptText)
+		}
 	}
-	status, code := protocols[t.protocol].status(line)
-	if code = knownCode(code); code != "" {
-		return status + " " + code + elided
-	}
-	return strings.TrimSpace(status + elided)
+	return lines
 }
 
-// knownCode gives back a response code if it is in a registry, so that showing
-// it shows nothing else: RFC 5530 and 9051 for IMAP, RFC 2449, 3206 and 6856 for
-// POP3; an enhanced code of RFC 3463 is digits. Any other code becomes empty.
+// clientText is a line of ours as it may be shown. A folder's name is partly the
+// server's choice, so that it is searched too.
+func clientText(r *redactor, line rawLine) string {
+	if r.contains(line.text) {
+		command, _, _ := strings.Cut(line.text, " ")
+		return cleanText(command, maxTranscriptText/2) + " " + withheld
+	}
+	return cleanText(line.text, maxTranscriptText)
+}
+
+// serverText is a line of the server as it may be shown: its words, or if they are
+// not shown its status and, if it is a registered one, its code.
+func (t *transcript) serverText(r *redactor, line rawLine, isSplit bool) string {
+	instead := elided
+	switch {
+	case line.isData, r.hidden:
+	case isSplit, r.contains(line.text):
+		instead = withheld
+	case line.clear:
+		return cleanText(line.text, maxTranscriptText-len(notAuthenticated)-1) + " " + notAuthenticated
+	default:
+		return cleanText(line.text, maxTranscriptText)
+	}
+	status, code := protocols[t.protocol].status(line.text)
+	return joinWords(status, knownCode(code), instead)
+}
+
+// joinWords joins the words that are not empty.
+func joinWords(words ...string) string {
+	return strings.Join(slices.DeleteFunc(words, func(w string) bool { return w == "" }), " ")
+}
+
+// splitSecretsLocked returns the lines over which the server has split a secret.
+func (t *transcript) splitSecretsLocked(r *redactor) map[int]bool {
+	var letters []byte
+	var owners []int // of each letter: its line
+	for i, line := range t.lines {
+		if line.from != mail.Server {
+			continue
+		}
+		status, _ := protocols[t.protocol].status(line.text)
+		words := strings.Fields(line.text)
+		words = words[min(len(words), max(1, len(strings.Fields(status)))):]
+		if t.protocol == mail.SMTP && len(line.text) > 4 {
+			words = []string{line.text[4:]} // "250-word"
+		}
+		for _, word := range words {
+			letters = lettersOf(letters, fold(nil, []byte(word)))
+		}
+		for len(owners) < len(letters) {
+			owners = append(owners, i)
+		}
+	}
+	split := map[int]bool{}
+	for _, s := range r.servers {
+		for end, length := s.find(letters, 0); end > 0; end, length = s.find(letters, end) {
+			if length > maxWholeWord && owners[end-length] != owners[end-1] {
+				for _, owner := range owners[end-length : end] {
+					split[owner] = true
+				}
+			}
+		}
+	}
+	return split
+}
+
+// knownCode returns a response code if it is registered, so that showing it shows
+// nothing else: RFC 5530 and 9051 for IMAP, RFC 2449, 3206 and 6856 for
+// POP3; an enhanced code of RFC 3463 is digits. For any other code it returns the empty string.
 func knownCode(code string) string {
 	if responseCodes[code] || isEnhanced(code) {
 		return code

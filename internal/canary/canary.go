@@ -124,6 +124,44 @@ var codings = []coding{
 	{"in HEX", 2 * window, func(s string) string { return strings.ToUpper(hex.EncodeToString([]byte(s))) }},
 	{"as numbers", 3 * window, func(s string) string { return strings.Trim(fmt.Sprintf("%d", []byte(s)), "[]") }},
 	{"in base32", 13, func(s string) string { return base32.StdEncoding.EncodeToString([]byte(s)) }},
+	{"in small base32", 13, func(s string) string { return strings.ToLower(base32.StdEncoding.EncodeToString([]byte(s))) }},
+	{"in percent escapes", 3 * window, eachByte("%%%02X")},
+	{"in quoted-printable", 3 * window, eachByte("=%02X")},
+	{"in numeric entities", 5 * window, eachByte("&#%d;")},
+	{"in hexadecimal entities", 6 * window, eachByte("&#x%02x;")},
+	{`in \x escapes`, 4 * window, eachByte(`\x%02x`)},
+	{`in \u escapes`, 6 * window, eachRune(`\u%04x`)},
+	{"in octal escapes", 4 * window, eachByte(`\%03o`)},
+	{"spaced", 2*window - 1, spaced(" ")},
+	{"split by hyphens", 2*window - 1, spaced("-")},
+	{"in spaced hex", 3*window - 1, eachByte("%02x ")},
+}
+
+// eachByte formats every byte of a secret for itself.
+func eachByte(format string) func(string) string {
+	return func(s string) string {
+		var coded strings.Builder
+		for i := range len(s) {
+			fmt.Fprintf(&coded, format, s[i])
+		}
+		return strings.TrimSpace(coded.String())
+	}
+}
+
+// eachRune formats every character of a secret for itself.
+func eachRune(format string) func(string) string {
+	return func(s string) string {
+		var coded strings.Builder
+		for _, r := range s {
+			fmt.Fprintf(&coded, format, r)
+		}
+		return coded.String()
+	}
+}
+
+// spaced puts something between all characters of a secret.
+func spaced(by string) func(string) string {
+	return func(s string) string { return strings.Join(strings.Split(s, ""), by) }
 }
 
 // lettersOf8 are the letters of base64 that eight bytes fill, wherever they

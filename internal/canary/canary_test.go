@@ -39,6 +39,11 @@ func TestFind(t *testing.T) {
 			t.Errorf("not found: %s", name)
 		}
 	}
+	for name, text := range Codings(secret) {
+		if Find("x"+text+"y", secret) == "" {
+			t.Errorf("not found: %s", name)
+		}
+	}
 	for _, text := range []string{"", secret[:7], New(), "<secret> and <redacted>", fmt.Sprintf("%x", New())} {
 		if found := Find(text, secret); found != "" {
 			t.Errorf("found in %q %s", text, found)

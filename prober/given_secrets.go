@@ -1,0 +1,315 @@
+package prober
+
+// This file remembers which secrets each server was given, so that its words can be
+// searched for all of them. A server is known by its configured name and by its
+// address. The search is confined to secrets of the same server on purpose: a server
+// that could make a page say "contains a secret" for a secret of another server could
+// guess it.
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"math/bits"
+	"slices"
+	"sync"
+	"time"
+
+	"mailprobe/mail"
+)
+
+const (
+	// secretWindow is how many bytes of a secret in a row are a hit. A shorter secret
+	// is a hit as a whole.
+	secretWindow = 8
+	// maxWholeWord is the length up to which a secret is found only as a word of its
+	// own: two letters are part of every other word.
+	maxWholeWord = 3
+	// Of a secret longer than maxDense, such as a token, one window in sparseStep is
+	// kept: that finds every part of secretWindow+sparseStep-1 bytes.
+	maxDense   = 128
+	sparseStep = 16
+
+	maxWindows  = 1 << 19        // of one generation, about 8 MiB
+	tokenMemory = 24 * time.Hour // a token is remembered for one to two of these
+)
+
+// givenSecrets holds the secrets given to every server. Its zero value is ready to
+// use.
+type givenSecrets struct {
+	mu      sync.Mutex
+	servers map[string]*serverSecrets // by host name in lower case, and by IP address
+}
+
+// server returns the secrets of a server; it is created if there is none yet.
+func (g *givenSecrets) server(name string) *serverSecrets {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	name = lowerASCII(name)
+	s := g.servers[name]
+	if s == nil {
+		if g.servers == nil {
+			g.servers = map[string]*serverSecrets{}
+		}
+		s = newServerSecrets()
+		g.servers[name] = s
+	}
+	return s
+}
+
+// serverSecrets are the secrets that one server was given. Passwords are kept while
+// there is room; tokens, which are renewed every hour, for a day or two.
+type serverSecrets struct {
+	mu        sync.RWMutex
+	key       [16]byte // makes tags and window hashes useless elsewhere
+	passwords generations
+	tokens    generations
+}
+
+func newServerSecrets() *serverSecrets {
+	s := new(serverSecrets)
+	_, _ = rand.Read(s.key[:])
+	return s
+}
+
+// add remembers a secret. It is called before the secret is sent: the server may
+// know it from an earlier run of this process.
+func (s *serverSecrets) add(secret mail.Secret, isToken bool, now time.Time) {
+	if secret.IsZero() {
+		return
+	}
+	text := secret.Reveal()
+	tag := sha256.Sum256(append(s.key[:], text...))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	kept, maxAge := &s.passwords, time.Duration(0)
+	if isToken {
+		kept, maxAge = &s.tokens, tokenMemory
+	}
+	kept.rotate(now, maxAge)
+	if kept.current.tags[tag] {
+		return
+	}
+	kept.current.tags[tag] = true
+	for _, form := range searchedForms(text) {
+		for _, window := range windowsOf(form) {
+			kept.current.add(s.hash(pack(window), len(window)), len(window))
+		}
+	}
+}
+
+// has reports whether bytes, folded like the forms of a secret (fold), hold a window
+// of a secret.
+func (s *serverSecrets) has(text []byte) bool {
+	end, _ := s.find(text, 0)
+	return end > 0
+}
+
+// find returns the end and the length of the first window of a secret that ends
+// behind from; end 0: there is none.
+func (s *serverSecrets) find(text []byte, from int) (end, length int) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	lengths := s.passwords.lengths() | s.tokens.lengths()
+	if lengths == 0 {
+		return 0, 0
+	}
+	var last uint64 // the last eight bytes, the newest lowest
+	for end := 1; end <= len(text); end++ {
+		last = last<<8 | uint64(text[end-1])
+		if end <= from {
+			continue
+		}
+		for left := lengths; left != 0; left &= left - 1 {
+			length := bits.TrailingZeros(left)
+			if length > end {
+				break
+			}
+			h := s.hash(last&(^uint64(0)>>(64-8*length)), length)
+			if (s.passwords.has(h) || s.tokens.has(h)) &&
+				(length > maxWholeWord || isWord(text, end-length, end)) {
+				return end, length
+			}
+		}
+	}
+	return 0, 0
+}
+
+// shortest returns the length of the shortest window, 0 if there is no secret.
+func (s *serverSecrets) shortest() int {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	lengths := s.passwords.lengths() | s.tokens.lengths()
+	for length := 1; length <= secretWindow; length++ {
+		if lengths&(1<<length) != 0 {
+			return length
+		}
+	}
+	return 0
+}
+
+// hash mixes a window and its length with the key. It is one to one for windows of
+// one length, so that only windows of different lengths can collide.
+func (s *serverSecrets) hash(window uint64, length int) uint64 {
+	h := (window ^ binary.LittleEndian.Uint64(s.key[:8])) * (binary.LittleEndian.Uint64(s.key[8:]) | 1)
+	return (h ^ h>>32) + uint64(length)
+}
+
+// isWord reports whether text[from:to] has no letter or digit beside it.
+func isWord(text []byte, from, to int) bool {
+	return (from == 0 || !isAlnum(text[from-1])) && (to == len(text) || !isAlnum(text[to]))
+}
+
+func isAlnum(b byte) bool {
+	return b >= 'a' && b <= 'z' || b >= '0' && b <= '9' || b >= 'A' && b <= 'Z' || b >= 0x80
+}
+
+// pack puts at most eight bytes into a number.
+func pack(window string) (packed uint64) {
+	for i := range len(window) {
+		packed = packed<<8 | uint64(window[i])
+	}
+	return packed
+}
+
+// generations are the newer and the older half of a memory. A secret in use moves
+// to the newer one when it is given again; the older one is dropped as a whole.
+type generations struct {
+	current, previous secretSet
+	began             time.Time
+}
+
+// rotate drops the older generation when the newer one is full or, unless maxAge is
+// 0, old enough.
+func (g *generations) rotate(now time.Time, maxAge time.Duration) {
+	full := len(g.current.windows) > maxWindows || maxAge > 0 && now.Sub(g.began) > maxAge
+	if g.current.tags != nil && !full {
+		return
+	}
+	g.previous = g.current
+	g.current = secretSet{tags: map[[sha256.Size]byte]bool{}, windows: map[uint64]struct{}{}}
+	g.began = now
+}
+
+func (g *generations) has(h uint64) bool { return g.current.has(h) || g.previous.has(h) }
+
+func (g *generations) lengths() uint { return g.current.lengths | g.previous.lengths }
+
+// secretSet is a set of windows. Most lookups end at the filter in front of
+// the map, a Bloom filter of one bit for each window.
+type secretSet struct {
+	tags    map[[sha256.Size]byte]bool
+	windows map[uint64]struct{}
+	filter  []uint64
+	lengths uint // bit n: there is a window of n bytes
+}
+
+func (s *secretSet) add(h uint64, length int) {
+	s.windows[h] = struct{}{}
+	s.lengths |= 1 << length
+	if wanted := 16 * len(s.windows); wanted > 64*len(s.filter) {
+		size := max(4, 2*len(s.filter)) // a power of two
+		s.filter = make([]uint64, size)
+		for each := range s.windows {
+			s.mark(each)
+		}
+	}
+	s.mark(h)
+}
+
+func (s *secretSet) mark(h uint64) {
+	at := h & uint64(64*len(s.filter)-1)
+	s.filter[at/64] |= 1 << (at % 64)
+}
+
+func (s *secretSet) has(h uint64) bool {
+	if len(s.filter) == 0 {
+		return false
+	}
+	at := h & uint64(64*len(s.filter)-1)
+	if s.filter[at/64]&(1<<(at%64)) == 0 {
+		return false
+	}
+	_, found := s.windows[h]
+	return found
+}
+
+// searchedForms are a secret, folded, and its letters and digits alone, both also
+// backwards.
+func searchedForms(secret string) []string {
+	backwards := []rune(secret)
+	slices.Reverse(backwards)
+	var forms []string
+	for _, direction := range []string{secret, string(backwards)} {
+		folded := fold(nil, []byte(direction))
+		for _, form := range []string{string(folded), string(lettersOf(nil, folded))} {
+			if form != "" && !slices.Contains(forms, form) {
+				forms = append(forms, form)
+			}
+		}
+	}
+	// What punctuation leaves of a short secret may be in any word.
+	return slices.DeleteFunc(forms, func(form string) bool {
+		return len(form) <= maxWholeWord && len(form) < len(secret)
+	})
+}
+
+// windowsOf returns the parts of a form that are looked for. Those that are in the
+// ordinary sentences of servers are left out, unless little else would remain.
+func windowsOf(form string) []string {
+	if len(form) <= secretWindow {
+		return []string{form}
+	}
+	step := 1
+	if len(form) > maxDense {
+		step = sparseStep
+	}
+	var all, rare []string
+	for at := 0; at+secretWindow <= len(form); at += step {
+		window := form[at : at+secretWindow]
+		all = append(all, window)
+		if !ordinaryWindows()[window] {
+			rare = append(rare, window)
+		}
+	}
+	if 3*len(rare) < len(all) {
+		return all
+	}
+	return rare
+}
+
+// ordinarySentences are what many servers say, folded. Eight letters of "correct
+// horse" are in "incorrect user name": such a window says nothing of the secret.
+const ordinarySentences = `
+incorrect username or password (failure) incorrect user name or password. incorrect login or password
+invalid credentials invalid username or password invalid login invalid password wrong password bad password
+authentication failed authentication failure authentication unsuccessful authentication credentials invalid
+authentication required authentication successful authenticated but not connected not authenticated
+login failed login incorrect login denied logged in logged out logging out login completed login successful
+password expired password has expired please change your password application-specific password required
+please log in via your web browser user unknown unknown user no such user user disabled account disabled
+account is disabled account has been locked account locked service temporarily unavailable service unavailable
+try again later please try again temporary authentication failure temporary failure internal error occurred
+internal server error permission denied access denied access not allowed not allowed not permitted
+mailbox does not exist mailbox doesn't exist no such mailbox mailbox is full mailbox locked mailbox unavailable
+server ready server closing connection server terminating connection server unavailable server busy
+too many connections too many simultaneous connections maximum number of connections connection rate limit exceeded
+support supported not supported unsupported mechanism unrecognized command command not recognized syntax error
+welcome to the mail server greetings from hello pleased to meet you service ready esmtp postfix dovecot ready exim
+microsoft exchange imap4 service is ready pop3 server ready good morning good afternoon have a nice day goodbye
+sender address rejected recipient address rejected relay access denied message accepted for delivery queued
+capability completed select completed examine completed namespace completed logout completed pre-login post-login
+transport layer security start tls ready to start begin tls negotiation now encryption required starttls first
+administrator contact your administrator postmaster security update company internet service provider mail.example.org`
+
+// ordinaryWindows are the windows of ordinarySentences, with and without what is
+// between the words.
+var ordinaryWindows = sync.OnceValue(func() map[string]bool {
+	windows := map[string]bool{}
+	for _, text := range []string{ordinarySentences, string(lettersOf(nil, []byte(ordinarySentences)))} {
+		for at := 0; at+secretWindow <= len(text); at++ {
+			windows[text[at:at+secretWindow]] = true
+		}
+	}
+	return windows
+})
