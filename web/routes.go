@@ -16,10 +16,10 @@ import (
 
 // routesPage is the data of the page of all routes.
 type routesPage struct {
-	Icon, Root, Metrics string
-	Now                 time.Time
-	Routes              []routeView
-	Down                int
+	head
+	Icon   string
+	Routes []routeView
+	Down   int
 }
 
 // routeView is one route.
@@ -60,8 +60,8 @@ func (s *site) serveRoutes(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *site) newRoutesPage() routesPage {
-	now := s.Now()
-	p := routesPage{Icon: "up", Metrics: strings.TrimPrefix(s.TelemetryPath, "/"), Now: now}
+	p := routesPage{head: s.newHead(""), Icon: "up"}
+	now := p.Now
 	for _, snapshot := range s.History.Routes() {
 		v := newRouteView(&snapshot, now)
 		if v.State == history.StateDown {
