@@ -1,7 +1,7 @@
 package history
 
 // This file is version 1 of the JSON form of routes and their messages, for the
-// API and for `mailprobe probe --send`. docs/api.md describes it.
+// API. docs/api.md describes it.
 
 import (
 	"time"
