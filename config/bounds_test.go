@@ -192,7 +192,7 @@ func TestTenThousandConnections(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("%v for %d KiB", took, b.Len()>>10)
-	if took > 20*time.Second {
+	if took > 2*time.Minute {
 		t.Errorf("took %v", took)
 	}
 }

@@ -20,6 +20,7 @@ import (
 type office struct {
 	*person
 	imaps *mailtest.Server
+	asks  *Terminal
 	done  chan error
 	stop  context.CancelFunc
 }
@@ -48,8 +49,9 @@ func (o *office) add(t *testing.T, settings ...config.Setting) {
 	ctx, cancel := context.WithCancel(t.Context())
 	t.Cleanup(cancel)
 	o.stop = cancel
+	o.asks = NewTerminal(o.terminal, o.terminal)
 	options := AddOptions{Settings: append(settings, config.Setting{Field: "tls_config.ca_file", Value: "ca.pem"}),
-		SetupOptions: SetupOptions{ConfigFile: "mailprobe.yml", Output: "table", Timeout: 2 * time.Second, Ask: NewTerminal(o.terminal, o.terminal), Stdout: o.terminal, Stderr: o.terminal}}
+		SetupOptions: SetupOptions{ConfigFile: "mailprobe.yml", Output: "table", Timeout: 2 * time.Second, Ask: o.asks, Stdout: o.terminal, Stderr: o.terminal}}
 	go func() { o.done <- Add(ctx, options) }()
 }
 
@@ -178,7 +180,8 @@ func TestAddInterruptedAtEachQuestion(t *testing.T) {
 			if !o.echoes() {
 				t.Error("what is typed next is not shown")
 			}
-			_, _ = o.keyboard.WriteString("\n") // ends the read that goes on
+			_, _ = o.keyboard.WriteString("\n")
+			o.asks.reading.Wait() // for the read that went on
 		})
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 
 	"golang.org/x/term"
 )
@@ -22,6 +23,8 @@ type Terminal struct {
 	in    *os.File
 	out   io.Writer
 	lines *bufio.Reader
+
+	reading sync.WaitGroup // a read goes on when its question was interrupted
 }
 
 // NewTerminal reads answers from in and writes questions to out; it returns nil
@@ -41,8 +44,9 @@ func (t *Terminal) Line(ctx context.Context, prompt string) (string, error) {
 
 // Secret asks for one line that is not shown as it is typed.
 func (t *Terminal) Secret(ctx context.Context, prompt string) (string, error) {
+	fd := int(t.in.Fd())
 	secret, err := t.ask(ctx, prompt, func() (string, error) {
-		raw, err := term.ReadPassword(int(t.in.Fd()))
+		raw, err := term.ReadPassword(fd)
 		return string(raw), err
 	})
 	fmt.Fprintln(t.out) // the person's own line end was not shown either
@@ -63,10 +67,10 @@ func (t *Terminal) ask(ctx context.Context, prompt string, read func() (string, 
 		err  error
 	}
 	answers := make(chan answer, 1)
-	go func() {
+	t.reading.Go(func() {
 		text, err := read()
 		answers <- answer{text, err}
-	}()
+	})
 	select {
 	case <-ctx.Done():
 		_ = term.Restore(fd, before) // what is typed next is shown again
