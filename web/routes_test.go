@@ -45,7 +45,7 @@ func TestRoutesPageNamesLegAndAdvice(t *testing.T) {
 			t.Errorf("no %q in %s", want, page)
 		}
 	}
-	if strings.Contains(page, "<script>") || strings.Contains(page, "secret-address") {
+	if strings.Count(page, "<script>") != 1 || strings.Contains(page, "secret-address") { // our own script
 		t.Errorf("a hop's text is not escaped, or an address is shown: %s", page)
 	}
 	var answer struct {
