@@ -60,7 +60,7 @@ var fieldRefusals = []golden{
 	{from: "POP3", protocol: mail.POP3, command: "STAT", line: "-ERR mailbox is locked by another POP3 session", want: mail.MailboxInUse},
 
 	// Too soon, too many, too much.
-	{from: "Outlook.com", protocol: mail.POP3, command: "PASS", line: "-ERR Exceeded the login limit for a 15 minute period. Reduce the frequency of requests to the POP3 server.", want: mail.AuthTooSoon},
+	{from: "Outlook.com", protocol: mail.POP3, command: "PASS", line: "-ERR Exceeded the login limit for a 15 minute period. Reduce the frequency of requests to the POP3 server.", want: mail.ServerLimit},
 	{from: "Hotmail", protocol: mail.POP3, command: "STAT", line: "-ERR login allowed only every 15 minutes", want: mail.AuthTooSoon},
 	{from: "Yahoo", protocol: mail.SMTP, command: "AUTH", line: "535 5.7.0 (#AUTH005) Too many bad auth attempts.", want: mail.AuthTooSoon, doubtful: true, advice: "counts failed logins"},
 	{from: "Yahoo", protocol: mail.SMTP, command: "AUTH", line: "454 4.7.0 (#AUTH005) Too many bad auth attempts.", want: mail.AuthTooSoon, doubtful: true, advice: "counts failed logins"},

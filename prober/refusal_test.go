@@ -383,3 +383,24 @@ func TestEachKnownTextHasSource(t *testing.T) {
 		t.Errorf("%d texts, want those of the tables", len(seen))
 	}
 }
+
+// FuzzDiagnose: whatever a server says, to whatever command, has a reason with
+// advice, and the advice has none of the server's words.
+func FuzzDiagnose(f *testing.F) {
+	protocols := []mail.Protocol{mail.IMAP, mail.POP3, mail.SMTP}
+	commands := []string{"GREETING", "EHLO", "STARTTLS", "LOGIN", "AUTH", "PASS", "EXAMINE", "STAT", "MAIL", "RCPT", "QUIT", "?"}
+	for i, g := range goldenRefusals {
+		f.Add(byte(slices.Index(protocols, g.protocol)), byte(i), "NO", "", g.line)
+	}
+	f.Fuzz(func(t *testing.T, protocol, command byte, status, code, text string) {
+		no := refusal{protocol: protocols[int(protocol)%3], command: commands[int(command)%len(commands)],
+			reply: reply{status: status, code: code, text: text}}
+		d := diagnose(&no)
+		if d.reason.Advice() == "" {
+			t.Errorf("%+v has no reason", no)
+		}
+		if other := (refusal{protocol: no.protocol, command: no.command, reply: reply{status, code, text + " hunter2!"}}); strings.Contains(diagnose(&other).hint, "hunter2!") {
+			t.Errorf("the advice repeats the server: %q", diagnose(&other).hint)
+		}
+	})
+}

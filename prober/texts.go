@@ -59,6 +59,7 @@ var (
 			{"rate limit", "Yahoo, Postfix policy servers"},
 			{"frequency limited", "QQ"},
 			{"too much mail", "Postfix anvil"},
+			{"exceeded the login limit", "Outlook.com POP3"},
 			{"throttl", "Exchange Online, SES"},
 		}, []string{
 			"too many sessions", "too many active", "concurrent connection limit", "connection limit", "connections reached",
@@ -82,7 +83,6 @@ var (
 		{"try again later", "Gmail"},
 		{"too many login attempts", "Gmail"},
 		{"too many login failures", "Yahoo, Gmail"},
-		{"exceeded the login limit", "Outlook.com POP3"},
 		{"login allowed only every", "Hotmail POP3"},
 		{"login frequen", "QQ, NetEase"},
 		{"login freq limit", "QQ"},

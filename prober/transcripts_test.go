@@ -69,7 +69,7 @@ func transcripts() []transcriptRow {
 		{file: "pop3-auth-refused-early", encryption: mail.ImplicitTLS, refusedUnsent: 1, mechanism: mail.AuthLogin},
 		{file: "pop3-prompt-is-text", encryption: mail.ImplicitTLS},
 		{file: "pop3-qpopper-lock", encryption: mail.ImplicitTLS, phase: mail.PhaseAuth, reason: mail.MailboxInUse},
-		{file: "pop3-outlook-too-often", encryption: mail.ImplicitTLS, phase: mail.PhaseAuth, reason: mail.AuthTooSoon},
+		{file: "pop3-outlook-too-often", encryption: mail.ImplicitTLS, phase: mail.PhaseAuth, reason: mail.ServerLimit},
 		{file: "pop3-hotmail-stat", encryption: mail.ImplicitTLS, phase: mail.PhaseMailbox, reason: mail.AuthTooSoon},
 		{file: "pop3-perdition-refused", encryption: mail.ImplicitTLS, phase: mail.PhaseAuth, reason: mail.AuthTemporary, advice: "behind it"},
 		{file: "smtp-login-refused-early", encryption: mail.ImplicitTLS, phase: mail.PhaseAuth, reason: mail.AuthMechanism, unsent: true},
