@@ -10,6 +10,8 @@ import (
 	"os"
 	"time"
 
+	"github.com/emersion/go-smtp"
+
 	"mailprobe/mail"
 )
 
@@ -122,4 +124,32 @@ func (c *Courier) run(ctx context.Context, conn *mail.Connection, more time.Dura
 	defer cancel()
 	s := &session{p: c.prober, c: conn, log: &transcript{protocol: conn.Protocol}, bounds: courierBounds, task: task}
 	return s.run(ctx)
+}
+
+// submit sends the message of a courier and fills in what became of it.
+func (d *smtpDialect) submit(e Envelope, message []byte, s *Submission) error {
+	mailOptions, rcptOptions := &smtp.MailOptions{}, &smtp.RcptOptions{}
+	_, offered := d.caps["DSN"]
+	if s.Notified = offered && e.ID != ""; s.Notified {
+		mailOptions.EnvelopeID, mailOptions.Return = e.ID, smtp.DSNReturnHeaders
+		rcptOptions.Notify = []smtp.DSNNotify{smtp.DSNNotifySuccess, smtp.DSNNotifyFailure, smtp.DSNNotifyDelayed}
+	}
+	if err := d.serverError("MAIL", d.client.Mail(e.From, mailOptions)); err != nil {
+		return err
+	}
+	if err := d.serverError("RCPT", d.client.Rcpt(e.To, rcptOptions)); err != nil {
+		return err
+	}
+	data, err := d.client.Data()
+	if err != nil {
+		s.Refused = d.w.failed() == nil
+		return d.serverError("DATA", err)
+	}
+	if _, err := data.Write(message); err != nil {
+		return d.serverError("DATA", err)
+	}
+	err = data.Close()
+	s.Answered = time.Now()
+	s.Refused = err != nil && d.w.failed() == nil
+	return d.serverError("DATA", err)
 }

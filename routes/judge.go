@@ -5,6 +5,7 @@ package routes
 // nothing is called lost.
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -107,18 +108,20 @@ func (k *track) arrivedBadly(o *mail.RouteOutcome) *mail.RouteFailure {
 		applies bool
 		reason  mail.Reason
 		text    string
+		leg     mail.Leg // empty: the transfer
 	}{
-		{o.Folder == mail.FolderJunk, mail.FiledAsSpam, "filed in " + o.FolderAs},
-		{o.Folder == mail.FolderOther, mail.FiledElsewhere, "filed in " + o.FolderAs},
-		{o.Copies > 1, mail.Duplicated, fmt.Sprintf("%d copies", o.Copies)},
-		{!k.message.sameBody(fields, k.content.Body), mail.Altered, "the body differs from the one that was sent"},
-		{len(k.route.Require) > 0 && !o.Trusted, mail.AuthenticationFailed, "no Authentication-Results of the configured authserv_id"},
-		{check != "", mail.AuthenticationFailed, fmt.Sprintf("%s is %s, want %s", check, orNone(o.Authentication[check]), k.route.Require[check])},
-		{o.Transfer > k.route.Slow, mail.Late, fmt.Sprintf("after %s, more than %s", o.Transfer.Round(time.Millisecond), k.route.Slow)},
-		{k.undone != nil, mail.CleanupFailed, fmt.Sprint(k.undone)},
+		{o.Folder == mail.FolderJunk, mail.FiledAsSpam, "filed in " + o.FolderAs, ""},
+		{o.Folder == mail.FolderOther, mail.FiledElsewhere, "filed in " + o.FolderAs, ""},
+		{o.Copies > 1, mail.Duplicated, fmt.Sprintf("%d copies", o.Copies), ""},
+		{!k.message.sameBody(fields, k.content.Body), mail.Altered, "the body differs from the one that was sent", ""},
+		{len(k.route.Require) > 0 && !o.Trusted, mail.AuthenticationFailed, "no Authentication-Results of the configured authserv_id", ""},
+		{check != "", mail.AuthenticationFailed, fmt.Sprintf("%s is %s, want %s", check, orNone(o.Authentication[check]), k.route.Require[check]), ""},
+		{o.Submit > k.route.Slow, mail.Late, fmt.Sprintf("accepted after %s, more than %s", o.Submit.Round(time.Millisecond), k.route.Slow), mail.LegSubmit},
+		{o.Transfer > k.route.Slow, mail.Late, fmt.Sprintf("after %s, more than %s", o.Transfer.Round(time.Millisecond), k.route.Slow), ""},
+		{k.undone != nil, mail.CleanupFailed, fmt.Sprint(k.undone), ""},
 	} {
 		if rule.applies {
-			return &mail.RouteFailure{Leg: mail.LegTransfer, Reason: rule.reason, Text: clean(rule.text, maxHopText)}
+			return &mail.RouteFailure{Leg: cmp.Or(rule.leg, mail.LegTransfer), Reason: rule.reason, Text: clean(rule.text, maxHopText)}
 		}
 	}
 	return nil
