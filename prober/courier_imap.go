@@ -5,14 +5,11 @@ package prober
 // UID EXPUNGE of exactly those messages; never CLOSE, never a bare EXPUNGE.
 
 import (
-	"encoding/base64"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf16"
 
 	"github.com/emersion/go-imap/v2"
 
@@ -60,37 +57,6 @@ func (m *imapMailbox) Folders() ([]Folder, error) {
 		}
 	}
 	return list, nil
-}
-
-// decodeMailboxName reads modified UTF-7 (RFC 3501 section 5.1.3); the library
-// writes it. A name that is none stays as it is.
-func decodeMailboxName(name string) string {
-	var b strings.Builder
-	for rest := name; rest != ""; {
-		plain, coded, found := strings.Cut(rest, "&")
-		b.WriteString(plain)
-		if !found {
-			break
-		}
-		var closed bool
-		if coded, rest, closed = strings.Cut(coded, "-"); !closed {
-			return name
-		}
-		if coded == "" { // "&-" is "&"
-			b.WriteByte('&')
-			continue
-		}
-		raw, err := base64.RawStdEncoding.DecodeString(strings.ReplaceAll(coded, ",", "/"))
-		if err != nil || len(raw)%2 != 0 {
-			return name
-		}
-		units := make([]uint16, len(raw)/2)
-		for i := range units {
-			units[i] = binary.BigEndian.Uint16(raw[2*i:])
-		}
-		b.WriteString(string(utf16.Decode(units)))
-	}
-	return b.String()
 }
 
 // Mark asks with STATUS, which opens nothing.

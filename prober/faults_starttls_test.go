@@ -262,44 +262,26 @@ func capabilityFaults() []faultCase {
 
 // asideFaults are things said that nobody asked for.
 func asideFaults() []faultCase {
-	evil := func(t *testing.T, run faultRun) {
-		o, marked := run.outcome, run.connection.Encryption == mail.StartTLS && run.outcome.TLS == nil
-		texts := []string{}
-		for _, line := range o.Transcript {
-			texts = append(texts, line.Text)
-		}
-		if o.Failure != nil {
-			texts = append(texts, o.Failure.Text)
-			if strings.Contains(o.Failure.Advice(), "EVIL") {
-				t.Errorf("the server's words are in the advice %q", o.Failure.Advice())
-			}
-		}
-		for _, text := range texts {
-			if marked && strings.Contains(text, "EVIL") && !strings.HasSuffix(text, notAuthenticated) {
-				t.Errorf("words in clear text are shown without their mark: %q", text)
-			}
-		}
-	}
 	aside := fmt.Sprintf("S: * LIST (%s) \"/\" INBOX\nS: * 1 FETCH (FLAGS (\\Seen) BODY {4}\nSEND \"ab\\r\\n\"\nS: )\nS: * SEARCH 1 2 3\n", `\Noselect`)
 	return []faultCase{
 		{
 			numbers: []int{89}, story: "a_referral_to_another_server_is_not_followed", after: asked,
 			script: map[mail.Protocol]string{mail.IMAP: "C: {tag} AUTHENTICATE PLAIN *\n" +
 				"S: {tag} NO [REFERRAL imap://alice;AUTH=*@EVIL.example.com/] Go there\nBYE imap"},
-			phase: mail.PhaseAuth, reason: mail.AuthRejected, check: evil,
+			phase: mail.PhaseAuth, reason: mail.AuthRejected, check: noEvil,
 		},
 		{
 			numbers: []int{89}, story: "a_referral_with_an_ok_is_not_followed", after: asked,
 			script: map[mail.Protocol]string{mail.IMAP: "C: {tag} AUTHENTICATE PLAIN *\n" +
 				"S: {tag} OK [REFERRAL imap://EVIL.example.com/] Better there\n{after logged in}"},
-			check: evil,
+			check: noEvil,
 		},
 		{
 			numbers: []int{89}, story: "a_recipient_who_moved_is_not_followed", after: loggedIn,
 			script: map[mail.Protocol]string{mail.SMTP: "C: MAIL FROM:*\nS: 250 Ok\nC: RCPT TO:<bob@example.org>\n" +
 				"S: 551 5.1.6 User not local; please try <bob@EVIL.example.com>\nBYE smtp"},
 			change: func(c *mail.Connection) { c.Recipient = "bob@example.org" },
-			phase:  mail.PhaseMailbox, reason: mail.MailboxMissing, check: evil,
+			phase:  mail.PhaseMailbox, reason: mail.MailboxMissing, check: noEvil,
 		},
 		{
 			numbers: []int{89}, story: "capabilities_at_the_wrong_time_change_nothing", after: loggedIn,
@@ -326,12 +308,12 @@ func asideFaults() []faultCase {
 			script: map[mail.Protocol]string{mail.IMAP: "S: * OK [ALERT] EVIL: call this number\nC: {tag} CAPABILITY\n" +
 				"S: * NO [ALERT] EVIL again\nS: * CAPABILITY IMAP4rev1 STARTTLS\nS: {tag} OK [ALERT] EVIL\n" +
 				"C: {tag} STARTTLS\nS: {tag} NO [ALERT] EVIL once more\nBYE imap"},
-			phase: mail.PhaseStartTLS, reason: mail.StartTLSRefused, check: evil,
+			phase: mail.PhaseStartTLS, reason: mail.StartTLSRefused, check: noEvil,
 		},
 		{
 			numbers: []int{91}, story: "words_in_clear_before_starttls_are_marked", after: connected, encryptions: onlyStartTLS,
 			script: map[mail.Protocol]string{mail.IMAP: "S: * BYE EVIL\nCLOSE", mail.POP3: "S: -ERR EVIL\nCLOSE", mail.SMTP: "S: 554 EVIL\nBYE smtp"},
-			phase:  mail.PhaseGreeting, reason: mail.ServerRefused, check: evil,
+			phase:  mail.PhaseGreeting, reason: mail.ServerRefused, check: noEvil,
 		},
 	}
 }

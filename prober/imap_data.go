@@ -7,8 +7,11 @@ package prober
 
 import (
 	"bytes"
+	"encoding/base64"
+	"encoding/binary"
 	"strconv"
 	"strings"
+	"unicode/utf16"
 )
 
 const (
@@ -198,4 +201,35 @@ func otherNamespaces(response []imapValue) []namespace {
 		}
 	}
 	return found
+}
+
+// decodeMailboxName reads modified UTF-7 (RFC 3501 section 5.1.3); the library
+// writes it. A name that is none stays as it is.
+func decodeMailboxName(name string) string {
+	var b strings.Builder
+	for rest := name; rest != ""; {
+		plain, coded, found := strings.Cut(rest, "&")
+		b.WriteString(plain)
+		if !found {
+			break
+		}
+		var closed bool
+		if coded, rest, closed = strings.Cut(coded, "-"); !closed {
+			return name
+		}
+		if coded == "" { // "&-" is "&"
+			b.WriteByte('&')
+			continue
+		}
+		raw, err := base64.RawStdEncoding.DecodeString(strings.ReplaceAll(coded, ",", "/"))
+		if err != nil || len(raw)%2 != 0 {
+			return name
+		}
+		units := make([]uint16, len(raw)/2)
+		for i := range units {
+			units[i] = binary.BigEndian.Uint16(raw[2*i:])
+		}
+		b.WriteString(string(utf16.Decode(units)))
+	}
+	return b.String()
 }

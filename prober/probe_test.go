@@ -174,7 +174,7 @@ func TestProbeWithoutUserStopsBeforeTheLogin(t *testing.T) {
 	fix := newFixture(t)
 	pairs(t, func(t *testing.T, p mail.Protocol, e mail.Encryption) {
 		server := fix.server(t, p, e)
-		o := new(Prober).Probe(t.Context(), fix.connection(p, e, server.Addr, func(c *mail.Connection) { c.Username = "" }))
+		o := new(Prober).Probe(t.Context(), fix.connection(p, e, server.Addr, func(c *mail.Connection) { c.Username, c.Sender = "", "" }))
 		if !o.Up() || o.Auth.Known() || o.Mailbox.Tried || len(server.Logins()) != 0 {
 			t.Errorf("up %v, login %+v, mailbox %+v\n%s", o.Up(), o.Auth, o.Mailbox, explain(o))
 		}
