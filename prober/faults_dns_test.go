@@ -264,7 +264,7 @@ func TestDeadNameServerDelaysNobody(t *testing.T) {
 		}
 		for i := range neighbours {
 			conns = append(conns, (&fixture{}).connection(mail.SMTP, mail.NoEncryption, fmt.Sprintf("192.0.2.%d:25", i+2), func(c *mail.Connection) {
-				c.Name, c.Username = fmt.Sprintf("good-%d", i), ""
+				c.Name, c.Username, c.Sender, c.Recipient = fmt.Sprintf("good-%d", i), "", "", ""
 			}))
 		}
 		watch := newNameWatch()
