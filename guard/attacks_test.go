@@ -168,7 +168,7 @@ var attacks = []attack{
 	{"A10", "an answer that no rule knows, each second for half an hour", 2, func(_ *testing.T, h *fixture) int {
 		return h.repeat(1800, time.Second, user("a", "mail.example", "ann"), commandRejected)
 	}},
-	{"A11", "a server that wants longer pauses, probed twenty times in a minute", 1, func(_ *testing.T, h *fixture) int {
+	{"A11", "a server that wants longer pauses, probed twenty times in a minute", 2, func(_ *testing.T, h *fixture) int {
 		return h.repeat(20, 3*time.Second, user("a", "mail.example", "ann"), AuthVerdict{Tried: true, Class: mail.Transient, Reason: mail.AuthTooSoon})
 	}},
 	{"A12", "a server that hangs up after the password, each second for half an hour", 2, func(_ *testing.T, h *fixture) int {

@@ -148,6 +148,7 @@ func (g *Guard) slow(a *account, s *secretState, t *targetState, d *server, e ev
 	known := s.knownGood(t, e.At)
 	a.answered(e.ID, !known, e)
 	switch {
+	case e.Result == tooSoon && !t.suspect(): // the pool probes less often already
 	case known:
 		t.slowDown(e)
 	case e.Result == tooSoon || t.suspect():

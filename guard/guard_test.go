@@ -307,9 +307,12 @@ func TestGuard(t *testing.T) {
 		{"a server that wants longer pauses gets them", func(_ *testing.T, h *fixture) {
 			soon := AuthVerdict{Tried: true, Class: mail.Transient, Reason: mail.AuthTooSoon, Address: wrong.Address}
 			h.probe(ann, "p", soon)
+			h.wantAllowed(ann, "p") // once is left to the pool
+			h.probe(ann, "p", soon)
 			h.wantHeld(ann, "p", mail.AuthTooSoon, 35*time.Minute)
 			h.sleep(40 * time.Minute)
 			h.probe(ann, "p", right)
+			h.probe(ann, "p", soon)
 			h.probe(ann, "p", soon)
 			h.wantHeld(ann, "p", mail.AuthTooSoon, 5*time.Minute)
 		}},
