@@ -118,14 +118,12 @@ func (l *load) add(c *mail.Connection) {
 }
 
 // warnLoad says where the intervals cannot be kept when servers stop
-// answering: the worst case, because that is when the figures matter.
+// answering: the worst case, because that is when the figures matter. Connections
+// that are probed on scrapes count as if they were scraped on their intervals.
 func (r *reader) warnLoad(pool Pool, connections []*mail.Connection) {
 	var all load
 	hosts, addresses := map[string]*load{}, map[string]*load{}
 	for _, c := range connections {
-		if c.ProbeOnScrape {
-			continue
-		}
 		all.add(c)
 		for key, group := range map[string]map[string]*load{c.Host: hosts, c.Address(): addresses} {
 			if group[key] == nil {
