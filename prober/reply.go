@@ -310,9 +310,13 @@ func addCapability(capabilities map[string][]string, line string) {
 	capabilities[words[0]] = args
 }
 
-// cutText cuts valid UTF-8 to limit bytes, the last of which are "…".
+// cutText cuts valid UTF-8 to limit bytes, the last of which are "…". A limit
+// without room for that mark leaves nothing.
 func cutText(s string, limit int) string {
-	end := max(0, limit-len(elided))
+	if limit < len(elided) {
+		return ""
+	}
+	end := limit - len(elided)
 	for end > 0 && !utf8.RuneStart(s[end]) {
 		end--
 	}

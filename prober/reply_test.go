@@ -163,7 +163,8 @@ func TestCleanText(t *testing.T) {
 		{"C1 controls", "a\u009bb\x9bc", 200, "a?b?c"},
 		{"direction marks", "a\u202eb\u2066c", 200, "a?b?c"},
 		{"letters of other alphabets", "grüße 你好", 200, "grüße 你好"},
-		{"cut before the rune that does not fit", "aé", 2, "a"},
+		{"cut before the rune that does not fit, with a mark", "aééé", 5, "a…"},
+		{"no room for the mark", "aé", 2, ""},
 		{"no room", "a", 0, ""},
 		{"replacement character", "a\uFFFDb", 200, "a?b"},
 	}
