@@ -19,7 +19,6 @@ type routeEntry struct {
 	send, receive, bounces string
 	remove                 bool
 	require                requirements
-	ticketMailbox          bool
 
 	set map[string]origin
 }
@@ -74,8 +73,6 @@ var routeBlock = block[routeEntry]{
 			meaning: "Host whose Authentication-Results are believed, as it names itself at their beginning.", example: "mx.example.org"},
 		{name: "require", is: nested(requireBlock, func(e *routeEntry) *requirements { return &e.require }), def: "nothing",
 			meaning: "Results that the message must have. Needs authserv_id.", example: "{dkim: pass, dmarc: pass}"},
-		{name: "ticket_mailbox", is: oneOf([]keyword[bool]{{"accepted", true}}, func(e *routeEntry) *bool { return &e.ticketMailbox }), def: "refused",
-			meaning: "`accepted` allows a receiving connection with `watch`: each message may become a ticket.", example: "accepted"},
 		{name: "labels", is: labels(func(e *routeEntry) *[]mail.Label { return &e.Labels }), def: "none",
 			meaning: "Labels added to each metric of the route.", example: "{team: support}"},
 	},

@@ -242,7 +242,7 @@ func (w *wire) count(n int) error {
 
 // Write sends a library's bytes after the outgoing hook has seen them.
 func (w *wire) Write(p []byte) (int, error) {
-	if w.libraryClosed() {
+	if w.closedByLibrary() {
 		return 0, net.ErrClosed
 	}
 	if w.lockstep && w.hasUnread() {
@@ -261,8 +261,8 @@ func (w *wire) Write(p []byte) (int, error) {
 	return len(p), w.send(out)
 }
 
-// libraryClosed reports whether the library has called Close.
-func (w *wire) libraryClosed() bool {
+// closedByLibrary reports whether the library has called Close.
+func (w *wire) closedByLibrary() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.closed
