@@ -140,6 +140,9 @@ func (b *builder) build(e *entry, at position) *mail.Connection {
 	if c.SharedMailboxAccess != mail.SharedLoginName {
 		c.LoginNameFormat = "" // it is not used
 	}
+	if !e.watches() {
+		c.WatchMaxAge = 0
+	}
 	if e.usesToken() {
 		c.Token = b.token(e, at)
 		c.TokenCredential = b.tokenCredential(e)

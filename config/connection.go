@@ -52,7 +52,7 @@ func freshEntry() *entry {
 			Encryption: mail.ImplicitTLS, Auth: mail.AuthAuto, SharedMailboxAccess: mail.SharedAuto,
 			LoginNameFormat: exchangeLoginName, CheckMailbox: true, Mailbox: "INBOX",
 			Interval: time.Minute, Timeout: 30 * time.Second, IPProtocol: mail.AnyIP,
-			Lockout: mail.LockoutNormal, HeldProbe: true,
+			Lockout: mail.LockoutNormal, HeldProbe: true, Watch: mail.WatchNone, WatchMaxAge: 15 * time.Minute,
 		},
 		enabled: true, tls: *freshTLS(),
 		set: map[string]origin{},
@@ -102,6 +102,8 @@ var methods = same(mail.AuthAuto, mail.AuthLogin, mail.AuthPlain, mail.AuthCRAMM
 	mail.AuthSCRAMSHA256, mail.AuthXOAuth2, mail.AuthOAuthBearer, mail.AuthExternal, mail.AuthSASLLogin,
 	mail.AuthAPOP, mail.AuthNone)
 
+var watches = same(mail.WatchNone, mail.WatchUnread, mail.WatchAll)
+
 var accesses = same(mail.SharedAuto, mail.SharedLoginName, mail.SharedAuthzID, mail.SharedFolder,
 	mail.SharedTokenUser, mail.SharedSender)
 
@@ -110,7 +112,7 @@ var connectionBlock = block[entry]{
 	meaning:  "One connection to probe.",
 	fresh:    freshEntry,
 	required: []string{"name"},
-	fields:   slices.Concat(addressFields, loginFields, probeFields, settingFields),
+	fields:   slices.Concat(addressFields, loginFields, probeFields, watchFields, settingFields),
 }
 
 var addressFields = []field[entry]{
@@ -168,6 +170,15 @@ var probeFields = []field[entry]{
 		meaning: "Address tried as MAIL FROM and reset; no mail is sent. `<>` is the null sender. Empty: not tried.", example: "support@example.org"},
 	{name: "recipient", is: text(func(e *entry) *string { return &e.Recipient }, mailAddress, notNullPath), only: smtpOnly, def: "empty",
 		meaning: "Address tried as RCPT TO after the sender. Empty: not tried.", example: "postmaster@example.org"},
+}
+
+var watchFields = []field[entry]{
+	{name: "watch", is: oneOf(watches, func(e *entry) *mail.WatchMode { return &e.Watch }), only: readers, def: "`none`",
+		meaning: "Which messages wait for the program that fetches this mailbox: `unread` if it marks them as read, `all` if it deletes them (always so with pop3). Nothing is changed, and nothing of a message is read but its arrival time and flags. docs/watch.md explains it.", example: "unread"},
+	{name: "watch_max_age", is: duration(time.Minute, 30*24*time.Hour, func(e *entry) *time.Duration { return &e.WatchMaxAge }), only: readers, def: "`15m` with watch",
+		meaning: "How long a message may wait before the alert MailprobeMailboxBacklog.", example: "30m"},
+	{name: "watch_expect_every", is: duration(time.Minute, 366*24*time.Hour, func(e *entry) *time.Duration { return &e.WatchExpectEvery }), only: readers, def: "no limit",
+		meaning: "How old the newest message may become before the alert MailprobeMailboxSilent: for a mailbox in which some mail always arrives.", example: "24h"},
 }
 
 var settingFields = []field[entry]{

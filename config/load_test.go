@@ -132,6 +132,9 @@ func describe(b *strings.Builder, c *mail.Connection) {
 		fmt.Fprintf(b, " tls=%s,%#x,%#x,%v", c.TLS.ServerName, c.TLS.MinVersion, c.TLS.MaxVersion, c.TLS.InsecureSkipVerify)
 	}
 	b.WriteByte('\n')
+	if c.Watches() {
+		fmt.Fprintf(b, "  watch=%s,%v,%v\n", c.Watch, c.WatchMaxAge, c.WatchExpectEvery)
+	}
 }
 
 // TestEveryRuleHasAFile finds rules that no file of testdata breaks.

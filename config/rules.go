@@ -50,7 +50,15 @@ var inheritedDrops = []inheritedDrop{
 	{"check_mailbox", func(e *entry) bool {
 		return e.access() == mail.SharedSender || e.access() == mail.SharedFolder || !e.LogsIn() && e.Protocol != mail.SMTP
 	}},
+	{"watch", func(e *entry) bool {
+		return !e.LogsIn() || !e.CheckMailbox || e.Protocol == mail.POP3 && e.Watch == mail.WatchUnread
+	}},
+	{"watch_max_age", func(e *entry) bool { return !e.watches() }},
+	{"watch_expect_every", func(e *entry) bool { return !e.watches() }},
 }
+
+// watches reports whether waiting messages are looked for.
+func (e *entry) watches() bool { return e.Watch != mail.WatchNone }
 
 // access resolves `auto`; it is empty without a shared mailbox.
 func (e *entry) access() mail.SharedAccess {
@@ -109,7 +117,7 @@ func (e *entry) dropUselessOAuth() {
 	}
 }
 
-var rules = slices.Concat(loginRules, sharedRules, tlsRules, oauthRules)
+var rules = slices.Concat(loginRules, sharedRules, watchRules, tlsRules, oauthRules)
 
 const needsLogin = "needs a login: set username, and auth to another value than none"
 
@@ -185,6 +193,18 @@ var sharedRules = []rule{
 	},
 		"is only for shared_mailbox_access login_name"},
 }
+
+var watchRules = []rule{
+	{"watch", func(e *entry) bool { return e.watches() && !e.LogsIn() }, needsLogin},
+	{"watch", func(e *entry) bool { return e.watches() && e.LogsIn() && !e.CheckMailbox },
+		"needs the mailbox, and check_mailbox is false"},
+	{"watch", func(e *entry) bool { return e.Watch == mail.WatchUnread && e.Protocol == mail.POP3 },
+		"unread cannot be had with pop3, which does not know which messages are read: use all"},
+	{"watch_max_age", func(e *entry) bool { return e.wants("watch_max_age") && !e.watches() }, withoutWatch},
+	{"watch_expect_every", func(e *entry) bool { return e.WatchExpectEvery != 0 && !e.watches() }, withoutWatch},
+}
+
+const withoutWatch = "is set, but watch is none"
 
 var tlsRules = []rule{
 	{"tls_config.key_file", func(e *entry) bool { return e.tls.certFile != "" && e.tls.keyFile == "" }, "is missing: cert_file needs it"},

@@ -96,6 +96,17 @@ const (
 	LockoutOff    Lockout = "off"
 )
 
+// WatchMode says which messages of a mailbox wait for the program that fetches
+// them; see docs/watch.md.
+type WatchMode string
+
+// The words of `watch`.
+const (
+	WatchNone   WatchMode = "none"   // the mailbox is opened and counted only
+	WatchUnread WatchMode = "unread" // the fetcher marks messages as read: those not read wait
+	WatchAll    WatchMode = "all"    // the fetcher deletes messages: all that are there wait
+)
+
 // TokenSource returns an OAuth2 access token. It may be called by several
 // connections at once and must give up when ctx ends. Its errors wrap
 // ErrTokenUnavailable, ErrTokenRejected or ErrTokenSecret, and hold no text of
@@ -136,6 +147,10 @@ type Connection struct {
 	Mailbox      string // IMAP: the mailbox examined; INBOX by default
 	Sender       string // SMTP: reverse path tried; empty: none; "<>": the null path
 	Recipient    string // SMTP: recipient tried after Sender; empty: none
+
+	Watch            WatchMode     // empty: none
+	WatchMaxAge      time.Duration // that a message may wait; 0 exactly where nothing is watched
+	WatchExpectEvery time.Duration // within which a message must arrive; 0: no matter
 
 	Interval      time.Duration // start to start
 	Timeout       time.Duration // of a whole probe, absolute
@@ -199,3 +214,6 @@ func (c *Connection) LoginName() string {
 func (c *Connection) LogsIn() bool {
 	return c.Auth != AuthNone && (c.Username != "" || c.Auth == AuthExternal)
 }
+
+// Watches reports whether a probe of the connection looks for waiting messages.
+func (c *Connection) Watches() bool { return c.Watch == WatchUnread || c.Watch == WatchAll }

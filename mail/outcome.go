@@ -195,6 +195,29 @@ type MailboxFacts struct {
 	OK       bool
 	Counted  bool   // Messages was learned
 	Messages uint64 // IMAP EXISTS, POP3 STAT
+
+	Watch *WatchFacts // nil: the mailbox is not watched, or was not opened
+}
+
+// WatchFacts is what a look at a watched mailbox told. What was not learned is
+// nil or zero.
+type WatchFacts struct {
+	Unread  *uint64 // messages that nobody has read; POP3 knows no such thing
+	Waiting *uint64 // messages that the fetcher has still to take, by WatchMode
+
+	// Oldest is when the oldest waiting message arrived, and Newest when the newest
+	// of all messages did. Oldest is zero if none waits. A time in the future was
+	// taken for the time of the probe.
+	Oldest, Newest time.Time
+	// FirstSeen: the server does not say when messages arrived. Oldest and Newest are
+	// when we first saw them, so that they are at least so old.
+	FirstSeen bool
+
+	Size                  *uint64 // bytes of all messages
+	QuotaUsed, QuotaLimit *uint64 // bytes, of the quota that is closest to its limit
+
+	// UIDNext counts arrivals for as long as UIDValidity stays; 0: not learned.
+	UIDNext, UIDValidity uint32
 }
 
 // Line is one line of the redacted dialogue.

@@ -66,6 +66,7 @@ var comparedFields = []comparedField{
 	compared("Token", OtherProbe, func(c *Connection) bool { return c.Token != nil }),
 	compared("TokenCredential", OtherProbe, func(c *Connection) SecretSource { return c.TokenCredential }),
 	compared("Realm", OtherProbe, func(c *Connection) string { return c.Realm }),
+	compared("Watch", OtherProbe, func(c *Connection) WatchMode { return c.Watch }),
 	compared("Interval", OtherProbe, func(c *Connection) int64 { return int64(c.Interval) }),
 	compared("Timeout", OtherProbe, func(c *Connection) int64 { return int64(c.Timeout) }),
 	compared("ProbeOnScrape", OtherProbe, func(c *Connection) bool { return c.ProbeOnScrape }),
@@ -75,6 +76,8 @@ var comparedFields = []comparedField{
 	compared("HeldProbe", OtherProbe, func(c *Connection) bool { return c.HeldProbe }),
 	compared("HideServerText", OtherProbe, func(c *Connection) bool { return c.HideServerText }),
 
+	compared("WatchMaxAge", OtherDescription, func(c *Connection) int64 { return int64(c.WatchMaxAge) }),
+	compared("WatchExpectEvery", OtherDescription, func(c *Connection) int64 { return int64(c.WatchExpectEvery) }),
 	{"Labels", OtherDescription, func(a, b *Connection) bool { return slices.Equal(a.Labels, b.Labels) }},
 	compared("Source", OtherDescription, func(c *Connection) string { return c.Source }),
 }

@@ -35,17 +35,20 @@ var connectionChanges = map[string]struct {
 	"Token": {func(c *Connection) {
 		c.Token = func(context.Context, bool) (Secret, error) { return Secret{}, nil }
 	}, OtherProbe},
-	"TokenCredential": {func(c *Connection) { c.TokenCredential = FileSecret("token") }, OtherProbe},
-	"Interval":        {func(c *Connection) { c.Interval = time.Hour }, OtherProbe},
-	"Timeout":         {func(c *Connection) { c.Timeout = time.Second }, OtherProbe},
-	"ProbeOnScrape":   {func(c *Connection) { c.ProbeOnScrape = true }, OtherProbe},
-	"EHLO":            {func(c *Connection) { c.EHLO = "probe.example.org" }, OtherProbe},
-	"TLS":             {func(c *Connection) { c.TLS = &tls.Config{ServerName: "other.example.org"} }, OtherProbe},
-	"Lockout":         {func(c *Connection) { c.Lockout = LockoutStrict }, OtherProbe},
-	"HeldProbe":       {func(c *Connection) { c.HeldProbe = true }, OtherProbe},
-	"HideServerText":  {func(c *Connection) { c.HideServerText = true }, OtherProbe},
-	"Labels":          {func(c *Connection) { c.Labels = []Label{{"team", "b"}} }, OtherDescription},
-	"Source":          {func(c *Connection) { c.Source = "config.yml:9" }, OtherDescription},
+	"TokenCredential":  {func(c *Connection) { c.TokenCredential = FileSecret("token") }, OtherProbe},
+	"Interval":         {func(c *Connection) { c.Interval = time.Hour }, OtherProbe},
+	"Timeout":          {func(c *Connection) { c.Timeout = time.Second }, OtherProbe},
+	"ProbeOnScrape":    {func(c *Connection) { c.ProbeOnScrape = true }, OtherProbe},
+	"EHLO":             {func(c *Connection) { c.EHLO = "probe.example.org" }, OtherProbe},
+	"TLS":              {func(c *Connection) { c.TLS = &tls.Config{ServerName: "other.example.org"} }, OtherProbe},
+	"Lockout":          {func(c *Connection) { c.Lockout = LockoutStrict }, OtherProbe},
+	"HeldProbe":        {func(c *Connection) { c.HeldProbe = true }, OtherProbe},
+	"HideServerText":   {func(c *Connection) { c.HideServerText = true }, OtherProbe},
+	"Watch":            {func(c *Connection) { c.Watch = WatchAll }, OtherProbe},
+	"WatchMaxAge":      {func(c *Connection) { c.WatchMaxAge = time.Hour }, OtherDescription},
+	"WatchExpectEvery": {func(c *Connection) { c.WatchExpectEvery = time.Hour }, OtherDescription},
+	"Labels":           {func(c *Connection) { c.Labels = []Label{{"team", "b"}} }, OtherDescription},
+	"Source":           {func(c *Connection) { c.Source = "config.yml:9" }, OtherDescription},
 }
 
 func sample() *Connection {
