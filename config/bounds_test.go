@@ -153,7 +153,7 @@ func TestConnectionsWithOneCredentialShareItsToken(t *testing.T) {
 		t.Errorf("the guard looks for another secret at %q", path)
 	}
 	want := oauth.Settings{TokenURL: "https://login.example.org/t", ClientID: "a", Scopes: []string{"b", "c"},
-		ClientSecret: mail.FileSecret("secrets/good")}
+		ClientSecret: loaded.Connections[0].TokenCredential}
 	if len(asked) != 2 || fmt.Sprintf("%+v", asked[0]) != fmt.Sprintf("%+v", want) || fmt.Sprintf("%+v", asked[1]) != fmt.Sprintf("%+v", want) {
 		t.Errorf("asked for %+v, want twice %+v", asked, want)
 	}

@@ -1,7 +1,10 @@
 package config
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"mailprobe/mail"
 	"mailprobe/oauth"
@@ -15,6 +18,8 @@ type builder struct {
 	tls     *tlsFiles
 	names   map[string]origin // where a name is used
 	secrets map[string]secretFile
+	files   *mail.SecretFiles
+	stalled time.Duration // spent on secret files that did not answer
 
 	enabled, disabled []*mail.Connection
 	routeList         []*mail.Route
@@ -23,8 +28,9 @@ type builder struct {
 	inlineSecret bool // the file that is being read holds a secret
 }
 
-func newBuilder(r *reader, tokens Tokens) *builder {
-	return &builder{reader: r, tokens: tokens, tls: newTLSFiles(), names: map[string]origin{}, routeNames: map[string]origin{}, secrets: map[string]secretFile{}}
+func newBuilder(r *reader, tokens Tokens, files *mail.SecretFiles) *builder {
+	return &builder{reader: r, tokens: tokens, files: files, tls: newTLSFiles(), names: map[string]origin{},
+		routeNames: map[string]origin{}, secrets: map[string]secretFile{}}
 }
 
 // document reads the defaults and the connections of one file.
@@ -163,13 +169,13 @@ func (b *builder) secret(inline mail.Secret, file string, where position) mail.S
 		b.inlineSecret = b.inlineSecret || !inline.IsZero()
 		return mail.InlineSecret(inline)
 	}
-	source := mail.FileSecret(file)
+	source := b.files.Source(file)
 	if b.syntaxOnly {
 		return source
 	}
 	tried, known := b.secrets[file]
 	if !known {
-		secret, err := source.Read()
+		secret, err := b.readSecret(source)
 		tried = secretFile{err, secret.Remarks()}
 		b.secrets[file] = tried
 	}
@@ -184,12 +190,31 @@ func (b *builder) secret(inline mail.Secret, file string, where position) mail.S
 	return source
 }
 
+// maxStalled is how long a load waits altogether for secret files that do not
+// answer.
+const maxStalled = 10 * time.Second
+
+// readSecret reads a secret once. A file system that hangs is waited for twice or
+// so, and not for each of its files.
+func (b *builder) readSecret(source mail.SecretSource) (mail.Secret, error) {
+	ctx, cancel := context.WithTimeoutCause(context.Background(), maxStalled-b.stalled, errSecretsStalled)
+	defer cancel()
+	start := time.Now()
+	secret, err := source.Read(ctx)
+	if errors.Is(err, mail.ErrFileStalled) {
+		b.stalled += time.Since(start)
+	}
+	return secret, err
+}
+
+var errSecretsStalled = errors.New("other secret files did not answer")
+
 // tokenCredential is the secret that stands behind a connection's tokens.
 func (b *builder) tokenCredential(e *entry) mail.SecretSource {
 	o := e.oauth2
 	for _, file := range []string{o.accessTokenFile, o.refreshTokenFile, o.clientSecretFile} {
 		if file != "" {
-			return mail.FileSecret(file)
+			return b.files.Source(file)
 		}
 	}
 	return mail.InlineSecret(o.clientSecret)
@@ -199,10 +224,9 @@ func (b *builder) tokenCredential(e *entry) mail.SecretSource {
 func (b *builder) token(e *entry, at position) mail.TokenSource {
 	o := e.oauth2
 	settings := oauth.Settings{TokenURL: o.tokenURL, ClientID: o.clientID, Scopes: o.scopes,
-		RefreshTokenFile: o.refreshTokenFile, AccessTokenFile: o.accessTokenFile}
-	settings.ClientSecret = b.secret(o.clientSecret, o.clientSecretFile, e.at("oauth2.client_secret_file", at))
-	b.secret(mail.Secret{}, o.refreshTokenFile, e.at("oauth2.refresh_token_file", at))
-	b.secret(mail.Secret{}, o.accessTokenFile, e.at("oauth2.access_token_file", at))
+		ClientSecret:     b.secret(o.clientSecret, o.clientSecretFile, e.at("oauth2.client_secret_file", at)),
+		RefreshTokenFile: b.secret(mail.Secret{}, o.refreshTokenFile, e.at("oauth2.refresh_token_file", at)),
+		AccessTokenFile:  b.secret(mail.Secret{}, o.accessTokenFile, e.at("oauth2.access_token_file", at))}
 	if len(b.faults.list) > 0 {
 		return nil // it could not be used, and might be half filled
 	}

@@ -69,6 +69,7 @@ type fileLoader struct {
 	path   string // as given
 	reader *reader
 	tokens Tokens
+	files  *mail.SecretFiles
 	texts  map[string][]byte // what stands in for the content of files; mostly nil
 	added  string            // a file that is to be in the directory; empty: none
 
@@ -79,7 +80,7 @@ func newFileLoader(path string, tokens Tokens) *fileLoader {
 	if tokens == nil {
 		tokens = new(oauth.Sources).Source
 	}
-	return &fileLoader{path: path, tokens: tokens, reader: newReader(path)}
+	return &fileLoader{path: path, tokens: tokens, files: new(mail.SecretFiles), reader: newReader(path)}
 }
 
 func (l *fileLoader) load() (*Config, []Finding, error) {
@@ -110,7 +111,7 @@ func (l *fileLoader) config() *Config {
 			config.Metrics = d.metrics
 		}
 	}
-	b := newBuilder(r, l.tokens)
+	b := newBuilder(r, l.tokens, l.files)
 	for _, d := range documents {
 		b.document(d)
 	}

@@ -25,7 +25,7 @@ func NewConnection(source string, settings []Setting, tokens Tokens) (*mail.Conn
 	}
 	r := newReader(source)
 	r.dir = "."
-	b := newBuilder(r, tokens)
+	b := newBuilder(r, tokens, new(mail.SecretFiles))
 	c := b.entry(mappingOf(settings), position{}, freshEntry())
 	warnings := r.warnings.sorted()
 	if len(r.faults.list) > 0 {

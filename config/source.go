@@ -7,13 +7,15 @@ import (
 	"maps"
 	"sync"
 
+	"mailprobe/mail"
 	"mailprobe/oauth"
 )
 
 // Source is a configuration on disk. Its token sources survive a reload, with
 // the tokens they hold. Its methods may be called by several goroutines at once.
 type Source struct {
-	path string
+	path  string
+	files *mail.SecretFiles // of all loads
 
 	mu     sync.Mutex
 	tokens *oauth.Sources // of the last load without a fault
@@ -21,7 +23,7 @@ type Source struct {
 }
 
 // NewSource makes a Source of what --config.file names; see Load.
-func NewSource(path string) *Source { return &Source{path: path} }
+func NewSource(path string) *Source { return &Source{path: path, files: new(mail.SecretFiles)} }
 
 // Load is the function Load, for this source.
 func (s *Source) Load() (*Config, []Finding, error) {
@@ -29,6 +31,7 @@ func (s *Source) Load() (*Config, []Finding, error) {
 	defer s.mu.Unlock()
 	next := s.tokens.Next()
 	l := newFileLoader(s.path, next.Source)
+	l.files = s.files
 	config, warnings, err := l.load()
 	if err == nil {
 		s.tokens = next

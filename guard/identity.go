@@ -4,6 +4,7 @@ package guard
 // of a configured connection are computed once per reload.
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -127,14 +128,19 @@ func (g *Guard) nameOf(cause keyedHash) (name string, gone bool) {
 // tagOf returns 16 bits of a hash of what a connection logs in with: all that is
 // kept of a secret, so that a stolen state file rules guesses out but confirms
 // none. A change of the secret goes unnoticed once in 65,536 times. Access
-// tokens change all the time, so the credential behind them is hashed instead.
-func (g *Guard) tagOf(id *identity, c *mail.Connection, secret mail.Secret) uint16 {
-	kind := "password"
+// tokens change all the time, so the credential behind them is hashed instead;
+// while its file cannot be read, it is taken for unchanged.
+func (g *Guard) tagOf(ctx context.Context, id *identity, c *mail.Connection, secret mail.Secret) uint16 {
+	kind, last := "password", id.last.Load()
 	if c.Token != nil {
 		kind = "token"
-		secret, _ = c.TokenCredential.Read() // unreadable: as good as none
+		credential, err := c.TokenCredential.Read(ctx)
+		if err != nil && last != nil {
+			return last.tag
+		}
+		secret = credential // unreadable: as good as none
 	}
-	if last := id.last.Load(); last != nil && last.secret == secret {
+	if last != nil && last.secret == secret {
 		return last.tag
 	}
 	full := g.hash("secret", string(id.account[:]), string(id.actsFor[:]), kind, secret.Reveal())

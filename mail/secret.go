@@ -1,23 +1,18 @@
 package mail
 
-// This file is the only one that reads secret files. A Secret's bytes come out
-// through Reveal alone; a test lists its callers.
+// This file holds secrets. A Secret's bytes come out through Reveal alone; a test
+// lists its callers.
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
-	"os"
 	"regexp"
 	"strings"
-	"syscall"
 	"unique"
 )
-
-// MaxSecret bounds a secret file; the largest honest one is a token of some KiB.
-const MaxSecret = 64 << 10
 
 // hidden stands for a secret wherever one would be printed.
 const hidden = "<secret>"
@@ -66,17 +61,18 @@ func (Secret) MarshalJSON() ([]byte, error) { return []byte(`"` + hidden + `"`),
 func (Secret) MarshalYAML() (any, error)    { return hidden, nil }
 
 // SecretSource says where a secret comes from: written in the configuration,
-// or a file that is read again before each login, so that a rotation needs no
+// or a file that is looked at again before each login, so that a rotation needs no
 // reload. The zero value has no secret.
 type SecretSource struct {
 	inline Secret
 	path   string
+	files  *SecretFiles // nil: the file's content is not remembered
 }
 
 // InlineSecret is a source that always returns s.
 func InlineSecret(s Secret) SecretSource { return SecretSource{inline: s} }
 
-// FileSecret is a source that reads path at each call.
+// FileSecret is a source that reads path at each call; see also SecretFiles.
 func FileSecret(path string) SecretSource { return SecretSource{path: path} }
 
 // IsZero reports whether no secret is configured at all.
@@ -87,21 +83,13 @@ func (s SecretSource) Path() string { return s.path }
 
 // Read returns the secret as it is now. One trailing newline of a file is cut.
 // Its errors name the file and never its content: not a regular file, empty,
-// over 64 KiB, or holding CR, LF or NUL, which no mail protocol can carry.
-func (s SecretSource) Read() (Secret, error) {
+// over 64 KiB, or holding CR, LF or NUL, which no mail protocol can carry. A file
+// that cannot be read until ctx ends, or within 5 s, is ErrFileStalled.
+func (s SecretSource) Read(ctx context.Context) (Secret, error) {
 	if s.path == "" {
 		return s.inline, CheckSecret(s.inline)
 	}
-	raw, err := readSecretFile(s.path)
-	if err != nil {
-		return Secret{}, err
-	}
-	text := strings.TrimSuffix(strings.TrimSuffix(string(raw), "\n"), "\r")
-	secret := NewSecret(text)
-	if err := CheckSecret(secret); err != nil {
-		return Secret{}, fmt.Errorf("%s: %w", s.path, err)
-	}
-	return secret, nil
+	return s.files.read(ctx, s.path)
 }
 
 // CheckSecret says what is wrong with a secret, without quoting it.
@@ -136,30 +124,4 @@ func (s Secret) Remarks() (remarks []string) {
 		remarks = append(remarks, "looks like the name of a variable: none is replaced, this text itself is sent")
 	}
 	return remarks
-}
-
-// readSecretFile reads one regular file. O_NONBLOCK keeps a FIFO from blocking
-// the open; the file type is asked of the open file, so that a swapped symlink
-// (Kubernetes rotates so) cannot slip in between.
-func readSecretFile(path string) ([]byte, error) {
-	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, &fs.PathError{Op: "read", Path: path, Err: errors.New("not a regular file")}
-	}
-	raw, err := io.ReadAll(io.LimitReader(file, MaxSecret+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(raw) > MaxSecret {
-		return nil, &fs.PathError{Op: "read", Path: path, Err: errors.New("larger than 64 KiB")}
-	}
-	return raw, nil
 }

@@ -88,16 +88,16 @@ func newTransport() http.RoundTripper {
 }
 
 // credentials reads the secret files.
-func (e *endpoint) credentials() (credentials, error) {
+func (e *endpoint) credentials(ctx context.Context) (credentials, error) {
 	var c credentials
 	var err error
 	if !e.settings.ClientSecret.IsZero() {
-		if c.client, err = e.settings.ClientSecret.Read(); err != nil {
+		if c.client, err = e.settings.ClientSecret.Read(ctx); err != nil {
 			return c, fmt.Errorf("client_secret: %w: %w", mail.ErrTokenSecret, err)
 		}
 	}
-	if path := e.settings.RefreshTokenFile; path != "" {
-		if c.refresh, err = mail.FileSecret(path).Read(); err != nil {
+	if file := e.settings.RefreshTokenFile; !file.IsZero() {
+		if c.refresh, err = file.Read(ctx); err != nil {
 			return c, fmt.Errorf("refresh_token_file: %w: %w", mail.ErrTokenSecret, err)
 		}
 	}

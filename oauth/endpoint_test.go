@@ -175,7 +175,7 @@ func TestClientSecretInTheHeader(t *testing.T) {
 	settings := clientSettings()
 	settings.TokenURL = server.URL
 	e := newEndpoint(settings, nil)
-	with, err := e.credentials()
+	with, err := e.credentials(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

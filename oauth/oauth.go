@@ -26,14 +26,14 @@ type Settings struct {
 	ClientSecret mail.SecretSource // zero: a public client, with a refresh token only
 	Scopes       []string          // sent in this order; empty: the endpoint's default
 
-	RefreshTokenFile string // empty: the client's own credentials are the grant
-	AccessTokenFile  string // read again at each call
+	RefreshTokenFile mail.SecretSource // zero: the client's own credentials are the grant
+	AccessTokenFile  mail.SecretSource // read again at each call
 }
 
 // Validate says what is wrong, in the words of the configuration; all of it.
 func (s Settings) Validate() error {
-	if s.AccessTokenFile != "" {
-		if s.TokenURL != "" || s.ClientID != "" || !s.ClientSecret.IsZero() || len(s.Scopes) > 0 || s.RefreshTokenFile != "" {
+	if !s.AccessTokenFile.IsZero() {
+		if s.TokenURL != "" || s.ClientID != "" || !s.ClientSecret.IsZero() || len(s.Scopes) > 0 || !s.RefreshTokenFile.IsZero() {
 			return errors.New("access_token_file: cannot be combined with another field")
 		}
 		return nil
@@ -45,7 +45,7 @@ func (s Settings) Validate() error {
 	if s.ClientID == "" {
 		faults = append(faults, errors.New("client_id: is missing"))
 	}
-	if s.ClientSecret.IsZero() && s.RefreshTokenFile == "" {
+	if s.ClientSecret.IsZero() && s.RefreshTokenFile.IsZero() {
 		faults = append(faults, errors.New("client_secret: is missing; without it a refresh_token_file is needed"))
 	}
 	for _, scope := range s.Scopes {
@@ -102,7 +102,7 @@ func New(settings Settings, options ...Option) (mail.TokenSource, error) {
 	if err := settings.Validate(); err != nil {
 		return nil, err
 	}
-	if settings.AccessTokenFile != "" {
+	if !settings.AccessTokenFile.IsZero() {
 		return fileSource(settings.AccessTokenFile), nil
 	}
 	settings.Scopes = slices.Clone(settings.Scopes)
@@ -111,10 +111,9 @@ func New(settings Settings, options ...Option) (mail.TokenSource, error) {
 
 // fileSource reads the token anew at each call, so that there is nothing that
 // could be stale.
-func fileSource(path string) mail.TokenSource {
-	file := mail.FileSecret(path)
-	return func(context.Context, bool) (mail.Secret, error) {
-		token, err := file.Read()
+func fileSource(file mail.SecretSource) mail.TokenSource {
+	return func(ctx context.Context, _ bool) (mail.Secret, error) {
+		token, err := file.Read(ctx)
 		if err != nil {
 			return mail.Secret{}, fmt.Errorf("access_token_file: %w: %w", mail.ErrTokenSecret, err)
 		}
@@ -135,16 +134,16 @@ type Sources struct {
 // key is what makes two settings equal.
 type key struct {
 	tokenURL, clientID string
-	clientSecret       mail.SecretSource
 	scopes             string
-	refresh, access    string
+
+	clientSecret, refresh, access mail.SecretSource
 }
 
 // Source is the source for the settings: a new one only if no connection of
 // this configuration or of the one before has asked for an equal one.
 func (s *Sources) Source(settings Settings) (mail.TokenSource, error) {
-	k := key{settings.TokenURL, settings.ClientID, settings.ClientSecret,
-		strings.Join(settings.Scopes, " "), settings.RefreshTokenFile, settings.AccessTokenFile}
+	k := key{settings.TokenURL, settings.ClientID, strings.Join(settings.Scopes, " "),
+		settings.ClientSecret, settings.RefreshTokenFile, settings.AccessTokenFile}
 	if source := s.current[k]; source != nil {
 		return source, nil
 	}

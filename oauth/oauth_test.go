@@ -16,9 +16,9 @@ func TestSettingsValidate(t *testing.T) {
 		want   string // empty: valid
 	}{
 		{"client credentials", nil, ""},
-		{"refresh token", func(s *Settings) { s.RefreshTokenFile = "x" }, ""},
-		{"refresh token of a public client", func(s *Settings) { s.ClientSecret, s.RefreshTokenFile = mail.SecretSource{}, "x" }, ""},
-		{"access token file", func(s *Settings) { *s = Settings{AccessTokenFile: "x"} }, ""},
+		{"refresh token", func(s *Settings) { s.RefreshTokenFile = mail.FileSecret("x") }, ""},
+		{"refresh token of a public client", func(s *Settings) { s.ClientSecret, s.RefreshTokenFile = mail.SecretSource{}, mail.FileSecret("x") }, ""},
+		{"access token file", func(s *Settings) { *s = Settings{AccessTokenFile: mail.FileSecret("x")} }, ""},
 		{"http on this machine", func(s *Settings) { s.TokenURL = "http://localhost:8080/token" }, ""},
 		{"http on 127.0.0.1", func(s *Settings) { s.TokenURL = "http://127.0.0.1:8080/token" }, ""},
 		{"http on ::1", func(s *Settings) { s.TokenURL = "http://[::1]:8080/token" }, ""},
@@ -33,7 +33,7 @@ func TestSettingsValidate(t *testing.T) {
 		{"no client_id", func(s *Settings) { s.ClientID = "" }, "client_id: is missing"},
 		{"no secret at all", func(s *Settings) { s.ClientSecret = mail.SecretSource{} }, "client_secret: is missing"},
 		{"two scopes in one", func(s *Settings) { s.Scopes = []string{"a b"} }, "scopes: one entry"},
-		{"both worlds", func(s *Settings) { s.AccessTokenFile = "x" }, "access_token_file: cannot be combined with another field"},
+		{"both worlds", func(s *Settings) { s.AccessTokenFile = mail.FileSecret("x") }, "access_token_file: cannot be combined with another field"},
 		{"nothing", func(s *Settings) { *s = Settings{} }, "client_id: is missing"},
 	}
 	for _, tt := range tests {
@@ -93,7 +93,7 @@ func TestReloadKeepsRotatedRefreshTokens(t *testing.T) {
 		path := t.TempDir() + "/refresh"
 		write(t, path, "secret-first")
 		settings := clientSettings()
-		settings.RefreshTokenFile = path
+		settings.RefreshTokenFile = mail.FileSecret(path)
 		endpoint := &script{answers: []answer{rotating("one", "secret-second"), bearer("two", 3600)}}
 		sources := (&Sources{Options: []Option{WithTransport(endpoint)}}).Next()
 		ask := func(set *Sources, fresh bool, want string) {

@@ -76,27 +76,17 @@ func newSource(e *endpoint) *source { return &source{endpoint: e} }
 // token is the prober.TokenSource. Its errors wrap ErrTokenUnavailable,
 // ErrTokenRejected or ErrTokenSecret.
 func (s *source) token(ctx context.Context, fresh bool) (mail.Secret, error) {
-	s.mu.Lock()
-	now := time.Now()
-	if s.current.serves(now, fresh) {
-		defer s.mu.Unlock()
-		return s.current.secret, nil
+	token, running, err := s.currentOr(fresh, nil)
+	if err == nil && running == nil && token.IsZero() {
+		with, readErr := s.endpoint.credentials(ctx) // without the lock: the file system may hang
+		if readErr != nil {
+			return s.lockedFallback(fresh, readErr)
+		}
+		token, running, err = s.currentOr(fresh, &with)
 	}
-	running := s.flight
 	if running == nil {
-		with, err := s.endpoint.credentials()
-		if err == nil {
-			err = s.failure.withholds(now, with)
-		}
-		if err != nil {
-			defer s.mu.Unlock()
-			return s.fallback(now, fresh, err)
-		}
-		running = &flight{done: make(chan struct{})}
-		s.flight = running
-		go s.fetch(running, with)
+		return token, err
 	}
-	s.mu.Unlock()
 	select {
 	case <-running.done:
 		if running.err == nil {
@@ -107,6 +97,28 @@ func (s *source) token(ctx context.Context, fresh bool) (mail.Secret, error) {
 		return s.lockedFallback(fresh, fmt.Errorf("%w: token endpoint %s: no answer yet: %w",
 			mail.ErrTokenUnavailable, s.endpoint.host, context.Cause(ctx)))
 	}
+}
+
+// currentOr returns the token that serves, the fetch to wait for, or an error. It
+// begins a fetch where there is none, if it is given credentials; with nil it
+// returns nothing then.
+func (s *source) currentOr(fresh bool, with *credentials) (mail.Secret, *flight, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	if s.current.serves(now, fresh) {
+		return s.current.secret, nil, nil
+	}
+	if s.flight != nil || with == nil {
+		return mail.Secret{}, s.flight, nil
+	}
+	if err := s.failure.withholds(now, *with); err != nil {
+		token, err := s.fallback(now, fresh, err)
+		return token, nil, err
+	}
+	s.flight = &flight{done: make(chan struct{})}
+	go s.fetch(s.flight, *with)
+	return mail.Secret{}, s.flight, nil
 }
 
 // serves reports whether the token can be given without asking the endpoint.

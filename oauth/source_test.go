@@ -277,7 +277,7 @@ func TestRotatedRefreshTokenIsKept(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "refresh")
 		write(t, path, "secret-first\n")
 		settings := clientSettings()
-		settings.RefreshTokenFile = path
+		settings.RefreshTokenFile = mail.FileSecret(path)
 		endpoint := &script{answers: []answer{
 			rotating("one", "secret-second"), rotating("two", "secret-third"), bearer("three", 3600), revoked, bearer("five", 3600),
 		}}
@@ -346,9 +346,9 @@ func TestSecretFilesThatCannotBeRead(t *testing.T) {
 	}{
 		{"client secret missing", func(s *Settings) { s.ClientSecret = mail.FileSecret(filepath.Join(dir, "none")) }},
 		{"client secret empty", func(s *Settings) { s.ClientSecret = mail.FileSecret(empty) }},
-		{"refresh token is a directory", func(s *Settings) { s.RefreshTokenFile = dir }},
-		{"access token missing", func(s *Settings) { *s = Settings{AccessTokenFile: filepath.Join(dir, "none")} }},
-		{"access token empty", func(s *Settings) { *s = Settings{AccessTokenFile: empty} }},
+		{"refresh token is a directory", func(s *Settings) { s.RefreshTokenFile = mail.FileSecret(dir) }},
+		{"access token missing", func(s *Settings) { *s = Settings{AccessTokenFile: mail.FileSecret(filepath.Join(dir, "none"))} }},
+		{"access token empty", func(s *Settings) { *s = Settings{AccessTokenFile: mail.FileSecret(empty)} }},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -364,7 +364,7 @@ func TestSecretFilesThatCannotBeRead(t *testing.T) {
 
 func TestAccessTokenFileIsReadEachTime(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "token")
-	source := mustSource(t, Settings{AccessTokenFile: path}, nil)
+	source := mustSource(t, Settings{AccessTokenFile: mail.FileSecret(path)}, nil)
 	for _, token := range []string{"one", "two"} {
 		write(t, path, token+"\n")
 		wantToken(t, source, false, token)

@@ -86,7 +86,7 @@ func readSecret(ctx context.Context, c *mail.Connection, fresh bool) (mail.Secre
 		}
 		return secret, nil
 	}
-	secret, err := c.Password.Read()
+	secret, err := c.Password.Read(ctx)
 	if err != nil {
 		return mail.Secret{}, &fault{reason: secretReason(err), err: fmt.Errorf("password: %w", err)}
 	}

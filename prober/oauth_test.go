@@ -136,7 +136,7 @@ func TestOAuthRefreshTokenRotates(t *testing.T) {
 		t.Fatal(err)
 	}
 	settings := clientOf(endpoint.URL)
-	settings.RefreshTokenFile = path
+	settings.RefreshTokenFile = mail.FileSecret(path)
 	_, c := tokenMail(t, mail.SMTP, map[string][]string{"token-1": {"alice"}, "token-2": {"alice"}, "token-3": {"alice"}})
 	byToken(t, mail.AuthOAuthBearer, settings)(c)
 	for i := range 3 {
@@ -156,7 +156,7 @@ func TestOAuthAccessTokenFile(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "token")
 	server, c := tokenMail(t, mail.POP3, map[string][]string{"first": {"alice"}, "second": {"alice"}})
-	byToken(t, mail.AuthXOAuth2, oauth.Settings{AccessTokenFile: path})(c)
+	byToken(t, mail.AuthXOAuth2, oauth.Settings{AccessTokenFile: mail.FileSecret(path)})(c)
 	o := probe(t, c)
 	wantDown(t, o, mail.PhaseAuth, mail.LocalSecret)
 	if len(server.Commands()) != 0 || o.Address != "" {

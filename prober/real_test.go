@@ -86,7 +86,7 @@ func probe(t *testing.T, c *mail.Connection) mail.Outcome {
 	if o.Goodbye != "" {
 		t.Errorf("goodbye: %s\n%s", o.Goodbye, story(o))
 	}
-	if password, err := c.Password.Read(); err == nil && strings.Contains(story(o), password.Reveal()) {
+	if password, err := c.Password.Read(t.Context()); err == nil && strings.Contains(story(o), password.Reveal()) {
 		t.Errorf("the password is in\n%s", story(o))
 	}
 	return o

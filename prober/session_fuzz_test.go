@@ -91,7 +91,7 @@ func playBytes(t *testing.T, c *mail.Connection, said []byte) mail.Outcome {
 	defer cancel()
 	s := &session{p: &Prober{Hostname: "probe.example.org"}, c: c, log: &transcript{protocol: c.Protocol}}
 	s.begin()
-	s.secret, _ = c.Password.Read()
+	s.secret, _ = c.Password.Read(t.Context())
 	s.attach(ctx, ours)
 	for _, step := range s.plan() {
 		if step.phase == mail.PhaseConnect {
