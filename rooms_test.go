@@ -52,13 +52,13 @@ var rooms = map[string]room{
 	"routes":   {packages: "mail guard prober internal/durable", libraries: []string{mailLibraries}},
 	"discover": {packages: "mail", libraries: []string{httpLibrary}},
 	"oauth":    {packages: "mail", libraries: []string{httpLibrary, tokenLibrary}},
-	"config":   {packages: "mail oauth", libraries: []string{yamlLibrary, prometheusCommon, httpLibrary, tokenLibrary}},
+	"config":   {packages: "mail oauth internal/durable", libraries: []string{yamlLibrary, prometheusCommon, httpLibrary, tokenLibrary}},
 	"metrics":  {packages: "mail", libraries: []string{metricsLibrary, prometheusCommon, httpLibrary}},
 	"web": {packages: "mail guard pool history metrics internal/human",
 		libraries: []string{metricsLibrary, prometheusCommon, httpLibrary}},
 
 	// The wiring and the commands.
-	"internal/cli": {packages: "mail guard pool prober history oauth config discover internal/importer internal/human",
+	"internal/cli": {packages: "mail guard pool prober history oauth config discover internal/durable internal/importer internal/human",
 		libraries: []string{mailLibraries, yamlLibrary, prometheusCommon, httpLibrary, tokenLibrary}},
 	"internal/demo": {packages: "mail internal/mailtest", libraries: []string{mailLibraries, httpLibrary}},
 	"internal/exporter": {packages: "mail guard pool prober routes internal/durable history oauth config metrics web internal/human",

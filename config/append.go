@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 
+	"mailprobe/internal/durable"
 	"mailprobe/mail"
 )
 
@@ -104,7 +105,7 @@ func (a *appending) run() (Appended, error) {
 	if resolved, err := filepath.EvalSymlinks(target); err == nil {
 		target = resolved // the file is replaced, not a link to it
 	}
-	return Appended{File: a.file, Secrets: secrets}, replaceFile(target, after)
+	return Appended{File: a.file, Secrets: secrets}, durable.Replace(target, after, 0o644) // no secret is in it
 }
 
 // load returns all connections, with text in place of the content of the file
@@ -171,7 +172,7 @@ func (a *appending) writeSecrets() (files []string, err error) {
 // overwritten: another connection may use it.
 func (a *appending) writeSecret(n Addition) (string, error) {
 	dir := filepath.Join(filepath.Dir(a.file), "secrets")
-	switch err := os.Mkdir(dir, 0o700); {
+	switch err := durable.Mkdir(dir, 0o700, a.reader()); {
 	case err == nil:
 		a.made = append(a.made, dir)
 	case !errors.Is(err, fs.ErrExist):
@@ -191,9 +192,20 @@ func (a *appending) writeSecret(n Addition) (string, error) {
 			return "", err
 		}
 		a.made = append(a.made, path)
-		_, err = file.WriteString(n.Password + "\n")
+		if err = durable.Adopt(file, a.reader()); err == nil {
+			_, err = file.WriteString(n.Password + "\n")
+		}
 		return path, errors.Join(err, file.Sync(), file.Close())
 	}
+}
+
+// reader is a file or directory whose owner reads the configuration, and must read
+// its secrets too.
+func (a *appending) reader() string {
+	if _, err := os.Stat(a.file); err == nil {
+		return a.file
+	}
+	return filepath.Dir(a.file)
 }
 
 // unlike says in what the connections would not be what is meant: those of
@@ -208,29 +220,6 @@ func unlike(before, after []*mail.Connection, n int) string {
 		}
 	}
 	return ""
-}
-
-// replaceFile writes a file beside the old one and puts it in its place, so that
-// a reader sees one or the other.
-func replaceFile(path string, content []byte) (err error) {
-	mode := fs.FileMode(0o644) // no secret is in it
-	if info, err := os.Stat(path); err == nil {
-		mode = info.Mode().Perm()
-	}
-	fresh, err := os.CreateTemp(filepath.Dir(path), ".mailprobe-*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(fresh.Name())
-		}
-	}()
-	_, err = fresh.Write(content)
-	if err = errors.Join(err, fresh.Chmod(mode), fresh.Sync(), fresh.Close()); err != nil {
-		return err
-	}
-	return os.Rename(fresh.Name(), path)
 }
 
 // appended returns a file with more connections, or why that cannot be done as

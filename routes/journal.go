@@ -106,7 +106,7 @@ func (j *Journal) change(f func(*kept)) error {
 		return err
 	}
 	j.kept = *state
-	return durable.Replace(j.path, raw)
+	return durable.Replace(j.path, raw, 0o600)
 }
 
 // readJournal reads the file; a missing or empty one is a new journal.

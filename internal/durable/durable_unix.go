@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"path/filepath"
 	"syscall"
 )
 
@@ -15,6 +16,9 @@ func Lock(path string) (io.Closer, error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, err
+	}
+	if err := Adopt(file, filepath.Dir(path)); err != nil {
+		return nil, errors.Join(err, file.Close())
 	}
 	for {
 		err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX)
@@ -26,6 +30,25 @@ func Lock(path string) (io.Closer, error) {
 		return nil, errors.Join(err, file.Close())
 	}
 	return file, nil
+}
+
+// openDirectory opens a directory, and nothing that a link names.
+func openDirectory(path string) (*os.File, error) {
+	return os.OpenFile(path, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NOFOLLOW, 0)
+}
+
+// chown makes the owner and group of a file those of another, unless they are.
+func chown(file *os.File, like os.FileInfo) error {
+	own, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	have, known := own.Sys().(*syscall.Stat_t)
+	want, alsoKnown := like.Sys().(*syscall.Stat_t)
+	if !known || !alsoKnown || have.Uid == want.Uid && have.Gid == want.Gid {
+		return nil
+	}
+	return file.Chown(int(want.Uid), int(want.Gid))
 }
 
 func syncDirectory(path string) error {
