@@ -53,6 +53,7 @@ func (p *program) discoverCommand(app *kingpin.Application) string {
 	find.Arg("ADDRESS", "Mail address, such as user@example.org.").Required().StringVar(&p.find.Address)
 	find.Flag("autodiscover", "Also ask the Exchange of the domain.").BoolVar(&p.find.Autodiscover)
 	find.Flag("ispdb", "Also ask Thunderbird's directory, which then knows the domain.").BoolVar(&p.find.ISPDB)
+	find.Flag("allow-clear", "Also look for services without encryption, and send the password there if nothing better is found. Anyone in the path can then read it.").BoolVar(&p.find.AllowClear)
 	find.Flag("accept-foreign", "Use servers outside of the domain, and send the password there, without asking.").BoolVar(&p.find.AcceptForeign)
 	find.Flag("write", "Add what works to the configuration without asking.").BoolVar(&p.find.Write)
 	find.Flag("ca-file", "PEM file of the CA certificates to trust, in place of the system's.").StringVar(&p.find.CAFile)
@@ -102,20 +103,15 @@ func (p *program) discover(ctx context.Context) error {
 }
 
 // notAFlag are fields that no flag sets: secrets, which other users could read on
-// a command line, and lists. Read only.
-var notAFlag = map[string]bool{"password": true, "password_file": true, "labels": true, "oauth2.client_secret": true, "oauth2.scopes": true}
+// a command line, and labels, which have a flag of their own. Read only.
+var notAFlag = map[string]bool{"password": true, "password_file": true, "labels": true, "oauth2.client_secret": true}
 
 func (p *program) addCommand(app *kingpin.Application) string {
 	add := app.Command("add", "Ask for a connection, try it, and add it to the configuration.")
 	for _, f := range config.Fields() {
-		field := f.Name
-		if notAFlag[field] {
-			continue
+		if !notAFlag[f.Name] {
+			add.Flag(strings.ReplaceAll(f.Name, "_", "-"), f.Meaning).SetValue(&fieldFlag{field: f, settings: &p.form.Settings})
 		}
-		add.Flag(strings.ReplaceAll(field, "_", "-"), f.Meaning).Action(func(*kingpin.ParseContext) error {
-			p.form.Settings = append(p.form.Settings, config.Setting{Field: field, Value: *p.formValues[field]})
-			return nil
-		}).StringVar(p.formValue(field))
 	}
 	p.formLabels = map[string]string{}
 	add.Flag("label", "A label, NAME=VALUE; repeatable.").StringMapVar(&p.formLabels)
@@ -123,14 +119,28 @@ func (p *program) addCommand(app *kingpin.Application) string {
 	return add.FullCommand()
 }
 
-// formValue is where the flag of a field leaves its value.
-func (p *program) formValue(field string) *string {
-	if p.formValues == nil {
-		p.formValues = map[string]*string{}
-	}
-	p.formValues[field] = new(string)
-	return p.formValues[field]
+// fieldFlag is the flag of a field; it adds to the settings of a form.
+type fieldFlag struct {
+	field    config.Field
+	settings *[]config.Setting
 }
+
+// Set adds the value, or another word of a list.
+func (f *fieldFlag) Set(value string) error {
+	for i, s := range *f.settings {
+		if s.Field == f.field.Name {
+			(*f.settings)[i].Value += " " + value
+			return nil
+		}
+	}
+	*f.settings = append(*f.settings, config.Setting{Field: f.field.Name, Value: value})
+	return nil
+}
+
+func (f *fieldFlag) String() string { return "" }
+
+// IsCumulative reports whether the flag may be repeated.
+func (f *fieldFlag) IsCumulative() bool { return f.field.List }
 
 // add is the form of a connection.
 func (p *program) add(ctx context.Context) error {

@@ -77,7 +77,6 @@ type program struct {
 	find          cli.DiscoverOptions
 	from          cli.ImportOptions
 	form          cli.AddOptions
-	formValues    map[string]*string // by field
 	formLabels    map[string]string
 }
 

@@ -196,9 +196,22 @@ func mappingOf(settings []Setting) *node {
 			inner[block] = &node{Kind: yaml.MappingNode}
 			add(root, block, inner[block])
 		}
-		add(inner[block], field, &node{Kind: yaml.ScalarNode, Value: s.Value, Style: yaml.DoubleQuotedStyle})
+		if !isList(s.Field) {
+			add(inner[block], field, quoted(s.Value))
+			continue
+		}
+		list := &node{Kind: yaml.SequenceNode}
+		for word := range strings.FieldsSeq(s.Value) {
+			list.Content = append(list.Content, quoted(word))
+		}
+		add(inner[block], field, list)
 	}
 	return root
+}
+
+// quoted is a value that can be nothing but text.
+func quoted(text string) *node {
+	return &node{Kind: yaml.ScalarNode, Value: text, Style: yaml.DoubleQuotedStyle}
 }
 
 // isNull reports whether a value is left blank.

@@ -247,6 +247,9 @@ func duration[T any](low, high time.Duration, at func(*T) *time.Duration) kind[T
 	return k
 }
 
+// listWord is what the reference calls a list of words.
+const listWord = "list"
+
 // words is a list of words without spaces.
 func words[T any](at func(*T) *[]string) kind[T] {
 	k := value(at, func(r *reader, n *node, where position) ([]string, bool) {
@@ -264,7 +267,7 @@ func words[T any](at func(*T) *[]string) kind[T] {
 		}
 		return list, true
 	})
-	k.word = "list"
+	k.word = listWord
 	k.schema = func() map[string]any {
 		s := types("array", "null")
 		s["items"] = map[string]any{"type": "string", "pattern": `^\S+$`}

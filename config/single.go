@@ -4,12 +4,15 @@ package config
 // of what somebody typed.
 
 import (
+	"slices"
+
 	"mailprobe/mail"
 	"mailprobe/oauth"
 )
 
 // Setting is one field of a connection: its path, such as tls_config.ca_file,
-// and its value as a file would have it, without YAML's quotes.
+// and its value as a file would have it, without YAML's quotes. The items of a
+// list are words with blanks between them.
 type Setting struct{ Field, Value string }
 
 // String leaves the value out, which may be a password.
@@ -39,6 +42,7 @@ func NewConnection(source string, settings []Setting, tokens Tokens) (*mail.Conn
 type Field struct {
 	Name    string // its path, such as tls_config.ca_file
 	Meaning string
+	List    bool // its value is any number of words
 }
 
 // Fields lists all fields of a connection, in the order of the reference.
@@ -46,12 +50,17 @@ func Fields() []Field {
 	var list []Field
 	for _, doc := range connectionBlock.blockDoc().fields {
 		if doc.inner == nil {
-			list = append(list, Field{doc.name, doc.meaning})
+			list = append(list, Field{doc.name, doc.meaning, doc.word == listWord})
 			continue
 		}
 		for _, inner := range doc.inner.fields {
-			list = append(list, Field{doc.name + "." + inner.name, inner.meaning})
+			list = append(list, Field{doc.name + "." + inner.name, inner.meaning, inner.word == listWord})
 		}
 	}
 	return list
+}
+
+// isList reports whether a field of a connection is a list of words.
+func isList(name string) bool {
+	return slices.ContainsFunc(Fields(), func(f Field) bool { return f.List && f.Name == name })
 }

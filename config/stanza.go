@@ -25,30 +25,36 @@ func (s Stanza) Value(field string) string {
 }
 
 // YAML returns the stanza as an item of the list of connections, each line after
-// an indent.
+// an indent. The fields of a block stand together, where the first of them does.
 func (s Stanza) YAML(indent string) string {
 	var b strings.Builder
 	for _, comment := range s.Comments {
 		b.WriteString(indent + "# " + comment + "\n")
 	}
-	lead, block := indent+"- ", ""
+	lead, written := indent+"- ", map[string]bool{}
 	for _, setting := range s.Settings {
-		if setting.Value == "" {
-			continue
-		}
-		outer, field, nested := strings.Cut(setting.Field, ".")
+		outer, _, nested := strings.Cut(setting.Field, ".")
 		switch {
-		case !nested:
-			b.WriteString(lead + setting.Field + ": " + yamlValue(setting.Value) + "\n")
-			block = ""
-		case outer != block:
-			b.WriteString(lead + outer + ":\n")
-			block = outer
-			fallthrough
+		case setting.Value == "" || nested && written[outer]:
+			continue
+		case nested:
+			written[outer] = true
+			b.WriteString(lead + outer + ":\n" + s.block(outer, indent+"    "))
 		default:
-			b.WriteString(indent + "    " + field + ": " + yamlValue(setting.Value) + "\n")
+			b.WriteString(lead + setting.Field + ": " + yamlValueOf(setting) + "\n")
 		}
 		lead = indent + "  "
+	}
+	return b.String()
+}
+
+// block are the lines of the fields of one block.
+func (s Stanza) block(outer, indent string) string {
+	var b strings.Builder
+	for _, setting := range s.Settings {
+		if field, inside := strings.CutPrefix(setting.Field, outer+"."); inside && setting.Value != "" {
+			b.WriteString(indent + field + ": " + yamlValueOf(setting) + "\n")
+		}
 	}
 	return b.String()
 }
@@ -63,14 +69,23 @@ var (
 	booleanValue  = regexp.MustCompile(`^(true|false)$`)
 )
 
+// yamlValueOf is the value of a setting, or the list of its words.
+func yamlValueOf(s Setting) string {
+	if !isList(s.Field) {
+		return yamlValue(s.Value)
+	}
+	words := strings.Fields(s.Value)
+	for i := range words {
+		words[i] = yamlValue(words[i])
+	}
+	return "[" + strings.Join(words, ", ") + "]"
+}
+
 // yamlValue quotes a value where YAML would read another one. A text of JSON in
 // double quotes is one of YAML too.
 func yamlValue(v string) string {
 	if booleanValue.MatchString(v) || plainValue.MatchString(v) && !reservedValue.MatchString(v) {
 		return v
-	}
-	if strings.HasPrefix(v, "[") && strings.HasSuffix(v, "]") && !strings.ContainsAny(v, "\"'\n") {
-		return v // a list, as in scopes: [one, two]
 	}
 	var b strings.Builder
 	encoder := json.NewEncoder(&b)

@@ -72,8 +72,8 @@ type serverConfig struct {
 	Username string `xml:"username"`
 }
 
-// socketTypes are the words for encryption; plain is left out. Read only.
-var socketTypes = map[string]mail.Encryption{"SSL": mail.ImplicitTLS, "STARTTLS": mail.StartTLS}
+// socketTypes are the words for encryption; read only.
+var socketTypes = map[string]mail.Encryption{"SSL": mail.ImplicitTLS, "STARTTLS": mail.StartTLS, "plain": mail.NoEncryption}
 
 // protocolTypes are the words for protocols; read only.
 var protocolTypes = map[string]mail.Protocol{"imap": mail.IMAP, "pop3": mail.POP3, "smtp": mail.SMTP}
@@ -89,7 +89,7 @@ func (s *search) parseClientConfig(raw []byte, source Source) ([]Candidate, erro
 		for _, server := range append(provider.Incoming, provider.Outgoing...) {
 			protocol, encryption := protocolTypes[server.Type], socketTypes[server.Socket]
 			if protocol == "" || encryption == "" {
-				continue // another kind of service, or one in clear text
+				continue // another kind of service
 			}
 			candidates = append(candidates, Candidate{Protocol: protocol, Encryption: encryption, Source: source,
 				Host: strings.TrimSpace(fill.Replace(server.Host)), Port: server.Port, Username: strings.TrimSpace(fill.Replace(server.Username))})
@@ -147,8 +147,10 @@ func parseAutodiscover(raw []byte) ([]Candidate, error) {
 	for _, p := range answer.Protocols {
 		protocol, encryption := protocols[strings.ToUpper(p.Type)], mail.ImplicitTLS
 		switch {
-		case protocol == "" || strings.EqualFold(p.SSL, "off") || strings.EqualFold(p.Encryption, "none"):
+		case protocol == "":
 			continue
+		case strings.EqualFold(p.SSL, "off") || strings.EqualFold(p.Encryption, "none"):
+			encryption = mail.NoEncryption
 		case strings.EqualFold(p.Encryption, "TLS"): // its word for STARTTLS
 			encryption = mail.StartTLS
 		}

@@ -80,14 +80,34 @@ type Report struct {
 	Notes   []string
 }
 
-// Best returns the most trusted verified candidate of a protocol, or nil.
+// verified reports whether a protocol has a verified candidate.
+func (r *Report) verified(protocol mail.Protocol) bool {
+	return slices.ContainsFunc(r.Found, func(f Found) bool { return f.Protocol == protocol && f.Verified() })
+}
+
+// Best returns the most trusted candidate of a protocol that a password may be
+// sent to, or nil. If the search allowed clear text and none is verified, it is
+// one without encryption, but never of a host that has shown a certificate: a
+// wrong one is not mended by doing without.
 func (r *Report) Best(protocol mail.Protocol) *Found {
+	shown := map[string]bool{} // hosts, by their certificates
+	var clear *Found
 	for i := range r.Found {
-		if f := &r.Found[i]; f.Protocol == protocol && f.Verified() {
+		f := &r.Found[i]
+		switch {
+		case f.Protocol != protocol:
+		case f.Verified():
 			return f
+		case f.Outcome.TLS != nil:
+			shown[f.Host] = true
+		case clear == nil && f.Encryption == mail.NoEncryption && f.Outcome.Up():
+			clear = f
 		}
 	}
-	return nil
+	if clear == nil || shown[clear.Host] {
+		return nil
+	}
+	return clear
 }
 
 // Options say how to search.
@@ -101,6 +121,7 @@ type Options struct {
 	Resolver  Resolver          // nil: the system's
 	Transport http.RoundTripper // for autoconfig; nil: the default one
 
+	AllowClear   bool // also look for services without encryption
 	Autodiscover bool // also ask the domain's Exchange, or Microsoft's
 	ISPDB        bool // also ask Thunderbird's directory, which tells it the domain
 }
@@ -248,7 +269,10 @@ func (s *search) fresh(candidates []Candidate) []Candidate {
 		c.Foreign = c.Host != s.domain && !strings.HasSuffix(c.Host, "."+s.domain)
 		c.Username = cmp.Or(c.Username, s.report.Address)
 		group := fmt.Sprint(c.Source, c.Protocol)
-		if perSource[group]++; seen[at(c)] || perSource[group] > maxTargets {
+		if c.Encryption == mail.NoEncryption && !s.AllowClear || seen[at(c)] {
+			continue
+		}
+		if perSource[group]++; perSource[group] > maxTargets {
 			continue
 		}
 		seen[at(c)] = true

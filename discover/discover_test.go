@@ -86,6 +86,9 @@ func (w *world) probe(_ context.Context, c *mail.Connection) mail.Outcome {
 	case !verified:
 		return mail.Outcome{Connection: c, TLS: &mail.TLSFacts{}, Failure: &mail.Failure{Phase: mail.PhaseTLS, Reason: mail.CertName}}
 	}
+	if c.Encryption == mail.NoEncryption {
+		return mail.Outcome{Connection: c}
+	}
 	return mail.Outcome{Connection: c, TLS: &mail.TLSFacts{Verified: true}}
 }
 
@@ -187,6 +190,17 @@ func TestSearch(t *testing.T) {
 			servers: map[string]bool{"imap tls srv.example.org:993": true, "imap tls imap.example.org:993": true, "smtp starttls smtp.example.org:587": true,
 				"smtp tls mail.example.org:465": true},
 		}, want: "imap tls srv.example.org:993 srv anna@example.org; smtp tls mail.example.org:465 guess anna@example.org"},
+		{name: "clear text only if wanted", world: &world{servers: map[string]bool{"imap none imap.example.org:143": true}}},
+		{name: "clear text where there is nothing better", world: &world{
+			dns:   map[string]mailtest.DNSName{"_submission._tcp.example.org": srv(net.SRV{Target: "out.example.org.", Port: 2587})},
+			sites: map[string]http.HandlerFunc{"autoconfig.example.org/mail/config-v1.1.xml": text(thunderbird)},
+			servers: map[string]bool{"imap none in.example.org:143": true, "imap tls mail.example.org:993": true, "smtp none out.example.org:2587": true,
+				"pop3 none pop.example.org:110": true},
+		}, change: func(o *Options) { o.AllowClear = true },
+			want: "imap tls mail.example.org:993 guess anna@example.org; pop3 none pop.example.org:110 guess anna@example.org; smtp none out.example.org:2587 srv anna@example.org"},
+		{name: "no clear text where a certificate is wrong", world: &world{
+			servers: map[string]bool{"imap tls imap.example.org:993": false, "imap none imap.example.org:143": true},
+		}, change: func(o *Options) { o.AllowClear = true }},
 		{name: "an international domain", world: &world{servers: map[string]bool{"imap tls imap.xn--mnchen-3ya.example:993": true}},
 			want: "imap tls imap.xn--mnchen-3ya.example:993 guess anna@xn--mnchen-3ya.example"},
 	}
@@ -295,7 +309,7 @@ func FuzzClientConfig(f *testing.F) {
 		list, _ := s.parseClientConfig(raw, FromAutoconfig)
 		more, _ := parseAutodiscover(raw)
 		for _, c := range append(list, more...) {
-			if c.Protocol == "" || c.Encryption == "" || c.Encryption == mail.NoEncryption || c.Host != strings.TrimSpace(c.Host) {
+			if c.Protocol == "" || c.Encryption == "" || c.Host != strings.TrimSpace(c.Host) {
 				t.Errorf("%+v", c)
 			}
 		}

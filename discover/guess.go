@@ -19,11 +19,11 @@ var guessedHosts = []struct {
 func (s *search) guesses() []Candidate {
 	var candidates []Candidate
 	for _, guess := range guessedHosts {
-		if s.report.Best(guess.protocol) != nil || s.declined[guess.protocol] > 1 {
+		if s.report.verified(guess.protocol) || s.declined[guess.protocol] > 1 {
 			continue
 		}
 		for _, name := range guess.names {
-			for _, encryption := range []mail.Encryption{mail.ImplicitTLS, mail.StartTLS} {
+			for _, encryption := range []mail.Encryption{mail.ImplicitTLS, mail.StartTLS, mail.NoEncryption} {
 				candidates = append(candidates, Candidate{Protocol: guess.protocol, Encryption: encryption,
 					Host: name + "." + s.domain, Port: mail.DefaultPort(guess.protocol, encryption), Source: FromGuess})
 			}

@@ -12,7 +12,7 @@ import (
 )
 
 // service is a name in the DNS. The ones without s begin in clear text, where
-// STARTTLS is mandatory for us.
+// STARTTLS is mandatory unless the search allows clear text.
 type service struct {
 	name       string
 	protocol   mail.Protocol
@@ -59,8 +59,13 @@ func (s *search) targets(ctx context.Context, service service) []Candidate {
 			s.mu.Unlock()
 			continue
 		}
-		candidates = append(candidates, Candidate{Protocol: service.protocol, Encryption: service.encryption,
-			Host: record.Target, Port: int(record.Port), Source: FromSRV, priority: record.Priority})
+		c := Candidate{Protocol: service.protocol, Encryption: service.encryption,
+			Host: record.Target, Port: int(record.Port), Source: FromSRV, priority: record.Priority}
+		candidates = append(candidates, c)
+		if c.Encryption == mail.StartTLS { // RFC 6186: the service may have no TLS at all
+			c.Encryption = mail.NoEncryption
+			candidates = append(candidates, c)
+		}
 	}
 	return candidates
 }

@@ -27,6 +27,7 @@ type DiscoverOptions struct {
 	CAFile        string // to trust in place of the system's, for mail and web servers
 	Autodiscover  bool
 	ISPDB         bool
+	AllowClear    bool // also services without encryption, and send the password to them
 	AcceptForeign bool // send the password outside of the address's domain without asking
 	Write         bool // add what is up to the configuration without asking
 }
@@ -66,7 +67,7 @@ func (d *discovery) run(ctx context.Context) error {
 	}
 	defer transport.CloseIdleConnections()
 	fmt.Fprintf(d.Stderr, "looking for the mail servers of %s\n", printable(d.o.Address))
-	search := discover.Options{Connect: d.connect, Probe: d.probe, Transport: transport, Autodiscover: d.o.Autodiscover, ISPDB: d.o.ISPDB}
+	search := discover.Options{Connect: d.connect, Probe: d.probe, Transport: transport, AllowClear: d.o.AllowClear, Autodiscover: d.o.Autodiscover, ISPDB: d.o.ISPDB}
 	if d.Resolver != nil {
 		search.Resolver = d.Resolver
 	}
@@ -159,6 +160,8 @@ func (d *discovery) table() error {
 		switch {
 		case f.Outcome.Failure != nil:
 			result = string(f.Outcome.Failure.Reason)
+		case f.Encryption == mail.NoEncryption:
+			result = "clear text"
 		case !f.Verified():
 			result = "not verified"
 		}
@@ -237,6 +240,9 @@ func (d *discovery) login(ctx context.Context, chosen []*discover.Found) error {
 		c, _, err := config.NewConnection("discover", with, nil)
 		if err != nil {
 			return err
+		}
+		if f.Encryption == mail.NoEncryption {
+			fmt.Fprintf(d.Stderr, "warning: the login at %s is in clear text\n", f.Host)
 		}
 		outcome := d.probe(ctx, c)
 		d.keep(outcome, settings, password)
