@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -26,11 +27,33 @@ type domain struct {
 	dns     *mailtest.DNS
 	ca      *mailtest.CA
 	servers map[string]*mailtest.Server // by service
+	taps    map[string]*tap             // what they received, by service
+	records map[string]mailtest.DNSName
+}
+
+// tap keeps all bytes that clients sent to a server.
+type tap struct {
+	mu  sync.Mutex
+	raw []byte
+}
+
+func (t *tap) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.raw = append(t.raw, p...)
+	return len(p), nil
+}
+
+// Bytes are all bytes so far.
+func (t *tap) Bytes() []byte {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return bytes.Clone(t.raw)
 }
 
 // newDomain has good servers for all three protocols, behind worse ones that come
 // first in the order of priorities.
-func newDomain(t *testing.T) *domain {
+func newDomain(t *testing.T, secret string) *domain {
 	t.Helper()
 	ca, err := mailtest.NewCA(mailtest.CAOptions{})
 	if err != nil {
@@ -41,19 +64,24 @@ func newDomain(t *testing.T) *domain {
 		o.Names, o.IPs = []string{name}, nil
 		return ca.MustIssue(o)
 	}
-	d := &domain{ca: ca, servers: map[string]*mailtest.Server{}}
+	d := &domain{ca: ca, servers: map[string]*mailtest.Server{}, taps: map[string]*tap{}}
 	start := func(name string, o mailtest.Options) uint16 {
-		o.Users = map[string]string{"anna@example.org": password}
+		o.Users = map[string]string{"anna@example.org": secret}
 		server, err := mailtest.Start(o)
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = server.Close() })
-		d.servers[name] = server
-		return uint16(server.Port)
+		d.servers[name], d.taps[name] = server, &tap{}
+		proxy, err := mailtest.StartProxy(server.Addr, mailtest.Stream{Tee: d.taps[name]}, mailtest.Stream{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = proxy.Close() })
+		return uint16(proxy.Port)
 	}
 	good := certificate("in.example.org")
-	records := map[string]mailtest.DNSName{
+	d.records = map[string]mailtest.DNSName{
 		"_imaps._tcp.example.org": {SRV: []net.SRV{
 			{Target: "in.example.org", Priority: 1, Port: start("wrong certificate", mailtest.Options{Protocol: mailtest.IMAP, Encryption: mailtest.ImplicitTLS, Certificate: certificate("else.example.org")})},
 			{Target: "in.example.org", Priority: 3, Port: start("imap", mailtest.Options{Protocol: mailtest.IMAP, Encryption: mailtest.ImplicitTLS, Certificate: good})}}},
@@ -66,7 +94,7 @@ func newDomain(t *testing.T) *domain {
 		"in.example.org":  {Addresses: []netip.Addr{netip.MustParseAddr("127.0.0.1")}},
 		"out.example.net": {Addresses: []netip.Addr{netip.MustParseAddr("127.0.0.1")}},
 	}
-	if d.dns, err = mailtest.StartDNS(records); err != nil {
+	if d.dns, err = mailtest.StartDNS(d.records); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = d.dns.Close() })
@@ -112,7 +140,7 @@ func (d *domain) logins() map[string]int {
 
 // From an address to three connections that are up, in one command.
 func TestDiscoverWritesWhatIsUp(t *testing.T) {
-	d := newDomain(t)
+	d := newDomain(t, password)
 	start := time.Now()
 	code, out, err := d.discover(t, password, nil)
 	took := time.Since(start)
@@ -170,7 +198,7 @@ func TestDiscoverWritesWhatIsUp(t *testing.T) {
 
 // A wrong password costs the account one attempt, at one server.
 func TestDiscoverTriesAWrongPasswordOnce(t *testing.T) {
-	d := newDomain(t)
+	d := newDomain(t, password)
 	code, out, _ := d.discover(t, "not-the-password", nil)
 	if got := d.logins(); code != ExitDown || len(got) != 1 || got["imap"] != 1 {
 		t.Errorf("exit code %d, logins at %v\n%s", code, got, out)
@@ -187,7 +215,7 @@ func TestDiscoverTriesAWrongPasswordOnce(t *testing.T) {
 
 // A host that only the DNS names, in another domain, needs a yes.
 func TestDiscoverSendsNothingAbroadUnasked(t *testing.T) {
-	d := newDomain(t)
+	d := newDomain(t, password)
 	code, out, _ := d.discover(t, password, func(o *DiscoverOptions) { o.AcceptForeign = false })
 	if got := d.logins(); code != 0 || got["smtp"] != 0 || got["imap"] != 1 {
 		t.Errorf("exit code %d, logins at %v\n%s", code, got, out)
@@ -198,7 +226,7 @@ func TestDiscoverSendsNothingAbroadUnasked(t *testing.T) {
 }
 
 func TestDiscoverWithoutAPassword(t *testing.T) {
-	d := newDomain(t)
+	d := newDomain(t, password)
 	code, out, _ := d.discover(t, password, func(o *DiscoverOptions) { o.PasswordFile, o.Output, o.Write = "", "json", false })
 	var answer struct {
 		Candidates []struct {
@@ -224,7 +252,7 @@ func TestDiscoverWithoutAPassword(t *testing.T) {
 }
 
 func TestDiscoverOfNothing(t *testing.T) {
-	d := newDomain(t)
+	d := newDomain(t, password)
 	code, out, _ := d.discover(t, password, func(o *DiscoverOptions) { o.Address = "anna@nothing.example" })
 	if code != ExitDown || !strings.Contains(out, "no server of nothing.example can be used: mailprobe add") {
 		t.Errorf("exit code %d\n%s", code, out)

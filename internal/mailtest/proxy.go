@@ -1,6 +1,7 @@
 package mailtest
 
 import (
+	"io"
 	"net"
 	"sync"
 	"time"
@@ -16,6 +17,8 @@ type Stream struct {
 	// After this many bytes, if not 0, the stream ends: ResetAt resets both
 	// sides, CloseAt sends FIN to both, StallAt swallows what follows.
 	ResetAt, CloseAt, StallAt int
+
+	Tee io.Writer // also gets all that is carried, of every connection; nil: nobody does
 }
 
 // cutPause parts the two pieces of CutAt, so that they are read apart.
@@ -109,6 +112,9 @@ func (p *Proxy) pass(to net.Conn, piece []byte, s Stream, carried int) bool {
 	}
 	if !p.pause(delay) {
 		return false
+	}
+	if s.Tee != nil {
+		_, _ = s.Tee.Write(piece)
 	}
 	_, err := to.Write(piece)
 	return err == nil
