@@ -85,6 +85,24 @@ type AuthResult struct {
 type MailboxResult struct {
 	OK       bool    `json:"ok"`
 	Messages *uint64 `json:"messages,omitempty"`
+
+	Watch *WatchResult `json:"watch,omitempty"` // absent: not watched
+}
+
+// WatchResult is what a look at a watched mailbox told.
+type WatchResult struct {
+	Mode        mail.WatchMode `json:"mode"`
+	MaxAge      float64        `json:"max_age_seconds"`
+	ExpectEvery float64        `json:"expect_every_seconds,omitempty"`
+
+	Unread     *uint64   `json:"unread,omitempty"`
+	Waiting    *uint64   `json:"waiting,omitempty"`
+	Oldest     time.Time `json:"oldest_waiting,omitzero"` // absent: none waits
+	Newest     time.Time `json:"newest_message,omitzero"`
+	FirstSeen  bool      `json:"first_seen,omitempty"` // the two times are when we first saw the messages
+	Size       *uint64   `json:"size_bytes,omitempty"`
+	QuotaUsed  *uint64   `json:"quota_used_bytes,omitempty"`
+	QuotaLimit *uint64   `json:"quota_limit_bytes,omitempty"`
 }
 
 // DialogueLine is one line of the redacted dialogue.
@@ -120,6 +138,7 @@ func NewResult(o *mail.Outcome, transcript bool) *Result {
 		if o.Mailbox.Counted {
 			r.Mailbox.Messages = &o.Mailbox.Messages
 		}
+		r.Mailbox.Watch = newWatchResult(o)
 	}
 	if transcript {
 		for _, line := range o.Transcript {
@@ -146,4 +165,16 @@ func newTLSResult(t *mail.TLSFacts) *TLSResult {
 			c.NotBefore.UTC(), c.NotAfter.UTC(), c.Key.String(), c.KeyBits})
 	}
 	return r
+}
+
+// newWatchResult returns nil if nothing is watched, or the mailbox was not opened. A
+// reload may have ended the watch after the probe.
+func newWatchResult(o *mail.Outcome) *WatchResult {
+	w, c := o.Mailbox.Watch, o.Connection
+	if w == nil || !c.Watches() {
+		return nil
+	}
+	return &WatchResult{Mode: c.Watch, MaxAge: c.WatchMaxAge.Seconds(), ExpectEvery: c.WatchExpectEvery.Seconds(),
+		Unread: w.Unread, Waiting: w.Waiting, Oldest: w.Oldest.UTC(), Newest: w.Newest.UTC(), FirstSeen: w.FirstSeen,
+		Size: w.Size, QuotaUsed: w.QuotaUsed, QuotaLimit: w.QuotaLimit}
 }

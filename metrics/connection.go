@@ -3,6 +3,7 @@ package metrics
 // This file holds what is remembered of one connection between two probes.
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -24,6 +25,8 @@ type connectionMetrics struct {
 	probes, withheld, attempts, rejections uint64
 	failures, goodbyes                     []reasonCount
 	lastSuccess                            float64 // seconds since the epoch; 0: none yet
+
+	arrived arrivals // in a watched mailbox
 
 	probeTimes, handshakeTimes durations
 }
@@ -61,6 +64,10 @@ func (m *connectionMetrics) reconfigure(c *mail.Connection) bool {
 func (m *connectionMetrics) configure(c *mail.Connection) {
 	before := m.current
 	sameTarget := m.configured != nil && m.configured.SameTarget(c)
+	sameWatch := sameTarget && m.configured.Watch == c.Watch
+	if !sameWatch {
+		m.arrived = arrivals{}
+	}
 	m.configured, m.info, m.spacing = c, configLabels(c), c.Interval
 
 	var room [maxSamples]sample
@@ -69,7 +76,7 @@ func (m *connectionMetrics) configure(c *mail.Connection) {
 	case !m.probed:
 	case sameTarget:
 		for _, s := range before.samples {
-			if !isConfigFamily(s.family) {
+			if !isConfigFamily(s.family) && (sameWatch || s.family != mailboxArrivals && !slices.Contains(watchedFamilies, s.family)) {
 				samples = append(samples, s)
 			}
 		}
@@ -82,7 +89,7 @@ func (m *connectionMetrics) configure(c *mail.Connection) {
 
 // isConfigFamily reports whether configSamples makes the samples of a family.
 func isConfigFamily(family familyID) bool {
-	return family == interval || family == timeout || family == connectionInfo
+	return family == interval || family == timeout || family == connectionInfo || family == watchMaxAge || family == watchExpectEvery
 }
 
 // observe takes in one outcome. It does all the work that a scrape would
@@ -92,6 +99,9 @@ func (m *connectionMetrics) observe(o *mail.Outcome, pool *labelPool, kind mail.
 	defer m.mu.Unlock()
 	if !o.Connection.SameTarget(m.configured) {
 		return // probed before a reload changed the target
+	}
+	if o.Connection.Watch != m.configured.Watch {
+		o = withoutWatch(o) // the look was another one
 	}
 	m.probed = true
 	m.count(o, pool)
@@ -122,6 +132,7 @@ func (m *connectionMetrics) count(o *mail.Outcome, pool *labelPool) {
 		return
 	}
 	m.probes++
+	m.arrived.count(o.Mailbox.Watch, o.Start)
 	if o.Auth.Sent {
 		m.attempts++
 	}
@@ -168,7 +179,7 @@ func (m *connectionMetrics) counterSamples(samples []sample) []sample {
 	for _, c := range m.goodbyes {
 		samples = append(samples, c.sample(quitFailures))
 	}
-	return samples
+	return m.arrived.samples(samples)
 }
 
 func (c reasonCount) sample(family familyID) sample {

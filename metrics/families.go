@@ -39,6 +39,16 @@ const (
 	certificateNotBefore
 	certificateInfo
 	mailboxMessages
+	mailboxUnread
+	mailboxWaiting
+	mailboxOldestWaiting
+	mailboxNewest
+	mailboxSize
+	mailboxQuotaUsed
+	mailboxQuotaLimit
+	mailboxArrivals
+	watchMaxAge
+	watchExpectEvery
 	authHeld
 	authNextAttempt
 	authAttempts
@@ -118,6 +128,26 @@ var families = [familyCount]family{
 		help: "Constant 1: SHA-256 fingerprint of the server's own certificate, in lower-case hexadecimal."},
 	mailboxMessages: {name: "mailprobe_mailbox_messages", kind: gauge,
 		help: "Messages in the mailbox as the last probe saw it (IMAP EXISTS, POP3 STAT)."},
+	mailboxUnread: {name: "mailprobe_mailbox_unread_messages", kind: gauge,
+		help: "Messages not marked as read, in a watched IMAP mailbox."},
+	mailboxWaiting: {name: "mailprobe_mailbox_waiting_messages", kind: gauge,
+		help: "Messages that wait to be fetched: those not read with watch unread, all with watch all."},
+	mailboxOldestWaiting: {name: "mailprobe_mailbox_oldest_waiting_timestamp_seconds", kind: gauge,
+		help: "When the oldest waiting message arrived, in seconds since the Unix epoch; absent if none waits. POP3: when mailprobe first saw it, so that its age is at least that."},
+	mailboxNewest: {name: "mailprobe_mailbox_newest_message_timestamp_seconds", kind: gauge,
+		help: "When the newest message of a watched mailbox arrived, in seconds since the Unix epoch; absent if the mailbox is empty. POP3: when mailprobe first saw it."},
+	mailboxSize: {name: "mailprobe_mailbox_size_bytes", kind: gauge,
+		help: "Size of all messages of a watched mailbox, in bytes (POP3, and IMAP with STATUS=SIZE)."},
+	mailboxQuotaUsed: {name: "mailprobe_mailbox_quota_used_bytes", kind: gauge,
+		help: "Storage used of the quota of a watched mailbox, in bytes (IMAP with QUOTA); of several quotas the one closest to its limit."},
+	mailboxQuotaLimit: {name: "mailprobe_mailbox_quota_limit_bytes", kind: gauge,
+		help: "Storage limit of the same quota, in bytes."},
+	mailboxArrivals: {name: "mailprobe_mailbox_arrivals_total", kind: counter,
+		help: "Messages that arrived in a watched IMAP mailbox, by the steps of UIDNEXT within one UIDVALIDITY."},
+	watchMaxAge: {name: "mailprobe_mailbox_watch_max_age_seconds", kind: gauge,
+		help: "Configured time that a message may wait (watch_max_age), in seconds; only with watch."},
+	watchExpectEvery: {name: "mailprobe_mailbox_watch_expect_every_seconds", kind: gauge,
+		help: "Configured time within which a message must arrive (watch_expect_every), in seconds; only if set."},
 	authHeld: {name: "mailprobe_auth_held", kind: gauge,
 		help: "Whether logins are withheld (1) because one was refused, so that the account is not locked; only with a login configured."},
 	authNextAttempt: {name: "mailprobe_auth_next_attempt_timestamp_seconds", kind: gauge,

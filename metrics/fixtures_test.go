@@ -60,6 +60,16 @@ func good(c *mail.Connection) mail.Outcome {
 	}
 }
 
+// watched is the outcome of a good probe of a watched mailbox.
+func watched(c *mail.Connection) mail.Outcome {
+	o := good(c)
+	o.Mailbox.Watch = &mail.WatchFacts{
+		Unread: new(uint64(12)), Waiting: new(uint64(12)), Oldest: noon.Add(-190 * time.Minute), Newest: noon.Add(-4 * time.Minute),
+		Size: new(uint64(81_920)), QuotaUsed: new(uint64(953 << 20)), QuotaLimit: new(uint64(1 << 30)), UIDNext: 18, UIDValidity: 7,
+	}
+	return o
+}
+
 // refused is the outcome of a login that the server rejected.
 func refused(c *mail.Connection) mail.Outcome {
 	o := good(c)

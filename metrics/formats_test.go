@@ -100,7 +100,9 @@ func everything(t testing.TB, kind mail.Histograms) *Collector {
 		m.ObserveRoute(o)
 	}
 	m.ConfigReloaded(true, noon)
-	m.Observe(good(a))
+	a.Watch, a.WatchMaxAge, a.WatchExpectEvery = mail.WatchUnread, 15*time.Minute, 24*time.Hour
+	m.SetConnections([]*mail.Connection{b, a})
+	m.Observe(watched(a))
 	held := refused(b)
 	held.Auth = mail.AuthFacts{Held: true, NextAttempt: noon.Add(time.Hour)}
 	held.Goodbye = mail.Reset

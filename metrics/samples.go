@@ -84,6 +84,7 @@ func configLabels(c *mail.Connection) *labelSet {
 // configSamples is what is known before the first probe. spacing is the interval,
 // or longer where the server asked for that; info is what configLabels returned.
 func configSamples(samples []sample, c *mail.Connection, spacing time.Duration, info *labelSet) []sample {
+	samples = watchConfigSamples(samples, c)
 	return append(samples,
 		sample{family: interval, value: spacing.Seconds()},
 		sample{family: timeout, value: c.Timeout.Seconds()},
@@ -100,8 +101,13 @@ func outcomeSamples(samples []sample, o *mail.Outcome, before *preparedMetrics, 
 		samples = append(samples, infoSample(failureInfo, pool.two("phase", string(f.Phase), "reason", string(f.Reason))))
 	}
 	samples = loginSamples(samples, o)
+	if o.Auth.Held {
+		samples = keptSamples(samples, before, watchedFamilies)
+	} else {
+		samples = watchSamples(samples, o)
+	}
 	if o.Withheld() {
-		return keptSamples(samples, before)
+		return keptSamples(samples, before, keptFamilies)
 	}
 	samples = append(samples, sample{family: lastProbeDuration, value: nonNegative(o.Duration())})
 	if o.Port != 0 {
@@ -125,12 +131,12 @@ var keptFamilies = []familyID{effectivePort, phaseDuration, lastProbeDuration,
 // keptSamples repeats what the last probe that contacted the server learned: a
 // withheld probe learned nothing about it, and a certificate does not become
 // unknown because a password is wrong.
-func keptSamples(samples []sample, before *preparedMetrics) []sample {
+func keptSamples(samples []sample, before *preparedMetrics, families []familyID) []sample {
 	if before == nil {
 		return samples
 	}
 	for _, s := range before.samples {
-		if slices.Contains(keptFamilies, s.family) {
+		if slices.Contains(families, s.family) {
 			samples = append(samples, s)
 		}
 	}

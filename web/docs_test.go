@@ -26,6 +26,9 @@ func TestAPIDocumentation(t *testing.T) {
 	s := newStage(t, c, outcometest.Inbox("next"))
 	up, down := outcometest.Good(c, outcometest.Noon), outcometest.Refused(c, outcometest.Noon)
 	up.Goodbye = mail.Closed
+	c.Watch, c.WatchMaxAge, c.WatchExpectEvery = mail.WatchUnread, time.Hour, 24*time.Hour
+	up.Mailbox.Watch = outcometest.Stuck(c, outcometest.Noon).Mailbox.Watch
+	up.Mailbox.Watch.FirstSeen = true
 	down.Auth.HeldBy, down.Auth.HeldSince = "other", outcometest.Noon
 	down.Auth.NextAttempt, down.Interval = outcometest.Noon.Add(time.Hour), 2*time.Minute
 	s.observe(up)
@@ -57,7 +60,7 @@ func TestAPIDocumentation(t *testing.T) {
 		}
 	}
 	others := []string{"none", "tls.chain", "client", "server", "note", "down", "unknown", "starttls",
-		"submit", "transfer", "inbox", "junk", "other", "spf", "arc", "dmarc", "relayed", "delayed", "failed"}
+		"all", "submit", "transfer", "inbox", "junk", "other", "spf", "arc", "dmarc", "relayed", "delayed", "failed"}
 	for word := range documented {
 		if !fields[word] && !slices.Contains(others, word) {
 			t.Errorf("docs/api.md speaks of %s, which no answer has", word)

@@ -59,6 +59,25 @@ func Good(c *mail.Connection, end time.Time) mail.Outcome {
 	}
 }
 
+// Watched is an inbox whose fetcher marks messages as read.
+func Watched(name string, labels ...mail.Label) *mail.Connection {
+	c := Inbox(name, labels...)
+	c.Watch, c.WatchMaxAge, c.WatchExpectEvery = mail.WatchUnread, 15*time.Minute, 24*time.Hour
+	return c
+}
+
+// Stuck is the outcome of a good probe of a watched mailbox from which nothing was
+// fetched for more than three hours.
+func Stuck(c *mail.Connection, end time.Time) mail.Outcome {
+	o := Good(c, end)
+	o.Mailbox.Watch = &mail.WatchFacts{
+		Unread: new(uint64(12)), Waiting: new(uint64(12)), Oldest: end.Add(-190 * time.Minute), Newest: end.Add(-4 * time.Minute),
+		Size: new(uint64(81_920)), QuotaUsed: new(uint64(953 << 20)), QuotaLimit: new(uint64(1 << 30)),
+		UIDNext: 18, UIDValidity: 1_700_000_000,
+	}
+	return o
+}
+
 // Refused is a failed outcome: the password is not accepted.
 func Refused(c *mail.Connection, end time.Time) mail.Outcome {
 	o := Good(c, end)
