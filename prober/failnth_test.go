@@ -16,8 +16,8 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"mailprobe/internal/canary"
 	"mailprobe/internal/mailtest"
-
 	"mailprobe/mail"
 )
 
@@ -78,7 +78,7 @@ func TestProbeSurvivesTheFailureOfEachCall(t *testing.T) {
 				if c.TLS != nil {
 					c.TLS.CurvePreferences = []tls.CurveID{tls.CurveP256} // in assembly: the race detector is blind and fast there
 				}
-				failEachCall(t, server, c, secret)
+				failEachCall(t, server, c, canary.Of(secret))
 			})
 		}
 	})
@@ -91,7 +91,7 @@ func (fix *fixture) visitor(name string) tls.Certificate {
 }
 
 // failEachCall counts n up until no fault is met any more.
-func failEachCall(t *testing.T, server *mailtest.Server, c *mail.Connection, secret string) {
+func failEachCall(t *testing.T, server *mailtest.Server, c *mail.Connection, leaks *canary.Set) {
 	for n := 1; n < maxCalls; n++ {
 		met := false
 		for i, fault := range mailtest.Faults() {
@@ -103,7 +103,7 @@ func failEachCall(t *testing.T, server *mailtest.Server, c *mail.Connection, sec
 				continue
 			}
 			synctest.Test(t, func(t *testing.T) {
-				if failCall(t, server, c, secret, n, fault) {
+				if failCall(t, server, c, leaks, n, fault) {
 					met = true
 				}
 			})
@@ -120,10 +120,10 @@ func failEachCall(t *testing.T, server *mailtest.Server, c *mail.Connection, sec
 
 // failCall runs a probe whose n-th call has a fault, and reports whether it got
 // that far.
-func failCall(t *testing.T, server *mailtest.Server, c *mail.Connection, secret string, n int, fault mailtest.Fault) bool {
+func failCall(t *testing.T, server *mailtest.Server, c *mail.Connection, leaks *canary.Set, n int, fault mailtest.Fault) bool {
 	before := len(server.Verbs())
 	faulty := mailtest.FailNth(server.Pipe(), mailtest.AnyCall, n, fault)
-	run := faultRun{fault: &faultCase{}, connection: c, secret: secret}
+	run := faultRun{fault: &faultCase{}, connection: c, leaks: leaks}
 	run.probe(t.Context(), func(context.Context, []netip.Addr, int) (net.Conn, error) { return faulty, nil })
 	synctest.Wait()
 	o, where := run.outcome, fmt.Sprintf("call %d, %s", n, fault)

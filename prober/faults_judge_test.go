@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"mailprobe/internal/canary"
 	"mailprobe/mail"
 )
 
@@ -145,14 +144,14 @@ func isCommand(p mail.Protocol, word string) bool {
 func (run *faultRun) judgeSecrecy(t *testing.T) {
 	t.Helper()
 	for sink, text := range run.sinks() {
-		if coding := canary.Find(text, run.secret); coding != "" {
+		if coding, _ := run.leaks.Find(text); coding != "" {
 			t.Errorf("the password is in the %s, %s:\n%s", sink, coding, text)
 		}
 	}
 	if run.connection.Encryption == mail.NoEncryption {
 		return
 	}
-	if coding := canary.Find(string(run.session.Wire), run.secret); coding != "" {
+	if coding, _ := run.leaks.Find(string(run.session.Wire)); coding != "" {
 		t.Errorf("the password was sent in clear, %s", coding)
 	}
 }

@@ -83,6 +83,7 @@ type faultRun struct {
 	fault      *faultCase
 	connection *mail.Connection
 	secret     string
+	leaks      *canary.Set // finds the secret
 	outcome    mail.Outcome
 	session    mailtest.Session
 	read       int  // bytes the probe took from the connection
@@ -165,6 +166,17 @@ var faultCA = sync.OnceValue(func() *mailtest.CA {
 	return mailtest.MustCA(mailtest.CAOptions{NotBefore: wide().NotBefore, NotAfter: wide().NotAfter})
 })
 
+// faultSecrets are what the cases log in with, and the search for both. One pair
+// serves all cases: preparing the search takes longer than most of the probes.
+var faultSecrets = sync.OnceValue(func() (s struct {
+	password, token string
+	leaks           *canary.Set
+}) {
+	s.password, s.token = canary.New(), rand.Text() // a token is visible ASCII
+	s.leaks = canary.Of(s.password, s.token)
+	return s
+})
+
 // wide is a good certificate in a bubble of synctest, and now.
 func wide() mailtest.CertOptions {
 	leaf := mailtest.Loopback()
@@ -174,12 +186,13 @@ func wide() mailtest.CertOptions {
 
 // prepare makes the connection, the script and its options.
 func (fix *fixture) prepare(fault *faultCase, p mail.Protocol, e mail.Encryption, addr string) (faultRun, *mailtest.Script, mailtest.ScriptOptions) {
-	run := faultRun{fault: fault, secret: canary.New()}
+	secrets := faultSecrets()
+	run := faultRun{fault: fault, secret: secrets.password, leaks: secrets.leaks}
 	run.connection = fix.connection(p, e, addr, func(c *mail.Connection) {
 		c.Password = mail.InlineSecret(mail.NewSecret(run.secret))
 		c.Timeout = 30 * time.Second
 		if fault.token != "" {
-			run.secret = rand.Text() // visible ASCII alone
+			run.secret = secrets.token
 			c.Password, c.Auth = mail.SecretSource{}, fault.token
 			c.Token = func(context.Context, bool) (mail.Secret, error) { return mail.NewSecret(run.secret), nil }
 		}

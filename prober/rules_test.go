@@ -13,7 +13,6 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"mailprobe/internal/canary"
 	"mailprobe/internal/mailtest"
 
 	"mailprobe/mail"
@@ -303,7 +302,8 @@ func TestR17NothingElseIsTried(t *testing.T) {
 					return client, nil
 				})
 				for _, session := range sessions {
-					if got := <-session; canary.Find(string(got.Wire), run.secret) != "" || got.Logins() > 0 {
+					got := <-session
+					if coding, _ := run.leaks.Find(string(got.Wire)); coding != "" || got.Logins() > 0 {
 						t.Errorf("%s, %s where the server speaks %s: a login was tried", p, way.client, way.server)
 					}
 				}

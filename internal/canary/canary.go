@@ -37,23 +37,32 @@ func Find(text, secret string) string {
 	return coding
 }
 
-// Set finds many secrets in one go.
+// Set finds many secrets in one go. It is made to read megabytes of text: most
+// places of a text are ruled out by one bit.
 type Set struct {
-	traces map[int]map[string]trace // by length and text
+	starts [filterBits / 64]uint64 // a bit for the hash of each window's first eight bytes
+	traces map[uint64][]trace      // by a window's first eight bytes
 }
 
-// trace is what a piece of text reveals.
+// filterBits are about 64 for each window of one secret in all codings.
+const (
+	filterBits     = 1 << filterExponent
+	filterExponent = 18
+)
+
+// trace is a piece of a coded secret whose presence in a text is a leak.
 type trace struct {
+	window string
 	coding string
 	secret int
 }
 
 // Of prepares the search for secrets.
 func Of(secrets ...string) *Set {
-	s := &Set{traces: map[int]map[string]trace{}}
+	s := &Set{traces: map[uint64][]trace{}}
 	for i, secret := range secrets {
 		for _, coding := range codings {
-			s.add(coding.code(secret), coding.window, trace{coding.name, i})
+			s.add(coding.code(secret), coding, i)
 		}
 	}
 	return s
@@ -70,27 +79,42 @@ func Codings(text string) map[string]string {
 }
 
 // add notes every window of a coded secret.
-func (s *Set) add(coded string, window int, t trace) {
-	if s.traces[window] == nil {
-		s.traces[window] = map[string]trace{}
-	}
-	for at := 0; at+window <= len(coded); at++ {
-		s.traces[window][coded[at:at+window]] = t
+func (s *Set) add(coded string, c coding, secret int) {
+	for at := 0; at+c.window <= len(coded); at++ {
+		start := firstEight(coded[at:])
+		bit := hashOf(start)
+		s.starts[bit/64] |= 1 << (bit % 64)
+		s.traces[start] = append(s.traces[start], trace{coded[at : at+c.window], c.name, secret})
 	}
 }
 
 // Find returns the coding and the number of a secret of which eight bytes are in
 // the text; the coding is empty if there is none.
 func (s *Set) Find(text string) (coding string, secret int) {
-	for window, traces := range s.traces {
-		for at := 0; at+window <= len(text); at++ {
-			if t, found := traces[text[at:at+window]]; found {
+	for at := 0; at+window <= len(text); at++ {
+		start := firstEight(text[at:])
+		if bit := hashOf(start); s.starts[bit/64]&(1<<(bit%64)) == 0 {
+			continue
+		}
+		for _, t := range s.traces[start] {
+			if strings.HasPrefix(text[at:], t.window) {
 				return t.coding, t.secret
 			}
 		}
 	}
 	return "", 0
 }
+
+// firstEight returns the first eight bytes of a text as a number.
+func firstEight(text string) uint64 {
+	_ = text[window-1]
+	return uint64(text[0]) | uint64(text[1])<<8 | uint64(text[2])<<16 | uint64(text[3])<<24 |
+		uint64(text[4])<<32 | uint64(text[5])<<40 | uint64(text[6])<<48 | uint64(text[7])<<56
+}
+
+// hashOf returns a number below filterBits. The factor is 2^64 divided by the
+// golden ratio, which spreads numbers evenly (Knuth, volume 3, section 6.4).
+func hashOf(start uint64) uint64 { return start * 0x9E3779B97F4A7C15 >> (64 - filterExponent) }
 
 // escaped is what eight characters take if one of them becomes \u003c. A shorter
 // window would hold little but the escape, which is in other texts too.
