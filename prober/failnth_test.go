@@ -94,14 +94,7 @@ func (fix *fixture) visitor(name string) tls.Certificate {
 func failEachCall(t *testing.T, server *mailtest.Server, c *mail.Connection, leaks *canary.Set) {
 	for n := 1; n < maxCalls; n++ {
 		met := false
-		for i, fault := range mailtest.Faults() {
-			// Handshakes cost most of the time of this test. With TLS, each call fails in
-			// two of the five ways, and the neighbouring calls in the others; only with
-			// POP3, the smallest dialect, each call fails in all five, unless -short.
-			thorough := c.Protocol == mail.POP3 && !testing.Short()
-			if c.TLS != nil && !thorough && (i+2*n)%5 > 1 {
-				continue
-			}
+		for _, fault := range mailtest.Faults() {
 			synctest.Test(t, func(t *testing.T) {
 				if failCall(t, server, c, leaks, n, fault) {
 					met = true
