@@ -17,6 +17,7 @@ import (
 
 	"mailprobe/internal/durable"
 	"mailprobe/mail"
+	"mailprobe/oauth"
 )
 
 // Addition is a stanza to be appended, with the password that belongs to it.
@@ -49,6 +50,10 @@ type appending struct {
 	file      string // that gets the additions: path, or a file in it
 	additions []Addition
 	made      []string // files and folders, to be removed if it fails
+
+	// of all loads: connections with the same secrets and tokens are equal
+	files  mail.SecretFiles
+	tokens *oauth.Sources
 }
 
 // Append adds connections to a configuration: to the end of the list in a file,
@@ -111,8 +116,9 @@ func (a *appending) run() (Appended, error) {
 // load returns all connections, with text in place of the content of the file
 // that gets the additions; nil: as it is.
 func (a *appending) load(text []byte) ([]*mail.Connection, error) {
-	l := newFileLoader(a.path, nil)
-	l.mayBeEmpty = true
+	a.tokens = a.tokens.Next()
+	l := newFileLoader(a.path, a.tokens.Source)
+	l.files, l.mayBeEmpty = &a.files, true
 	if text != nil {
 		l.texts, l.added = map[string][]byte{a.file: text}, a.file
 	}

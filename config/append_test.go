@@ -60,6 +60,8 @@ var oddFiles = map[string]string{
 	"defaults that would change it":    "defaults: {interval: 5m, timeout: 3s, labels: {team: x}}\nconnections:\n  - " + item + "\n",
 	"defaults with other words":        "defaults: {protocol: smtp, encryption: none, mailbox: Archive, sender: a@example.org}\nconnections:\n  - {name: a, host: h}\n",
 	"items of many lines, not aligned": "connections:\n  -\n    name: a\n    protocol: imap\n    host: h\n  -   name: b\n      protocol: imap\n      host: h\n",
+	"secrets in files":                 "connections:\n  - {name: a, protocol: imap, host: h, username: u, password_file: secret}\n",
+	"a token":                          "connections:\n  - {name: a, protocol: imap, host: h, username: u, auth: xoauth2, oauth2: {token_url: 'https://x/token', client_id: i, client_secret_file: secret}}\n",
 	"a disabled connection":            "connections:\n  - {name: a, protocol: imap, host: h, enabled: false}\n",
 	"unusual letters":                  "# größer — 大\nconnections:\n  - {name: grün, protocol: imap, host: h}\n",
 }
@@ -72,10 +74,12 @@ func TestAppendKeepsEveryByte(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			workspace(t)
 			put(t, "conf/c.yml", before)
+			put(t, "conf/secret", "old\n")
 			if err := os.Chmod("conf/c.yml", 0o604); err != nil {
 				t.Fatal(err)
 			}
-			old, _, oldErr := Load("conf/c.yml", nil)
+			source := NewSource("conf/c.yml")
+			old, _, oldErr := source.Load()
 			done, err := Append("conf/c.yml", []Addition{addition("new"), addition("new too")})
 			if err != nil {
 				t.Fatal(err)
@@ -94,7 +98,7 @@ func TestAppendKeepsEveryByte(t *testing.T) {
 			if strings.Contains(before, "\r\n") && strings.Count(after, "\r\n") != strings.Count(after, "\n") {
 				t.Errorf("line ends are mixed:\n%q", after)
 			}
-			config, _, err := Load("conf/c.yml", nil)
+			config, _, err := source.Load()
 			if err != nil {
 				t.Fatalf("%v\n%s", err, after)
 			}

@@ -6,6 +6,7 @@ package discover
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -46,6 +47,10 @@ func (s *search) ispdb(ctx context.Context) []Candidate {
 // clientConfig fetches and reads one file.
 func (s *search) clientConfig(ctx context.Context, place string, source Source) []Candidate {
 	raw, err := s.fetch(ctx, http.MethodGet, place, nil)
+	var certificate *tls.CertificateVerificationError
+	if errors.As(err, &certificate) {
+		s.note("the %s file was not read: %v", source, certificate.Err)
+	}
 	if err != nil {
 		return nil // most domains have none
 	}

@@ -57,7 +57,7 @@ type Candidate struct {
 	Source     Source
 	Foreign    bool // the host is not in the domain of the address
 
-	priority uint16 // of an SRV record; the lowest first
+	priority, weight uint16 // of an SRV record: the lowest first, then the largest
 }
 
 // Found is a candidate and what a probe without a login told of it.
@@ -202,6 +202,7 @@ func compare(a, b Found) int {
 		cmp.Compare(slices.Index(sources, a.Source), slices.Index(sources, b.Source)),
 		cmp.Compare(a.priority, b.priority),
 		cmp.Compare(implicit(&a), implicit(&b)),
+		cmp.Compare(b.weight, a.weight), // within one service
 		cmp.Compare(a.Host, b.Host))
 }
 

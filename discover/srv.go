@@ -26,8 +26,9 @@ var services = []service{
 	{"submissions", mail.SMTP, mail.ImplicitTLS}, {"submission", mail.SMTP, mail.StartTLS},
 }
 
-// srv returns the targets of all services, in the order of their priorities and,
-// by chance, of their weights.
+// srv returns the targets of all services. Where a client would draw lots by the
+// weights of one priority, a search takes the heaviest: what is found is to be
+// probed for years, and the same each time.
 func (s *search) srv(ctx context.Context) []Candidate {
 	answers := make([][]Candidate, len(services))
 	var asking sync.WaitGroup
@@ -60,7 +61,7 @@ func (s *search) targets(ctx context.Context, service service) []Candidate {
 			continue
 		}
 		c := Candidate{Protocol: service.protocol, Encryption: service.encryption,
-			Host: record.Target, Port: int(record.Port), Source: FromSRV, priority: record.Priority}
+			Host: record.Target, Port: int(record.Port), Source: FromSRV, priority: record.Priority, weight: record.Weight}
 		candidates = append(candidates, c)
 		if c.Encryption == mail.StartTLS { // RFC 6186: the service may have no TLS at all
 			c.Encryption = mail.NoEncryption

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 
 	"mailprobe/config"
 	"mailprobe/discover"
@@ -108,6 +109,9 @@ func (d *discovery) transport() (*http.Transport, error) {
 	if d.Resolver != nil {
 		transport.DialContext = (&net.Dialer{Resolver: d.Resolver}).DialContext
 	}
+	if d.dialWeb != nil {
+		transport.DialContext = d.dialWeb
+	}
 	if d.o.CAFile == "" {
 		return transport, nil
 	}
@@ -155,6 +159,7 @@ func given(settings []config.Setting) []config.Setting {
 // table prints what was found.
 func (d *discovery) table() error {
 	t := table{header: []string{"SERVICE", "PROTOCOL", "ADDRESS", "ENCRYPTION", "RESULT", "FOUND BY"}, width: d.Width, state: 4}
+	var missing []string // guesses
 	for _, f := range d.report.Found {
 		result := "usable"
 		switch {
@@ -165,6 +170,10 @@ func (d *discovery) table() error {
 		case !f.Verified():
 			result = "not verified"
 		}
+		if f.Source == discover.FromGuess && result == string(mail.DNSNotFound) {
+			missing = append(missing, f.Host)
+			continue
+		}
 		t.rows = append(t.rows, tableRow{cells: []string{d.domain() + "-" + string(f.Protocol), string(f.Protocol),
 			net.JoinHostPort(f.Host, strconv.Itoa(f.Port)), f.Encryption.Word(), result, string(f.Source)}})
 	}
@@ -172,6 +181,10 @@ func (d *discovery) table() error {
 		if err := t.write(d.Stdout); err != nil {
 			return err
 		}
+	}
+	if len(missing) > 0 {
+		slices.Sort(missing)
+		fmt.Fprintln(d.Stdout, "note: there is no", strings.Join(slices.Compact(missing), ", "))
 	}
 	for _, note := range d.report.Notes {
 		fmt.Fprintln(d.Stdout, "note:", printable(note))

@@ -35,8 +35,9 @@ type SetupOptions struct {
 	Width          int // of the terminal on Stdout; 0: it is none, and no line is too long
 	Log            *slog.Logger
 
-	Resolver *net.Resolver // nil: Go's own
-	Timeout  time.Duration // of each probe here, if the connection's own is longer; 0: 10 s
+	Resolver *net.Resolver                                                        // nil: Go's own
+	dialWeb  func(ctx context.Context, network, address string) (net.Conn, error) // set by tests: nil connects
+	Timeout  time.Duration                                                        // of each probe here, if the connection's own is longer; 0: 10 s
 }
 
 // setupTimeout is how long somebody at a terminal waits for a server that says

@@ -1,5 +1,5 @@
 // Package realserver runs private instances of Debian's Dovecot and Postfix for
-// tests, and of nginx, haproxy and stunnel in front of them: own configuration
+// tests, of nginx, haproxy and stunnel in front of them, and of dnsmasq: own configuration
 // and state in a short-lived folder, loopback only, free high ports, stopped with
 // the test. It touches no instance that the machine already runs, and it delivers
 // no mail.
@@ -32,6 +32,7 @@ var programs = map[string][]string{
 	"dovecot":         {"/usr/sbin/dovecot", "/usr/lib/dovecot/imap-login", "/usr/lib/dovecot/pop3-login"},
 	"postfix":         {"/usr/sbin/postfix", "/usr/sbin/postconf"},
 	"nginx":           {"/usr/sbin/nginx", "/usr/lib/nginx/modules/ngx_mail_module.so"},
+	"dnsmasq":         {"/usr/sbin/dnsmasq"},
 	"haproxy":         {"/usr/sbin/haproxy"},
 	"stunnel":         {"/usr/bin/stunnel4"},
 	"buildah":         {"/usr/bin/buildah"},
@@ -40,7 +41,7 @@ var programs = map[string][]string{
 }
 
 // packages are Debian's that hold all of them.
-const packages = "dovecot-imapd dovecot-pop3d postfix nginx libnginx-mod-mail haproxy stunnel4 fail2ban buildah"
+const packages = "dovecot-imapd dovecot-pop3d postfix nginx libnginx-mod-mail dnsmasq-base haproxy stunnel4 fail2ban buildah"
 
 // Need skips the test with a clear line where a server is not installed, or
 // where the test is not run by root. With CI=true or MAILPROBE_REAL=require the
