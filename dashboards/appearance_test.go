@@ -265,6 +265,77 @@ func TestOneConnectionIsNoRegularExpression(t *testing.T) {
 	}
 }
 
+// Two mailprobes may probe connections of the same name: whoever chose one of
+// them must not see the other's figures.
+func TestQueriesTellMailprobesApart(t *testing.T) {
+	for _, b := range boards(t) {
+		onTargets(b, func(p panel, refID, expr string) {
+			for _, r := range references(expr) {
+				if r.matchers["connection"] != "" && !strings.HasPrefix(r.matchers["mailprobe"], `=~"$mailprobe`) {
+					t.Errorf("%s %s: %s is asked for at all mailprobes", p.where(b), refID, r.metric)
+				}
+			}
+			for _, m := range labelList.FindAllStringSubmatch(expr, -1) {
+				if strings.Contains(m[1], "connection") && strings.Contains(m[1], "instance") && !strings.Contains(m[1], "mailprobe") {
+					t.Errorf("%s %s: %s joins two mailprobes", p.where(b), refID, m[0])
+				}
+			}
+		})
+	}
+}
+
+// Protocol, host and own label narrow the list of connections; "All" has to be
+// that list, because the panels ask for nothing else.
+func TestFiltersNarrowTheListOfConnections(t *testing.T) {
+	for _, b := range boards(t) {
+		connection := b.variable("connection")
+		if !connection.Multi {
+			continue
+		}
+		for _, matcher := range []string{`protocol=~"$protocol"`, `host=~"$host"`, `$label=~"$value"`, `mailprobe=~"$mailprobe"`} {
+			if !strings.Contains(connection.Query, matcher) {
+				t.Errorf("%s: %s does not choose by %s", b.file, connection.Query, matcher)
+			}
+		}
+		if connection.AllValue != "" {
+			t.Errorf("%s: All is %q, whatever was chosen", b.file, connection.AllValue)
+		}
+		// A Prometheus that knows no own label must still list connections.
+		if v := b.variable("value"); v.AllValue != ".*" {
+			t.Errorf("%s: All own labels are %q", b.file, v.AllValue)
+		}
+	}
+}
+
+// How much time is little depends on the certificate's lifetime: six days are all
+// that some have. What is left has no colour, its state has.
+func TestCertificatesAreColouredByTheirLifetime(t *testing.T) {
+	states := 0
+	eachPanel(t, "", func(t *testing.T, p panelModel) {
+		for i, target := range p.Targets {
+			left := strings.Contains(target.Expr, "not_after_timestamp_seconds") && strings.Contains(target.Expr, "- time()")
+			if !left || strings.Contains(target.Expr, "not_before") {
+				continue
+			}
+			looks := p.FieldConfig.Defaults
+			if p.Type == "table" {
+				looks = p.looks(p.Transformations[len(p.Transformations)-1].Options.RenameByName[fmt.Sprintf("Value #%c", 'A'+i)])
+			}
+			if thresholds, _ := looks["thresholds"].(map[string]any); thresholds != nil && len(thresholds["steps"].([]any)) > 1 {
+				t.Errorf("the time left has colours: %v", thresholds)
+			}
+		}
+		for _, target := range p.Targets {
+			if strings.Contains(target.Expr, "/ 3, 21 * 86400") && strings.Contains(target.Expr, "/ 10, 7 * 86400") {
+				states++
+			}
+		}
+	})
+	if states != 3 {
+		t.Errorf("%d panels have a certificate's state, want two of the overview and one of the connection", states)
+	}
+}
+
 // panelOptions are the options of each panel type and the legal values of those
 // that are words, in Grafana 11 and 12; nil: anything.
 var panelOptions = map[string]map[string][]string{

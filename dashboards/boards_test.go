@@ -100,6 +100,16 @@ func (b board) variable(name string) variable {
 	return variable{}
 }
 
+// series is the selector that a variable of type query asks with.
+func (v variable) series() string {
+	_, inner, _ := strings.Cut(v.Query, "(")
+	inner = strings.TrimSuffix(inner, ")")
+	if i := strings.LastIndex(inner, ","); i >= 0 && strings.HasPrefix(v.Query, "label_values") {
+		inner = inner[:i]
+	}
+	return inner
+}
+
 func TestBoardsHaveUniqueNumbersAndFillTheGrid(t *testing.T) {
 	uids := map[string]string{}
 	for _, b := range boards(t) {
@@ -130,7 +140,7 @@ func TestBoardsHaveUniqueNumbersAndFillTheGrid(t *testing.T) {
 }
 
 // carried are the choices that every link from one board to another takes along.
-var carried = []string{"datasource", "job", "instance", "mailprobe_url"}
+var carried = []string{"datasource", "job", "instance", "mailprobe", "mailprobe_url"}
 
 // A link that leads nowhere is found here and not by the user.
 func TestBoardLinksLeadSomewhere(t *testing.T) {
@@ -194,8 +204,7 @@ func TestBoardsNameOnlyWhatExists(t *testing.T) {
 		}
 		for _, variable := range b.Templating.List {
 			if variable.Type == "query" {
-				inner := strings.TrimPrefix(variable.Query, "label_values(")
-				v.check(t, b.file+": variable "+variable.Name, inner[:strings.LastIndex(inner, ",")])
+				v.check(t, b.file+": variable "+variable.Name, variable.series())
 			}
 		}
 	}
@@ -206,6 +215,9 @@ func labelsOf(v vocabulary, expr string) string {
 	out := " "
 	for _, r := range references(expr) {
 		out += strings.Join(v.labels[r.metric], " ") + " "
+	}
+	if strings.Contains(expr, `label_replace(`) {
+		out += "place "
 	}
 	return out
 }

@@ -32,12 +32,17 @@ func onTargets(b board, check func(p panel, refID, expr string)) {
 	}
 }
 
-// wantMatcher checks that every metric asked for is narrowed by a variable.
+// wantMatcher checks that every metric asked for is narrowed by a variable. An
+// alert about all exporters has neither label, so a matcher of ALERTS allows that.
 func wantMatcher(label string) func(b board, complain func(string, ...any)) {
 	return func(b board, complain func(string, ...any)) {
 		onTargets(b, func(p panel, refID, expr string) {
 			for _, r := range references(expr) {
-				if r.matchers[label] != `=~"$`+label+`"` {
+				want := `=~"$` + label + `"`
+				if strings.HasPrefix(r.metric, "ALERTS") {
+					want = `=~"$` + label + `|"`
+				}
+				if r.matchers[label] != want {
 					complain("%s %s: %s has no matcher %s=~\"$%s\"", p.where(b), refID, r.metric, label, label)
 				}
 			}
@@ -65,7 +70,8 @@ var lints = []lint{
 	{"template-instance-rule", wantVariable("instance", "Instance")},
 	{"template-label-promql-rule", func(b board, complain func(string, ...any)) {
 		for _, v := range b.Templating.List {
-			if v.Type == "query" && (!strings.HasPrefix(v.Query, "label_values(") || len(references(v.Query)) != 1) {
+			function, _, _ := strings.Cut(v.Query, "(")
+			if v.Type == "query" && (function != "label_values" && function != "label_names" || len(references(v.Query)) != 1) {
 				complain("%s: variable %s: %q", b.file, v.Name, v.Query)
 			}
 		}

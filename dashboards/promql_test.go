@@ -13,7 +13,7 @@ import (
 
 var (
 	stringLiteral = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
-	metricName    = regexp.MustCompile(`\b(?:connection:|job:|mailprobe[:_])[a-zA-Z0-9_:]*|\bup\b|\bALERTS\b`)
+	metricName    = regexp.MustCompile(`\b(?:connection:|route:|job:|mailprobe[:_])[a-zA-Z0-9_:]*|\bup\b|\bALERTS(?:_FOR_STATE)?\b`)
 	selector      = regexp.MustCompile(`^\s*\{([^{}]*)\}`)
 	labelMatcher  = regexp.MustCompile(`([a-zA-Z_][a-zA-Z0-9_]*)\s*(=~|!~|!=|=)\s*("(?:[^"\\]|\\.)*")`)
 	labelList     = regexp.MustCompile(`\b(?:by|without|on|ignoring|group_left|group_right)\s*\(([^()]*)\)`)
@@ -27,8 +27,10 @@ type reference struct {
 	after    string            // what follows the selector, for a range
 }
 
-// references lists the metrics that an expression names.
+// references lists the metrics that an expression names. A board may have the
+// name of a label chosen, as it has its values.
 func references(expr string) []reference {
+	expr = strings.ReplaceAll(expr, "$label=~", "connection=~")
 	blank := stringLiteral.ReplaceAllStringFunc(expr, func(s string) string { return `"` + strings.Repeat("_", len(s)-2) + `"` })
 	var out []reference
 	for _, at := range metricName.FindAllStringIndex(blank, -1) {

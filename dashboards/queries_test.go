@@ -2,6 +2,7 @@ package dashboards
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -24,8 +25,9 @@ type shown struct {
 // substitute fills in the variables of a board, as Grafana does.
 func (s shown) substitute(expr string) string {
 	return strings.NewReplacer(
-		`"$job`, `".+`, `"$instance`, `".+`, `"$connection`, `"`+s.connection,
-		"$__rate_interval", "30s", "$__range", "1h",
+		`"$job`, `".+`, `"$instance`, `".+`, `"$mailprobe`, `".*`, `"$connection`, `"`+s.connection,
+		`"$protocol"`, `".+"`, `"$host"`, `".+"`, "$label", "demo", `"$value"`, `"good|broken"`,
+		"$__rate_interval", "30s", "$__range_s", "3600", "$__range", "1h",
 	).Replace(expr)
 }
 
@@ -34,6 +36,17 @@ var views = map[string][]shown{
 	"mailprobe-overview":   {{connection: ".+", all: true}},
 	"mailprobe-connection": {{connection: "imap-starttls"}, {connection: "pop3-starttls"}, {connection: "wrong-password"}, {connection: "smtp-none"}},
 }
+
+// ownLabel is the label of the user's that the connections of the demo have; the
+// routes of the fixture have another.
+var ownLabel = []string{"demo", "team"}
+
+// showsOwnLabels are the tables that have a column for each of them.
+var showsOwnLabels = []string{"Failing now", "Firing alerts", "Configuration", "Where routes fail"}
+
+// needRules are the panels that show nothing without our rules, and say so.
+var needRules = []string{"Firing alerts", "Available in 30 days", "Least of the budget left", "Without budget",
+	"Least of the error budget left", "Error budget left"}
 
 // TestQueries runs every query of every board on two real Prometheis that
 // scrape the demo: one as most people run it, one that stores native histograms
@@ -44,13 +57,16 @@ func TestQueries(t *testing.T) {
 		t.Skip("runs Prometheus for half a minute")
 	}
 	demo := promtest.StartDemo(t, "..")
-	target := []string{"localhost:10925", demo.Address, "scrape_interval: 15s", "scrape_interval: 1s", "evaluation_interval: 1m", "evaluation_interval: 1s"}
+	target := []string{"localhost:10925", demo.Address,
+		"scrape_configs:\n", "scrape_configs:\n  - job_name: fixture\n    static_configs: [{targets: [\"" + startFixture(t) + "\"]}]\n",
+		"scrape_interval: 15s", "scrape_interval: 1s", "evaluation_interval: 1m", "evaluation_interval: 1s"}
 	const config = "deploy/prometheus/prometheus.yml"
+	const withoutRules = "native histograms, without rules"
 	servers := map[string]*promtest.Prometheus{
-		"classic histograms, with rules": promtest.StartPrometheus(t, promtest.WithRules(t, "..", config, target...)),
-		"native histograms, without rules": promtest.StartPrometheus(t,
+		"classic histograms, with rules": promtest.StartPrometheus(t, withQuickRules(t, config, target...)),
+		withoutRules: promtest.StartPrometheus(t,
 			promtest.WithRules(t, "..", config, append(target, "rules/mailprobe-*.yml", "none-*.yml")...), "--enable-feature=native-histograms"),
-		"one scrape for each connection": promtest.StartPrometheus(t, promtest.WithRules(t, "..", "deploy/prometheus/prometheus-sd.yml", target...)),
+		"one scrape for each connection": promtest.StartPrometheus(t, withQuickRules(t, "deploy/prometheus/prometheus-sd.yml", target...)),
 	}
 	for name, server := range servers {
 		server.Wait(t, time.Minute, `count(rate(mailprobe_probes_total[30s])) > 20 and on () count(mailprobe_failure_info) > 5`)
@@ -64,7 +80,7 @@ func TestQueries(t *testing.T) {
 				if failing {
 					demo.Process.Signal(t, syscall.SIGUSR1)
 				}
-				checkBoard(t, server, b)
+				checkBoard(t, server, b, name != withoutRules)
 				if failing {
 					demo.Process.Signal(t, syscall.SIGUSR1)
 				}
@@ -73,15 +89,24 @@ func TestQueries(t *testing.T) {
 	}
 }
 
+// withQuickRules records each second what people record each five minutes.
+func withQuickRules(t *testing.T, config string, pairs ...string) string {
+	t.Helper()
+	path := promtest.WithRules(t, "..", config, pairs...)
+	rules := filepath.Join(filepath.Dir(path), "rules", "mailprobe-recording.yml")
+	promtest.Copy(t, rules, rules, "interval: 5m", "interval: 1s")
+	return path
+}
+
 // checkBoard wants data in every panel for at least one view, and in the panels
 // that have no words for an empty one for each view. The demo needs some time
 // to make all of it.
-func checkBoard(t *testing.T, server *promtest.Prometheus, b board) {
+func checkBoard(t *testing.T, server *promtest.Prometheus, b board, rules bool) {
 	t.Helper()
 	var missing []string
 	// Prometheus scrapes on its own clock.
 	for end := time.Now().Add(40 * time.Second); time.Now().Before(end); time.Sleep(time.Second) {
-		if missing = b.missing(t, server); len(missing) == 0 {
+		if missing = b.missing(t, server, rules); len(missing) == 0 {
 			break
 		}
 	}
@@ -97,20 +122,24 @@ func checkBoard(t *testing.T, server *promtest.Prometheus, b board) {
 		if v.Type != "query" {
 			continue
 		}
-		inner := strings.TrimSuffix(strings.TrimPrefix(v.Query, "label_values("), ")")
-		i := strings.LastIndex(inner, ",")
-		result, err := server.Query(views[b.UID][0].substitute(inner[:i]))
-		if err != nil || len(result) == 0 || result[0].Metric[model.LabelName(strings.TrimSpace(inner[i+1:]))] == "" {
+		result, err := server.Query(views[b.UID][0].substitute(v.series()))
+		if err != nil || len(result) == 0 {
 			t.Errorf("%s: variable %s: %v, %v", b.file, v.Name, result, err)
+			continue
+		}
+		label := views[b.UID][0].substitute(strings.TrimSuffix(v.Query[strings.LastIndex(v.Query, " ")+1:], ")"))
+		// Only what is scraped through /sd has the label mailprobe.
+		if strings.HasPrefix(v.Query, "label_values") && v.AllValue != ".*" && result[0].Metric[model.LabelName(label)] == "" {
+			t.Errorf("%s: variable %s: %v has no %s", b.file, v.Name, result[0], label)
 		}
 	}
 }
 
-// unnamed lists the labels that a table would show under their own names. The
-// connections of the demo have a label of the user's.
-func (p panel) unnamed(t *testing.T, server *promtest.Prometheus, view shown) []string {
+// unnamed lists the labels that a table would show under their own names, and
+// should not; own reports whether it shows those of the user.
+func (p panel) unnamed(t *testing.T, server *promtest.Prometheus, view shown) (own bool, out []string) {
 	t.Helper()
-	var out []string
+	organized := p.Transformations[len(p.Transformations)-1].Options
 	for _, target := range p.Targets {
 		result, err := server.Query(view.substitute(target.Expr))
 		if err != nil {
@@ -118,26 +147,36 @@ func (p panel) unnamed(t *testing.T, server *promtest.Prometheus, view shown) []
 		}
 		for _, sample := range result {
 			for label := range sample.Metric {
-				organized := p.Transformations[len(p.Transformations)-1].Options
-				if organized.RenameByName[string(label)] == "" && !organized.ExcludeByName[string(label)] {
-					out = append(out, string(label))
+				name := string(label)
+				switch {
+				case slices.Contains(ownLabel, name):
+					own = true
+				case organized.RenameByName[name] == "" && !organized.ExcludeByName[name]:
+					out = append(out, name)
 				}
 			}
 		}
 	}
 	slices.Sort(out)
-	return slices.Compact(out)
+	return own, slices.Compact(out)
 }
 
 // missing lists what a board does not show and should.
-func (b board) missing(t *testing.T, server *promtest.Prometheus) []string {
+func (b board) missing(t *testing.T, server *promtest.Prometheus, rules bool) []string {
 	t.Helper()
 	var out []string
 	for _, p := range b.graphs() {
+		if !rules && slices.Contains(needRules, p.Title) && p.FieldConfig.Defaults.NoValue != "" {
+			continue
+		}
 		filled := false
 		if p.Type == "table" {
-			if labels := p.unnamed(t, server, views[b.UID][0]); len(labels) > 0 {
-				out = append(out, fmt.Sprintf("%s: nothing says what to do with the columns %v", p.where(b), labels))
+			own, unnamed := p.unnamed(t, server, views[b.UID][0])
+			if len(unnamed) > 0 {
+				out = append(out, fmt.Sprintf("%s: nothing says what to do with the columns %v", p.where(b), unnamed))
+			}
+			if own != slices.Contains(showsOwnLabels, p.Title) {
+				out = append(out, fmt.Sprintf("%s: columns of the user's own labels: %v", p.where(b), own))
 			}
 		}
 		for _, view := range views[b.UID] {
@@ -170,7 +209,8 @@ func (p panel) emptyTargets(t *testing.T, b board, server *promtest.Prometheus, 
 		}
 		for _, label := range legendLabels(target.LegendFormat) {
 			// A native histogram has no buckets to name.
-			if result[0].Histogram == nil && result[0].Metric[model.LabelName(label)] == "" {
+			// The label mailprobe is only there with /sd, a route is no connection.
+			if label != "mailprobe" && result[0].Histogram == nil && result[0].Metric[model.LabelName(label)] == "" {
 				empty = append(empty, target.RefID+" has no "+label)
 			}
 		}

@@ -3,6 +3,7 @@
 package deploy
 
 import (
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -133,6 +134,20 @@ func TestSystemdUnitIsConfined(t *testing.T) {
 		t.Errorf("exposure level %s, want at most %v", m[1], most)
 	}
 	t.Logf("exposure level %s", m[1])
+}
+
+// kubectl apply keeps a copy of an object in an annotation of at most 256 KiB.
+func TestBoardsCanBeApplied(t *testing.T) {
+	for i, manifest := range strings.Split(read(t, "kubernetes/dashboards.yaml"), "\n---\n") {
+		var object map[string]any
+		if err := yaml.Unmarshal([]byte(manifest), &object); err != nil {
+			t.Fatal(err)
+		}
+		content, err := json.Marshal(object)
+		if err != nil || len(content) > 240<<10 {
+			t.Errorf("ConfigMap %d has %d bytes, %v", i, len(content), err)
+		}
+	}
 }
 
 // The configuration in the ConfigMap is the first that many will run.

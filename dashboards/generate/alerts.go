@@ -223,7 +223,8 @@ var connectionPage = "/connections/" + urlOf("connection")
 func (a alert) boardURL() string {
 	link := grafanaURL + "/d/" + url.PathEscape(a.board)
 	if a.board == connectionUID {
-		return link + "?var-job=" + urlOf("job") + "&var-instance=" + urlOf("instance") + "&var-connection=" + urlOf("connection")
+		return link + "?var-job=" + urlOf("job") + "&var-instance=" + urlOf("instance") + "&var-connection=" + urlOf("connection") +
+			"{{ if $labels.mailprobe }}&var-mailprobe=" + urlOf("mailprobe") + "{{ end }}"
 	}
 	return link
 }

@@ -8,15 +8,23 @@ const (
 	renewUrgent = "connection:mailprobe_tls_certificate_renew_urgent:timestamp_seconds"
 )
 
-// certificateMoment is the moment that lies days, or a part of the
-// certificate's whole lifetime, before its end: whichever is shorter.
-func certificateMoment(days, part int) string {
+// moment lies that many days before the end of a certificate, or that part of
+// its whole lifetime: whichever is shorter.
+type moment struct{ days, part int }
+
+var (
+	soon   = moment{21, 3}
+	urgent = moment{7, 10}
+)
+
+// certificateMoment is the query for a moment.
+func certificateMoment(m moment) string {
 	return fmt.Sprintf(`mailprobe_tls_certificate_not_after_timestamp_seconds
 - clamp_max(
     (mailprobe_tls_certificate_not_after_timestamp_seconds - mailprobe_tls_certificate_not_before_timestamp_seconds) / %d,
     %d * 86400)
 or
-mailprobe_tls_certificate_not_after_timestamp_seconds - %d * 86400`, part, days, days)
+mailprobe_tls_certificate_not_after_timestamp_seconds - %d * 86400`, m.part, m.days, m.days)
 }
 
 // tlsAlerts are about certificates and encryption.
@@ -24,8 +32,8 @@ func tlsAlerts() group {
 	return group{
 		name: "mailprobe-tls",
 		records: []recording{
-			{renewSoon, "21 days before the end, or the last third of a short life: a certificate of\nsix days is renewed each third or fourth day.", certificateMoment(21, 3)},
-			{renewUrgent, "Seven days before the end, or the last tenth of a short life.", certificateMoment(7, 10)},
+			{renewSoon, "21 days before the end, or the last third of a short life: a certificate of\nsix days is renewed each third or fourth day.", certificateMoment(soon)},
+			{renewUrgent, "Seven days before the end, or the last tenth of a short life.", certificateMoment(urgent)},
 		},
 		alerts: []alert{
 			certificateExpiring("warning", "21 days before the end (a third of the lifetime where that is shorter)", `min_over_time(mailprobe_tls_certificate_not_after_timestamp_seconds[30m]) - time()

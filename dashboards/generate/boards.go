@@ -14,7 +14,7 @@ const (
 
 // keepChoice takes what is chosen over to another board. The connection is not
 // among it: an overview of one connection would say that all is well.
-const keepChoice = "${datasource:queryparam}&${job:queryparam}&${instance:queryparam}&${mailprobe_url:queryparam}"
+const keepChoice = "${datasource:queryparam}&${job:queryparam}&${instance:queryparam}&${mailprobe:queryparam}&${mailprobe_url:queryparam}"
 
 // newBoard is a board without its variable `connection`, its panels and alerts.
 func newBoard(uid, title, description string) dashboard {
@@ -32,45 +32,20 @@ func newBoard(uid, title, description string) dashboard {
 				Expr:        selectors.Replace(`changes(mailprobe_config_last_reload_success_timestamp_seconds{@exporter}[2m]) > 0`),
 				TitleFormat: "Configuration loaded", TextFormat: "{{instance}}"},
 		}},
-		Templating: templating{List: []variable{
-			{Name: "datasource", Label: "Data source", Type: "datasource", Query: "prometheus", Refresh: 1},
-			labelValues("job", "Job", `label_values(mailprobe_interval_seconds, job)`),
-			labelValues("instance", "Instance", `label_values(mailprobe_interval_seconds{job=~"$job"}, instance)`),
-			{Name: "mailprobe_url", Label: "Status page", Type: "textbox", Query: "http://localhost:10925",
-				Current: &current{Text: "http://localhost:10925", Value: "http://localhost:10925"}},
-		}},
+		Templating: templating{List: commonVariables()},
 	}
 }
 
-// showing adds what a board shows: the connections that can be chosen, the
-// firing alerts as annotations, and its panels.
-func (d dashboard) showing(choose variable, alerts string, sections []section) dashboard {
+// showing adds what a board shows: the variables by which connections are
+// chosen, the firing alerts as annotations, and its panels.
+func (d dashboard) showing(choose []variable, alerts string, sections []section) dashboard {
 	status := len(d.Templating.List) - 1
-	d.Templating.List = slices.Insert(d.Templating.List, status, choose)
+	d.Templating.List = slices.Insert(d.Templating.List, status, choose...)
 	d.Annotations.List = slices.Insert(d.Annotations.List, 0, annotation{
 		Name: "Alerts", Datasource: source, Enable: true, IconColor: "red", Step: "60s",
-		Expr: selectors.Replace(alerts), TitleFormat: "{{alertname}}", TextFormat: "{{connection}}"})
+		Expr: selectors.Replace(alerts), TitleFormat: "{{alertname}}", TextFormat: "{{connection}}{{route}}"})
 	d.Panels = layout(sections)
 	return d
-}
-
-// labelValues is a variable that lists the values of a label, any number of
-// which can be chosen.
-func labelValues(name, label, query string) variable {
-	return variable{Name: name, Label: label, Type: "query", Datasource: &source, Query: query, Definition: query,
-		Refresh: 2, Sort: 1, Multi: true, IncludeAll: true, AllValue: ".+",
-		Current: &current{Selected: true, Text: []string{"All"}, Value: []string{"$__all"}}}
-}
-
-const connectionValues = `label_values(mailprobe_interval_seconds{job=~"$job", instance=~"$instance"}, connection)`
-
-// anyConnection lets any number of connections be chosen, all of them at first.
-func anyConnection() variable { return labelValues("connection", "Connection", connectionValues) }
-
-// oneConnection lets exactly one connection be chosen.
-func oneConnection() variable {
-	return variable{Name: "connection", Label: "Connection", Type: "query", Datasource: &source,
-		Query: connectionValues, Definition: connectionValues, Refresh: 2, Sort: 1}
 }
 
 // Links from a connection's name in a table.
@@ -87,11 +62,11 @@ var (
 // they speak of the same failure, or else, and where there are no rules, as the
 // bare reason.
 func failureTexts(which string) query {
-	return query{expr: perConnection(`connection:mailprobe_failure:info{`+which+`}
-and on (job, instance, connection, phase, reason)
-mailprobe_failure_info{`+which+`}
-or on (job, instance, connection)
-mailprobe_failure_info{`+which+`}`, ", phase, reason, meaning, advice")}
+	return query{expr: withOwnLabels(`connection:mailprobe_failure:info{` + which + `}
+and on (` + identity + `, phase, reason)
+mailprobe_failure_info{` + which + `}
+or on (` + identity + `)
+mailprobe_failure_info{` + which + `}`)}
 }
 
 // lastSuccess looks into the whole shown time, because mailprobe forgets its
@@ -105,15 +80,25 @@ func ofTimeout(which string) string {
 	return `mailprobe_last_probe_duration_seconds{` + which + `} / mailprobe_timeout_seconds{` + which + `}`
 }
 
-func certificateLeft(which string) string {
-	return `mailprobe_tls_certificate_not_after_timestamp_seconds{` + which + `} - time()`
-}
-
 // perConnection drops every label that could differ between two queries about
 // one connection, so that a table can merge their rows; labels that the user
 // gave to a connection are among those, and would be columns too.
 func perConnection(expr string, more string) string {
-	return "max by (job, instance, connection, protocol" + more + ") (" + expr + ")"
+	return "max by (" + identity + ", protocol" + more + ") (" + expr + ")"
+}
+
+// withOwnLabels is perConnection for the one query of a table that keeps the
+// labels that the user gave to a connection: each is a column. What Prometheus
+// in Kubernetes adds to every series is dropped.
+func withOwnLabels(expr string) string {
+	return "max without (container, endpoint, namespace, node, pod, service) (" + expr + ")"
+}
+
+// placed adds the label place to the one query of a table that shows where
+// mailprobe runs: the address of the mailprobe that probes. Scraped through /sd
+// that is the label mailprobe, elsewhere the instance.
+func placed(expr string) string {
+	return `label_replace(label_join(` + expr + `, "place", "|", "mailprobe", "instance"), "place", "$1", "place", "\\|?([^|]+).*")`
 }
 
 // anyHistogram asks a histogram in its native form, and in its classic form

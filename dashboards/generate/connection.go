@@ -10,8 +10,8 @@ import (
 func oneBoard() dashboard {
 	return newBoard(connectionUID, "mailprobe / Connection",
 		"One mail connection: its state and why, where its time goes, its certificate, its logins and its mailbox.").
-		showing(oneConnection(), `ALERTS{@alerts, connection="$connection"} or ALERTS{@alerts, connection=""}`, []section{
-			{"State", []line{{4, stateFigures()}, {4, []panel{whyItFails()}}, {4, []panel{upTimeline()}}}},
+		showing(oneConnection(), `ALERTS{@alerts, alertstate="firing", connection="$connection"} or ALERTS{@alerts, alertstate="firing", connection=""}`, []section{
+			{"State", []line{{4, stateFigures()}, {4, []panel{whyItFails()}}, {4, levelFigures()}, {4, []panel{upTimeline()}}}},
 			{"Time", []line{{9, timeSpent()}, {9, distributions()}}},
 			{"TLS and certificate", []line{{4, certificateFigures()}, {6, certificateOverTime()}}},
 			{"Login", []line{{4, loginFigures()}, {7, loginOverTime()}}},
@@ -37,9 +37,20 @@ func stateFigures() []panel {
 	}
 }
 
+func levelFigures() []panel {
+	return []panel{
+		stat("Available in 30 days", "Share of the last 30 days in which the connection worked; in the first days, of the time since mailprobe began. From mailprobe's recording rules.", "percentunit",
+			`connection:mailprobe_up:avg30d{@one}`, with("decimals", 3), steps("text"), absent("Not recorded yet")),
+		stat("Error budget left", "What is left of the error budget of 30 days; negative when more than all of it is used. The budget is what the objective in mailprobe-recording.yml allows.", "percentunit",
+			budgetLeft("@one"), with("decimals", 0), steps("red", 0, "orange", 0.25, "green"), absent("Not recorded yet")),
+		stat("Failed in this time", "Time in which the connection did not work, of the shown time.", "s",
+			`(1 - avg_over_time(mailprobe_up{@one}[$__range])) * $__range_s`, steps("text")),
+	}
+}
+
 func upTimeline() panel {
 	return timeline("State over time", "Up or down over time.", stateWords,
-		[]query{{expr: `mailprobe_up{@one}`, legend: "{{connection}}"}})
+		[]query{{expr: `mailprobe_up{@one}`, legend: "{{connection}} {{mailprobe}}"}})
 }
 
 func whyItFails() panel {
@@ -51,7 +62,7 @@ func whyItFails() panel {
 			{"meaning", "Meaning", wrapped(480)},
 			{"advice", "What to do", wrapped(680)},
 			{"connection", "Status page", object{"links": []object{toStatusPage}}},
-			{"protocol", "", nil}, {"instance", "", nil}, {"job", "", nil}, {"Value", "", nil},
+			{"protocol", "", nil}, {"instance", "", nil}, {"mailprobe", "", nil}, {"job", "", nil}, {"Value", "", nil},
 		}, with("noValue", "It works"))
 }
 
@@ -72,7 +83,7 @@ func timeSpent() []panel {
 }
 
 func distributions() []panel {
-	one := `job=~"$job", instance=~"$instance", connection="$connection"`
+	one := chosen + `, connection="$connection"`
 	return []panel{
 		heatmap("TLS handshakes", "How long completed TLS handshakes took, those at the start of the connection and those after STARTTLS.",
 			anyHistogram("mailprobe_tls_handshake_duration_seconds", one, itself), with("noValue", "None completed in this time")),
@@ -83,26 +94,29 @@ func distributions() []panel {
 
 func certificateFigures() []panel {
 	return []panel{
-		stat("Certificate left", "Time until the first certificate of the presented chain expires; negative when it has expired.", "s",
-			certificateLeft("@one"), with("decimals", 1), steps("red", 7*86400, "orange", 21*86400, "green"), absent("None seen")),
+		stat("Certificate left", "Time until the certificate chain that clients rely on expires; negative when it has expired.", "s",
+			certificateLeft("@one"), with("decimals", 1), steps("text"), absent("None seen")),
+		stat("Renewal", "Due 21 days before the certificate's end, or in the last third of its lifetime where that is shorter; urgent 7 days before, or in the last tenth.", "none",
+			certificateState("@one"), mapped(renewalWords...), absent("None seen")),
 		stat("Certificate", "Whether chain, name, dates and key size of the presented certificate were checked and right.", "none",
 			`mailprobe_tls_certificate_verified{@one}`, mapped(verifiedWords...), absent("None seen")),
 		word("TLS version", "TLS version of the last completed handshake.",
 			`mailprobe_tls_info{@one}`, "{{version}}", steps("text"), absent("None")),
 		word("Cipher suite", "Cipher suite of the last completed handshake.",
-			`mailprobe_tls_info{@one}`, "{{cipher}}", steps("text"), absent("None"), width(8)),
+			`mailprobe_tls_info{@one}`, "{{cipher}}", steps("text"), absent("None"), width(7)),
 	}
 }
 
 func certificateOverTime() []panel {
 	return []panel{
 		graph("Certificate left over time", "Time until the certificate expires; each renewal is a step up. Two levels in turn are two servers behind one name.", "s",
-			[]query{{expr: certificateLeft("@one"), legend: "{{connection}}"}}, belowZero, with("noValue", "None seen in this time")),
+			[]query{{expr: certificateLeft("@one"), legend: "{{connection}} {{mailprobe}}"}}, belowZero, with("noValue", "None seen in this time")),
 		table("Certificate seen", "SHA-256 fingerprint of the server's own certificate, as the last probe saw it.",
 			[]query{{expr: perConnection(`mailprobe_tls_certificate_info{@one}`, ", fingerprint_sha256")}},
 			[]column{
-				{"fingerprint_sha256", "SHA-256 fingerprint", wide(580)},
+				{"fingerprint_sha256", "SHA-256 fingerprint", wide(560)},
 				{"instance", "Instance", nil},
+				{"mailprobe", "mailprobe", nil},
 				{"connection", "", nil}, {"protocol", "", nil}, {"job", "", nil}, {"Value", "", nil},
 			}, with("noValue", "None seen by the last probe")),
 	}
@@ -129,7 +143,7 @@ func loginOverTime() []panel {
 				{expr: `increase(mailprobe_auth_rejections_total{@one}[5m])`, legend: "refused"},
 			}, coloured("sent", "blue"), coloured("refused", "red")),
 		timeline("Login withheld over time", "When mailprobe withheld the login because one was refused.", heldWords,
-			[]query{{expr: `mailprobe_auth_held{@one}`, legend: "{{connection}}"}}, with("noValue", "None configured")),
+			[]query{{expr: `mailprobe_auth_held{@one}`, legend: "{{connection}} {{mailprobe}}"}}, with("noValue", "None configured")),
 		graph("Failures by reason", "Failed probes a minute, by reason.", "cpm",
 			[]query{{expr: `60 * sum by (reason) (rate(mailprobe_probe_failures_total{@one}[$__rate_interval]))`, legend: "{{reason}}"}},
 			stacked("bars"), shades("red"), with("noValue", "No failures")),
@@ -139,10 +153,10 @@ func loginOverTime() []panel {
 func mailboxAndFacts() []panel {
 	return []panel{
 		graph("Messages", "Messages in the mailbox, as the last probe saw it (IMAP EXISTS, POP3 STAT). A mailbox that only grows is one that nobody fetches.", "none",
-			[]query{{expr: `mailprobe_mailbox_messages{@one}`, legend: "{{connection}}"}}, with("noValue", "Not counted")),
-		table("Configuration", "What is configured for this connection; never a user name.",
+			[]query{{expr: `mailprobe_mailbox_messages{@one}`, legend: "{{connection}} {{mailprobe}}"}}, with("noValue", "Not counted")),
+		table("Configuration", "What is configured for this connection, with the labels that you gave it; never a user name.",
 			[]query{
-				{expr: perConnection(`mailprobe_connection_info{@one}`, ", host, encryption, auth, shared_mailbox_access, ip_protocol")},
+				{expr: withOwnLabels(`mailprobe_connection_info{@one}`)},
 				{expr: perConnection(`mailprobe_effective_port{@one}`, "")},
 				{expr: perConnection(`mailprobe_interval_seconds{@one}`, "")},
 				{expr: perConnection(`mailprobe_timeout_seconds{@one}`, "")},
@@ -157,7 +171,7 @@ func mailboxAndFacts() []panel {
 				{"ip_protocol", "IP", wide(60)},
 				{"Value #C", "Interval", figure("s", 85)},
 				{"Value #D", "Time-out", figure("s", 85)},
-				{"connection", "", nil}, {"instance", "", nil}, {"job", "", nil}, {"Value #A", "", nil},
+				{"connection", "", nil}, {"instance", "", nil}, {"mailprobe", "", nil}, {"job", "", nil}, {"Value #A", "", nil},
 			}),
 	}
 }

@@ -68,6 +68,7 @@ type variable struct {
 	Type       string         `json:"type"`
 	Datasource *datasourceRef `json:"datasource,omitempty"`
 	Query      string         `json:"query"`
+	Regex      string         `json:"regex,omitempty"` // leaves values out
 	Definition string         `json:"definition,omitempty"`
 	Refresh    int            `json:"refresh,omitempty"` // 2: when the time range changes
 	Sort       int            `json:"sort,omitempty"`
@@ -205,15 +206,17 @@ func widths(panels []panel) []int {
 
 // selectors are the short forms in which the boards write label matchers. Every
 // matcher asks for job and instance, so that a board can show one exporter of
-// many; panels about connections ask for the connection too. @one is for a board
-// that shows exactly one: Grafana escapes a value for a regular expression only
-// where several can be chosen, and a connection may be called "shop (EU)".
-// @alerts also finds what has none of the labels: all connections, all exporters.
+// many; panels about connections ask for the connection too, and for the
+// mailprobe that probes it. @one is for a board that shows exactly one: Grafana
+// escapes a value for a regular expression only where several can be chosen, and
+// a connection may be called "shop (EU)". @exporter is what mailprobe says of
+// itself and of its routes, which has no label mailprobe. @alerts also finds what
+// has none of the labels: all connections, all exporters.
 var selectors = strings.NewReplacer(
-	"{@connection", `{job=~"$job", instance=~"$instance", connection=~"$connection"`,
-	"{@one", `{job=~"$job", instance=~"$instance", connection="$connection"`,
+	"{@connection", `{job=~"$job", instance=~"$instance", mailprobe=~"$mailprobe", connection=~"$connection"`,
+	"{@one", `{job=~"$job", instance=~"$instance", mailprobe=~"$mailprobe", connection="$connection"`,
 	"{@exporter", `{job=~"$job", instance=~"$instance"`,
-	"{@alerts", `{job=~"$job|", instance=~"$instance|", alertname=~"Mailprobe.+", alertstate="firing"`,
+	"{@alerts", `{job=~"$job|", instance=~"$instance|", mailprobe=~"$mailprobe|", alertname=~"Mailprobe.+"`,
 )
 
 // query is one target before it has a place in a panel.

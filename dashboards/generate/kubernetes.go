@@ -47,7 +47,7 @@ func addKubernetes(dir string, files map[string][]byte) error {
 		return err
 	}
 	files[kubernetesDir+"/prometheusrule.yaml"] = rules
-	files[kubernetesDir+"/dashboards.yaml"] = boardConfigMap(map[string][]byte{
+	files[kubernetesDir+"/dashboards.yaml"] = boardConfigMaps(map[string][]byte{
 		overviewUID + ".json":   files[overviewUID+".json"],
 		connectionUID + ".json": files[connectionUID+".json"],
 	})
@@ -90,22 +90,26 @@ func unfold(n *yaml.Node) {
 	}
 }
 
-// boardConfigMap carries the boards as the sidecar of Grafana's chart looks for
-// them. The literal style keeps a change of a board readable in a diff.
-func boardConfigMap(boards map[string][]byte) []byte {
+// boardConfigMaps carry one board each, as the sidecar of Grafana's chart looks
+// for them: kubectl apply stores a copy of each object in an annotation, which may
+// have 256 KiB. The literal style keeps a change of a board readable in a diff.
+func boardConfigMaps(boards map[string][]byte) []byte {
 	var b strings.Builder
-	b.WriteString(kubernetesHead + `apiVersion: v1
+	b.WriteString(kubernetesHead)
+	for i, name := range [...]string{overviewUID, connectionUID} {
+		if i > 0 {
+			b.WriteString("---\n")
+		}
+		b.WriteString(`apiVersion: v1
 kind: ConfigMap
 metadata:
-  name: mailprobe-dashboards
+  name: ` + name + `
   labels:
     app.kubernetes.io/name: mailprobe
     grafana_dashboard: "1"
 data:
-`)
-	for _, name := range [...]string{overviewUID + ".json", connectionUID + ".json"} {
-		b.WriteString("  " + name + ": |\n")
-		for _, l := range strings.Split(strings.TrimRight(string(boards[name]), "\n"), "\n") {
+  ` + name + ".json: |\n")
+		for _, l := range strings.Split(strings.TrimRight(string(boards[name+".json"]), "\n"), "\n") {
 			b.WriteString("    " + l + "\n")
 		}
 	}

@@ -5,14 +5,15 @@ package main
 func overview() dashboard {
 	return newBoard(overviewUID, "mailprobe / Overview",
 		"Which mail connections work, which do not and why, and whether mailprobe keeps its schedule.").
-		showing(anyConnection(), `ALERTS{@alerts, connection=~"$connection|"}`, []section{
-			{"Now", []line{{4, nowFigures()}, {10, []panel{failingNow()}}}},
+		showing(filteredConnections(), `ALERTS{@alerts, alertstate="firing", connection=~"$connection|"}`, []section{
+			{"Now", []line{{4, nowFigures()}, {10, []panel{failingNow()}}, {8, []panel{firingAlerts()}}}},
 			{"Connections", []line{
 				{9, []panel{failedTimeline()}},
 				{12, []panel{allConnections()}},
 			}},
 			{"Speed and failures", []line{{9, speedAndFailures()}, {8, overTime()}}},
-			{"Service level", []line{{7, serviceLevel()}}},
+			{"Service level", []line{{4, thirtyDays()}, {7, serviceLevel()}}},
+			routes(),
 			{"mailprobe itself", []line{{7, scheduleHealth()}, {4, configurationState()}}},
 		})
 }
@@ -28,8 +29,10 @@ func nowFigures() []panel {
 		stat("Available", "Share of the shown time in which the connections worked, averaged over all of them.", "percentunit",
 			`avg(avg_over_time(mailprobe_up{@connection}[$__range]))`,
 			with("decimals", 2), steps("red", 0.99, "orange", 0.995, "green")),
-		stat("Next certificate to expire", "Time until the first of all presented certificates expires; negative when one has expired.", "s",
-			`min(`+certificateLeft("@connection")+`)`, with("decimals", 1), steps("red", 7*86400, "orange", 21*86400, "green"), absent("None seen")),
+		stat("Next certificate to expire", "Time until the first of all certificates expires; negative when one has expired.", "s",
+			`min(`+certificateLeft("@connection")+`)`, with("decimals", 1), steps("text"), absent("None seen")),
+		stat("Certificates", "The state of the certificate that is most due: 21 days before its end, or in the last third of its lifetime where that is shorter, it is due; 7 days before, or in the last tenth, urgent.", "none",
+			`max(`+certificateState("@connection")+`)`, mapped(renewalWords...), absent("None seen")),
 		stat("Logins withheld", "Connections whose login was refused. mailprobe does not repeat a refused login at once, so that the account is not locked.", "none",
 			`sum(mailprobe_auth_held{@connection})`, steps("green", 1, "orange"), absent("No logins")),
 		stat("Configuration", "Whether the last attempt to load the configuration succeeded, on every exporter.", "none",
@@ -39,31 +42,66 @@ func nowFigures() []panel {
 }
 
 func failingNow() panel {
-	worked := object{"unit": "dateTimeFromNow", "noValue": "Not in this time", "custom.align": "left", "custom.width": 140}
-	return table("Failing now", "Every connection whose last probe failed, the newest failure first: when it last worked in the shown time, the phase it failed in, the reason, what that means and what to do about it. The last two come from mailprobe's recording rules.",
+	worked := object{"unit": "dateTimeFromNow", "noValue": "Not in this time", "custom.align": "left", "custom.width": 130}
+	failing := `
+and on (` + identity + `)
+mailprobe_failure_info{@connection}`
+	return table("Failing now", "Every connection whose last probe failed, the newest failure first: when it last worked in the shown time, its host and port, the phase it failed in, the reason, what that means and what to do about it, and the labels that you gave it. Meaning and advice come from mailprobe's recording rules.",
 		[]query{
 			failureTexts("@connection"),
-			{expr: perConnection(`1000 * `+lastSuccess("@connection")+`
-and on (job, instance, connection)
-mailprobe_failure_info{@connection}`, "")},
+			{expr: perConnection(`1000 * `+lastSuccess("@connection")+failing, "")},
+			{expr: perConnection(placed(`(mailprobe_connection_info{@connection}`+failing+`)`), ", host, place")},
+			{expr: perConnection(`last_over_time(mailprobe_effective_port{@connection}[$__range])`+failing, "")},
 		},
 		[]column{
-			{"connection", "Connection", object{"custom.width": 190, "links": []object{toBoard, toStatusPage}}},
+			{"connection", "Connection", object{"custom.width": 165, "links": []object{toBoard, toStatusPage}}},
 			{"Value #B", "Worked last", worked},
-			{"protocol", "Protocol", wide(80)},
-			{"phase", "Phase", wide(90)},
-			{"reason", "Reason", wide(170)},
-			{"meaning", "Meaning", wrapped(420)},
-			{"advice", "What to do", wrapped(560)},
-			{"instance", "Instance", nil},
-			{"job", "", nil}, {"Value #A", "", nil},
+			{"protocol", "Protocol", wide(75)},
+			{"host", "Host", wide(170)},
+			{"Value #D", "Port", object{"unit": "none", "decimals": 0, "custom.width": 60}},
+			{"phase", "Phase", wide(80)},
+			{"reason", "Reason", wide(150)},
+			{"meaning", "Meaning", wrapped(340)},
+			{"advice", "What to do", wrapped(440)},
+			{"place", "mailprobe", nil},
+			{"instance", "", nil}, {"mailprobe", "", nil}, {"job", "", nil}, {"Value #A", "", nil}, {"Value #C", "", nil},
 		}, with("noValue", "Everything works"), sorted("-Worked last", "Connection"))
+}
+
+// firingAlerts also lists alerts about no connection: they have no such label.
+func firingAlerts() panel {
+	const firing = `ALERTS{@alerts, alertstate="firing", connection=~"$connection|"}`
+	began := object{"unit": "dateTimeFromNow", "custom.align": "left", "custom.width": 130}
+	severity := object{"custom.width": 90, "custom.cellOptions": object{"type": "color-text"}, "mappings": []object{
+		{"type": "value", "options": object{"critical": object{"color": "red", "index": 0}, "warning": object{"color": "orange", "index": 1}}}}}
+	return table("Firing alerts", "The alerts of mailprobe that fire now, the critical ones first, and since when their condition holds. It needs mailprobe's alerting rules.",
+		[]query{
+			{expr: withOwnLabels(firing)},
+			{expr: "1000 * " + withOwnLabels(`ALERTS_FOR_STATE{@alerts, connection=~"$connection|"}
+and ignoring (alertstate)
+`+firing)},
+		},
+		[]column{
+			{"severity", "Severity", severity},
+			{"alertname", "Alert", wide(270)},
+			{"connection", "Connection", object{"custom.width": 190, "links": []object{toBoard, toStatusPage}}},
+			{"route", "Route", wide(170)},
+			{"Value #B", "Since", began},
+			{"protocol", "Protocol", wide(80)},
+			{"host", "Host", nil},
+			{"scope", "All of", wide(80)},
+			{"window", "Window", wide(80)},
+			{"instance", "Instance", nil},
+			{"mailprobe", "mailprobe", nil},
+			{"job", "Job", wide(110)},
+			{"alertstate", "", nil}, {"Value #A", "", nil},
+		}, with("noValue", "No alert fires"), sorted("Severity", "-Since"))
 }
 
 func failedTimeline() panel {
 	return timeline("Connections that failed in this time", "Up or down over time, for the connections that were down at least once in the shown time.",
 		stateWords, []query{{legend: "{{connection}}", expr: `mailprobe_up{@connection}
-and on (job, instance, connection)
+and on (` + identity + `)
 (min_over_time(mailprobe_up{@connection}[$__range] @ end()) == 0)`}},
 		with("noValue", "No connection failed in this time"))
 }
@@ -77,8 +115,7 @@ func allConnections() panel {
 	// next to the seconds until a certificate expires all others are nothing.
 	gauge := object{"unit": "percentunit", "decimals": 0, "min": 0, "max": 1, "custom.width": 140,
 		"custom.cellOptions": object{"type": "gauge", "mode": "basic"}, "thresholds": thresholds("green", 0.5, "orange", 0.8, "red")}
-	certificate := object{"unit": "s", "decimals": 1, "custom.width": 125, "custom.cellOptions": object{"type": "color-text"},
-		"thresholds": thresholds("red", 7*86400, "orange", 21*86400, "green")}
+	renewal := object{"mappings": mappings(renewalWords), "custom.cellOptions": object{"type": "color-text"}, "custom.width": 80}
 	state := object{"mappings": mappings(stateWords), "custom.cellOptions": object{"type": "color-background", "mode": "basic"},
 		"custom.align": "center", "custom.width": 70}
 	return table("All connections", "The last probe of every connection, failed ones first: state, duration as a whole and by phase, certificate, TLS version, and how long ago it was.",
@@ -89,28 +126,30 @@ func allConnections() panel {
 			{expr: perConnection(certificateLeft("@connection"), "")},
 			{expr: perConnection(`mailprobe_tls_info{@connection}`, ", version")},
 			{expr: perConnection(`time() - mailprobe_last_probe_timestamp_seconds{@connection}`, "")},
-			{expr: perConnection(`mailprobe_connection_info{@connection}`, ", host, encryption")},
+			{expr: perConnection(placed(`mailprobe_connection_info{@connection}`), ", host, encryption, place")},
 			{expr: perConnection(`mailprobe_effective_port{@connection}`, "")},
 			{expr: perConnection(ofTimeout("@connection"), "")},
+			{expr: perConnection(certificateState("@connection"), "")},
 		},
 		[]column{
-			{"connection", "Connection", object{"custom.width": 190, "links": []object{toBoard, toStatusPage}}},
+			{"connection", "Connection", object{"custom.width": 180, "links": []object{toBoard, toStatusPage}}},
 			{"Value #A", "State", state},
 			{"protocol", "Protocol", wide(80)},
 			{"host", "Host", nil},
 			{"Value #K", "Port", object{"unit": "none", "decimals": 0, "custom.width": 70}},
-			{"encryption", "Encryption", wide(95)},
+			{"encryption", "Encryption", wide(90)},
 			{"version", "TLS", wide(75)},
 			{"Value #B", "Duration", figure("s", 90)},
 			{"Value #L", "Of its time-out", gauge},
 			{"Value #C", "Connect", figure("s", 90)},
-			{"Value #D", "TLS handshake", figure("s", 130)},
+			{"Value #D", "TLS handshake", figure("s", 110)},
 			{"Value #E", "Login", figure("s", 90)},
 			{"Value #F", "Mailbox", figure("s", 90)},
-			{"Value #G", "Certificate left", certificate},
-			{"Value #I", "Probed ago", figure("s", 100)},
-			{"instance", "Instance", nil},
-			{"job", "", nil}, {"Value #H", "", nil}, {"Value #J", "", nil},
+			{"Value #G", "Certificate left", object{"unit": "s", "decimals": 1, "custom.width": 115}},
+			{"Value #M", "Renewal", renewal},
+			{"Value #I", "Probed ago", figure("s", 95)},
+			{"place", "mailprobe", nil},
+			{"instance", "", nil}, {"mailprobe", "", nil}, {"job", "", nil}, {"Value #H", "", nil}, {"Value #J", "", nil},
 		}, sorted("State", "Connection"))
 }
 
@@ -128,7 +167,7 @@ func speedAndFailures() []panel {
 }
 
 func overTime() []panel {
-	all := `job=~"$job", instance=~"$instance", connection=~"$connection"`
+	all := chosen + `, connection=~"$connection"`
 	probes := func(q string) string { return anyHistogram("mailprobe_probe_duration_seconds", all, quantile(q)) }
 	return []panel{
 		graph("Probe duration", "Half, 95 and 99 of 100 probes of the chosen connections took no longer than this, good and bad ones.", "s",
@@ -138,8 +177,28 @@ func overTime() []panel {
 	}
 }
 
+// thirtyDays is how the connections did by the objective.
+func thirtyDays() []panel {
+	return []panel{
+		stat("Available in 30 days", "Share of the last 30 days in which the connections worked, averaged over all of them; in the first days, of the time since mailprobe began. From mailprobe's recording rules.", "percentunit",
+			`avg(connection:mailprobe_up:avg30d{@connection})`, with("decimals", 2), steps("text"), absent("Not recorded yet")),
+		stat("Least of the budget left", "What is left of the error budget of 30 days, for the connection that used most of it; negative when it used more than all. The budget is what the objective in mailprobe-recording.yml allows.", "percentunit",
+			`min(`+budgetLeft("@connection")+`)`, with("decimals", 0), steps("red", 0, "orange", 0.25, "green"), absent("Not recorded yet")),
+		stat("Without budget", "Connections that used up their error budget of 30 days.", "none",
+			`count(`+budgetLeft("@connection")+` <= 0) or 0 * count(`+budgetLeft("@connection")+`)`, steps("green", 1, "red"), absent("Not recorded yet")),
+	}
+}
+
+// budgetLeft is 1 before the first failure, 0 when the objective is just met.
+func budgetLeft(which string) string {
+	return "connection:mailprobe_error_budget_left:ratio30d{" + which + "}"
+}
+
 func serviceLevel() []panel {
 	return []panel{
+		bars("Least of the error budget left", "The ten connections with the least left of their error budget of 30 days; empty bars have none left.", "percentunit",
+			`bottomk(10, `+budgetLeft("@connection")+`)`, "{{connection}}",
+			with("max", 1), with("decimals", 0), steps("red", 0, "orange", 0.25, "green"), with("noValue", "Not recorded yet")),
 		bars("Least available", "The ten connections that worked for the smallest share of the shown time.", "percentunit",
 			`bottomk(10, avg_over_time(mailprobe_up{@connection}[$__range]))`, "{{connection}}",
 			with("max", 1), with("decimals", 2), steps("red", 0.99, "orange", 0.995, "green")),
