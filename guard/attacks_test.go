@@ -8,8 +8,11 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -193,6 +196,29 @@ var attacks = []attack{
 		breakJournal(t, path)
 		return h.repeat(8, time.Minute, user("a", "mail.example", "ann"), wrong)
 	}},
+	{"A20", "reloads or restarts in the middle of each login with a password that worked, and the server never gets to answer, ten times", 2, func(_ *testing.T, h *fixture) int {
+		ann := user("a", "mail.example", "ann")
+		h.probe(ann, "bad", right)
+		return h.repeat(10, time.Second, ann, AuthVerdict{Tried: true})
+	}},
+}
+
+// TestOwnActsHoldNoGoodAccount calls each second login off before its answer: a
+// program that is restarted all the time goes on.
+func TestOwnActsHoldNoGoodAccount(t *testing.T) {
+	h := newFixture(t, "")
+	ann := user("a", "mail.example", "ann")
+	h.probe(ann, "good", right)
+	for i := range 20 {
+		h.sleep(time.Second)
+		if p := h.probe(ann, "good", AuthVerdict{Tried: true}); !p.Allowed {
+			t.Fatalf("login %d, before it is called off: %+v", i, p.Hold)
+		}
+		h.sleep(time.Second)
+		if p := h.probe(ann, "good", right); !p.Allowed {
+			t.Fatalf("login %d, after one was called off: %+v", i, p.Hold)
+		}
+	}
 }
 
 func TestAttacks(t *testing.T) {
@@ -265,11 +291,22 @@ var update = flag.Bool("update", false, "write docs/attacks.md")
 func TestAttacksPageIsWritten(t *testing.T) {
 	var page strings.Builder
 	page.WriteString(attacksIntroduction)
+	rows := map[int]string{}
+	add := func(number, name string, attempts int) {
+		n, err := strconv.Atoi(strings.TrimPrefix(number, "A"))
+		if err != nil || rows[n] != "" {
+			t.Errorf("attack %s: not a number of its own (%v)", number, err)
+		}
+		rows[n] = fmt.Sprintf("| %s | %s | %d |\n", number, name, attempts)
+	}
 	for _, a := range attacks {
-		fmt.Fprintf(&page, "| %s | %s | %d |\n", a.number, a.name, a.attempts)
+		add(a.number, a.name, a.attempts)
 	}
 	for _, a := range attacksAtOnce() {
-		fmt.Fprintf(&page, "| %s | %s | %d |\n", a.number, a.name, a.attempts)
+		add(a.number, a.name, int(a.attempts))
+	}
+	for _, n := range slices.Sorted(maps.Keys(rows)) {
+		page.WriteString(rows[n])
 	}
 	const path = "../docs/attacks.md"
 	if *update {

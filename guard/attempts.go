@@ -35,6 +35,8 @@ type attempt struct {
 	Server keyedHash `json:"server,omitzero"` // likewise
 	Cause  keyedHash `json:"cause,omitzero"`  // the connection
 
+	CalledOff bool `json:"called_off,omitzero"` // this program left before the answer
+
 	live bool // of this process, which will report the answer
 }
 
@@ -134,13 +136,21 @@ func (a *account) answered(id uint64, counts bool, e event) {
 	case i < 0 && !counts:
 		return
 	case i < 0:
-		a.Attempts = append(a.Attempts, attempt{ID: id, At: e.At, Tag: e.Tag, Target: e.Target, Server: e.Host, Cause: e.Cause})
+		a.Attempts = append(a.Attempts, attempt{ID: id, At: e.At, Tag: e.Tag, Target: e.Target, Server: e.Host, Cause: e.Cause,
+			CalledOff: e.Result == calledOff})
 	case !counts:
 		a.Attempts = slices.Delete(a.Attempts, i, i+1)
 	default:
 		a.Attempts[i].At, a.Attempts[i].Open, a.Attempts[i].live = e.At, false, false
+		a.Attempts[i].CalledOff = e.Result == calledOff
 	}
 	slices.SortStableFunc(a.Attempts, func(x, y attempt) int { return x.At.Compare(y.At) })
+}
+
+// excuse drops attempts that were called off, once the same secret was accepted at
+// the same target: the server has begun to count anew.
+func (a *account) excuse(tag uint16, target keyedHash) {
+	a.Attempts = slices.DeleteFunc(a.Attempts, func(t attempt) bool { return t.CalledOff && t.Tag == tag && t.Target == target })
 }
 
 // take removes an attempt and returns it; nil: there is none.

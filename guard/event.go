@@ -111,13 +111,13 @@ func (g *Guard) apply(e event, name string) {
 	s := a.secret(e.Tag, e.At)
 	t := s.target(e.Target)
 	d := g.mergeAddress(e.Host, e.Address)
-	known := s.knownGood(t, e.At)
 	g.changes++
 	switch e.Result {
 	case sent:
 		a.open(attempt{ID: e.ID, At: e.At, Until: e.Until, Tag: e.Tag, Target: e.Target, Server: e.Host, Cause: e.Cause})
 	case accepted:
 		a.answered(e.ID, false, e)
+		a.excuse(e.Tag, e.Target)
 		g.accept(a, s, t, d, e, name)
 	case refused:
 		g.noteUnclassified(e, name)
@@ -134,8 +134,8 @@ func (g *Guard) apply(e event, name string) {
 	case temporary:
 		a.answered(e.ID, false, e)
 		t.Suspected = false
-	case calledOff:
-		a.answered(e.ID, !known, e)
+	case calledOff: // it counts, until the next accepted login, but holds nothing
+		a.answered(e.ID, true, e)
 	default:
 		a.answered(e.ID, false, e)
 		g.changes--

@@ -82,14 +82,17 @@ func slowly(script string) string {
 // judgeCancelled checks a probe that was cancelled.
 func (run *faultRun) judgeCancelled(t *testing.T, after time.Duration) {
 	t.Helper()
-	o := run.outcome
+	o, limit := run.outcome, cancelLimit
 	if o.Failure.Reason != mail.Timeout {
 		t.Errorf("cancelled after %v: %s at %s", after, o.Failure.Reason, o.Failure.Phase)
 	}
-	if over := o.Duration() - after; over > cancelLimit {
+	if o.Auth.Sent && o.Failure.Phase == mail.PhaseAuth { // the answer to a credential counts
+		limit += verdictTime
+	}
+	if over := o.Duration() - after; over > limit {
 		t.Errorf("cancelled after %v in %s, the probe went on for %v", after, o.Failure.Phase, over)
 	}
-	if over := run.took - after; over > cancelLimit+closingTime {
+	if over := run.took - after; over > limit+closingTime {
 		t.Errorf("cancelled after %v in %s, the call went on for %v", after, o.Failure.Phase, over)
 	}
 	last := ""

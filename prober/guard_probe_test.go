@@ -206,22 +206,65 @@ func (fix *fixture) silentAtLogin(context.Context, []netip.Addr, int) (net.Conn,
 }
 
 // TestProbeWithGuardCalledOffProvesNothing: shutting down or reloading in the
-// middle of logins must not look like a server that refuses by silence.
+// middle of logins must not look like a server that refuses by silence. But the
+// server may count them, so that only two of them in a row go out.
 func TestProbeWithGuardCalledOffProvesNothing(t *testing.T) {
 	fix := newFaultFixture(t)
 	c := fix.connection(mail.IMAP, mail.ImplicitTLS, "127.0.0.1:1")
 	h := newGuardedTime(t, "")
-	h.probe(c, "wonder land", right) // an unanswered login to an account not known to work counts as an attempt
+	h.probe(c, "wonder land", right)
 	synctest.Test(t, func(t *testing.T) {
-		for i := range 3 {
+		for i, sent := range []bool{true, true, false} {
 			ctx, cancel := context.WithCancel(t.Context())
 			time.AfterFunc(c.Timeout/2, cancel)
 			o := (&Prober{Guard: h.Guard, dial: fix.silentAtLogin}).Probe(ctx, c)
-			if !o.Auth.Sent || o.Auth.Accepted {
-				t.Errorf("probe %d was not interrupted in its login: %+v\n%s", i+1, o.Auth, explain(o))
+			if o.Auth.Sent != sent || o.Auth.Accepted || o.Auth.Rejected || o.Auth.HeldNext != (i == 1) {
+				t.Errorf("probe %d: %+v, want sent=%v\n%s", i+1, o.Auth, sent, explain(o))
 			}
 			cancel()
 		}
 	})
+	h.sleep(32 * time.Minute)
 	h.wantAllowed(t, c, "wonder land")
+}
+
+// TestAnswerToALoginThatWasCalledOffCounts: a server that answers a moment after
+// the shutdown or reload has said whether the login may be tried again.
+func TestAnswerToALoginThatWasCalledOffCounts(t *testing.T) {
+	fix := newFaultFixture(t)
+	for _, test := range []struct {
+		story, answer      string
+		accepted, rejected bool
+	}{
+		{"accepted", "S: {tag} OK logged in", true, false},
+		{"refused", "S: {tag} NO [AUTHENTICATIONFAILED] wrong password", false, true},
+	} {
+		t.Run(test.story, func(t *testing.T) {
+			c := fix.connection(mail.IMAP, mail.ImplicitTLS, "127.0.0.1:1")
+			h := newGuardedTime(t, "")
+			h.probe(c, "wonder land", right)
+			synctest.Test(t, func(t *testing.T) {
+				dial := func(context.Context, []netip.Addr, int) (net.Conn, error) {
+					ours, theirs := mailtest.Pipe(window)
+					script := mailtest.MustScript(honest(mail.IMAP, mail.ImplicitTLS, atOnce, asked) +
+						"C: {tag} AUTHENTICATE PLAIN *\nDELAY 1900ms\n" + test.answer + "\nC: *\n")
+					go script.Play(theirs, mailtest.ScriptOptions{TLS: &tls.Config{Certificates: []tls.Certificate{fix.cert}}}, make(chan struct{}))
+					return ours, nil
+				}
+				ctx, cancel := context.WithCancel(t.Context())
+				time.AfterFunc(10*time.Millisecond, cancel)
+				start := time.Now()
+				o := (&Prober{Guard: h.Guard, dial: dial}).Probe(ctx, c)
+				if !o.Auth.Sent || o.Auth.Accepted != test.accepted || o.Auth.Rejected != test.rejected || o.Up() {
+					t.Errorf("%+v, up %v\n%s", o.Auth, o.Up(), explain(o))
+				}
+				if took := time.Since(start); took > 3*time.Second {
+					t.Errorf("the probe went on for %v", took)
+				}
+			})
+			if p := h.probe(c, "wonder land", guard.AuthVerdict{}); p.Allowed == test.rejected {
+				t.Errorf("the next login: allowed %v", p.Allowed)
+			}
+		})
+	}
 }

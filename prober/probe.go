@@ -186,7 +186,8 @@ func (s *session) runStep(ctx context.Context, step planStep) error {
 		s.delay.answered(start)
 	}
 	s.addPhaseTime(step.phase, clock())
-	if cause := context.Cause(ctx); err != nil && cause != nil && !errors.Is(cause, os.ErrDeadlineExceeded) {
+	var no *refusal // an answer that came in time counts
+	if cause := context.Cause(ctx); err != nil && cause != nil && !errors.Is(cause, os.ErrDeadlineExceeded) && !errors.As(err, &no) {
 		// A cancelled context stops a call by a past deadline; add the cause.
 		err = errors.Join(err, cause)
 	}

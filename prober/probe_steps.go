@@ -184,15 +184,21 @@ func (s *session) awaitLogin(ctx context.Context) error {
 	return s.heldError()
 }
 
-// auth logs in once.
+// auth logs in once. A login that was called off while its answer was due is
+// accepted or refused all the same, and the probe ends.
 func (s *session) auth(context.Context) error {
 	s.log.guardSecret(true)
 	defer s.log.guardSecret(false)
+	s.w.beginLogin()
 	done, err := authenticate(s.c, s.secret, s.w.encrypted(), s.d)
+	calledOff := s.w.endLogin()
 	s.outcome.Auth.Mechanism = done.method
 	s.outcome.Auth.Sent = done.sent && s.log.secretWasSent()
 	s.outcome.Auth.Accepted = err == nil
 	s.outcome.Auth.Delay = s.d.offer().delay
+	if err == nil {
+		return calledOff
+	}
 	return err
 }
 

@@ -53,7 +53,8 @@ func (r *timestampedRead) read(p []byte) (int, error) {
 	}
 	r.into = p
 	began := time.Now()
-	if err := r.raw.Read(r.call); err != nil {
+	err := r.raw.Read(r.call)
+	if err != nil && !(errors.Is(err, os.ErrDeadlineExceeded) && r.hasArrived()) {
 		return 0, err // its deadline passed, or it was closed
 	}
 	r.into = nil
@@ -66,6 +67,13 @@ func (r *timestampedRead) read(p []byte) (int, error) {
 	}
 	r.delay.read(began, stamp(r.control[:r.size]))
 	return r.n, nil
+}
+
+// hasArrived receives what came before the deadline passed and was not read until
+// then: this process was stopped, or had no processor.
+func (r *timestampedRead) hasArrived() (received bool) {
+	err := r.raw.Control(func(fd uintptr) { received = r.receive(fd) })
+	return err == nil && received && r.err == nil
 }
 
 // receive is called when the socket may be readable; it returns false if it was not.

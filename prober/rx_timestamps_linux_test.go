@@ -157,3 +157,33 @@ func awaitTimestamps(t *testing.T) {
 	}
 	t.Fatal("the kernel stamps nothing that arrives")
 }
+
+// What the kernel received before a deadline passed is read after it, once.
+func TestReadAfterTheDeadlineReturnsWhatHasArrived(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	ours, err := net.Dial("tcp", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ours.Close()
+	theirs, err := listener.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer theirs.Close()
+	read, p := new(schedulingDelay).reader(ours), make([]byte, 64)
+	if _, err := theirs.Write([]byte("+OK logged in\r\n")); err != nil { // on loopback it arrives meanwhile
+		t.Fatal(err)
+	}
+	_ = ours.SetDeadline(time.Unix(1, 0))
+	if n, err := read(p); err != nil || string(p[:n]) != "+OK logged in\r\n" {
+		t.Errorf("%q, %v", p[:n], err)
+	}
+	if n, err := read(p); n != 0 || !os.IsTimeout(err) {
+		t.Errorf("nothing more has arrived: %q, %v", p[:n], err)
+	}
+}

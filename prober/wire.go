@@ -73,6 +73,8 @@ type wire struct {
 	replyBytes int
 	err        error // first transport error, or first bound passed
 	closing    bool  // the goodbye has its own time
+	loggingIn  bool  // an answer to a credential is due
+	calledOff  bool  // meanwhile the probe was called off
 	closed     bool  // by the library; only our own send still works
 }
 
@@ -85,20 +87,54 @@ func newWire(ctx context.Context, conn net.Conn, log *transcript, delay *schedul
 	if deadline, ok := ctx.Deadline(); ok {
 		_ = conn.SetDeadline(deadline)
 	}
-	w.stop = context.AfterFunc(ctx, w.interrupt)
+	w.stop = context.AfterFunc(ctx, func() { w.interrupt(ctx) })
 	return w
 }
 
+// verdictTime is what a server still gets to answer a credential when the probe is
+// called off: the answer decides whether the login may be tried again.
+const verdictTime = 2 * time.Second
+
 // interrupt ends every call at once because the probe's context ended. A goodbye
-// under way still gets a short time for its reply.
-func (w *wire) interrupt() {
+// under way still gets a short time for its reply, and so does a login whose
+// credential has left, unless its time is over.
+func (w *wire) interrupt(ctx context.Context) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.closing {
+	calledOff := errors.Is(context.Cause(ctx), context.Canceled)
+	switch {
+	case w.closing:
 		_ = w.raw.SetDeadline(time.Now().Add(interruptedGoodbyeTime))
-		return
+	case calledOff && w.loggingIn && w.log.secretWasSent():
+		w.calledOff = true
+		end := time.Now().Add(verdictTime)
+		if deadline, ok := ctx.Deadline(); ok && deadline.Before(end) {
+			end = deadline
+		}
+		_ = w.raw.SetDeadline(end)
+	default:
+		_ = w.raw.SetDeadline(time.Unix(1, 0))
+	}
+}
+
+// beginLogin says that a credential is about to be sent, and endLogin that its
+// answer is here, or will not come. endLogin returns an error if the probe was
+// called off meanwhile.
+func (w *wire) beginLogin() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.loggingIn = true
+}
+
+func (w *wire) endLogin() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.loggingIn = false
+	if !w.calledOff {
+		return nil
 	}
 	_ = w.raw.SetDeadline(time.Unix(1, 0))
+	return context.Canceled
 }
 
 // startTLS does the handshake in place, for implicit TLS and for STARTTLS alike.
