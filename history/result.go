@@ -53,7 +53,7 @@ type TLSResult struct {
 	Cipher      string              `json:"cipher,omitempty"`
 	Handshake   float64             `json:"handshake_seconds,omitempty"`
 	Verified    bool                `json:"verified"`
-	NotAfter    time.Time           `json:"not_after,omitzero"` // earliest of the chain
+	NotAfter    time.Time           `json:"not_after,omitzero"` // earliest of the verified chain that lasts longest, else of the presented one
 	Fingerprint string              `json:"fingerprint_sha256,omitempty"`
 	Chain       []CertificateResult `json:"chain,omitempty"`
 }

@@ -144,7 +144,9 @@ type TLSFacts struct {
 	// Handshake is the time of the handshake, 0 when it failed.
 	Handshake time.Duration
 
-	NotAfter          time.Time // earliest of the presented chain; zero if none was presented
+	// NotAfter is the earliest end in the verified chain that lasts longest or, if
+	// verification failed or is off, in the presented one; zero if none was presented.
+	NotAfter          time.Time
 	NotBefore         time.Time // of the same certificate; zero if that is not known
 	FingerprintSHA256 string    // leaf, lower-case hex; empty if none was presented
 	Chain             []CertificateFacts

@@ -121,7 +121,7 @@ var families = [familyCount]family{
 	certificateVerified: {name: "mailprobe_tls_certificate_verified", kind: gauge,
 		help: "Whether the certificate presented to the last probe passed verification (1) or not (0: it failed, or was not checked)."},
 	certificateNotAfter: {name: "mailprobe_tls_certificate_not_after_timestamp_seconds", kind: gauge,
-		help: "Earliest expiry of the certificates presented to the last probe, trusted or not, in seconds since the Unix epoch."},
+		help: "Earliest expiry in the certificate chain of the last probe, in seconds since the Unix epoch: verified, of the verified chain that lasts longest, else of the presented one."},
 	certificateNotBefore: {name: "mailprobe_tls_certificate_not_before_timestamp_seconds", kind: gauge,
 		help: "Start of the validity of the certificate that not_after is about, in seconds since the Unix epoch; with it rules know the lifetime."},
 	certificateInfo: {name: "mailprobe_tls_certificate_info", kind: gauge, labels: []string{"fingerprint_sha256"},
