@@ -168,6 +168,22 @@ func (s *secretState) accepted() (last time.Time) {
 	return last
 }
 
+// isNewSecret reports whether other secrets were accepted at a permit's target, and
+// the permit's own was not.
+func (a *account) isNewSecret(p *Permit) (others bool) {
+	for i := range a.Secrets {
+		s := &a.Secrets[i]
+		accepted := slices.ContainsFunc(s.Targets, func(t targetState) bool { return t.ID == p.id.target && !t.Accepted.IsZero() })
+		switch {
+		case accepted && s.Tag == p.tag:
+			return false
+		case accepted:
+			others = true
+		}
+	}
+	return others
+}
+
 // acceptedElsewhere returns when the secret was last accepted at another target.
 func (s *secretState) acceptedElsewhere(t *targetState) (last time.Time) {
 	for i := range s.Targets {

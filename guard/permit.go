@@ -41,7 +41,14 @@ type Permit struct {
 	connecting, slow, atLogin, loggingIn, countedUnknown bool
 
 	halfOpen bool // it was granted as the half-open probe of the server
+
+	isNewSecret bool // see IsNewSecret
 }
+
+// IsNewSecret reports whether the account was accepted at this server by the same
+// protocol and method before, as far as is known, but never with the secret of
+// this login. A nil Permit knows nothing.
+func (p *Permit) IsNewSecret() bool { return p != nil && p.isNewSecret }
 
 // AuthVerdict is the result of a login. The zero value is a login that was not
 // tried.
@@ -85,6 +92,7 @@ func (p *Permit) tryReserve(w *waiter, last bool) decision {
 	now := g.now()
 	a, s, t, d := p.find(now)
 	a.forgive(p)
+	p.isNewSecret = a.isNewSecret(p)
 	p.unknown = !s.knownGood(t, now)
 	if hold := p.holdOf(a, s, t, d, now); hold.Reason != "" {
 		w.leave()

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sort"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"mailprobe/mail"
@@ -25,8 +26,9 @@ const (
 // value has no connection and is ready to use. All methods are safe for
 // concurrent use.
 type History struct {
-	records mail.ConnectionSet[*record]
-	routes  routeRecords
+	records  mail.ConnectionSet[*record]
+	restored atomic.Pointer[States] // from before a restart, until the first SetConnections
+	routes   routeRecords
 }
 
 // record is what is remembered of one connection.
@@ -37,6 +39,10 @@ type record struct {
 	failures   []packedFailure // one of each phase and reason, the latest last
 	changes    []packedSample  // the outcomes that were unlike the one before
 	stateSince int64           // when up became down or down up, Unix milliseconds
+	lastUp     int64           // when it last worked with these settings; 0: not known, or never
+
+	before      *keptState // from before a restart; nil: nothing is known
+	beforeUntil int64      // until when it is known to have been so
 
 	lastSuccess, lastFailure *packedOutcome // nil: none yet
 	last                     *packedOutcome // one of the two, or one whose login was withheld
@@ -109,23 +115,26 @@ const (
 // same target as before keep their history; the others begin anew or are
 // forgotten.
 func (h *History) SetConnections(connections []*mail.Connection) {
+	restored := h.restored.Swap(nil)
 	h.records.Replace(connections, func(c *mail.Connection, old *record) *record {
 		if old != nil && old.adopt(c) {
 			return old
 		}
-		return &record{connection: c}
+		r := &record{connection: c}
+		r.restore(restored)
+		return r
 	})
 }
 
-// Observe adds the outcome of one probe. It is ignored when its connection is no
-// longer configured, or has another target now.
-func (h *History) Observe(o mail.Outcome) {
+// Observe adds the outcome of one probe, and reports whether up became down or
+// down up. It is ignored when its connection is no longer configured, or has
+// another target now.
+func (h *History) Observe(o mail.Outcome) (turned bool) {
 	if o.Connection == nil {
-		return
+		return false
 	}
-	if r, ok := h.records.Get(o.Connection.Name); ok {
-		r.observe(&o)
-	}
+	r, ok := h.records.Get(o.Connection.Name)
+	return ok && r.observe(&o)
 }
 
 // Connections returns the configured connections, sorted by name.
@@ -183,6 +192,9 @@ func (r *record) adopt(c *mail.Connection) bool {
 	if !r.connection.SameTarget(c) {
 		return false
 	}
+	if !r.connection.SameSettings(c) {
+		r.lastUp = 0
+	}
 	r.connection = c
 	return true
 }
@@ -193,12 +205,12 @@ func (r *record) current() *mail.Connection {
 	return r.connection
 }
 
-func (r *record) observe(o *mail.Outcome) {
+func (r *record) observe(o *mail.Outcome) (turned bool) {
 	sample := packSample(o)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !o.Connection.SameTarget(r.connection) {
-		return // probed before a reload changed the target
+		return false // probed before a reload changed the target
 	}
 	var before packedSample
 	first := len(r.samples) == 0
@@ -208,20 +220,27 @@ func (r *record) observe(o *mail.Outcome) {
 	if first || sample.reason != before.reason || sample.phase != before.phase {
 		r.changes = push(r.changes, sample, maxChanges)
 	}
-	if first || sample.up() != before.up() {
+	switch turned = first || sample.up() != before.up(); {
+	case first:
+		r.stateSince = r.firstSince(sample)
+	case turned:
 		r.stateSince = sample.at
 	}
 	r.samples = push(r.samples, sample, MaxSamples)
 	r.last = packOutcome(o, r.lastSuccess, r.lastFailure)
 	if o.Up() {
 		r.lastSuccess = r.last
-		return
+		if o.Connection.SameSettings(r.connection) {
+			r.lastUp = sample.at
+		}
+		return turned
 	}
 	if r.lastFailure == nil || !isHeld(o) {
 		// A withheld login tells less than the refused one that led to it.
 		r.lastFailure = r.last
 	}
 	r.addFailure(sample, o.Failure.Text)
+	return turned
 }
 
 // addFailure counts a failure among those of its phase and reason.

@@ -45,6 +45,7 @@ type FailureResult struct {
 	Text    string      `json:"text,omitempty"`
 	Meaning string      `json:"meaning"`
 	Advice  string      `json:"advice"`
+	LastUp  time.Time   `json:"last_up,omitzero"` // when it last worked with the same settings
 }
 
 // TLSResult is what a handshake told.
@@ -127,7 +128,7 @@ func NewResult(o *mail.Outcome, transcript bool) *Result {
 		r.Phases = append(r.Phases, PhaseResult{p.Phase, p.Duration.Seconds()})
 	}
 	if f := o.Failure; f != nil {
-		r.Failure = &FailureResult{f.Phase, f.Reason, f.Text, f.Reason.Meaning(), f.Advice()}
+		r.Failure = &FailureResult{f.Phase, f.Reason, f.Text, f.Reason.Meaning(), f.Advice(), f.LastUp.UTC()}
 	}
 	if a := o.Auth; a.Known() || a.Held {
 		r.Auth = &AuthResult{a.Mechanism, a.Sent, a.Accepted, a.Rejected, a.Held,

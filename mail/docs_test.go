@@ -51,6 +51,22 @@ except Cyrus SASL's words for its own failures; and an unknown text stays defini
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", row.reason, word[row.class],
 			cell.Replace(row.meaning), cell.Replace(row.advice), cell.Replace(row.evidence))
 	}
+	b.WriteString(`
+## Where it worked before
+
+A connection that worked with the settings of today has them right, most probably. Its advice therefore begins with the time at which it
+last worked, and with what has changed since. With ` + "`--state.file`" + ` that time survives a restart; a change of the settings ends it, a change of
+a secret alone does not.
+
+| reason | It last worked at 14:14 UTC, 28 Nov 2026: |
+|---|---|
+`)
+	for _, row := range reasons {
+		if changed := row.reason.AdviceIfChanged(); changed != "" {
+			fmt.Fprintf(&b, "| `%s` | %s |\n", row.reason, cell.Replace(changed))
+		}
+	}
+	fmt.Fprintf(&b, "| a refused login with another secret | %s |\n", newSecretAdvice)
 	return b.String()
 }
 

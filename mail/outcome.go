@@ -113,14 +113,11 @@ type Failure struct {
 	// Unclassified: none of the server's words was recognised; the reason is what
 	// a refusal of this command means in general.
 	Unclassified bool
-}
 
-// Advice is the sentence that says what to do.
-func (f *Failure) Advice() string {
-	if f.Hint != "" {
-		return f.Hint
-	}
-	return f.Reason.Advice()
+	// LastUp is when the connection last worked with the same settings; zero: not
+	// known, or never. NewSecret: it was another secret that was accepted then.
+	LastUp    time.Time
+	NewSecret bool
 }
 
 // Detail is Text where it says more than the meaning of the reason does; people

@@ -5,7 +5,10 @@ package mail
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"crypto/tls"
+	"encoding/hex"
+	"fmt"
 	"slices"
 )
 
@@ -21,9 +24,13 @@ const (
 	// and a running probe go on.
 	OtherDescription
 	// OtherProbe: the same question is asked at other times, with other patience,
-	// another secret or another trust. A running probe counts no longer, but
-	// past outcomes still do.
+	// or another secret. A running probe counts no longer, but past outcomes still
+	// do.
 	OtherProbe
+	// OtherSettings: the same question may be answered in another way, because it is
+	// put in other words or the answer is trusted by other rules. That it was
+	// answered well before says nothing about the settings of today.
+	OtherSettings
 	// OtherTarget: another question or another server. Past outcomes say nothing
 	// about it.
 	OtherTarget
@@ -35,11 +42,14 @@ type comparedField struct {
 	name   string
 	change Difference
 	equal  func(a, b *Connection) bool
+	text   func(*Connection) string // the value, for Settings
 }
 
 // compared makes a comparedField of a field whose values compare with ==.
 func compared[V comparable](name string, change Difference, of func(*Connection) V) comparedField {
-	return comparedField{name, change, func(a, b *Connection) bool { return of(a) == of(b) }}
+	return comparedField{name, change,
+		func(a, b *Connection) bool { return of(a) == of(b) },
+		func(c *Connection) string { return fmt.Sprint(of(c)) }}
 }
 
 // comparedFields has a line for every field of Connection, the gravest changes
@@ -61,6 +71,9 @@ var comparedFields = []comparedField{
 	compared("Sender", OtherTarget, func(c *Connection) string { return c.Sender }),
 	compared("Recipient", OtherTarget, func(c *Connection) string { return c.Recipient }),
 
+	compared("EHLO", OtherSettings, func(c *Connection) string { return c.EHLO }),
+	{"TLS", OtherSettings, func(a, b *Connection) bool { return sameTLS(a.TLS, b.TLS) }, func(c *Connection) string { return tlsText(c.TLS) }},
+
 	compared("Password", OtherProbe, func(c *Connection) SecretSource { return c.Password }),
 	// Two token sources cannot be compared: the new one is taken over.
 	compared("Token", OtherProbe, func(c *Connection) bool { return c.Token != nil }),
@@ -70,15 +83,13 @@ var comparedFields = []comparedField{
 	compared("Interval", OtherProbe, func(c *Connection) int64 { return int64(c.Interval) }),
 	compared("Timeout", OtherProbe, func(c *Connection) int64 { return int64(c.Timeout) }),
 	compared("ProbeOnScrape", OtherProbe, func(c *Connection) bool { return c.ProbeOnScrape }),
-	compared("EHLO", OtherProbe, func(c *Connection) string { return c.EHLO }),
-	{"TLS", OtherProbe, func(a, b *Connection) bool { return sameTLS(a.TLS, b.TLS) }},
 	compared("Lockout", OtherProbe, func(c *Connection) Lockout { return c.Lockout }),
 	compared("HeldProbe", OtherProbe, func(c *Connection) bool { return c.HeldProbe }),
 	compared("HideServerText", OtherProbe, func(c *Connection) bool { return c.HideServerText }),
 
 	compared("WatchMaxAge", OtherDescription, func(c *Connection) int64 { return int64(c.WatchMaxAge) }),
 	compared("WatchExpectEvery", OtherDescription, func(c *Connection) int64 { return int64(c.WatchExpectEvery) }),
-	{"Labels", OtherDescription, func(a, b *Connection) bool { return slices.Equal(a.Labels, b.Labels) }},
+	{"Labels", OtherDescription, func(a, b *Connection) bool { return slices.Equal(a.Labels, b.Labels) }, nil},
 	compared("Source", OtherDescription, func(c *Connection) string { return c.Source }),
 }
 
@@ -104,6 +115,23 @@ func (c *Connection) Compare(d *Connection) Difference {
 // server: an outcome of one is an outcome of the other.
 func (c *Connection) SameTarget(d *Connection) bool { return c.Compare(d) < OtherTarget }
 
+// SameSettings reports whether two definitions ask the same question in the same
+// way: where one worked, the settings of the other are right too. Secrets are not
+// compared.
+func (c *Connection) SameSettings(d *Connection) bool { return c.Compare(d) < OtherSettings }
+
+// Settings is a hash of all that SameSettings compares, for what is kept across
+// restarts. Of CA certificates it only tells whether there are any of its own.
+func (c *Connection) Settings() string {
+	h := sha256.New()
+	for _, f := range comparedFields {
+		if f.change >= OtherSettings {
+			fmt.Fprintf(h, "%s=%q\n", f.name, f.text(c))
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil)[:8])
+}
+
 // SameProbe reports whether two definitions are probed in the same way at the
 // same times: the schedule and a running probe of one serve the other.
 func (c *Connection) SameProbe(d *Connection) bool { return c.Compare(d) < OtherProbe }
@@ -118,6 +146,20 @@ func sameTLS(a, b *tls.Config) bool {
 		a.MinVersion == b.MinVersion && a.MaxVersion == b.MaxVersion &&
 		(a.RootCAs == b.RootCAs || a.RootCAs != nil && b.RootCAs != nil && a.RootCAs.Equal(b.RootCAs)) &&
 		slices.EqualFunc(a.Certificates, b.Certificates, sameCertificate)
+}
+
+// tlsText is what Settings takes of the TLS settings.
+func tlsText(t *tls.Config) string {
+	if t == nil {
+		return ""
+	}
+	text := fmt.Sprint(t.ServerName, " ", t.InsecureSkipVerify, t.MinVersion, t.MaxVersion, t.RootCAs != nil)
+	for _, certificate := range t.Certificates {
+		for _, raw := range certificate.Certificate {
+			text += fmt.Sprintf(" %x", sha256.Sum256(raw))
+		}
+	}
+	return text
 }
 
 // sameCertificate compares two client certificates by their chains.

@@ -39,8 +39,8 @@ var connectionChanges = map[string]struct {
 	"Interval":         {func(c *Connection) { c.Interval = time.Hour }, OtherProbe},
 	"Timeout":          {func(c *Connection) { c.Timeout = time.Second }, OtherProbe},
 	"ProbeOnScrape":    {func(c *Connection) { c.ProbeOnScrape = true }, OtherProbe},
-	"EHLO":             {func(c *Connection) { c.EHLO = "probe.example.org" }, OtherProbe},
-	"TLS":              {func(c *Connection) { c.TLS = &tls.Config{ServerName: "other.example.org"} }, OtherProbe},
+	"EHLO":             {func(c *Connection) { c.EHLO = "probe.example.org" }, OtherSettings},
+	"TLS":              {func(c *Connection) { c.TLS = &tls.Config{ServerName: "other.example.org"} }, OtherSettings},
 	"Lockout":          {func(c *Connection) { c.Lockout = LockoutStrict }, OtherProbe},
 	"HeldProbe":        {func(c *Connection) { c.HeldProbe = true }, OtherProbe},
 	"HideServerText":   {func(c *Connection) { c.HideServerText = true }, OtherProbe},
@@ -78,6 +78,9 @@ func TestCompareNoticesEveryField(t *testing.T) {
 		}
 		if got := changed.Compare(old); got != change.want {
 			t.Errorf("%s changes back: difference %d, want %d", field.Name, got, change.want)
+		}
+		if same := old.Settings() == changed.Settings(); same != old.SameSettings(changed) {
+			t.Errorf("%s changes: the hashes are equal: %t", field.Name, same)
 		}
 	}
 }
@@ -126,14 +129,14 @@ func TestCompareLooksIntoTLSSettings(t *testing.T) {
 		want   Difference
 	}{
 		"nothing":              {func(*tls.Config) {}, NoDifference},
-		"server_name":          {func(c *tls.Config) { c.ServerName = "b" }, OtherProbe},
-		"insecure_skip_verify": {func(c *tls.Config) { c.InsecureSkipVerify = true }, OtherProbe},
-		"min_version":          {func(c *tls.Config) { c.MinVersion = tls.VersionTLS13 }, OtherProbe},
-		"max_version":          {func(c *tls.Config) { c.MaxVersion = tls.VersionTLS12 }, OtherProbe},
-		"ca_file":              {func(c *tls.Config) { c.RootCAs = pool("other") }, OtherProbe},
-		"no ca_file":           {func(c *tls.Config) { c.RootCAs = nil }, OtherProbe},
-		"cert_file":            {func(c *tls.Config) { c.Certificates[0].Certificate = [][]byte{{2}} }, OtherProbe},
-		"no cert_file":         {func(c *tls.Config) { c.Certificates = nil }, OtherProbe},
+		"server_name":          {func(c *tls.Config) { c.ServerName = "b" }, OtherSettings},
+		"insecure_skip_verify": {func(c *tls.Config) { c.InsecureSkipVerify = true }, OtherSettings},
+		"min_version":          {func(c *tls.Config) { c.MinVersion = tls.VersionTLS13 }, OtherSettings},
+		"max_version":          {func(c *tls.Config) { c.MaxVersion = tls.VersionTLS12 }, OtherSettings},
+		"ca_file":              {func(c *tls.Config) { c.RootCAs = pool("other") }, OtherSettings},
+		"no ca_file":           {func(c *tls.Config) { c.RootCAs = nil }, OtherSettings},
+		"cert_file":            {func(c *tls.Config) { c.Certificates[0].Certificate = [][]byte{{2}} }, OtherSettings},
+		"no cert_file":         {func(c *tls.Config) { c.Certificates = nil }, OtherSettings},
 	} {
 		old, changed := sample(), sample()
 		old.TLS, changed.TLS = base(), base()

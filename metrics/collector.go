@@ -28,6 +28,10 @@ type Options struct {
 	// file; zero: they can. nil: there is no state file. It is called at each scrape.
 	HoldsUnkept func() time.Time
 
+	// LastSuccess returns when a connection was last up before this process began;
+	// zero: not known. It is called at SetConnections. nil: nothing is known.
+	LastSuccess func(*mail.Connection) time.Time
+
 	// RouteCounts returns what is in flight on a route, at each scrape; nil: there
 	// are no routes.
 	RouteCounts func(route string) mail.RouteCounts
@@ -40,7 +44,8 @@ type Collector struct {
 	kind        mail.Histograms
 	pool        *labelPool
 	exporter    *exporter
-	routes      *routesMetrics // nil: there are none
+	lastSuccess func(*mail.Connection) time.Time // see Options
+	routes      *routesMetrics                   // nil: there are none
 	connections mail.ConnectionSet[*connectionMetrics]
 }
 
@@ -50,7 +55,7 @@ func NewCollector(options Options) *Collector {
 	if !slices.Contains([]mail.Histograms{mail.HistogramsNative, mail.HistogramsClassic, mail.HistogramsNone}, kind) {
 		kind = mail.HistogramsBoth
 	}
-	c := &Collector{kind: kind, pool: newLabelPool(), exporter: newExporter(kind, options.Pool)}
+	c := &Collector{kind: kind, pool: newLabelPool(), exporter: newExporter(kind, options.Pool), lastSuccess: options.LastSuccess}
 	if options.HoldsUnkept != nil {
 		c.exporter.MustRegister(holdsMetrics{options.HoldsUnkept})
 	}
@@ -70,7 +75,13 @@ func (c *Collector) SetConnections(connections []*mail.Connection) {
 		if old != nil && old.reconfigure(definition) {
 			return old
 		}
-		return newConnectionMetrics(definition)
+		m := newConnectionMetrics(definition)
+		if c.lastSuccess != nil {
+			if at := c.lastSuccess(definition); !at.IsZero() {
+				m.lastSuccess = seconds(at)
+			}
+		}
+		return m
 	})
 }
 

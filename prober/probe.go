@@ -24,6 +24,9 @@ type Prober struct {
 	Resolver *net.Resolver
 	// Guard decides whether a login may be tried; nil: always.
 	Guard *guard.Guard
+	// LastUp returns when a connection last worked with its settings of today;
+	// zero: not known, or never. nil: nothing is known.
+	LastUp func(*mail.Connection) time.Time
 	// Hostname is the name sent with EHLO; empty: os.Hostname.
 	Hostname string
 	// Log receives the redacted lines of each dialogue at debug level; nil: none.
@@ -222,6 +225,18 @@ func (s *session) fail(phase mail.Phase, err error) {
 	}
 	s.outcome.Failure = &mail.Failure{Phase: phase, Reason: d.reason, Hint: d.hint, Doubtful: d.doubtful, Unclassified: d.unclassified,
 		Text: cleanText(text, maxFailureText)}
+	s.addLastUp()
+}
+
+// addLastUp tells the failure whether the connection worked before, and whether it
+// did so with another secret.
+func (s *session) addLastUp() {
+	if s.p.LastUp == nil {
+		return
+	}
+	f := s.outcome.Failure
+	f.LastUp = s.p.LastUp(s.c)
+	f.NewSecret = !f.LastUp.IsZero() && f.Phase == mail.PhaseAuth && s.permit.IsNewSecret()
 }
 
 // failureText returns what a failure says: our own words in full, and the server's

@@ -30,6 +30,7 @@ func TestAPIDocumentation(t *testing.T) {
 	up.Mailbox.Watch = outcometest.Stuck(c, outcometest.Noon).Mailbox.Watch
 	up.Mailbox.Watch.FirstSeen = true
 	down.Auth.HeldBy, down.Auth.HeldSince = "other", outcometest.Noon
+	down.Failure.LastUp = outcometest.Noon
 	down.Auth.NextAttempt, down.Interval = outcometest.Noon.Add(time.Hour), 2*time.Minute
 	s.observe(up)
 	s.observe(down)

@@ -13,9 +13,11 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"mailprobe/config"
 	"mailprobe/guard"
+	"mailprobe/history"
 	"mailprobe/internal/human"
 	"mailprobe/mail"
 	"mailprobe/pool"
@@ -170,7 +172,7 @@ func someOf(names []string) string {
 func (o *ProbeOptions) run(ctx context.Context, connections []*mail.Connection, bounds config.Pool, guard *guard.Guard) ([]mail.Outcome, error) {
 	limit, _ := pool.DescriptorLimit(bounds.MaxInFlight)
 	var printing sync.Mutex
-	p := &prober.Prober{Guard: guard, Log: o.Log}
+	p := &prober.Prober{Guard: guard, LastUp: o.lastUp(), Log: o.Log}
 	pool := pool.New(pool.Options{
 		MaxInFlight: limit, MaxInFlightPerHost: bounds.MaxInFlightPerHost, Probe: p.Probe, Log: o.Log,
 		Report: func(outcome mail.Outcome) {
@@ -199,6 +201,19 @@ func (o *ProbeOptions) run(ctx context.Context, connections []*mail.Connection, 
 		return nil, errInterrupted
 	}
 	return outcomes, errors.Join(faults...)
+}
+
+// lastUp returns what the serving mailprobe keeps of when each connection last
+// worked; nil without its state file.
+func (o *ProbeOptions) lastUp() func(*mail.Connection) time.Time {
+	if o.StateFile == "" {
+		return nil
+	}
+	states, err := history.ReadStates(history.StatesPath(o.StateFile))
+	if err != nil && o.Log != nil {
+		o.Log.Warn("when the connections last worked is not known", "err", err)
+	}
+	return states.LastUp
 }
 
 // line reports one probe as it ends.

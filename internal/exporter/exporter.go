@@ -55,6 +55,7 @@ type Exporter struct {
 	changes   *changes
 	handler   http.Handler
 	routing   *routing
+	states    *stateKeeper
 	inFlight  int // probes at once
 
 	reloading  sync.Mutex // signals and requests may come at once
@@ -76,6 +77,7 @@ func New(o Options) (*Exporter, error) {
 		return nil, fmt.Errorf("state file: %w", err)
 	}
 	e := &Exporter{options: o, first: first, log: o.Log, guard: guard, history: &history.History{}, changes: newChanges(o.Log)}
+	e.states = newStateKeeper(o.StateFile, e.history, o.Log)
 	limit, lowered := pool.DescriptorLimit(first.Pool.MaxInFlight)
 	if lowered {
 		o.Log.Warn("max_in_flight is lowered to what the file descriptor limit allows",
@@ -89,9 +91,10 @@ func New(o Options) (*Exporter, error) {
 		HoldsUnkept: unkept,
 		Histograms:  first.Metrics.Histograms,
 		Pool:        func() mail.PoolStats { return e.pool.Stats() }, // the pool is made below
+		LastSuccess: e.history.LastUp,
 		RouteCounts: func(route string) mail.RouteCounts { return e.routing.journal.Counts(route) },
 	})
-	p := &prober.Prober{Guard: guard, Log: o.Log}
+	p := &prober.Prober{Guard: guard, LastUp: e.history.LastUp, Log: o.Log}
 	if e.routing, err = newRouting(o.StateFile, p, e.reportRoute, o.Log); err == nil {
 		err = e.routing.check(first.Routes)
 	}
@@ -131,10 +134,10 @@ func load(o Options) (*config.Config, error) {
 
 // apply makes a good configuration the current one.
 func (e *Exporter) apply(loaded *config.Config) {
+	e.history.SetConnections(loaded.Connections) // first: the metrics ask it for what it knows from before a restart
+	e.history.SetRoutes(loaded.Routes)
 	e.collector.SetConnections(loaded.Connections)
 	e.collector.SetRoutes(loaded.Routes)
-	e.history.SetRoutes(loaded.Routes)
-	e.history.SetConnections(loaded.Connections)
 	e.changes.keep(loaded.Connections)
 	e.guard.SetConnections(loaded.Connections)
 	e.pool.Set(loaded.Connections)
@@ -177,13 +180,16 @@ func (e *Exporter) Reload() error {
 		return err
 	}
 	e.apply(loaded)
+	e.states.wake()
 	return nil
 }
 
 // report takes an outcome from the pool.
 func (e *Exporter) report(o mail.Outcome) {
 	e.collector.Observe(o)
-	e.history.Observe(o)
+	if e.history.Observe(o) {
+		e.states.wake()
+	}
 	e.changes.note(o)
 }
 
@@ -207,6 +213,8 @@ func (e *Exporter) Run(ctx context.Context) error {
 	go func() { pooled <- e.pool.Run(ctx) }()
 	routed := make(chan struct{})
 	go func() { defer close(routed); e.routing.run(ctx) }()
+	kept := make(chan struct{})
+	go func() { defer close(kept); e.states.run(ctx) }()
 	watched := make(chan struct{})
 	go func() { defer close(watched); e.watch(ctx) }()
 	served := make(chan error, 2)
@@ -218,7 +226,10 @@ func (e *Exporter) Run(ctx context.Context) error {
 	stop()
 	<-watched
 	<-routed
-	return errors.Join(err, <-pooled, e.guard.Close())
+	<-kept
+	err = errors.Join(err, <-pooled)
+	e.states.write() // with the last outcomes
+	return errors.Join(err, e.guard.Close())
 }
 
 // wait reloads at each hangup until the end comes.
