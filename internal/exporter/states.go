@@ -94,7 +94,7 @@ func (k *stateKeeper) write() {
 	defer k.writing.Unlock()
 	raw, err := json.Marshal(k.history.States(time.Now()))
 	if err == nil {
-		err = durable.Replace(k.path, raw)
+		err = durable.Replace(k.path, raw, 0o600)
 	}
 	if err != nil && !k.failed {
 		k.log.Warn("since when connections are up or down cannot be kept: a restart would forget it", "err", err)
