@@ -1,7 +1,8 @@
 package dashboards
 
 // This file holds an exporter whose series the demo does not have: routes of
-// each kind, in the text format, with counters that grow at each scrape.
+// each kind and a mailbox with a quota, in the text format, with counters that
+// grow at each scrape.
 
 import (
 	"fmt"
@@ -56,6 +57,24 @@ func fixtureLines(n, now int64) []string {
 			"mailprobe_route_leg_duration_seconds"+labels+`,leg="submit"} 0.2`,
 			"mailprobe_route_leg_duration_seconds"+labels+`,leg="transfer"} 1.1`,
 			"mailprobe_route_leg_duration_seconds"+labels+`,leg="total"} 1.3`)
+	}
+	return append(lines, watchedLines(n, now)...)
+}
+
+// watchedLines are those of a mailbox that nobody fetches.
+func watchedLines(n, now int64) []string {
+	const labels = `{connection="watched",protocol="imap",team="mail"`
+	lines := []string{"mailprobe_connection_info" + labels +
+		`,host="mail.example.org",encryption="tls",auth="plain",shared_mailbox_access="none",ip_protocol="any"} 1`}
+	for name, value := range map[string]int64{
+		"mailprobe_up": 1, "mailprobe_interval_seconds": 60, "mailprobe_timeout_seconds": 30, "mailprobe_effective_port": 993,
+		"mailprobe_last_probe_timestamp_seconds": now, "mailprobe_last_success_timestamp_seconds": now,
+		"mailprobe_mailbox_messages": 40, "mailprobe_mailbox_unread_messages": 12, "mailprobe_mailbox_waiting_messages": 12,
+		"mailprobe_mailbox_oldest_waiting_timestamp_seconds": now - 11400, "mailprobe_mailbox_newest_message_timestamp_seconds": now - 120,
+		"mailprobe_mailbox_size_bytes": 800_000, "mailprobe_mailbox_quota_used_bytes": 950_000, "mailprobe_mailbox_quota_limit_bytes": 1_000_000,
+		"mailprobe_mailbox_watch_max_age_seconds": 900, "mailprobe_mailbox_arrivals_total": n,
+	} {
+		lines = append(lines, fmt.Sprintf("%s%s} %d", name, labels, value))
 	}
 	return lines
 }

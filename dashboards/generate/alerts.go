@@ -248,5 +248,5 @@ func block(b *strings.Builder, indent, key, text string) {
 
 // alertGroups are all groups of alerts, in the order in which they are written.
 func alertGroups() []group {
-	return []group{connectionAlerts(), tlsAlerts(), exporterAlerts(), budgetAlerts(), routeAlerts()}
+	return []group{connectionAlerts(), tlsAlerts(), exporterAlerts(), budgetAlerts(), mailboxAlerts(), routeAlerts()}
 }

@@ -15,6 +15,7 @@ func oneBoard() dashboard {
 			{"Time", []line{{9, timeSpent()}, {9, distributions()}}},
 			{"TLS and certificate", []line{{4, certificateFigures()}, {6, certificateOverTime()}}},
 			{"Login", []line{{4, loginFigures()}, {7, loginOverTime()}}},
+			watchedMailbox(),
 			{"Mailbox and configuration", []line{{7, mailboxAndFacts()}}},
 		})
 }

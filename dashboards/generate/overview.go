@@ -13,6 +13,7 @@ func overview() dashboard {
 			}},
 			{"Speed and failures", []line{{9, speedAndFailures()}, {8, overTime()}}},
 			{"Service level", []line{{4, thirtyDays()}, {7, serviceLevel()}}},
+			mailboxes(),
 			routes(),
 			{"mailprobe itself", []line{{7, scheduleHealth()}, {4, configurationState()}}},
 		})
