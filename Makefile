@@ -35,8 +35,8 @@ fuzz: ## each fuzz target for FUZZTIME
 real: ## the tests against real servers; here it is a failure if they cannot run
 	MAILPROBE_REAL=require $(GO) test -count=1 -run 'Real|Dovecot|Postfix|Nginx|TLSProxies' ./...
 
-bench:
-	$(GO) test -run '^$$' -bench . -benchmem ./...
+bench: ## whole processes against a hand-written dialogue; BLACKBOX names a blackbox_exporter
+	$(GO) run ./internal/benchmark -blackbox '$(BLACKBOX)'
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o mailprobe .

@@ -73,6 +73,7 @@ var rooms = map[string]room{
 		libraries: slices.Collect(maps.Keys(libraryPaths))},
 
 	// For tests and for what is generated.
+	"internal/benchmark":   {packages: "internal/mailtest internal/subprocess", libraries: []string{mailLibraries, httpLibrary}},
 	"internal/canary":      {},
 	"internal/imagetest":   {},
 	"internal/mailtest":    {libraries: []string{mailLibraries, httpLibrary}},

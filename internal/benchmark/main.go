@@ -1,0 +1,196 @@
+//go:build linux
+
+// Benchmark measures mailprobe as a whole process, from outside:
+//
+//	go run ./internal/benchmark
+//	go run ./internal/benchmark -blackbox /path/to/blackbox_exporter
+//
+// It takes less than three minutes on two cores, and prints the table that
+// docs/measurements.md quotes. The server, every client and this program are
+// processes of their own; the clients share one core, the rest another. The
+// unit of processor time is the hand-written dialogue (bare.go). It runs at the
+// same time as the exporters, on the same core, and is compared with them in
+// short rounds, so that a busy machine disturbs all of them alike. It needs
+// Linux, which answers on all of 127.0.0.0/8: each target has an address and a
+// certificate of its own.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Names of the roles that this program plays in processes of its own.
+const (
+	serverRole = "server"
+	bareRole   = "bare"
+)
+
+// settings are what the flags say.
+type settings struct {
+	mailprobes []build // the first one is this source tree's, unless named
+	blackbox   string  // path of its binary; empty: it is left out
+	rounds     int
+	round      time.Duration // length of each
+	only       string        // parts to measure, with commas; empty: all
+	stateFile  bool          // the exporters keep their holds in a file
+	profile    string        // where a CPU profile of the first mailprobe goes; empty: nowhere
+}
+
+// build is one binary of mailprobe, with the name that it has in the table.
+type build struct{ name, path string }
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr); err != nil {
+		fmt.Fprintln(os.Stderr, "benchmark:", err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+// run plays the role that the first argument names, or measures.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
+	if len(args) > 0 {
+		switch args[0] {
+		case serverRole:
+			return runServer(args[1:], stdin, stdout)
+		case bareRole:
+			return runBare(args[1:], stdin, stdout)
+		}
+	}
+	var s settings
+	flags := flag.NewFlagSet("benchmark", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.Func("mailprobe", "`NAME=PATH` of a binary to measure, more than once to compare; default: built from the source", s.addBuild)
+	flags.StringVar(&s.blackbox, "blackbox", "", "`path` of a blackbox_exporter to compare with")
+	flags.IntVar(&s.rounds, "rounds", 15, "rounds of measuring")
+	flags.DurationVar(&s.round, "round", time.Second, "`length` of a round")
+	flags.StringVar(&s.only, "only", "", "`parts` to measure, with commas: "+strings.Join(partNames(), ", "))
+	flags.BoolVar(&s.stateFile, "state", false, "let mailprobe keep its holds in a state file")
+	flags.StringVar(&s.profile, "profile", "", "`file` for a CPU profile of the first mailprobe, saturated")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
+	return s.measure(ctx, stdout, stderr)
+}
+
+func (s *settings) addBuild(value string) error {
+	name, path, ok := strings.Cut(value, "=")
+	if !ok {
+		name, path = filepath.Base(value), value
+	}
+	if _, err := os.Stat(path); err != nil {
+		return err
+	}
+	s.mailprobes = append(s.mailprobes, build{name, path})
+	return nil
+}
+
+// part is one thing to measure, in a process of its own.
+type part struct {
+	name    string
+	measure func(*bench) error
+}
+
+// parts are measured in this order.
+var parts = []part{
+	{"saturated", (*bench).saturated},
+	{"steady", (*bench).steady},
+	{"overload", (*bench).overload},
+	{"waiting", (*bench).waiting},
+	{"scale", (*bench).scale},
+	{"schedule", (*bench).schedule},
+}
+
+func partNames() (names []string) {
+	for _, p := range parts {
+		names = append(names, p.name)
+	}
+	return names
+}
+
+// bench is one run of the benchmark.
+type bench struct {
+	settings
+	ctx    context.Context
+	dir    string // for configurations, and gone afterwards
+	server *server
+	table  table
+	log    io.Writer
+}
+
+// measure measures the parts, and prints the table.
+func (s *settings) measure(ctx context.Context, stdout, stderr io.Writer) (err error) {
+	dir, err := os.MkdirTemp("", "mailprobe-benchmark-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	wanted := strings.FieldsFunc(s.only, func(r rune) bool { return r == ',' })
+	for _, name := range wanted {
+		if !slices.Contains(partNames(), name) {
+			return fmt.Errorf("-only: there is no part %q", name)
+		}
+	}
+	b := &bench{settings: *s, ctx: ctx, dir: dir, log: stderr}
+	if err := b.build(); err != nil {
+		return err
+	}
+	if b.server, err = startServer(dir, 1+len(b.mailprobes)+1); err != nil {
+		return err
+	}
+	defer b.server.stop()
+	begin := time.Now()
+	for _, p := range parts {
+		if len(wanted) > 0 && !slices.Contains(wanted, p.name) {
+			continue
+		}
+		fmt.Fprintf(stderr, "%6s %s\n", time.Since(begin).Round(time.Second), p.name)
+		if err := p.measure(b); err != nil {
+			return errors.Join(fmt.Errorf("%s: %w", p.name, err), b.table.print(stdout))
+		}
+	}
+	return b.table.print(stdout)
+}
+
+// build builds mailprobe, unless binaries are named.
+func (b *bench) build() error {
+	if len(b.mailprobes) > 0 {
+		return nil
+	}
+	path := filepath.Join(b.dir, "mailprobe")
+	command := exec.CommandContext(b.ctx, "go", "build", "-o", path, "mailprobe")
+	if out, err := command.CombinedOutput(); err != nil {
+		return fmt.Errorf("build mailprobe: %w: %s", err, out)
+	}
+	b.mailprobes = []build{{"mailprobe", path}}
+	return nil
+}
+
+// pause waits, unless the run is called off.
+func (b *bench) pause(d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-b.ctx.Done():
+		return errors.New("interrupted")
+	}
+}

@@ -1,0 +1,411 @@
+//go:build linux
+
+package main
+
+// This file holds what is measured. Each part starts its processes and ends them.
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// steadyRate is how many probes a second the steady part asks for, of each
+	// client, and steadyTime how long it watches. Before that comes the time in
+	// which mailprobe begins.
+	steadyRate = 100
+	steadyTime = 14 * time.Second
+	beginTime  = 11 * time.Second
+	// saturating is how many connections are due in each second: more than a core
+	// can do, but not many times more.
+	saturating = 2500
+	// inFlight bounds the probes at once where more are due than can be probed: else
+	// all of them begin before the first one ends, and end at the same time.
+	inFlight = "max_in_flight: 64"
+	// warmUpTime bounds how long is waited for caches to fill.
+	warmUpTime = 45 * time.Second
+	// waitingTime is how long logins at one slow server are watched.
+	waitingTime = 10 * time.Second
+	// scaled is the number of connections of a large installation, each probed
+	// at least scaledProbes times before its memory is looked at.
+	scaled         = 10_000
+	scaledProbes   = 2
+	scaledInterval = 11 * time.Second
+	scrapes        = 6
+)
+
+// freeAddress returns an address of this machine on which nothing listens.
+func freeAddress() (string, error) {
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+	return l.Addr().String(), nil
+}
+
+// clients starts every client with the same load for each mailprobe; stop ends
+// them.
+func (b *bench) clients(l load, withBlackbox bool) (all []*client, stop func(), err error) {
+	stop = func() {
+		for _, c := range all {
+			end(c.process)
+		}
+	}
+	add := func(c *client, failed error) {
+		if failed == nil {
+			all = append(all, c)
+		}
+		err = errors.Join(err, failed)
+	}
+	add(b.startBare())
+	for i := range b.mailprobes {
+		add(b.startMailprobe(i, l))
+	}
+	if withBlackbox && b.blackbox != "" {
+		add(b.startBlackbox())
+	}
+	if err != nil {
+		stop()
+	}
+	return all, stop, err
+}
+
+// saturated lets every client probe as fast as it can. They share the core.
+func (b *bench) saturated() error {
+	all, stop, err := b.clients(load{connections: saturating, interval: time.Second, pool: inFlight}, true)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	used, err := b.together(all, saturating)
+	if err != nil {
+		return err
+	}
+	b.table.ratios("CPU time of a probe, saturated", used)
+	b.table.rates(used)
+	if b.profile != "" {
+		if err := b.takeProfile(all[1]); err != nil {
+			return err
+		}
+	}
+	return b.saturatedHandshakes(all)
+}
+
+// saturatedHandshakes compares what each exporter reports, alone on its core, with
+// the hand-written client's time, alone and one at a time.
+func (b *bench) saturatedHandshakes(all []*client) error {
+	exporters := all[1 : 1+len(b.mailprobes)]
+	for _, c := range exporters {
+		if err := send(c.process, unix.SIGSTOP); err != nil {
+			return err
+		}
+	}
+	for _, c := range exporters {
+		truth, err := all[0].pace(0, b.round)
+		if err != nil {
+			return err
+		}
+		if err := send(c.process, unix.SIGCONT); err != nil {
+			return err
+		}
+		if err := b.pause(4 * time.Second); err != nil { // all are probed anew
+			return err
+		}
+		reported, err := b.reportedHandshake(c)
+		if err != nil {
+			return err
+		}
+		if err := send(c.process, unix.SIGSTOP); err != nil {
+			return err
+		}
+		b.table.handshake("saturated", c.name, reported, truth)
+	}
+	return nil
+}
+
+// overload does the same with about ten times more connections due than a core can
+// probe.
+func (b *bench) overload() error {
+	all, stop, err := b.clients(load{connections: targets, interval: time.Second, pool: inFlight}, false)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	used, err := b.together(all, targets)
+	if err != nil {
+		return err
+	}
+	b.table.ratios(fmt.Sprintf("CPU time of a probe, %d due in each second", targets), used)
+	return nil
+}
+
+// together lets all clients probe as fast as they can at the same time, and
+// measures them in rounds, once the exporters have ended as many probes as they
+// have connections.
+func (b *bench) together(all []*client, connections int) (used []round, err error) {
+	ctx, cancel := context.WithCancel(b.ctx)
+	for _, c := range all[1 : 1+len(b.mailprobes)] {
+		if err := b.warmUp(c, connections); err != nil {
+			cancel()
+			return nil, err
+		}
+	}
+	failures := make(chan error, len(all))
+	for _, c := range all {
+		go func() { failures <- c.saturate(ctx) }()
+	}
+	for range b.rounds {
+		r, err := b.measured(all, func() error { return b.pause(b.round) })
+		if err != nil {
+			cancel()
+			return nil, err
+		}
+		used = append(used, r)
+	}
+	cancel()
+	for range all {
+		err = errors.Join(err, <-failures)
+	}
+	return used, err
+}
+
+// warmUp waits until a client has ended some more probes, for at most warmUpTime.
+func (b *bench) warmUp(c *client, probes int) error {
+	before, err := b.server.sessions(c.port)
+	if err != nil {
+		return err
+	}
+	for range warmUpTime / time.Second {
+		if ended, err := b.server.sessions(c.port); err != nil || ended-before >= probes {
+			return err
+		}
+		if err := b.pause(time.Second); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(b.log, "%s: the machine is too busy for %d probes in %s; measured before they ended\n", c.name, probes, warmUpTime)
+	return nil
+}
+
+// steady lets every client probe some times a second.
+func (b *bench) steady() error {
+	all, stop, err := b.clients(load{connections: steadyRate * 10, interval: 10 * time.Second}, true)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	if err := b.pause(beginTime); err != nil {
+		return err
+	}
+	var truth time.Duration
+	r, err := b.measured(all, func() error {
+		failures := make(chan error, len(all))
+		for i, c := range all {
+			go func() {
+				handshake, err := c.pace(steadyRate, steadyTime)
+				if i == 0 {
+					truth = handshake
+				}
+				failures <- err
+			}()
+		}
+		var failed error
+		for range all {
+			failed = errors.Join(failed, <-failures)
+		}
+		return failed
+	})
+	if err != nil {
+		return err
+	}
+	b.table.ratios(fmt.Sprintf("CPU time of a probe, %d a second", steadyRate), []round{r})
+	for _, c := range all[1 : 1+len(b.mailprobes)] {
+		reported, err := b.reportedHandshake(c)
+		if err != nil {
+			return err
+		}
+		b.table.handshake(fmt.Sprintf("%d a second", steadyRate), c.name, reported, truth)
+	}
+	return nil
+}
+
+// waiting lets logins wait at one server that takes four of them at once: it must
+// not matter to a login how many others wait.
+func (b *bench) waiting() error {
+	few, many := 250, 1000
+	for i := range b.mailprobes {
+		spent := map[int]time.Duration{}
+		for _, n := range []int{few, many} {
+			c, err := b.startMailprobe(i, load{connections: n, interval: time.Second, oneHost: true,
+				port: b.server.slow(), pool: "max_in_flight_per_host: 2000"})
+			if err != nil {
+				return err
+			}
+			u, err := b.waitingLogins(c)
+			end(c.process)
+			if err != nil {
+				return err
+			}
+			spent[n] = u.perProbe()
+		}
+		b.table.add(fmt.Sprintf("CPU time of a login while %d wait at one server, to that while %d wait", many, few),
+			b.mailprobes[i].name, float64(spent[many])/float64(spent[few]), "1.00 is linear")
+	}
+	return nil
+}
+
+// waitingLogins measures a client once its logins wait.
+func (b *bench) waitingLogins(c *client) (use, error) {
+	if err := b.pause(2 * time.Second); err != nil {
+		return use{}, err
+	}
+	used, err := b.measured([]*client{c}, func() error { return b.pause(waitingTime / 2) })
+	return used[c.name], err
+}
+
+// scale looks at the memory of a large installation, and at what its scrape takes.
+func (b *bench) scale() error {
+	for i := range b.mailprobes {
+		if err := b.scaleOf(i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *bench) scaleOf(i int) error {
+	l := load{connections: scaled, interval: scaledInterval, pool: inFlight}
+	c, err := b.startMailprobe(i, l)
+	if err != nil {
+		return err
+	}
+	defer end(c.process)
+	if err := b.warmUp(c, scaledProbes*scaled); err != nil {
+		return err
+	}
+	bytes, err := resident(c.process)
+	if err != nil {
+		return err
+	}
+	b.table.add("resident memory of 1,000 connections, of 10,000 with both histograms, MiB", c.name,
+		float64(bytes)/(scaled/1000)/(1<<20), "")
+	l.onScrape = true // and not asked for: the scrapes are all that it does
+	if err := b.writeConfig(c, l); err != nil {
+		return err
+	}
+	if err := send(c.process, unix.SIGHUP); err != nil {
+		return err
+	}
+	if err := b.pause(2 * time.Second); err != nil {
+		return err
+	}
+	for _, kind := range []struct{ name, accept string }{
+		{"text", "text/plain;version=0.0.4"},
+		{"OpenMetrics", "application/openmetrics-text;version=1.0.0"},
+	} {
+		if err := b.scrape(c, kind.name, kind.accept); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// scrape asks for all metrics, and reports the processor time of a series.
+func (b *bench) scrape(c *client, name, accept string) error {
+	header := http.Header{"Accept": {accept}, "Accept-Encoding": {"gzip"}}
+	var packed []byte
+	var spent []float64
+	for range scrapes {
+		before, err := cpu(c.process)
+		if err != nil {
+			return err
+		}
+		if packed, err = get("http://"+c.web+"/metrics?probe=false", header); err != nil {
+			return err
+		}
+		after, err := cpu(c.process)
+		if err != nil {
+			return err
+		}
+		spent = append(spent, float64(after-before))
+	}
+	plain, err := gzip.NewReader(bytes.NewReader(packed))
+	if err != nil {
+		return err
+	}
+	text, err := io.ReadAll(plain)
+	if err != nil {
+		return err
+	}
+	series := bytes.Count(text, []byte("\n")) - bytes.Count(text, []byte("\n#"))
+	b.table.add(fmt.Sprintf("scrape of 10,000 connections as %s with gzip, CPU ns of a series", name), c.name,
+		median(spent)/float64(series), fmt.Sprintf("%.1f series a connection, %.1f MB, %.1f MB with gzip",
+			float64(series)/scaled, float64(len(text))/1e6, float64(len(packed))/1e6))
+	return nil
+}
+
+// schedule runs the benchmark of the pool, which has no process of its own.
+func (b *bench) schedule() error {
+	command := exec.CommandContext(b.ctx, "go", "test", "mailprobe/pool", "-run", "^$", "-bench", "PoolSchedule", "-benchtime", "100000x", "-count", "3")
+	out, err := command.CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%w: %s", err, out)
+	}
+	var figures []float64
+	for _, found := range regexp.MustCompile(`([0-9.]+) cpu-ns/op`).FindAllSubmatch(out, -1) {
+		ns, err := strconv.ParseFloat(string(found[1]), 64)
+		if err != nil {
+			return err
+		}
+		figures = append(figures, ns/1000)
+	}
+	b.table.add("scheduling a probe among 10,000, µs", "source tree", median(figures), "")
+	return nil
+}
+
+// reportedHandshake is the median of the handshakes that an exporter reports.
+func (b *bench) reportedHandshake(c *client) (time.Duration, error) {
+	text, err := get("http://"+c.web+"/metrics?probe=false&name[]=mailprobe_phase_duration_seconds", nil)
+	if err != nil {
+		return 0, err
+	}
+	var all []float64
+	for line := range strings.Lines(string(text)) {
+		if strings.HasPrefix(line, "#") || !strings.Contains(line, `phase="tls"`) {
+			continue
+		}
+		value, err := strconv.ParseFloat(strings.TrimSpace(line[strings.LastIndexByte(line, ' '):]), 64)
+		if err != nil {
+			return 0, err
+		}
+		all = append(all, value)
+	}
+	if len(all) == 0 {
+		return 0, errors.New("no handshake is reported")
+	}
+	return time.Duration(median(all) * float64(time.Second)), nil
+}
+
+// takeProfile writes a CPU profile of a saturated mailprobe.
+func (b *bench) takeProfile(c *client) error {
+	raw, err := get("http://"+c.pprof+"/debug/pprof/profile?seconds=10", nil)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(b.profile, raw, 0o600)
+}
