@@ -13,7 +13,7 @@ import (
 
 // writers are the words of commands and library calls that change something on a
 // server. They stand in the files of the courier alone.
-var writers = regexp.MustCompile(`client\.(Store|UIDExpunge|Expunge|Append|Move|Copy|Data|Unselect)\(|"DELE"|"STORE"|"EXPUNGE"|"DATA"|Select\([^)]*, nil\)`)
+var writers = regexp.MustCompile(`client\.(Store|UIDExpunge|Expunge|Append|Move|Copy|Data|Unselect)\(|"DELE"|"STORE"|\("EXPUNGE"|"DATA"|Select\([^)]*, nil\)`)
 
 // TestOnlyTheCourierWrites holds the promise of a plain probe: the commands that
 // write are in courier files, and nothing outside of them refers to what they

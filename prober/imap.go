@@ -26,6 +26,9 @@ type imapDialect struct {
 	client *imapclient.Client // nil before the first command over a safe wire
 	x      *saslExchange      // under way; nil: none
 	caps   map[string]bool    // as last announced
+	// ordered: what the library sends is put in order, because it writes the items of
+	// a list in an order of chance.
+	ordered bool
 }
 
 func newIMAP(c *mail.Connection, w *wire, _ string) dialect {
@@ -147,10 +150,13 @@ func (d *imapDialect) mailbox() (mail.MailboxFacts, error) {
 	}
 	var firstErr error
 	for _, name := range names {
+		status := d.statusBefore(name)
 		err := d.examine(name)
 		if err == nil {
 			seen := d.filter.now()
-			return mail.MailboxFacts{Tried: true, OK: true, Counted: seen.counted, Messages: seen.exists}, nil
+			facts := mail.MailboxFacts{Tried: true, OK: true, Counted: seen.counted, Messages: seen.exists}
+			facts.Watch = d.look(name, status, seen)
+			return facts, nil
 		}
 		if d.w.failed() != nil {
 			return mail.MailboxFacts{Tried: true}, err
@@ -305,6 +311,9 @@ func hasUnsolicitedReply(lines []byte) bool {
 func (d *imapDialect) outgoing(p []byte) ([]byte, error) {
 	if d.filter.inLogin() && string(p) == "=\r\n" {
 		return []byte("\r\n"), nil
+	}
+	if d.ordered {
+		p = inOrder(p)
 	}
 	d.filter.sent(p)
 	return p, nil

@@ -36,6 +36,12 @@ func (v imapValue) number() (uint32, bool) {
 	return uint32(n), err == nil && !v.isText && !v.isList
 }
 
+// number64 reads a number64 (RFC 9051 section 9), which has at most 63 bits.
+func (v imapValue) number64() (uint64, bool) {
+	n, err := strconv.ParseUint(v.text, 10, 63)
+	return n, err == nil && !v.isText && !v.isList
+}
+
 // property returns the value behind a name in a list of pairs, such as the items
 // of FETCH. Names are case-blind.
 func property(pairs []imapValue, name string) (imapValue, bool) {

@@ -41,8 +41,13 @@ type responses struct {
 	bad     *reply          // untagged BAD since the last tagged reply; nil: none
 	exists  uint64          // messages of the examined mailbox
 	counted bool            // exists is known
+	opened  openedCodes     // of the answer to EXAMINE
 	caps    map[string]bool // in upper case
 }
+
+// openedCodes are the numbers of the response codes with which a server opens a
+// mailbox (RFC 3501 section 6.3.1); 0: not told. A rev2 server does not tell unseen.
+type openedCodes struct{ unseen, uidNext, uidValidity uint32 }
 
 // now returns the responses received so far.
 func (f *imapFilter) now() responses {
@@ -55,7 +60,7 @@ func (f *imapFilter) now() responses {
 func (f *imapFilter) forgetCount() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.responses.counted = false
+	f.responses.counted, f.responses.opened = false, openedCodes{}
 }
 
 // beginLogin marks the begin of a login. x is its SASL exchange, nil for LOGIN.
@@ -108,7 +113,29 @@ func (f *imapFilter) pass(line []byte) ([]byte, error) {
 		return nil, malformedf("not an IMAP response to this command")
 	}
 	f.responses.tagged, f.responses.bad, f.answered, f.waiting = r, nil, true, ""
+	if f.login && r.status == "OK" && r.code == "CAPABILITY" {
+		f.capabilityCode(rest)
+	}
 	return f.taggedLine(tag, r.status), nil
+}
+
+// capabilityCode takes the capabilities from the answer to a login, "OK [CAPABILITY
+// …] text": many servers announce most of what they know only there. A list that is
+// none leaves those from before the login.
+func (f *imapFilter) capabilityCode(rest string) {
+	_, after, _ := strings.Cut(rest, " ")
+	_, args, _ := cutIMAPCode(after)
+	if caps, err := capabilityAtoms(args); err == nil {
+		f.setCapabilities(caps)
+	}
+}
+
+// setCapabilities replaces what the server is known to announce.
+func (f *imapFilter) setCapabilities(caps []string) {
+	f.responses.caps = make(map[string]bool, len(caps))
+	for _, name := range caps {
+		f.responses.caps[upperASCII(name)] = true
+	}
 }
 
 // parseTagged reads a tagged OK, NO or BAD.
@@ -200,7 +227,7 @@ func (f *imapFilter) status(name, text string) error {
 	case name == "PREAUTH" || name == "OK" && r.code == "" && !f.answered:
 		return malformedf("a second greeting")
 	case numericCodes[r.code]:
-		return checkNumber(text, r.code)
+		return f.openedCode(text, r.code)
 	}
 	return nil
 }
@@ -208,13 +235,22 @@ func (f *imapFilter) status(name, text string) error {
 // numericCodes are the response codes whose argument is a 32-bit number.
 var numericCodes = map[string]bool{"UIDVALIDITY": true, "UIDNEXT": true, "UNSEEN": true}
 
-// checkNumber returns a fault if a code's argument is no nz-number (RFC 9051
-// section 9): such a server must not be reported as healthy.
-func checkNumber(text, code string) error {
+// openedCode keeps a code's number. It returns a fault if the argument is no
+// nz-number (RFC 9051 section 9): such a server must not be reported as healthy.
+func (f *imapFilter) openedCode(text, code string) error {
 	at := strings.Index(upperASCII(text), "["+code)
 	arg, _, _ := strings.Cut(strings.TrimSpace(text[at+1+len(code):]), "]")
-	if _, err := strconv.ParseUint(strings.TrimSpace(arg), 10, 32); err != nil {
+	number, err := strconv.ParseUint(strings.TrimSpace(arg), 10, 32)
+	if err != nil {
 		return malformedf("%s is not a 32-bit number", code)
+	}
+	switch opened := &f.responses.opened; code {
+	case "UIDVALIDITY":
+		opened.uidValidity = uint32(number)
+	case "UIDNEXT":
+		opened.uidNext = uint32(number)
+	case "UNSEEN":
+		opened.unseen = uint32(number)
 	}
 	return nil
 }
@@ -225,6 +261,9 @@ func (f *imapFilter) number(word, args string) ([]byte, error) {
 	n, err := strconv.ParseUint(word, 10, 32)
 	if err != nil {
 		return nil, malformedf("untagged data with a number that is not a 32-bit number")
+	}
+	if kind == "EXPUNGE" && f.responses.exists > 0 {
+		f.responses.exists--
 	}
 	if kind != "EXISTS" {
 		return nil, f.literal(args)
@@ -239,10 +278,7 @@ func (f *imapFilter) capability(args string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	f.responses.caps = make(map[string]bool, len(caps))
-	for _, name := range caps {
-		f.responses.caps[upperASCII(name)] = true
-	}
+	f.setCapabilities(caps)
 	return []byte("* CAPABILITY " + strings.Join(caps, " ") + "\r\n"), nil
 }
 
