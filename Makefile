@@ -10,7 +10,10 @@ FUZZTIME ?= 30s
 PKG_VERSION = github.com/prometheus/common/version
 LDFLAGS = -s -w -X $(PKG_VERSION).Version=$(VERSION) -X $(PKG_VERSION).Revision=$(REVISION)
 
-.PHONY: all fmt vet lint test race fuzz real bench build generate demo clean
+.PHONY: all fmt vet lint platforms test race fuzz real bench build generate demo clean
+
+PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64 \
+	freebsd/amd64 freebsd/arm64 openbsd/amd64 openbsd/arm64 netbsd/amd64 netbsd/arm64
 
 all: fmt vet lint test build
 
@@ -22,6 +25,9 @@ vet:
 
 lint: ## .golangci.yml says what; the tool is built at the first run
 	.ci/lint
+
+platforms: ## builds and vets for each; .ci/platforms does so in a tenth of the time, without compiling
+	@set -e; for p in $(PLATFORMS); do echo $$p; export CGO_ENABLED=0 GOOS=$${p%/*} GOARCH=$${p#*/}; $(GO) build ./... && $(GO) vet ./...; done
 
 test:
 	$(GO) test ./...

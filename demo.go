@@ -9,7 +9,6 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	"syscall"
 	"time"
 
 	"mailprobe/config"
@@ -17,8 +16,8 @@ import (
 	"mailprobe/internal/exporter"
 )
 
-// toggled is the connection whose server a SIGUSR1 stops and starts again, to
-// see an alert fire and resolve.
+// toggled is the connection whose server a signal stops and starts again, to see
+// an alert fire and resolve.
 const toggled = "imap-starttls"
 
 // demo serves what the embedded servers show, until ctx ends.
@@ -56,14 +55,20 @@ func (p *program) whatToOpen() string {
 		host = "localhost"
 	}
 	url := "http://" + net.JoinHostPort(host, port)
-	return fmt.Sprintf("Open %s/ for the status page, %s%s for the metrics; Ctrl-C ends the demo.\n"+
-		"kill -USR1 %d stops the server of %s, and once more starts it again.\n", url, url, p.telemetryPath, os.Getpid(), toggled)
+	text := fmt.Sprintf("Open %s/ for the status page, %s%s for the metrics; Ctrl-C ends the demo.\n", url, url, p.telemetryPath)
+	if len(toggleSignals) > 0 {
+		text += fmt.Sprintf("kill -USR1 %d stops the server of %s, and once more starts it again.\n", os.Getpid(), toggled)
+	}
+	return text
 }
 
-// obeyToggle stops and starts a server at each SIGUSR1.
+// obeyToggle stops and starts a server at each signal, where the system has one.
 func (p *program) obeyToggle(ctx context.Context, fleet *demo.Fleet) {
+	if len(toggleSignals) == 0 {
+		return // Notify without signals would mean all of them
+	}
 	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGUSR1)
+	signal.Notify(signals, toggleSignals...)
 	defer signal.Stop(signals)
 	for {
 		select {

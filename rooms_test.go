@@ -81,6 +81,7 @@ var rooms = map[string]room{
 	"internal/promtest":    {packages: "internal/subprocess", libraries: []string{prometheusCommon, httpLibrary}},
 	"internal/realserver":  {packages: "internal/mailtest internal/subprocess", libraries: []string{mailLibraries, httpLibrary}},
 	"internal/subprocess":  {},
+	"internal/systest":     {},
 	"dashboards":           {},
 	"dashboards/generate":  {packages: "mail", libraries: []string{yamlLibrary}},
 	"deploy":               {},

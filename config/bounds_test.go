@@ -7,10 +7,10 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
+	"mailprobe/internal/systest"
 	"mailprobe/mail"
 	"mailprobe/oauth"
 )
@@ -71,9 +71,7 @@ func TestLoadRefusesWhatIsTooMuch(t *testing.T) {
 func TestLoadRefusesWhatIsNoFile(t *testing.T) {
 	dir := t.TempDir()
 	fifo := filepath.Join(dir, "fifo")
-	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	systest.MakeFIFO(t, fifo)
 	big := filepath.Join(dir, "big")
 	if err := os.WriteFile(big, nil, 0o600); err != nil {
 		t.Fatal(err)

@@ -11,9 +11,10 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
-	"syscall"
 	"testing"
 	"time"
+
+	"mailprobe/internal/systest"
 )
 
 // workspace makes a directory with secrets and certificates, good and bad, and
@@ -49,9 +50,7 @@ func workspace(t *testing.T) {
 	if err := os.Chmod("secrets/open", 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := syscall.Mkfifo("secrets/fifo", 0o600); err != nil {
-		t.Fatal(err)
-	}
+	systest.MakeFIFO(t, "secrets/fifo")
 }
 
 // clientCertificate makes a self-signed certificate and its key, in PEM.

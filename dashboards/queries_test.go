@@ -5,13 +5,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/prometheus/common/model"
 
 	"mailprobe/internal/promtest"
+	"mailprobe/internal/systest"
 )
 
 // shown is a set of values for a board's variables.
@@ -78,11 +78,11 @@ func TestQueries(t *testing.T) {
 				// The overview says since when a connection fails that worked before.
 				failing := b.UID == "mailprobe-overview"
 				if failing {
-					demo.Process.Signal(t, syscall.SIGUSR1)
+					demo.Process.Signal(t, systest.ToggleSignal(t))
 				}
 				checkBoard(t, server, b, name != withoutRules)
 				if failing {
-					demo.Process.Signal(t, syscall.SIGUSR1)
+					demo.Process.Signal(t, systest.ToggleSignal(t))
 				}
 			}
 		})

@@ -10,11 +10,11 @@ import (
 	"regexp"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"mailprobe/internal/promtest"
+	"mailprobe/internal/systest"
 )
 
 // patience bounds each wait; a loaded machine needs a part of it.
@@ -132,7 +132,7 @@ func fromOnePage(t *testing.T, p *pager, binary, alertmanager string) {
 	prometheus := promtest.StartPrometheus(t, hurried(t, "deploy/prometheus/prometheus.yml", demo.Address, alertmanager))
 	prometheus.Wait(t, patience, `mailprobe_up{connection="`+toggled+`"} == 1`)
 
-	demo.Process.Signal(t, syscall.SIGUSR1)
+	demo.Process.Signal(t, systest.ToggleSignal(t))
 	wantReport(t, p.wait(t, job, toggled, "MailprobeConnectionDown", "firing"), toggled)
 	// By now the demo's own broken servers are known as well; a shadow of an
 	// alert does not wake anybody.
@@ -140,7 +140,7 @@ func fromOnePage(t *testing.T, p *pager, binary, alertmanager string) {
 	p.wait(t, job, "wrong-password", "MailprobeLoginRefused", "firing")
 	p.wait(t, job, "expired-certificate", "MailprobeCertificateExpired", "firing")
 
-	demo.Process.Signal(t, syscall.SIGUSR1)
+	demo.Process.Signal(t, systest.ToggleSignal(t))
 	p.wait(t, job, toggled, "MailprobeConnectionDown", "resolved")
 	for _, connection := range []string{"wrong-password", "expired-certificate"} {
 		for _, a := range p.got(job, connection) {

@@ -12,11 +12,11 @@ import (
 	"runtime"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"mailprobe/internal/subprocess"
+	"mailprobe/internal/systest"
 	"mailprobe/mail"
 )
 
@@ -205,9 +205,7 @@ func TestGuardStateRefusesOtherFiles(t *testing.T) {
 		return path
 	}
 	fifo := filepath.Join(dir, "fifo")
-	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
-		t.Skip(err)
-	}
+	systest.MakeFIFO(t, fifo)
 	for path, want := range map[string]string{
 		write("passwd", "root:x:0:0:root:/root:/bin/sh\n"): "not a state file",
 		write("list", "[]"):                    "not a state file",

@@ -10,12 +10,12 @@ import (
 	"net/http/httptest"
 	"runtime"
 	"slices"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"mailprobe/internal/systest"
 	"mailprobe/mail"
 )
 
@@ -142,16 +142,6 @@ func BenchmarkObserve(b *testing.B) {
 	}
 }
 
-// processorTime is what this process has used so far, collecting garbage
-// included. Unlike the wall clock it means something on a busy machine.
-func processorTime() time.Duration {
-	var used syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
-		return 0
-	}
-	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
-}
-
 // BenchmarkGather10000 is a scrape of 10,000 connections before it is encoded;
 // registry is the same with the checks that prometheus.Gatherers repeats.
 func BenchmarkGather10000(b *testing.B) {
@@ -161,13 +151,13 @@ func BenchmarkGather10000(b *testing.B) {
 		for name, g := range map[string]prometheus.Gatherer{"own": m, "registry": prometheus.Gatherers{m}} {
 			b.Run(fmt.Sprintf("histograms=%s/merge=%s", kind, name), func(b *testing.B) {
 				b.ReportAllocs()
-				start := processorTime()
+				start := systest.ProcessorTime()
 				for b.Loop() {
 					if _, err := g.Gather(); err != nil {
 						b.Fatal(err)
 					}
 				}
-				b.ReportMetric(float64(processorTime()-start)/float64(b.N)/perSeries, "cpu-ns/series")
+				b.ReportMetric(float64(systest.ProcessorTime()-start)/float64(b.N)/perSeries, "cpu-ns/series")
 			})
 		}
 	}
@@ -200,12 +190,12 @@ func scrapes(b *testing.B, handler http.Handler, accept, encoding string, series
 	b.ReportAllocs()
 	var sent counted
 	runtime.GC()
-	start := processorTime()
+	start := systest.ProcessorTime()
 	for b.Loop() {
 		sent = counted{header: http.Header{}}
 		handler.ServeHTTP(&sent, request)
 	}
-	b.ReportMetric(float64(processorTime()-start)/float64(b.N)/float64(series), "cpu-ns/series")
+	b.ReportMetric(float64(systest.ProcessorTime()-start)/float64(b.N)/float64(series), "cpu-ns/series")
 	b.ReportMetric(float64(sent.bytes)/1e6, "MB")
 }
 

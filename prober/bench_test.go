@@ -20,12 +20,12 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"mailprobe/internal/mailtest"
 	"mailprobe/internal/subprocess"
+	"mailprobe/internal/systest"
 
 	"mailprobe/mail"
 )
@@ -111,16 +111,9 @@ func benchSink(b *testing.B) *mail.Connection {
 // are measured under the same noise of the machine.
 const batch = 16
 
-// processorTime is what this process has used, user and system.
-func processorTime() time.Duration {
-	var usage syscall.Rusage
-	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &usage)
-	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
-}
-
 // together runs f batch times at once and gives the processor time of one.
 func together(b *testing.B, f func() error) time.Duration {
-	before := processorTime()
+	before := systest.ProcessorTime()
 	var group sync.WaitGroup
 	for range batch {
 		group.Go(func() {
@@ -130,7 +123,7 @@ func together(b *testing.B, f func() error) time.Duration {
 		})
 	}
 	group.Wait()
-	return (processorTime() - before) / batch
+	return (systest.ProcessorTime() - before) / batch
 }
 
 // BenchmarkProbeIMAPS compares, in turn, a verified handshake, the dialogue of a

@@ -13,10 +13,10 @@ import (
 	"runtime"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
+	"mailprobe/internal/systest"
 	"mailprobe/mail"
 )
 
@@ -50,7 +50,7 @@ func TestProbeWithAPasswordFileThatCannotBeUsed(t *testing.T) {
 		{"empty", holding(""), "empty"},
 		{"only a newline", holding("\n"), "empty"},
 		{"a directory", func(_ *testing.T, path string) { must(os.Mkdir(path, 0o700)) }, "not a regular file"},
-		{"a FIFO without a writer", func(_ *testing.T, path string) { must(syscall.Mkfifo(path, 0o600)) }, "not a regular file"},
+		{"a FIFO without a writer", func(t *testing.T, path string) { systest.MakeFIFO(t, path) }, "not a regular file"},
 		{"a symbolic link to itself", func(_ *testing.T, path string) { must(os.Symlink(path, path)) }, "symbolic link"},
 		{"a link to nowhere", func(_ *testing.T, path string) { must(os.Symlink("gone", path)) }, "no such file"},
 		{"/dev/zero", func(_ *testing.T, path string) { must(os.Symlink("/dev/zero", path)) }, "not a regular file"},

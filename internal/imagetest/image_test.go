@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package imagetest builds the Dockerfile for real and tries the image. It has
 // tests only.
 package imagetest

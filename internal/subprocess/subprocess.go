@@ -37,10 +37,7 @@ func Start(command *exec.Cmd) (*Process, error) {
 		command.Stderr = &p.output
 	}
 	command.WaitDelay = time.Second // for children that keep the streams open
-	if command.SysProcAttr == nil {
-		command.SysProcAttr = &syscall.SysProcAttr{}
-	}
-	command.SysProcAttr.Setpgid = true
+	inGroup(command)
 	if err := command.Start(); err != nil {
 		return nil, err
 	}
@@ -102,7 +99,7 @@ func (p *Process) Stop(grace time.Duration) {
 	select {
 	case <-p.exited:
 	case <-time.After(grace):
-		_ = syscall.Kill(-p.Command.Process.Pid, syscall.SIGKILL)
+		killGroup(p.Command)
 		<-p.exited
 	}
 	p.watchdog.dismiss()
@@ -129,7 +126,7 @@ kill -9 "-$1"`
 
 func newWatchdog(pid int) (*watchdog, error) {
 	w := &watchdog{command: exec.Command("/bin/sh", "-c", watch, "sh", strconv.Itoa(pid))}
-	w.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	inGroup(w.command)
 	input, err := w.command.StdinPipe()
 	if err != nil {
 		return nil, err
