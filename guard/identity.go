@@ -175,6 +175,10 @@ func (g *Guard) hash(parts ...string) (h keyedHash) {
 	return h
 }
 
+// KeyedHash is a hash of names for other files beside the state file, by the same
+// key. No part but the last may hold a NUL.
+func (g *Guard) KeyedHash(parts ...string) [16]byte { return g.hash(parts...) }
+
 func newInstallKey() []byte {
 	key := make([]byte, sha256.Size)
 	_, _ = rand.Read(key) // it never fails

@@ -8,8 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 
 	"mailprobe/mail"
 )
@@ -46,18 +44,13 @@ func (m *pop3Mailbox) stat() error {
 	return nil
 }
 
-// uniqueID asks for the unique id of one message (RFC 1939 section 7).
+// uniqueID asks for the unique id of a message and remembers its number.
 func (m *pop3Mailbox) uniqueID(number int) (string, error) {
-	_, err := m.d.client.Cmd("UIDL", false, number)
-	if err := m.d.serverError("UIDL", err); err != nil {
-		return "", err
+	id, err := m.d.uniqueID(uint64(number))
+	if err == nil {
+		m.numbers[id] = number
 	}
-	fields := strings.Fields(strings.TrimPrefix(m.d.last, "+OK"))
-	if len(fields) < 2 || fields[0] != strconv.Itoa(number) || len(fields[1]) > 70 {
-		return "", malformedf("UIDL: not the unique id of this message")
-	}
-	m.numbers[fields[1]] = number
-	return fields[1], nil
+	return id, err
 }
 
 func (m *pop3Mailbox) Mark(string) (Mark, error) {

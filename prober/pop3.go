@@ -26,6 +26,17 @@ type pop3Dialect struct {
 	expectStatus bool                // the next line begins a reply
 	caps         map[string][]string // as last announced; nil: the server knows no CAPA
 	x            *saslExchange       // under way; nil: none
+	sightings    Sightings           // nil: nothing is remembered
+}
+
+// Sightings remember since when messages are in maildrops; see package
+// internal/firstseen.
+type Sightings interface {
+	// Seen takes in the unique ids of the first and the last message, and returns
+	// since when they are known to be there.
+	Seen(c *mail.Connection, first, last string, now time.Time) (oldest, newest time.Time)
+	// Empty takes in that there is none.
+	Empty(c *mail.Connection, now time.Time)
 }
 
 func newPOP3(c *mail.Connection, w *wire, _ string) dialect {
@@ -203,11 +214,60 @@ func (d *pop3Dialect) mailbox() (mail.MailboxFacts, error) {
 		return facts, malformedf("STAT: no drop listing")
 	}
 	count, err := strconv.ParseUint(fields[0], 10, 32)
-	_, sizeErr := strconv.ParseUint(fields[1], 10, 64)
+	size, sizeErr := strconv.ParseUint(fields[1], 10, 64)
 	if err != nil || sizeErr != nil {
 		return facts, malformedf("STAT: not a number")
 	}
-	return mail.MailboxFacts{Tried: true, OK: true, Counted: true, Messages: count}, nil
+	return mail.MailboxFacts{Tried: true, OK: true, Counted: true, Messages: count, Watch: d.look(count, size)}, nil
+}
+
+// look returns what waits in a watched maildrop; nil: it is not watched. POP3 does not
+// say when messages arrived, so that their unique ids are remembered. It makes no
+// probe fail.
+func (d *pop3Dialect) look(count, size uint64) *mail.WatchFacts {
+	if !d.c.Watches() {
+		return nil
+	}
+	w := &mail.WatchFacts{Waiting: &count, Size: &size}
+	switch {
+	case d.sightings == nil:
+	case count == 0:
+		d.sightings.Empty(d.c, time.Now())
+	default:
+		first, last, err := d.ends(count)
+		if err != nil {
+			d.w.log.note("UIDL was refused or has no usable answer: how long messages wait is not known")
+			break
+		}
+		w.FirstSeen = true
+		w.Oldest, w.Newest = d.sightings.Seen(d.c, first, last, time.Now())
+	}
+	return w
+}
+
+// ends returns the unique ids of the first and the last message.
+func (d *pop3Dialect) ends(count uint64) (first, last string, err error) {
+	if first, err = d.uniqueID(1); err != nil || count == 1 {
+		return first, first, err
+	}
+	if last, err = d.uniqueID(count); err == nil && last == first {
+		err = malformedf("UIDL: two messages have one unique id")
+	}
+	return first, last, err
+}
+
+// uniqueID asks for the unique id of one message: 1 to 70 visible characters (RFC
+// 1939 section 7).
+func (d *pop3Dialect) uniqueID(number uint64) (string, error) {
+	_, err := d.client.Cmd("UIDL", false, number)
+	if err := d.serverError("UIDL", err); err != nil {
+		return "", err
+	}
+	fields := strings.Fields(strings.TrimPrefix(d.last, "+OK"))
+	if len(fields) < 2 || fields[0] != strconv.FormatUint(number, 10) || len(fields[1]) > 70 {
+		return "", malformedf("UIDL: not the unique id of this message")
+	}
+	return fields[1], nil
 }
 
 // quit frees the maildrop's lock.

@@ -27,6 +27,9 @@ type Prober struct {
 	// LastUp returns when a connection last worked with its settings of today;
 	// zero: not known, or never. nil: nothing is known.
 	LastUp func(*mail.Connection) time.Time
+	// Sightings remember since when messages of watched POP3 mailboxes are there; nil:
+	// how long they wait is not known.
+	Sightings Sightings
 	// Hostname is the name sent with EHLO; empty: os.Hostname.
 	Hostname string
 	// Log receives the redacted lines of each dialogue at debug level; nil: none.

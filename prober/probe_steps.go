@@ -101,6 +101,9 @@ func (s *session) attach(ctx context.Context, conn net.Conn) {
 	}
 	s.w = newWire(ctx, conn, s.log, &s.delay, s.bounds)
 	s.d = protocols[s.c.Protocol].dialect(s.c, s.w, s.hostname())
+	if d, ok := s.d.(*pop3Dialect); ok {
+		d.sightings = s.p.Sightings
+	}
 	s.log.inClear(clearText(s.c, s.w))
 }
 
