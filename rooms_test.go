@@ -58,17 +58,18 @@ var rooms = map[string]room{
 		libraries: []string{metricsLibrary, prometheusCommon, httpLibrary}},
 
 	// The wiring and the commands.
-	"internal/cli": {packages: "mail guard pool prober history oauth config discover internal/durable internal/importer internal/human",
+	"internal/cli": {packages: "mail guard pool prober history oauth config discover internal/durable internal/firstseen internal/importer internal/human",
 		libraries: []string{mailLibraries, yamlLibrary, prometheusCommon, httpLibrary, tokenLibrary}},
 	"internal/demo": {packages: "mail internal/mailtest", libraries: []string{mailLibraries, httpLibrary}},
-	"internal/exporter": {packages: "mail guard pool prober routes internal/durable history oauth config metrics web internal/human",
+	"internal/exporter": {packages: "mail guard pool prober routes internal/durable internal/firstseen history oauth config metrics web internal/human",
 		libraries: slices.DeleteFunc(slices.Collect(maps.Keys(libraryPaths)), func(name string) bool { return name == flagLibrary })},
-	"internal/durable":  {},
-	"internal/human":    {},
-	"internal/importer": {packages: "mail"},
-	"internal/logline":  {},
-	"internal/shard":    {packages: "mail"},
-	".": {packages: "mail guard pool prober routes internal/durable history oauth config discover internal/importer metrics web internal/human " +
+	"internal/durable":   {},
+	"internal/firstseen": {packages: "mail internal/durable"},
+	"internal/human":     {},
+	"internal/importer":  {packages: "mail"},
+	"internal/logline":   {},
+	"internal/shard":     {packages: "mail"},
+	".": {packages: "mail guard pool prober routes internal/durable internal/firstseen history oauth config discover internal/importer metrics web internal/human " +
 		"internal/cli internal/demo internal/exporter internal/logline internal/mailtest internal/shard",
 		libraries: slices.Collect(maps.Keys(libraryPaths))},
 

@@ -18,6 +18,7 @@ import (
 	"mailprobe/config"
 	"mailprobe/guard"
 	"mailprobe/history"
+	"mailprobe/internal/firstseen"
 	"mailprobe/internal/human"
 	"mailprobe/mail"
 	"mailprobe/pool"
@@ -168,11 +169,24 @@ func someOf(names []string) string {
 	return "configured are " + strings.Join(names, ", ")
 }
 
+// sightings returns what the serving mailprobe remembers of watched POP3 mailboxes;
+// nil: nothing. A run by hand adds nothing to it.
+func (o *ProbeOptions) sightings(g *guard.Guard) prober.Sightings {
+	if o.StateFile == "" {
+		return nil
+	}
+	memory, err := firstseen.Open(firstseen.Path(o.StateFile), g.KeyedHash, o.Log)
+	if err != nil {
+		return nil // the counts are there without it
+	}
+	return memory
+}
+
 // run probes all at once, within the pool's bounds.
 func (o *ProbeOptions) run(ctx context.Context, connections []*mail.Connection, bounds config.Pool, guard *guard.Guard) ([]mail.Outcome, error) {
 	limit, _ := pool.DescriptorLimit(bounds.MaxInFlight)
 	var printing sync.Mutex
-	p := &prober.Prober{Guard: guard, LastUp: o.lastUp(), Log: o.Log}
+	p := &prober.Prober{Guard: guard, LastUp: o.lastUp(), Log: o.Log, Sightings: o.sightings(guard)}
 	pool := pool.New(pool.Options{
 		MaxInFlight: limit, MaxInFlightPerHost: bounds.MaxInFlightPerHost, Probe: p.Probe, Log: o.Log,
 		Report: func(outcome mail.Outcome) {

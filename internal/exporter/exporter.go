@@ -22,6 +22,7 @@ import (
 	"mailprobe/config"
 	"mailprobe/guard"
 	"mailprobe/history"
+	"mailprobe/internal/firstseen"
 	"mailprobe/mail"
 	"mailprobe/metrics"
 	"mailprobe/pool"
@@ -55,6 +56,7 @@ type Exporter struct {
 	changes   *changes
 	handler   http.Handler
 	routing   *routing
+	sightings *firstseen.Memory // of POP3 messages
 	states    *stateKeeper
 	inFlight  int // probes at once
 
@@ -94,7 +96,10 @@ func New(o Options) (*Exporter, error) {
 		LastSuccess: e.history.LastUp,
 		RouteCounts: func(route string) mail.RouteCounts { return e.routing.journal.Counts(route) },
 	})
-	p := &prober.Prober{Guard: guard, LastUp: e.history.LastUp, Log: o.Log}
+	if e.sightings, err = openSightings(o, guard); err != nil {
+		return nil, errors.Join(err, guard.Close())
+	}
+	p := &prober.Prober{Sightings: e.sightings, Guard: guard, LastUp: e.history.LastUp, Log: o.Log}
 	if e.routing, err = newRouting(o.StateFile, p, e.reportRoute, o.Log); err == nil {
 		err = e.routing.check(first.Routes)
 	}
@@ -142,6 +147,7 @@ func (e *Exporter) apply(loaded *config.Config) {
 	e.guard.SetConnections(loaded.Connections)
 	e.pool.Set(loaded.Connections)
 	e.routing.set(loaded.Routes)
+	e.warnForgetful(loaded.Connections)
 	e.collector.ConfigReloaded(true, time.Now())
 	if loaded.Pool != e.first.Pool || loaded.Metrics != e.first.Metrics {
 		e.log.Warn("pool or metrics changed; this takes effect at the next start")
@@ -215,6 +221,8 @@ func (e *Exporter) Run(ctx context.Context) error {
 	go func() { defer close(routed); e.routing.run(ctx) }()
 	kept := make(chan struct{})
 	go func() { defer close(kept); e.states.run(ctx) }()
+	remembered := make(chan struct{})
+	go func() { defer close(remembered); e.sightings.Run(ctx) }()
 	watched := make(chan struct{})
 	go func() { defer close(watched); e.watch(ctx) }()
 	served := make(chan error, 2)
@@ -227,8 +235,10 @@ func (e *Exporter) Run(ctx context.Context) error {
 	<-watched
 	<-routed
 	<-kept
+	<-remembered
 	err = errors.Join(err, <-pooled)
 	e.states.write() // with the last outcomes
+	e.sightings.Save()
 	return errors.Join(err, e.guard.Close())
 }
 

@@ -4,6 +4,7 @@
 package firstseen
 
 import (
+	"context"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -65,7 +66,7 @@ type saved struct {
 func Path(stateFile string) string { return stateFile + ".seen" }
 
 // Open reads the memory at path, or begins one; an empty path is memory alone. Only
-// Run writes it. With a damaged file ages begin anew, which is said in the log. The
+// Save writes it. With a damaged file ages begin anew, which is said in the log. The
 // error is that of a file that cannot be read at all.
 func Open(path string, hash Hash, log *slog.Logger) (*Memory, error) {
 	m := &Memory{path: path, hash: hash, log: log, drops: map[string]*maildrop{}}
@@ -208,27 +209,28 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// Run saves what changed from time to time until stop is closed, and then once more.
-func (m *Memory) Run(stop <-chan struct{}) {
-	if m.path == "" {
-		<-stop
-		return
-	}
+// Run saves what changed from time to time until ctx ends.
+func (m *Memory) Run(ctx context.Context) {
 	ticker := time.NewTicker(saveEvery)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ticker.C:
-			m.save(time.Now())
-		case <-stop:
-			m.save(time.Now())
+			m.Save()
+		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// save writes the file if something changed. A failure is said once, until it works
-// again.
+// Save writes the file if something changed since the last time. A failure is said
+// in the log once, until it works again.
+func (m *Memory) Save() {
+	if m.path != "" {
+		m.save(time.Now())
+	}
+}
+
 func (m *Memory) save(now time.Time) {
 	raw, err := m.marshal(now)
 	if raw == nil && err == nil {

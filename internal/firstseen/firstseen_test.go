@@ -114,9 +114,7 @@ func TestMemoryOverRestarts(t *testing.T) {
 	run := func(use func(*Memory)) {
 		m := open(t, path)
 		use(m)
-		stop := make(chan struct{})
-		close(stop)
-		m.Run(stop)
+		m.Save()
 	}
 	c := maildropOf("anna@example.org")
 	run(func(m *Memory) { m.Seen(c, "first-id", "last-id", noon) })

@@ -1,0 +1,32 @@
+package exporter
+
+// This file wires the memory of watched POP3 mailboxes.
+
+import (
+	"mailprobe/guard"
+	"mailprobe/internal/firstseen"
+	"mailprobe/mail"
+)
+
+// openSightings opens the memory beside the state file; without one it lives in
+// memory. Its hashes have the key of the guard.
+func openSightings(o Options, g *guard.Guard) (*firstseen.Memory, error) {
+	path := ""
+	if o.StateFile != "" {
+		path = firstseen.Path(o.StateFile)
+	}
+	return firstseen.Open(path, g.KeyedHash, o.Log)
+}
+
+// warnForgetful says which watched connections begin anew at each start, because POP3
+// does not tell when messages arrived and there is no state file.
+func (e *Exporter) warnForgetful(connections []*mail.Connection) {
+	if e.options.StateFile != "" {
+		return
+	}
+	for _, c := range connections {
+		if c.Watches() && c.Protocol == mail.POP3 {
+			e.log.Warn("watch of a POP3 mailbox without --state.file: after a restart the ages of its messages begin anew", "connection", c.Name)
+		}
+	}
+}
