@@ -7,6 +7,7 @@ package web
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"iter"
@@ -62,7 +63,7 @@ func (a *answers) send(w http.ResponseWriter, r *http.Request, render func() []b
 	}
 	body := func() []byte {
 		defer a.rendering.Release(1)
-		return render()
+		return bytes.Clone(render()) // its own length: a buffer has room for twice as much
 	}()
 	if rest := held - int64(len(body)); rest > 0 {
 		a.bytes.Release(rest)

@@ -37,7 +37,7 @@ var folder string
 // build builds the program once for all tests.
 var build = sync.OnceValues(func() (string, error) {
 	binary := filepath.Join(folder, "mailprobe")
-	out, err := exec.Command("go", "build", "-o", binary, "../..").CombinedOutput()
+	out, err := exec.Command("go", "build", "-ldflags=-s -w", "-o", binary, "../..").CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("%w: %s", err, out)
 	}
@@ -572,6 +572,7 @@ func TestSeriesWithEveryFault(t *testing.T) {
 
 // What a shell and man(1) are told of the program.
 func TestCompletionAndManual(t *testing.T) {
+	t.Parallel()
 	config := configure(t, connection(t, "support-inbox", "127.0.0.1:1"), connection(t, "billing-inbox", "127.0.0.1:1"))
 	tests := []struct {
 		name  string

@@ -96,7 +96,7 @@ func (s *Server) timestamp() string {
 // scram is RFC 5802 without channel binding.
 func (a *authenticator) scram(name string, hash scram.HashGeneratorFcn) exchange {
 	server, err := hash.NewServer(func(user string) (scram.StoredCredentials, error) {
-		return a.stored(hash, user)
+		return a.stored(name, hash, user)
 	})
 	if err != nil {
 		return func([]byte) ([]byte, bool, error) { return nil, true, err }
@@ -120,12 +120,27 @@ func (a *authenticator) scram(name string, hash scram.HashGeneratorFcn) exchange
 	}
 }
 
-// stored derives what a SCRAM server keeps of a password.
-func (a *authenticator) stored(hash scram.HashGeneratorFcn, user string) (scram.StoredCredentials, error) {
+// stored returns what a SCRAM server keeps of a password. It is derived at the
+// first login: that takes thousands of rounds of the hash.
+func (a *authenticator) stored(mechanism string, hash scram.HashGeneratorFcn, user string) (scram.StoredCredentials, error) {
 	password, known := a.server.options.Users[user]
 	if !known {
 		return scram.StoredCredentials{}, errors.New("unknown user")
 	}
+	a.server.mu.Lock()
+	defer a.server.mu.Unlock()
+	key := mechanism + " " + user
+	if kept, derived := a.server.scram[key]; derived {
+		return kept, nil
+	}
+	kept, err := a.derive(hash, user, password)
+	if err == nil {
+		a.server.scram[key] = kept
+	}
+	return kept, err
+}
+
+func (a *authenticator) derive(hash scram.HashGeneratorFcn, user, password string) (scram.StoredCredentials, error) {
 	client, err := hash.NewClient(user, password, "")
 	if err != nil {
 		return scram.StoredCredentials{}, err

@@ -15,6 +15,8 @@ import (
 	"net"
 	"slices"
 	"time"
+
+	"github.com/xdg-go/scram"
 )
 
 // The words of Options.Protocol and Options.Encryption; they equal the words of
@@ -98,12 +100,13 @@ type Server struct {
 	// guarded by listener.mu
 	logins  []Login
 	journal journal
-	locked  map[string]bool // POP3 maildrops in use
+	locked  map[string]bool                    // POP3 maildrops in use
+	scram   map[string]scram.StoredCredentials // by mechanism and user
 }
 
 // Start runs a server until Close.
 func Start(o Options) (*Server, error) {
-	s := &Server{options: o, locked: map[string]bool{}}
+	s := &Server{options: o, locked: map[string]bool{}, scram: map[string]scram.StoredCredentials{}}
 	if err := s.prepare(); err != nil {
 		return nil, err
 	}

@@ -77,7 +77,7 @@ func Build(t *testing.T, root string) string {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "mailprobe")
 	// As a release is built: without it the version is empty.
-	build := exec.Command("go", "build", "-ldflags", "-X github.com/prometheus/common/version.Version=0.0.0-test", "-o", binary, ".")
+	build := exec.Command("go", "build", "-ldflags", "-s -w -X github.com/prometheus/common/version.Version=0.0.0-test", "-o", binary, ".")
 	build.Dir = root
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
