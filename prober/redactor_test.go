@@ -135,11 +135,14 @@ func TestGivenSecretsAreRememberedAndBounded(t *testing.T) {
 		if !r.contains(password) || r.contains(token) {
 			t.Errorf("after four days the password is found: %v, the token: %v", r.contains(password), r.contains(token))
 		}
-		for range 2 * maxWindows / 40 {
+		for range 3 * maxWindows / 160 { // each has about 160 windows
 			server.add(mail.NewSecret(canary.New()), false, time.Now())
 		}
 		if n := len(server.passwords.current.windows) + len(server.passwords.previous.windows); n > 2*maxWindows+1000 {
 			t.Errorf("%d windows are kept", n)
+		}
+		if r.contains(password) {
+			t.Error("the oldest password is kept although two generations were filled since")
 		}
 	})
 }
