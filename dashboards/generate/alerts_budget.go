@@ -32,8 +32,10 @@ the window is the history.
 One outage is reported once. What MailprobeConnectionDown or another critical
 alert reported is not reported again: not while it lasts, and not after its
 end, when the windows still remember it. A slower window is silent where a
-faster one spoke. And where probes are so rare that one failed one alone is
-above the rate, the window says nothing.`,
+faster one spoke. Where probes are so rare that one failed one alone is above
+the rate, the window says nothing. Nor does it of what is known for less than a
+quarter of an hour: a connection that never worked, or a mailprobe that was
+replaced during an outage, which MailprobeConnectionDown will report.`,
 	}
 	for i, w := range windows {
 		g.alerts = append(g.alerts, w.alert(windows[:i]))
@@ -55,6 +57,12 @@ func (w window) alert(faster []window) alert {
 and on (` + identity + `)
 1 - connection:mailprobe_up:avg` + w.short + ` > ` + allowed + `
 ` + configured + `
+and on (` + identity + `)
+mailprobe_up offset 15m
+unless on (` + exporter + `)
+max_over_time(ALERTS{alertname="MailprobeAllConnectionsDown", alertstate="firing", scope="instance"}[` + w.reported + `])
+unless on (job, mailprobe)
+max_over_time(ALERTS{alertname="MailprobeAllConnectionsDown", alertstate="firing", scope="job"}[` + w.reported + `])
 unless on (` + identity + `)
 (
   max_over_time(ALERTS{alertname=~"MailprobeConnectionDown|MailprobeLoginRefused|MailprobeCertificateExpired|MailprobeTLSWeakened", alertstate="firing", severity="critical"}[` + w.reported + `])

@@ -163,11 +163,17 @@ func resultsStale() alert {
 		fires: "10 minutes after a result is three intervals old (15 minutes at least), or has been the same for an hour",
 		comment: `A gauge that is no longer written looks healthy for ever. The floor of 15
 minutes: while a login is withheld a connection is only probed each five
-minutes. Where the clock of mailprobe is wrong, an age says nothing; but a
-stamp that stood an hour ago already is an hour old by any clock. Last:
-configured, but never probed.`,
-		expr: `time() - mailprobe_last_probe_timestamp_seconds
-> clamp_min(3 * mailprobe_interval_seconds + mailprobe_timeout_seconds, 900)
+minutes. Where the clock of mailprobe is wrong, an age says nothing: a stamp
+that changed lately is new, and one that stood an hour ago already is an hour
+old by any clock. Last: configured, but never probed.`,
+		expr: `(
+  time() - mailprobe_last_probe_timestamp_seconds
+  > clamp_min(3 * mailprobe_interval_seconds + mailprobe_timeout_seconds, 900)
+  unless on (` + identity + `)
+  changes(mailprobe_last_probe_timestamp_seconds[15m]) > 0
+  unless on (` + identity + `)
+  (changes(mailprobe_last_probe_timestamp_seconds[3h]) > 0 and mailprobe_interval_seconds > 900)
+)
 or
 (
   mailprobe_last_probe_timestamp_seconds == mailprobe_last_probe_timestamp_seconds offset 1h

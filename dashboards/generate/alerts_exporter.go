@@ -167,6 +167,17 @@ there is no target that could be down.`,
 	}
 }
 
+// otherTargets drops mailprobes themselves from what is down, and what only one
+// of them could answer that is down itself: MailprobeExporterDown says so. The
+// label mailprobe of a target of /sd is the address of that mailprobe; where it is
+// another than the one that is scraped, one mailprobe at least has to answer.
+const otherTargets = `unless on (job, instance)
+  last_over_time(mailprobe_build_info[1d])
+  unless on (mailprobe)
+  label_replace(up == 0 and on (job, instance) last_over_time(mailprobe_build_info[1d]), "mailprobe", "$1", "instance", "(.+)")
+  and on ()
+  mailprobe_build_info`
+
 func probesNotScraped() alert {
 	const name = "MailprobeProbesNotScraped"
 	return alert{
@@ -176,18 +187,16 @@ connection that mailprobe counts has no gauges in any job, because /sd cannot be
 read. One alert a job; ALERTS lets it go on after a day.`,
 		expr: `count by (job) (
   up == 0
-  and on (job, instance)
+  and on (job, instance, mailprobe)
   last_over_time(mailprobe_up[1d])
-  unless on (job, instance)
-  last_over_time(mailprobe_build_info[1d])
+  ` + otherTargets + `
 )
 or
 count by (job) (
   up == 0
   and on (job)
   ALERTS{alertname="` + name + `", alertstate="firing"}
-  unless on (job, instance)
-  last_over_time(mailprobe_build_info[1d])
+  ` + otherTargets + `
 )
 or
 count by (job) (
@@ -205,16 +214,26 @@ count by (job) (
 	}
 }
 
+// has are the mailprobes that have connections. The counters are asked too,
+// because prometheus-sd.yml drops the gauges.
+const has = "(mailprobe_interval_seconds or present_over_time(mailprobe_probes_total[5m]))"
+
 func noConnections() alert {
 	return alert{
-		name: "MailprobeNoConnections", severity: "critical", pending: "5m", fires: "5 minutes after a mailprobe has no connection in its configuration",
-		comment: `An empty list is a valid configuration, and silences every other alert. The
-counters are asked too, because prometheus-sd.yml drops the gauges.`,
+		name: "MailprobeNoConnections", severity: "critical", pending: "5m", fires: "5 minutes after a mailprobe has no connection in its configuration any more, or no mailprobe of the job has one",
+		comment: `An empty list is a valid configuration, and silences every other alert. A share
+of few servers (--shard) may be empty from the beginning, beside others.`,
 		expr: `up == 1
 and on (job, instance)
 mailprobe_build_info
 unless on (job, instance)
-(mailprobe_interval_seconds or present_over_time(mailprobe_probes_total[5m]))`,
+` + has + `
+and on (job, instance)
+(
+  last_over_time(mailprobe_interval_seconds[1d])
+  or present_over_time(mailprobe_probes_total[1d])
+  or (mailprobe_build_info unless on (job) ` + has + `)
+)`,
 		summary: "mailprobe at {{ $labels.instance }} (job {{ $labels.job }}) has no connection to probe.",
 		text: []string{
 			"The configuration that mailprobe at {{ $labels.instance }} (job {{ $labels.job }}) loaded has no connections, so nobody watches any.",
