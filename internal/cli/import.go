@@ -7,7 +7,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -108,12 +111,18 @@ func (s *setup) additions(entries []importer.Entry) []config.Addition {
 	taken := s.names()
 	var list []config.Addition
 	for _, e := range entries {
-		a := s.addition(e, taken)
-		with := given(a.Settings)
-		if a.Password != "" {
-			with = append(with, config.Setting{Field: "password", Value: a.Password})
+		if e.Host == "" {
+			fmt.Fprintf(s.Stderr, "left out: %s: %s\n", printable(e.Name), printable(strings.Join(e.Lost, "; ")))
+			continue
 		}
-		if _, _, err := config.NewConnection(printable(e.Name), with, nil); err != nil {
+		a := s.addition(e, taken)
+		err := usable(e.Name, a)
+		if err != nil && len(e.Labels) > 0 { // a name may be taken, such as job
+			a.Settings = slices.DeleteFunc(a.Settings, func(s config.Setting) bool { return strings.HasPrefix(s.Field, "labels.") })
+			a.Comments = append(a.Comments, "its labels were not carried over")
+			err = usable(e.Name, a)
+		}
+		if err != nil {
 			fmt.Fprintf(s.Stderr, "left out: %v\n", err)
 			continue
 		}
@@ -122,17 +131,27 @@ func (s *setup) additions(entries []importer.Entry) []config.Addition {
 	return list
 }
 
+// usable checks an addition by the rules of the configuration.
+func usable(name string, a config.Addition) error {
+	with := given(a.Settings)
+	if a.Password != "" {
+		with = append(with, config.Setting{Field: "password", Value: a.Password})
+	}
+	_, _, err := config.NewConnection(printable(name), with, nil)
+	return err
+}
+
 // addition is the stanza of an entry, with a comment for all that is lost.
 func (s *setup) addition(e importer.Entry, taken map[string]bool) config.Addition {
 	if e.Username != "" && e.Password == "" {
-		e.Lost = append(e.Lost, "no password was found: add username and password_file to log in")
+		e.Lost = append(e.Lost, "no password was found: to log in as "+e.Username+", add username and password_file")
 		e.Username = ""
 	}
 	port := ""
 	if e.Port != 0 && e.Port != mail.DefaultPort(e.Protocol, e.Encryption) {
 		port = strconv.Itoa(e.Port)
 	}
-	if e.CAFile != "" && !filepath.IsAbs(e.CAFile) || strings.HasPrefix(e.CAFile, "~") {
+	if _, err := os.Stat(e.CAFile); e.CAFile != "" && (err != nil || !filepath.IsAbs(e.CAFile)) {
 		e.Lost = append(e.Lost, "the CA file "+printable(e.CAFile)+" was not carried over")
 		e.CAFile = ""
 	}
@@ -143,6 +162,12 @@ func (s *setup) addition(e importer.Entry, taken map[string]bool) config.Additio
 		{Field: "name", Value: freeName(printable(e.Name), taken)}, {Field: "protocol", Value: string(e.Protocol)}, {Field: "encryption", Value: e.Encryption.Word()},
 		{Field: "host", Value: e.Host}, {Field: "port", Value: port}, {Field: "username", Value: e.Username}, {Field: "sender", Value: e.Sender},
 		{Field: "interval", Value: e.Interval}, {Field: "tls_config.ca_file", Value: e.CAFile}}}}
+	if e.Paused {
+		a.Settings = append(a.Settings, config.Setting{Field: "enabled", Value: "false"})
+	}
+	for _, name := range slices.Sorted(maps.Keys(e.Labels)) {
+		a.Settings = append(a.Settings, config.Setting{Field: "labels." + name, Value: e.Labels[name]})
+	}
 	for _, lost := range e.Lost {
 		a.Comments = append(a.Comments, printable(lost))
 	}

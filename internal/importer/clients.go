@@ -44,7 +44,11 @@ func unquoted(text string) string {
 	if len(text) < 2 || text[0] != '"' && text[0] != '\'' || text[len(text)-1] != text[0] {
 		return text
 	}
-	if plain, err := strconv.Unquote(text); err == nil {
+	inner := text[1 : len(text)-1]
+	if text[0] == '\'' { // Go's quotes, for one character there
+		inner = strings.ReplaceAll(strings.ReplaceAll(inner, `\'`, `'`), `"`, `\"`)
+	}
+	if plain, err := strconv.Unquote(`"` + inner + `"`); err == nil {
 		return plain
 	}
 	return text[1 : len(text)-1]
@@ -63,10 +67,10 @@ func (s section) notCarried(e *Entry, used ...string) {
 func readMbsync(text string) ([]Entry, error) {
 	var entries []Entry
 	for _, s := range sections(text, "imapaccount", "imapstore", "maildirstore", "channel", "group") {
-		if s.kind != "imapaccount" {
-			continue
-		}
 		v := s.values
+		if s.kind != "imapaccount" && (s.kind != "imapstore" || v["host"]+v["tunnel"] == "") {
+			continue // an account may stand in its store
+		}
 		e := Entry{Name: s.name, Protocol: mail.IMAP, Host: v["host"], Port: portOf(v["port"]), Username: v["user"], Password: v["pass"], CAFile: v["certificatefile"]}
 		kind := strings.ToLower(v["tlstype"] + v["ssltype"])
 		words := map[string]mail.Encryption{"imaps": mail.ImplicitTLS, "starttls": mail.StartTLS, "none": mail.NoEncryption, "": mail.StartTLS}
@@ -75,7 +79,7 @@ func readMbsync(text string) ([]Entry, error) {
 			e.Encryption = mail.ImplicitTLS
 			e.lose("an unknown TLSType was taken for IMAPS")
 		}
-		s.notCarried(&e, "host", "port", "user", "pass", "tlstype", "ssltype", "certificatefile")
+		s.notCarried(&e, "host", "port", "user", "pass", "tlstype", "ssltype", "certificatefile", "path", "account")
 		entries = append(entries, e)
 	}
 	return entries, nil
@@ -86,21 +90,24 @@ func readMbsync(text string) ([]Entry, error) {
 func readMsmtp(text string) ([]Entry, error) {
 	var entries []Entry
 	defaults := map[string]string{}
+	accounts := map[string]map[string]string{}
 	for _, s := range sections(text, "defaults", "account") {
 		if s.kind == "defaults" {
 			defaults = s.values
 			continue
 		}
-		for key, value := range defaults {
-			if _, own := s.values[key]; !own {
-				s.values[key] = value
-			}
+		name, parents, inherits := strings.Cut(s.name, ":")
+		name = strings.TrimSpace(name)
+		if inherits && len(s.values) == 0 {
+			continue // another name of an account, mostly default
 		}
+		for _, parent := range strings.Split(parents, ",") {
+			inherit(s.values, accounts[strings.TrimSpace(parent)])
+		}
+		inherit(s.values, defaults)
+		accounts[name] = s.values
 		v := s.values
-		if v["host"] == "" {
-			continue // "account default : name" has no host of its own
-		}
-		e := Entry{Name: s.name, Protocol: mail.SMTP, Host: v["host"], Port: portOf(v["port"]), Username: v["user"], Password: v["password"],
+		e := Entry{Name: name, Protocol: mail.SMTP, Host: v["host"], Port: portOf(v["port"]), Username: v["user"], Password: v["password"],
 			CAFile: v["tls_trust_file"], Sender: v["from"]}
 		switch {
 		case !yes(v["tls"]):
@@ -120,6 +127,15 @@ func readMsmtp(text string) ([]Entry, error) {
 		entries = append(entries, e)
 	}
 	return entries, nil
+}
+
+// inherit adds what a block does not say itself.
+func inherit(values, from map[string]string) {
+	for key, value := range from {
+		if _, own := values[key]; !own {
+			values[key] = value
+		}
+	}
 }
 
 // readGetmail reads the [retriever] of a getmailrc.
@@ -212,6 +228,9 @@ func (f *fetchmailrc) read() {
 	case "proto", "protocol":
 		if protocol := strings.ToLower(f.next()); strings.HasPrefix(protocol, "pop3") {
 			f.server.Protocol = mail.POP3
+		} else if slices.Contains([]string{"apop", "kpop", "sdps", "rpop"}, protocol) {
+			f.server.Protocol = mail.POP3
+			f.server.lose("%s was taken for POP3 with a password", strings.ToUpper(protocol))
 		} else if protocol != "imap" && protocol != "auto" {
 			f.server.lose("a protocol that is neither IMAP nor POP3 was taken for IMAP")
 		}
@@ -230,8 +249,12 @@ func (f *fetchmailrc) read() {
 		f.user.CAFile = f.next()
 	case "is", "to", "folder", "sslproto", "auth", "interval", "timeout", "mda", "smtphost", "fetchlimit", "limit":
 		f.next()
-		if f.open && key != "is" && key != "to" {
-			f.user.lose("%s was not carried over", key)
+		to := &f.server // of all users that follow
+		if f.open {
+			to = &f.user
+		}
+		if key != "is" && key != "to" {
+			to.lose("%s was not carried over", key)
 		}
 	}
 }
@@ -256,7 +279,8 @@ func readThunderbird(text string) ([]Entry, error) {
 	var entries []Entry
 	for _, key := range sortedKeys(servers) {
 		v := servers[key]
-		e := Entry{Host: v["hostname"], Port: portOf(v["port"]), Username: v["userName"] + v["username"]}
+		inherit(v, map[string]string{"realhostname": v["hostname"], "realuserName": v["userName"]}) // real: changed later
+		e := Entry{Host: v["realhostname"], Port: portOf(v["port"]), Username: v["realuserName"] + v["username"]}
 		socket := v["socketType"]
 		switch {
 		case strings.HasPrefix(key, "smtpserver"):
@@ -274,7 +298,9 @@ func readThunderbird(text string) ([]Entry, error) {
 			e.Encryption = mail.StartTLS
 			e.lose("an old kind of socket was taken for STARTTLS")
 		}
-		if e.Username != "" {
+		if v["authMethod"] == "10" {
+			e.lose("it logs in by OAuth 2.0: see docs/authentication.md")
+		} else if e.Username != "" {
 			e.lose("Thunderbird keeps passwords encrypted, elsewhere")
 		}
 		entries = append(entries, e)

@@ -13,7 +13,8 @@ import (
 	"mailprobe/mail"
 )
 
-// Entry is one account or target that another program knows.
+// Entry is one account or target that another program knows. One without a Host
+// cannot be used, and Lost says why.
 type Entry struct {
 	Name       string
 	Protocol   mail.Protocol
@@ -24,6 +25,8 @@ type Entry struct {
 	CAFile     string
 	Sender     string
 	Interval   string
+	Labels     map[string]string
+	Paused     bool // it is not to be probed
 	Password   string   // empty: none was found
 	Lost       []string // what could not be carried over, a sentence each; no secret
 }
@@ -95,13 +98,17 @@ func Read(format Format, text string) ([]Entry, error) {
 	return named(entries), nil
 }
 
-// named leaves out entries without a host, and gives a name to those that have
+// named leaves out entries that say nothing, and gives a name to those that have
 // none: the host and the protocol, never the user.
 func named(entries []Entry) []Entry {
-	entries = slices.DeleteFunc(entries, func(e Entry) bool { return e.Host == "" || e.Protocol == "" })
+	entries = slices.DeleteFunc(entries, func(e Entry) bool { return e.Host == "" && e.Name == "" || e.Protocol == "" })
 	for i := range entries {
-		if e := &entries[i]; e.Name == "" {
+		e := &entries[i]
+		if e.Name == "" {
 			e.Name = e.Host + "-" + string(e.Protocol)
+		}
+		if e.Host == "" && len(e.Lost) == 0 {
+			e.lose("it names no host")
 		}
 	}
 	return entries

@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sort"
+	"strings"
 
 	"mailprobe/mail"
 )
@@ -19,6 +21,8 @@ func readUptimeKuma(text string) ([]Entry, error) {
 		MonitorList []struct {
 			Name, Type, Hostname string
 			Port, Interval       json.Number
+			Active               any // a boolean or a number; nil: it is
+			SMTPSecurity         string
 		}
 	}
 	if err := json.Unmarshal([]byte(text), &backup); err != nil {
@@ -27,17 +31,36 @@ func readUptimeKuma(text string) ([]Entry, error) {
 	var entries []Entry
 	for _, m := range backup.MonitorList {
 		port := portOf(m.Port.String())
-		if m.Type != "port" || mailPorts[port] == "" {
+		if m.Type == "smtp" && port == 0 {
+			port = 25
+		}
+		if m.Type != "smtp" && (m.Type != "port" || mailPorts[port] == "") {
 			continue // no mail port
 		}
-		e := Entry{Name: m.Name, Protocol: mailPorts[port], Host: m.Hostname, Port: port, Encryption: usualEncryption(port)}
+		e := Entry{Name: m.Name, Protocol: mailPorts[port], Host: strings.Trim(m.Hostname, "[]"), Port: port, Encryption: usualEncryption(port)}
 		if seconds := m.Interval.String(); seconds != "" {
 			e.Interval = seconds + "s"
 		}
-		e.lose("Uptime Kuma looked at the port alone; encryption %s is what is usual on port %d", e.Encryption.Word(), port)
+		if m.Type == "smtp" {
+			e.Protocol, e.Encryption = mail.SMTP, kumaEncryption(m.SMTPSecurity)
+		} else {
+			e.lose("Uptime Kuma looked at the port alone; encryption %s is what is usual on port %d", e.Encryption.Word(), port)
+		}
+		e.Paused = m.Active == false || m.Active == 0.0
 		entries = append(entries, e)
 	}
 	return entries, nil
+}
+
+// kumaEncryption is the encryption of a monitor of the kind smtp.
+func kumaEncryption(security string) mail.Encryption {
+	switch security {
+	case "secure":
+		return mail.ImplicitTLS
+	case "nostarttls":
+		return mail.NoEncryption
+	}
+	return mail.StartTLS
 }
 
 // usualEncryption is what servers speak on a port. Port 25 takes STARTTLS nearly
@@ -58,24 +81,54 @@ func ReadBlackbox(modules, prometheus any) ([]Entry, error) {
 	}
 	var entries []Entry
 	for _, job := range list(at(prometheus, "scrape_configs")) {
-		for _, name := range list(at(job, "params", "module")) {
-			module := at(known, fmt.Sprint(name))
+		entries = append(entries, blackboxJob(job, known)...)
+	}
+	return named(entries), nil
+}
+
+// blackboxJob are the targets of one job of Prometheus. A group of targets may
+// name its module as a label, too.
+func blackboxJob(job, modules any) []Entry {
+	var entries []Entry
+	probes := false
+	for _, group := range append(list(at(job, "static_configs")), nil) {
+		names := list(at(job, "params", "module"))
+		if name := at(group, "labels", "__param_module"); name != nil {
+			names = []any{name}
+		}
+		for _, name := range names {
+			module := at(modules, fmt.Sprint(name))
 			if fmt.Sprint(at(module, "prober")) != "tcp" {
 				continue // of another kind, or not in this file
 			}
-			for _, group := range list(at(job, "static_configs")) {
-				for _, target := range list(at(group, "targets")) {
-					if e, ok := blackboxEntry(fmt.Sprint(target), module); ok {
-						for label := range mapping(at(group, "labels")) {
-							e.lose("the label %s of the target was not carried over", label)
-						}
-						entries = append(entries, e)
-					}
+			probes = true
+			for _, target := range list(at(group, "targets")) {
+				if e, ok := blackboxEntry(fmt.Sprint(target), module); ok {
+					e.Labels = plainLabels(at(group, "labels"))
+					entries = append(entries, e)
 				}
 			}
 		}
 	}
-	return named(entries), nil
+	for _, key := range sortedKeys(mapping(job)) {
+		if probes && strings.HasSuffix(key, "_sd_configs") {
+			e := Entry{Name: "job " + fmt.Sprint(at(job, "job_name")), Protocol: mail.SMTP}
+			e.lose("its targets come from %s, which is not read", key)
+			entries = append(entries, e)
+		}
+	}
+	return entries
+}
+
+// plainLabels are the labels of targets without those that only Prometheus reads.
+func plainLabels(labels any) map[string]string {
+	plain := map[string]string{}
+	for name, value := range mapping(labels) {
+		if !strings.HasPrefix(name, "__") {
+			plain[name] = fmt.Sprint(value)
+		}
+	}
+	return plain
 }
 
 // blackboxEntry is a target on a mail port.
@@ -86,13 +139,16 @@ func blackboxEntry(target string, module any) (Entry, bool) {
 		return Entry{}, false
 	}
 	e := Entry{Protocol: mailPorts[port], Host: host, Port: port, Encryption: mail.NoEncryption}
-	for _, step := range list(at(module, "tcp", "query_response")) {
-		if at(step, "starttls") == true {
-			e.Encryption = mail.StartTLS
-		}
-	}
-	if at(module, "tcp", "tls") == true {
+	dialogue := list(at(module, "tcp", "query_response"))
+	startTLS := slices.ContainsFunc(dialogue, func(step any) bool { return at(step, "starttls") == true })
+	switch {
+	case at(module, "tcp", "tls") == true:
 		e.Encryption = mail.ImplicitTLS
+	case startTLS:
+		e.Encryption = mail.StartTLS
+	case len(dialogue) == 0:
+		e.Encryption = usualEncryption(port)
+		e.lose("the module looked at the port alone; encryption %s is what is usual on port %d", e.Encryption.Word(), port)
 	}
 	if file, is := at(module, "tcp", "tls_config", "ca_file").(string); is {
 		e.CAFile = file
