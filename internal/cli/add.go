@@ -67,6 +67,8 @@ type question struct {
 	text  string
 	usual func(a *adding) string // the answer of a blank line; nil: blank
 	asked func(a *adding) bool   // nil: always
+
+	ofLogin bool // its answer may be why a login was refused
 }
 
 // questions are the form, in its order; read only.
@@ -75,8 +77,8 @@ var questions = []question{
 	{field: "host", text: "Host"},
 	{field: "encryption", text: "Encryption (ssl/tls, starttls, none)", usual: func(*adding) string { return "ssl/tls" }},
 	{field: "port", text: "Port (0: the default)", usual: func(*adding) string { return "0" }},
-	{field: "username", text: "User name (blank: no login)"},
-	{field: "shared_mailbox", text: "Shared mailbox (blank: the user's own)", asked: func(a *adding) bool { return a.values["username"] != "" }},
+	{field: "username", text: "User name (blank: no login)", ofLogin: true},
+	{field: "shared_mailbox", text: "Shared mailbox (blank: the user's own)", ofLogin: true, asked: func(a *adding) bool { return a.values["username"] != "" }},
 	{field: "name", text: "Name of the connection", usual: func(a *adding) string {
 		// A name is a label: it holds the host, never the user.
 		return freeName(a.values["host"]+"-"+strings.ToLower(a.values["protocol"]), a.names())
@@ -119,33 +121,54 @@ func (a *adding) run(ctx context.Context) error {
 		return err
 	}
 	for {
-		outcome, err := a.try(ctx)
+		tried, err := a.try(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return errInterrupted
-		case err == nil && outcome.Up():
+		case err == nil && tried.outcome.Up():
 			return a.write([]config.Addition{{Stanza: config.Stanza{Settings: a.settings()}, Password: a.password}})
 		case a.Ask == nil && err != nil:
 			return err
 		case a.Ask == nil:
-			fmt.Fprintln(a.Stderr, "nothing was added")
-			return &ExitError{Code: ExitDown}
+			if tried.neighbour != "" {
+				fmt.Fprintln(a.Stderr, tried.neighbour)
+			}
+			return a.nothing()
 		}
 		if err != nil {
 			fmt.Fprintln(a.Stderr, err)
 		}
-		again, err := a.yes(ctx, "Correct it and try again?", true)
+		again, err := a.correct(ctx, tried)
 		if err != nil {
 			return err
 		}
 		if !again {
-			fmt.Fprintln(a.Stderr, "nothing was added")
-			return &ExitError{Code: ExitDown}
-		}
-		if err := a.askAgain(ctx); err != nil {
-			return err
+			return a.nothing()
 		}
 	}
+}
+
+func (a *adding) nothing() error {
+	fmt.Fprintln(a.Stderr, "nothing was added")
+	return &ExitError{Code: ExitDown}
+}
+
+// correct changes what was tried: takes the neighbour that answers, or asks again.
+// It reports whether to try once more.
+func (a *adding) correct(ctx context.Context, tried attempt) (bool, error) {
+	if tried.neighbour != "" {
+		taken, err := a.yes(ctx, tried.neighbour+": take that?", true)
+		if err != nil || taken {
+			a.set("encryption", tried.encryption.Word())
+			a.set("port", strconv.Itoa(tried.port))
+			return taken, err
+		}
+	}
+	again, err := a.yes(ctx, "Correct it and try again?", true)
+	if err != nil || !again {
+		return false, err
+	}
+	return true, a.askAgain(ctx, tried.outcome.Failure)
 }
 
 // askMissing asks for the fields that no flag has set.
@@ -172,9 +195,13 @@ func (a *adding) askMissing(ctx context.Context) error {
 	return nil
 }
 
-// askAgain asks every question again, with the last answers as the usual ones.
-func (a *adding) askAgain(ctx context.Context) error {
+// askAgain asks the questions again that a failure leaves open, all without one,
+// with the last answers as the usual ones.
+func (a *adding) askAgain(ctx context.Context, failure *mail.Failure) error {
 	for _, q := range questions {
+		if failure != nil && afterTLS[failure.Phase] && !q.ofLogin {
+			continue
+		}
 		if q.asked != nil && !q.asked(a) {
 			a.set(q.field, "")
 			continue
@@ -190,23 +217,52 @@ func (a *adding) askAgain(ctx context.Context) error {
 	return a.askPassword(ctx, "Password (blank: as before): ")
 }
 
+// afterTLS are the phases in which the server is known to be the right one.
+// Read only.
+var afterTLS = map[mail.Phase]bool{mail.PhaseAuth: true, mail.PhaseMailbox: true}
+
+// maxAsked is how often a question is asked in a row if its answer makes no sense.
+const maxAsked = 3
+
+// askField asks one question until its answer makes sense.
 func (a *adding) askField(ctx context.Context, q question, usual string) error {
 	prompt := q.text + ": "
 	if usual != "" {
 		prompt = fmt.Sprintf("%s [%s]: ", q.text, printable(usual))
 	}
-	answer, err := a.Ask.Line(ctx, prompt)
-	if err != nil {
-		return err
+	for range maxAsked {
+		answer, err := a.Ask.Line(ctx, prompt)
+		if err != nil {
+			return err
+		}
+		switch answer {
+		case "":
+			answer = usual
+		case "-": // takes the usual answer away
+			answer = ""
+		}
+		a.set(q.field, answer)
+		fault := a.faultOf(q.field)
+		if fault == "" {
+			break
+		}
+		fmt.Fprintf(a.Stderr, "%s: %s\n", q.field, fault)
 	}
-	switch answer {
-	case "":
-		answer = usual
-	case "-": // takes the usual answer away
-		answer = ""
-	}
-	a.set(q.field, answer)
 	return nil
+}
+
+// faultOf says what is wrong with one field as it stands; empty: nothing.
+func (a *adding) faultOf(field string) string {
+	_, _, err := config.NewConnection("add", a.settings(), nil)
+	var faults config.Faults
+	if errors.As(err, &faults) {
+		for _, f := range faults {
+			if f.Field == field {
+				return f.Text
+			}
+		}
+	}
+	return ""
 }
 
 // needsPassword reports whether a password is to be asked for.
@@ -227,43 +283,51 @@ func (a *adding) askPassword(ctx context.Context, prompt string) error {
 	return err
 }
 
+// attempt is one trial of the connection as it stands.
+type attempt struct {
+	outcome mail.Outcome
+
+	neighbour  string // that another port or encryption of the host answers; mostly empty
+	encryption mail.Encryption
+	port       int
+}
+
 // try probes the connection as it stands, and its neighbours if it did not get as
 // far as the login.
-func (a *adding) try(ctx context.Context) (mail.Outcome, error) {
+func (a *adding) try(ctx context.Context) (attempt, error) {
 	settings := a.settings()
 	if a.password != "" {
 		settings = append(settings, config.Setting{Field: "password", Value: a.password})
 	}
 	c, warnings, err := config.NewConnection("add", settings, nil)
 	if err != nil {
-		return mail.Outcome{}, err
+		return attempt{}, err
 	}
 	for _, w := range warnings {
 		fmt.Fprintln(a.Stderr, "warning:", w)
 	}
-	outcome := a.probe(ctx, c)
-	if err := a.show(outcome); err != nil {
-		return outcome, err
+	if a.Ask != nil {
+		fmt.Fprintf(a.Stderr, "trying %s\n", c.Address())
 	}
-	if f := outcome.Failure; f != nil && beforeLogin[f.Phase] && ctx.Err() == nil {
-		a.suggest(ctx, c)
+	tried := attempt{outcome: a.probe(ctx, c)}
+	if err := a.show(tried.outcome); err != nil {
+		return tried, err
 	}
-	return outcome, nil
+	if f := tried.outcome.Failure; f != nil && beforeLogin[f.Phase] && ctx.Err() == nil {
+		a.findNeighbour(ctx, c, &tried)
+	}
+	return tried, nil
 }
 
 // beforeLogin are the phases whose failure may mean a wrong port or encryption.
 // Read only.
 var beforeLogin = map[mail.Phase]bool{mail.PhaseConnect: true, mail.PhaseTLS: true, mail.PhaseGreeting: true, mail.PhaseHello: true, mail.PhaseStartTLS: true}
 
-// suggest probes the same host with the other encryptions, at their default ports
-// and at the configured one, without the login.
-func (a *adding) suggest(ctx context.Context, c *mail.Connection) {
+// findNeighbour probes the same host with the other encryptions, at their default
+// ports and at the configured one, without the login.
+func (a *adding) findNeighbour(ctx context.Context, c *mail.Connection, tried *attempt) {
 	for _, encryption := range []mail.Encryption{mail.ImplicitTLS, mail.StartTLS} {
-		ports := []int{mail.DefaultPort(c.Protocol, encryption)}
-		if c.EffectivePort() != ports[0] {
-			ports = append(ports, c.EffectivePort())
-		}
-		for _, port := range ports {
+		for _, port := range slices.Compact([]int{mail.DefaultPort(c.Protocol, encryption), c.EffectivePort()}) {
 			if encryption == c.Encryption && port == c.EffectivePort() {
 				continue
 			}
@@ -275,7 +339,8 @@ func (a *adding) suggest(ctx context.Context, c *mail.Connection) {
 				continue
 			}
 			if o := a.probe(ctx, neighbour); o.Up() {
-				fmt.Fprintf(a.Stderr, "port %d of %s answers with encryption %s: take that?\n", port, c.Host, encryption.Word())
+				tried.neighbour = fmt.Sprintf("port %d of %s answers with encryption %s", port, c.Host, encryption.Word())
+				tried.encryption, tried.port = encryption, port
 				return
 			}
 		}

@@ -94,37 +94,42 @@ func TestAddAsksAndCorrects(t *testing.T) {
 	o := newOffice(t)
 	port := strconv.Itoa(o.imaps.Port)
 	o.add(t)
+	o.answer("Protocol (imap, pop3, smtp) [imap]: ", "imaps")
+	o.wait(`protocol: "imaps" is not imap, pop3 or smtp`)
 	o.answer("Protocol (imap, pop3, smtp) [imap]: ", "")
+	o.answer("Host: ", "")
+	o.wait("host: is missing")
 	o.answer("Host: ", "127.0.0.1")
 	o.answer("Encryption (ssl/tls, starttls, none) [ssl/tls]: ", "starttls")
+	o.answer("Port (0: the default) [0]: ", "99999")
+	o.wait(`port: "99999" is not between 0 and 65535`)
 	o.answer("Port (0: the default) [0]: ", port)
 	o.answer("User name (blank: no login): ", "anna@example.org")
 	o.answer("Shared mailbox (blank: the user's own): ", "")
 	o.answer("Name of the connection [127.0.0.1-imap]: ", "support inbox")
-	o.answer("Password: ", password)
+	o.answer("Password: ", "not-the-password")
+	o.wait("trying 127.0.0.1:" + port)
 	o.wait("down")
-	o.wait("port " + port + " of 127.0.0.1 answers with encryption ssl/tls: take that?")
+	o.wait("port " + port + " of 127.0.0.1 answers with encryption ssl/tls: take that? [Y/n] ")
 	if n := len(o.imaps.Logins()); n != 0 {
 		t.Errorf("%d logins before the encryption was right", n)
 	}
+	o.answer("", "n")
 	o.answer("Correct it and try again? [Y/n] ", "")
 	o.answer("Protocol (imap, pop3, smtp) [imap]: ", "")
 	o.answer("Host [127.0.0.1]: ", "")
-	o.answer("Encryption (ssl/tls, starttls, none) [starttls]: ", "ssl/tls")
-	o.answer("Port (0: the default) ["+port+"]: ", "99999")
+	o.answer("Encryption (ssl/tls, starttls, none) [starttls]: ", "")
+	o.answer("Port (0: the default) ["+port+"]: ", "")
 	o.answer("[anna@example.org]: ", "")
 	o.answer("Shared mailbox", "")
 	o.answer("[support inbox]: ", "")
 	o.answer("Password (blank: as before): ", "")
-	o.wait(`add: port: "99999" is not between 0 and 65535`)
+	o.answer("answers with encryption ssl/tls: take that? [Y/n] ", "")
+	o.wait("auth_rejected")
 	o.answer("Correct it and try again? [Y/n] ", "y")
-	for _, question := range []string{"Protocol", "Host", "Encryption"} {
-		o.answer(question, "")
-	}
-	o.answer("Port", port)
-	for _, question := range []string{"User name", "Shared mailbox", "Name of", "Password"} {
-		o.answer(question, "")
-	}
+	o.answer("User name (blank: no login) [anna@example.org]: ", "") // the server is right: only the login is asked for
+	o.answer("Shared mailbox", "")
+	o.answer("Password (blank: as before): ", password)
 	o.wait("mailprobe.yml: added support inbox")
 	if code := o.ends(t); code != 0 {
 		t.Errorf("exit code %d\n%s", code, o.screen())
@@ -137,7 +142,7 @@ func TestAddAsksAndCorrects(t *testing.T) {
 	if secret, err := os.ReadFile("secrets/support-inbox"); err != nil || string(secret) != password+"\n" || c.Name != "support inbox" || c.Port != o.imaps.Port {
 		t.Errorf("added %+v, %v", c, err)
 	}
-	if n := len(o.imaps.Logins()); n != 1 {
+	if n := len(o.imaps.Logins()); n != 2 {
 		t.Errorf("%d logins", n)
 	}
 }

@@ -55,6 +55,9 @@ func (o SetupOptions) with(do func(*setup) error) error {
 	if !slices.Contains([]string{"table", "yaml", "json"}, o.Output) {
 		return &ExitError{ExitNotRun, fmt.Errorf("-o %s: not one of table, yaml, json", o.Output)}
 	}
+	if o.Ask != nil {
+		o.Log = nil // the person sees what happens
+	}
 	g, err := guard.Open(guard.Options{StatePath: o.StateFile, Log: o.Log})
 	if err != nil {
 		return &ExitError{ExitNotRun, fmt.Errorf("state file: %w", err)}
