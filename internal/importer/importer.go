@@ -26,7 +26,7 @@ type Entry struct {
 	Sender     string
 	Interval   string
 	Labels     map[string]string
-	Paused     bool // it is not to be probed
+	Paused     bool     // it is not to be probed
 	Password   string   // empty: none was found
 	Lost       []string // what could not be carried over, a sentence each; no secret
 }
