@@ -3,9 +3,7 @@
 package test
 
 import (
-	"bytes"
-	"errors"
-	"io"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,16 +14,21 @@ import (
 	monitoringv1alpha1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1alpha1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"sigs.k8s.io/yaml"
 )
 
 // kinds maps each kind of manifest to a constructor of its type.
 var kinds = map[string]func() any{
-	"v1/ConfigMap":       func() any { return new(corev1.ConfigMap) },
-	"v1/Secret":          func() any { return new(corev1.Secret) },
-	"v1/Service":         func() any { return new(corev1.Service) },
-	"apps/v1/Deployment": func() any { return new(appsv1.Deployment) },
+	"v1/ConfigMap":                                func() any { return new(corev1.ConfigMap) },
+	"v1/Secret":                                   func() any { return new(corev1.Secret) },
+	"v1/Service":                                  func() any { return new(corev1.Service) },
+	"v1/PersistentVolumeClaim":                    func() any { return new(corev1.PersistentVolumeClaim) },
+	"apps/v1/Deployment":                          func() any { return new(appsv1.Deployment) },
+	"apps/v1/StatefulSet":                         func() any { return new(appsv1.StatefulSet) },
+	"networking.k8s.io/v1/NetworkPolicy":          func() any { return new(networkingv1.NetworkPolicy) },
+	"monitoring.coreos.com/v1/PodMonitor":         func() any { return new(monitoringv1.PodMonitor) },
 	"monitoring.coreos.com/v1/ServiceMonitor":     func() any { return new(monitoringv1.ServiceMonitor) },
 	"monitoring.coreos.com/v1/PrometheusRule":     func() any { return new(monitoringv1.PrometheusRule) },
 	"monitoring.coreos.com/v1alpha1/ScrapeConfig": func() any { return new(monitoringv1alpha1.ScrapeConfig) },
@@ -39,36 +42,95 @@ type kustomization struct {
 	Resources  []string `json:"resources"`
 }
 
-// read decodes a manifest strictly.
-func read(t *testing.T, file string) any {
-	t.Helper()
-	content, err := os.ReadFile(filepath.Join("..", file))
-	if err != nil {
-		t.Fatal(err)
-	}
+// typed decodes one manifest strictly, into the type of its kind.
+func typed(content []byte) (any, error) {
 	var head struct {
 		APIVersion string `json:"apiVersion"`
 		Kind       string `json:"kind"`
 	}
 	if err := yaml.Unmarshal(content, &head); err != nil {
-		t.Fatalf("%s: %v", file, err)
+		return nil, err
 	}
 	make, ok := kinds[head.APIVersion+"/"+head.Kind]
 	if !ok {
-		t.Fatalf("%s: %s/%s is not a kind that this test knows", file, head.APIVersion, head.Kind)
+		return nil, fmt.Errorf("%s/%s is not a kind that this test knows", head.APIVersion, head.Kind)
 	}
 	object := make()
-	if err := yaml.UnmarshalStrict(content, object); err != nil {
-		t.Fatalf("%s: %v", file, err)
-	}
-	return object
+	return object, yaml.UnmarshalStrict(content, object)
 }
 
-func TestManifestsAreStrictlyRight(t *testing.T) {
+// documents are the manifests of a file, which "---" separates.
+func documents(text string) []string {
+	all := strings.Split(text, "\n---\n")
+	for i := range all {
+		all[i] = strings.TrimPrefix(all[i], "---\n") + "\n" // which a literal block may end with
+	}
+	return all
+}
+
+// addAll adds the manifests of a file to objects, by kind and name. A key that is
+// there twice is an error, and an object too.
+func addAll(objects map[string]object, file, text string) error {
+	for _, document := range documents(text) {
+		var o object
+		if err := yaml.UnmarshalStrict([]byte(document), &o); err != nil {
+			return fmt.Errorf("%s: %w\n%s", file, err, document)
+		}
+		if len(o) == 0 {
+			continue
+		}
+		name := fmt.Sprint(o["kind"], "/", o["metadata"].(object)["name"])
+		if objects[name] != nil {
+			return fmt.Errorf("%s: there is another %s", file, name)
+		}
+		objects[name] = o
+	}
+	return nil
+}
+
+// manifestFiles are the names of the files in deploy/kubernetes.
+func manifestFiles(t *testing.T) (names []string) {
+	t.Helper()
 	files, err := filepath.Glob("../*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%v, %v", files, err)
+	}
+	for _, file := range files {
+		if name := filepath.Base(file); name != "kustomization.yaml" {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// readAll decodes the manifests of a file strictly.
+func readAll(t *testing.T, file string) (objects []any) {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join("..", file))
 	if err != nil {
 		t.Fatal(err)
 	}
+	for _, document := range documents(string(content)) {
+		object, err := typed([]byte(document))
+		if err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		objects = append(objects, object)
+	}
+	return objects
+}
+
+// read decodes the only manifest of a file.
+func read(t *testing.T, file string) any {
+	t.Helper()
+	objects := readAll(t, file)
+	if len(objects) != 1 {
+		t.Fatalf("%s: %d manifests, want 1", file, len(objects))
+	}
+	return objects[0]
+}
+
+func TestManifestsAreStrictlyRight(t *testing.T) {
 	content, err := os.ReadFile("../kustomization.yaml")
 	if err != nil {
 		t.Fatal(err)
@@ -77,18 +139,15 @@ func TestManifestsAreStrictlyRight(t *testing.T) {
 	if err := yaml.UnmarshalStrict(content, &k); err != nil {
 		t.Fatalf("kustomization.yaml: %v", err)
 	}
-	for _, file := range files {
-		name := filepath.Base(file)
-		if name == "kustomization.yaml" {
-			continue
-		}
-		read(t, name)
+	files := manifestFiles(t)
+	for _, name := range files {
+		readAll(t, name)
 		if !strings.Contains(string(content), "- "+name+"\n") {
 			t.Errorf("kustomization.yaml does not name %s", name)
 		}
 	}
 	for _, name := range k.Resources {
-		if !slices.Contains(files, filepath.Join("..", name)) {
+		if !slices.Contains(files, name) {
 			t.Errorf("kustomization.yaml names %s, which does not exist", name)
 		}
 	}
@@ -245,24 +304,24 @@ func mustYAML(t *testing.T, v any) []byte {
 }
 
 func TestDashboardsReachTheClusterUnchanged(t *testing.T) {
-	boards := read(t, "dashboards.yaml").(*corev1.ConfigMap)
-	if boards.Labels["grafana_dashboard"] != "1" {
-		t.Error("Grafana's sidecar does not find the ConfigMap")
+	found := 0
+	for _, manifest := range readAll(t, "dashboards.yaml") {
+		boards := manifest.(*corev1.ConfigMap)
+		if boards.Labels["grafana_dashboard"] != "1" {
+			t.Error("Grafana's sidecar does not find the ConfigMap " + boards.Name)
+		}
+		for name, got := range boards.Data {
+			want, err := os.ReadFile(filepath.Join("../../../dashboards", name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got != string(want) {
+				t.Errorf("%s differs from the board", name)
+			}
+			found++
+		}
 	}
-	for name, got := range boards.Data {
-		f, err := os.Open(filepath.Join("../../../dashboards", name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		want, err := io.ReadAll(f)
-		if err := errors.Join(err, f.Close()); err != nil {
-			t.Fatal(err)
-		}
-		if !bytes.Equal([]byte(got), want) {
-			t.Errorf("%s differs from the board", name)
-		}
-	}
-	if len(boards.Data) != 2 {
-		t.Errorf("%d boards, want 2", len(boards.Data))
+	if found != 2 {
+		t.Errorf("%d boards, want 2", found)
 	}
 }
