@@ -1,0 +1,153 @@
+package guard
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"mailprobe/mail"
+)
+
+// Which connections share an account, and with it their attempts.
+func TestConnectionsOfOneAccountCountTogether(t *testing.T) {
+	ann := user("ann", "mail.example", "ann@example.org")
+	tellStories(t, []story{
+		{"another login name is another account", func(_ *testing.T, h *fixture) {
+			h.probe(ann, "bad", wrong)
+			h.wantAllowed(user("bob", "mail.example", "bob@example.org"), "bad")
+		}},
+		{"protocols and hosts of one realm count together", func(t *testing.T, h *fixture) {
+			other := altered(ann, func(c *mail.Connection) {
+				c.Protocol, c.Host, c.Username = mail.SMTP, "smtp.example", "ANN@Example.org"
+			})
+			h.SetConnections([]*mail.Connection{ann, other})
+			h.probe(ann, "bad", wrong)
+			h.wantHeld(other, "bad", mail.AuthHeld, 35*time.Minute)
+			p := h.Enter(context.Background(), other, mail.NewSecret("bad"))
+			p.Done(dead)
+			if p.Hold.By != "ann" || !p.Hold.At.Equal(h.at) || !strings.Contains(p.Hold.Because, "connection ann") || !strings.Contains(p.Hold.Because, "12:00:00") {
+				t.Errorf("held by %q since %v because %q, want the refused connection and the time", p.Hold.By, p.Hold.At, p.Hold.Because)
+			}
+		}},
+		{"a login name without a domain is one account on all hosts", func(_ *testing.T, h *fixture) {
+			h.probe(user("a", "one.example", "ann"), "bad", wrong)
+			h.wantHeld(user("b", "two.example", "Ann"), "bad", mail.AuthHeld, 35*time.Minute)
+			h.wantAllowed(user("b", "two.example", "ann"), "good")
+		}},
+		{"a login name without a domain that a host accepts is another account there", func(_ *testing.T, h *fixture) {
+			one, two, three := user("a", "one.example", "ann"), user("b", "two.example", "ann"), user("c", "three.example", "ann")
+			h.probe(one, "p", right)
+			h.sleep(time.Second)
+			h.probe(two, "p", wrong)
+			h.wantHeld(two, "p", mail.AuthRejected, 35*time.Minute)
+			h.sleep(time.Second)
+			h.wantAllowed(one, "p")
+			h.wantAllowed(three, "p")
+		}},
+		{"a realm separates names by hand", func(_ *testing.T, h *fixture) {
+			other := user("b", "two.example", "ann")
+			other.Realm = "two"
+			h.probe(user("a", "one.example", "ann"), "bad", wrong)
+			h.wantAllowed(other, "bad")
+		}},
+		{"eight mechanisms get no more attempts than one", func(t *testing.T, h *fixture) {
+			ways := []mail.AuthMethod{mail.AuthAuto, mail.AuthLogin, mail.AuthPlain, mail.AuthCRAMMD5, mail.AuthSCRAMSHA1, mail.AuthSCRAMSHA256, mail.AuthSASLLogin, mail.AuthAPOP}
+			tries := 0
+			for i, way := range ways {
+				c := altered(ann, func(c *mail.Connection) { c.Auth = way })
+				if h.probe(c, fmt.Sprint("bad", i), wrong).Allowed {
+					tries++
+				}
+				h.sleep(time.Minute)
+			}
+			if tries != 2 {
+				t.Errorf("%d attempts with 8 mechanisms and passwords in 8 minutes, want 2", tries)
+			}
+		}},
+		{"a wrong shared mailbox is another account", func(_ *testing.T, h *fixture) {
+			alias := altered(ann, func(c *mail.Connection) {
+				c.SharedMailbox, c.SharedMailboxAccess, c.LoginNameFormat = "helpdesk", mail.SharedLoginName, "{username}\\{shared_mailbox}"
+			})
+			h.probe(alias, "p", wrong)
+			h.wantHeld(alias, "p", mail.AuthRejected, 35*time.Minute)
+			h.wantAllowed(ann, "p")
+		}},
+		{"the second connection that is refused holds the third", func(_ *testing.T, h *fixture) {
+			conns := []*mail.Connection{ann}
+			for _, host := range []string{"two.example", "three.example"} {
+				conns = append(conns, altered(ann, func(c *mail.Connection) { c.Name, c.Host = host, host }))
+			}
+			for _, c := range conns {
+				h.probe(c, "p", right)
+			}
+			h.sleep(time.Minute)
+			h.probe(conns[0], "p", wrong)
+			h.sleep(time.Second)
+			h.probe(conns[1], "p", wrong)
+			h.wantHeld(conns[2], "p", mail.AuthHeld, 35*time.Minute)
+		}},
+		{"removing the refused connection ends what it caused", func(_ *testing.T, h *fixture) {
+			pop := altered(ann, func(c *mail.Connection) { c.Protocol = mail.POP3 })
+			h.SetConnections([]*mail.Connection{ann, pop})
+			h.probe(pop, "p", wrong)
+			h.wantHeld(ann, "p", mail.AuthHeld, 35*time.Minute)
+			h.SetConnections([]*mail.Connection{ann})
+			h.wantAllowed(ann, "p")
+		}},
+		{"a verdict on a protocol holds this protocol alone", func(_ *testing.T, h *fixture) {
+			for i, reason := range []mail.Reason{mail.AuthDisabled, mail.AuthMethodForbidden, mail.NotAuthorized} {
+				ann := user("ann", "mail.example", fmt.Sprint("ann", i))
+				pop := *ann
+				pop.Protocol = mail.POP3
+				h.probe(&pop, "p", AuthVerdict{Tried: true, Class: mail.Definitive, Reason: reason, Address: wrong.Address})
+				h.wantHeld(&pop, "p", reason, 35*time.Minute)
+				h.wantAllowed(ann, "p")
+				h.sleep(time.Hour)
+			}
+		}},
+	})
+}
+
+// Which secrets are the same one, and how many are remembered.
+func TestSecretsOfAnAccount(t *testing.T) {
+	ann := user("ann", "mail.example", "ann@example.org")
+	tellStories(t, []story{
+		{"a new access token is no new secret", func(_ *testing.T, h *fixture) {
+			c := altered(ann, func(c *mail.Connection) {
+				c.Auth, c.Token = mail.AuthXOAuth2, func(context.Context, bool) (mail.Secret, error) { return mail.Secret{}, nil }
+			})
+			h.probe(c, "token-1", AuthVerdict{Tried: true, Class: mail.Definitive, Reason: mail.TokenRejected})
+			h.wantHeld(c, "token-2", mail.TokenRejected, 35*time.Minute)
+		}},
+		{"another refresh token is another secret", func(_ *testing.T, h *fixture) {
+			behind := func(refresh string) *mail.Connection {
+				return altered(ann, func(c *mail.Connection) {
+					c.Auth, c.TokenCredential = mail.AuthXOAuth2, mail.InlineSecret(mail.NewSecret(refresh))
+					c.Token = func(context.Context, bool) (mail.Secret, error) { return mail.Secret{}, nil }
+				})
+			}
+			h.probe(behind("old"), "token-1", AuthVerdict{Tried: true, Class: mail.Definitive, Reason: mail.TokenRejected})
+			h.wantHeld(behind("old"), "token-2", mail.TokenRejected, 35*time.Minute)
+			h.wantAllowed(behind("new"), "token-2")
+		}},
+		{"an account not used for a month is forgotten", func(t *testing.T, h *fixture) {
+			h.probe(ann, "bad", wrong)
+			h.sleep(forgetAfter + time.Hour)
+			h.probe(user("bob", "bob.example", "bob"), "good", right)
+			if len(h.accounts) != 1 || len(h.servers) != 0 {
+				t.Errorf("%d accounts and %d server names left, want bob's, and none: they are quiet", len(h.accounts), len(h.servers))
+			}
+		}},
+		{"an account remembers few secrets", func(t *testing.T, h *fixture) {
+			for i := range 100 {
+				h.sleep(time.Hour)
+				h.probe(ann, fmt.Sprint(i), right)
+			}
+			if n := len(h.accounts[h.identify(ann).account].Secrets); n != maxSecrets {
+				t.Errorf("%d secrets remembered, want %d", n, maxSecrets)
+			}
+		}},
+	})
+}
