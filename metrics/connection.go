@@ -103,6 +103,7 @@ func (m *connectionMetrics) observe(o *mail.Outcome, pool *labelPool, kind mail.
 	if o.Connection.Watch != m.configured.Watch {
 		o = withoutWatch(o) // the look was another one
 	}
+	o = m.arrived.count(o)
 	m.probed = true
 	m.count(o, pool)
 	m.spacing = o.Spacing()
@@ -132,7 +133,6 @@ func (m *connectionMetrics) count(o *mail.Outcome, pool *labelPool) {
 		return
 	}
 	m.probes++
-	m.arrived.count(o.Mailbox.Watch, o.Start)
 	if o.Auth.Sent {
 		m.attempts++
 	}

@@ -51,6 +51,19 @@ func (p *preparedMetrics) extraOf(family familyID) *labelSet {
 	return nil
 }
 
+// valueOf returns the value of the first sample of a family; 0: there is none.
+func (p *preparedMetrics) valueOf(family familyID) float64 {
+	if p == nil {
+		return 0
+	}
+	for i := range p.samples {
+		if p.samples[i].family == family {
+			return p.samples[i].value
+		}
+	}
+	return 0
+}
+
 // boolSample is a sample of 1 or 0.
 func boolSample(family familyID, yes bool) sample {
 	if yes {
@@ -104,7 +117,7 @@ func outcomeSamples(samples []sample, o *mail.Outcome, before *preparedMetrics, 
 	if o.Auth.Held {
 		samples = keptSamples(samples, before, watchedFamilies)
 	} else {
-		samples = watchSamples(samples, o)
+		samples = watchSamples(samples, o, before)
 	}
 	if o.Withheld() {
 		return keptSamples(samples, before, keptFamilies)

@@ -27,8 +27,9 @@ func watchConfigSamples(samples []sample, c *mail.Connection) []sample {
 	return samples
 }
 
-// watchSamples is what a look at the mailbox told.
-func watchSamples(samples []sample, o *mail.Outcome) []sample {
+// watchSamples is what a look at the mailbox told. The newest message may have been
+// fetched and deleted since the look before: it is still the newest that arrived.
+func watchSamples(samples []sample, o *mail.Outcome, before *preparedMetrics) []sample {
 	w := o.Mailbox.Watch
 	if w == nil {
 		return samples
@@ -46,7 +47,13 @@ func watchSamples(samples []sample, o *mail.Outcome) []sample {
 	number(mailboxUnread, w.Unread)
 	number(mailboxWaiting, w.Waiting)
 	moment(mailboxOldestWaiting, w.Oldest)
-	moment(mailboxNewest, w.Newest)
+	newest := before.valueOf(mailboxNewest)
+	if !w.Newest.IsZero() {
+		newest = max(newest, seconds(w.Newest))
+	}
+	if newest > 0 {
+		samples = append(samples, sample{family: mailboxNewest, value: newest})
+	}
 	number(mailboxSize, w.Size)
 	number(mailboxQuotaUsed, w.QuotaUsed)
 	number(mailboxQuotaLimit, w.QuotaLimit)
@@ -59,21 +66,32 @@ func watchSamples(samples []sample, o *mail.Outcome) []sample {
 type arrivals struct {
 	next, validity uint32 // as last seen; 0: never
 	total          uint64
-	created        uint32 // when counting began, in seconds since the Unix epoch; 0: not yet
+	created        uint32    // when counting began, in seconds since the Unix epoch; 0: not yet
+	looked         time.Time // when next was seen
 }
 
-// count takes in one look.
-func (a *arrivals) count(w *mail.WatchFacts, at time.Time) {
+// count takes in the look of an outcome, and returns the outcome with the time of the
+// newest arrival: if messages came since the look before and none of them is there any
+// more, or none with a date of these days, that is the time of the probe.
+func (a *arrivals) count(o *mail.Outcome) *mail.Outcome {
+	w := o.Mailbox.Watch
 	if w == nil || w.UIDNext == 0 || w.UIDValidity == 0 {
-		return
+		return o
 	}
 	if a.created == 0 {
-		a.created = uint32(at.Unix())
+		a.created = uint32(o.Start.Unix())
 	}
 	if a.next != 0 && a.validity == w.UIDValidity && w.UIDNext > a.next {
 		a.total += uint64(w.UIDNext - a.next)
+		if w.Newest.Before(a.looked) {
+			facts, changed := *w, *o
+			facts.Newest = o.Start
+			changed.Mailbox.Watch = &facts
+			o = &changed
+		}
 	}
-	a.next, a.validity = w.UIDNext, w.UIDValidity
+	a.next, a.validity, a.looked = w.UIDNext, w.UIDValidity, o.Start
+	return o
 }
 
 // samples is the counter, from the first look on.

@@ -134,3 +134,45 @@ func TestWatchLimitsFollowTheReload(t *testing.T) {
 		t.Errorf("%v wait, want what the last probe saw", got)
 	}
 }
+
+// The newest arrival is known also where the fetcher deletes what arrived.
+func TestNewestArrivalOutlivesTheMessage(t *testing.T) {
+	const newestName = "mailprobe_mailbox_newest_message_timestamp_seconds"
+	type seen struct {
+		at     int // minutes after noon
+		next   uint32
+		newest int // minutes after noon; -1: the mailbox is empty
+		want   int // minutes after noon; -1: absent
+	}
+	tests := []struct {
+		name  string
+		looks []seen
+	}{
+		{"empty from the start", []seen{{0, 5, -1, -1}, {1, 5, -1, -1}}},
+		{"one arrives and is deleted", []seen{{0, 5, -1, -1}, {9, 6, 8, 8}, {10, 6, -1, 8}, {90, 6, -1, 8}}},
+		{"one arrives and is deleted between two looks", []seen{{0, 5, -1, -1}, {9, 6, -1, 9}, {10, 6, -1, 9}}},
+		{"others come and go beside one that is stuck", []seen{{0, 5, -60, -60}, {9, 7, -60, 9}, {10, 7, -60, 9}}},
+		{"an old message is moved here", []seen{{0, 5, -60, -60}, {9, 6, -5000, 9}}},
+		{"a server without UIDNEXT", []seen{{0, 0, -60, -60}, {9, 0, -1, -60}, {10, 0, 9, 9}}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			c := watchedInbox()
+			c.Watch = mail.WatchAll
+			m := collectorOf(mail.HistogramsNone, c)
+			for _, s := range test.looks {
+				o := later(look(c, s.next, 7), time.Duration(s.at)*time.Minute)
+				o.Mailbox.Watch.Newest = noon.Add(time.Duration(s.newest) * time.Minute)
+				if s.newest == -1 {
+					o.Mailbox.Watch.Newest = time.Time{}
+				}
+				m.Observe(o)
+				got, found := value(t, m, newestName)
+				want := seconds(noon.Add(time.Duration(s.want) * time.Minute))
+				if found != (s.want != -1) || found && got != want {
+					t.Errorf("after %d minutes the newest is of %v minutes (%v), want %d", s.at, (got-seconds(noon))/60, found, s.want)
+				}
+			}
+		})
+	}
+}
