@@ -248,3 +248,19 @@ func (o *Outcome) Spacing() time.Duration { return cmp.Or(o.Interval, o.Connecti
 // Withheld reports whether the probe contacted nobody because the login is
 // withheld. It then learned nothing about the server.
 func (o *Outcome) Withheld() bool { return o.Auth.Held && len(o.Phases) == 0 }
+
+// Backlog returns how long the oldest message of a watched mailbox had waited when
+// the probe ended; 0: none waits, or it is not known.
+func (o *Outcome) Backlog() time.Duration {
+	w := o.Mailbox.Watch
+	if w == nil || w.Oldest.IsZero() || !o.Connection.Watches() {
+		return 0
+	}
+	return max(0, o.End.Sub(w.Oldest))
+}
+
+// Overdue reports whether a message has waited longer than watch_max_age allows.
+func (o *Outcome) Overdue() bool {
+	age := o.Backlog()
+	return age > 0 && o.Connection.WatchMaxAge > 0 && age > o.Connection.WatchMaxAge
+}

@@ -72,6 +72,9 @@ func steps(c *mail.Connection) string {
 	if step := mailboxStep(c); step != "" {
 		list = append(list, step)
 	}
+	if step := watchStep(c); step != "" {
+		list = append(list, step)
+	}
 	return printable(strings.Join(list, ", ")) + ", goodbye"
 }
 
@@ -109,6 +112,25 @@ func mailboxStep(c *mail.Connection) string {
 		return "messages counted"
 	}
 	return ""
+}
+
+// watchStep says what is looked for in the mailbox; empty: nothing.
+func watchStep(c *mail.Connection) string {
+	if !c.Watches() {
+		return ""
+	}
+	what := "unread messages"
+	if c.Watch == mail.WatchAll {
+		what = "messages"
+	}
+	text := what + " watched"
+	if c.WatchMaxAge > 0 {
+		text += ", none may wait longer than " + model.Duration(c.WatchMaxAge).String()
+	}
+	if c.WatchExpectEvery > 0 {
+		text += ", one expected every " + model.Duration(c.WatchExpectEvery).String()
+	}
+	return text
 }
 
 // login says how a connection logs in, without saying as whom.

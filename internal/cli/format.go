@@ -62,6 +62,9 @@ func (o *ProbeOptions) row(outcome *mail.Outcome) tableRow {
 	if len(phases) > 0 {
 		row.below = append(row.below, strings.Join(phases, ", "))
 	}
+	if text := waiting(outcome); text != "" {
+		row.below = append(row.below, "mailbox: "+text)
+	}
 	if f := outcome.Failure; f != nil {
 		row.below = append(row.below, string(f.Phase)+": "+f.Reason.Meaning(), f.Advice())
 		if detail := f.Detail(); detail != "" {
@@ -77,6 +80,19 @@ func (o *ProbeOptions) row(outcome *mail.Outcome) tableRow {
 		}
 	}
 	return row
+}
+
+// waiting says what waits in a watched mailbox; empty: nothing is known of it.
+func waiting(outcome *mail.Outcome) string {
+	w, c := outcome.Mailbox.Watch, outcome.Connection
+	if w == nil {
+		return ""
+	}
+	text := human.Waiting(w.Waiting, outcome.Backlog(), c.WatchMaxAge, w.FirstSeen)
+	if text != "" && !w.Newest.IsZero() && !w.FirstSeen {
+		text += ", newest " + human.Elapsed(outcome.End.Sub(w.Newest)) + " old"
+	}
+	return text
 }
 
 // nextLogin says when a login that was refused is tried again. A probe by hand
@@ -110,7 +126,7 @@ func (o *ProbeOptions) json(outcomes []mail.Outcome) (int, error) {
 }
 
 // nagios prints a plugin's answer after the guidelines of monitoring-plugins.org:
-// 0 OK, 1 WARNING for a certificate that ends soon, 2 CRITICAL, 3 UNKNOWN for a
+// 0 OK, 1 WARNING for a certificate that ends soon or a message that waits too long, 2 CRITICAL, 3 UNKNOWN for a
 // fault on this side.
 func (o *ProbeOptions) nagios(outcomes []mail.Outcome) (int, error) {
 	words := []string{"OK", "WARNING", "CRITICAL", "UNKNOWN"}
@@ -160,6 +176,9 @@ func nagiosState(outcome *mail.Outcome) (int, string) {
 	if code > 0 {
 		text = "certificate: " + human.Expiry(outcome.TLS.NotAfter, outcome.End)
 	}
+	if code == 0 && outcome.Overdue() {
+		code, text = 1, "mailbox: "+waiting(outcome)
+	}
 	return code, text
 }
 
@@ -184,6 +203,21 @@ func perfdata(outcome *mail.Outcome) []string {
 			figures = append(figures, fmt.Sprintf("'%s certificate days'=%d;%.4g:;%.4g:;;", label,
 				human.DaysLeft(t.NotAfter, outcome.End), warning.Hours()/24, critical.Hours()/24))
 		}
+	}
+	return append(figures, watchPerfdata(outcome, label)...)
+}
+
+// watchPerfdata is the performance data of a watched mailbox.
+func watchPerfdata(outcome *mail.Outcome, label string) (figures []string) {
+	w := outcome.Mailbox.Watch
+	if w == nil {
+		return nil
+	}
+	if w.Waiting != nil {
+		figures = append(figures, fmt.Sprintf("'%s waiting'=%d;;;0;", label, *w.Waiting))
+	}
+	if age := outcome.Backlog(); age > 0 {
+		figures = append(figures, fmt.Sprintf("'%s oldest waiting'=%.0fs;%.0f;;0;", label, age.Seconds(), outcome.Connection.WatchMaxAge.Seconds()))
 	}
 	return figures
 }

@@ -20,6 +20,7 @@ import (
 	"mailprobe/config"
 	"mailprobe/guard"
 	"mailprobe/internal/mailtest"
+	"mailprobe/internal/outcometest"
 	"mailprobe/mail"
 	"mailprobe/prober"
 )
@@ -190,6 +191,7 @@ func TestNagiosState(t *testing.T) {
 		{"up", mail.Outcome{End: now}, 0},
 		{"a certificate with time left", mail.Outcome{End: now, TLS: ends(30)}, 0},
 		{"a certificate that ends soon", mail.Outcome{End: now, TLS: ends(15)}, 1},
+		{"a message that waits too long", outcometest.Stuck(outcometest.Watched("tickets"), outcometest.Noon), 1},
 		{"a certificate that ends very soon", mail.Outcome{End: now, TLS: ends(5)}, 2},
 		{"down", mail.Outcome{End: now, Failure: &mail.Failure{Phase: mail.PhaseTLS, Reason: mail.CertExpired}, TLS: ends(-2)}, 2},
 		{"a fault on this side", mail.Outcome{End: now, Failure: &mail.Failure{Phase: mail.PhaseAuth, Reason: mail.LocalSecret}}, 3},
@@ -400,4 +402,31 @@ func FuzzAdHoc(f *testing.F) {
 			t.Errorf("%q became %+v", url, c)
 		}
 	})
+}
+
+// A watched mailbox is told in every format.
+func TestProbeTellsWhatWaits(t *testing.T) {
+	s, err := mailtest.Start(mailtest.Options{Protocol: mailtest.IMAP, Encryption: mailtest.NoEncryption,
+		Users: map[string]string{"a@b": password}, Messages: 12, Arrived: time.Now().Add(-190 * time.Minute)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	c := inbox("tickets", s, password)
+	c.Watch, c.WatchMaxAge = mail.WatchUnread, 15*time.Minute
+	for output, wants := range map[string][]string{
+		"table":  {"mailbox: 12 waiting, oldest 3 h 10 min (limit 15 min), newest 3 h 10 min old"},
+		"json":   {`"mode": "unread"`, `"max_age_seconds": 900`, `"waiting": 12`, `"oldest_waiting": "`},
+		"nagios": {"WARNING - tickets: mailbox: 12 waiting, oldest 3 h 10 min (limit 15 min)", "'tickets waiting'=12;;;0;", "'tickets oldest waiting'=114"},
+	} {
+		code, out, _, err := probe(t, ProbeOptions{Load: loading(c), Output: output})
+		if wantCode := map[string]int{"nagios": 1}[output]; code != wantCode {
+			t.Errorf("%s: exit code %d, %v", output, code, err)
+		}
+		for _, want := range wants {
+			if !strings.Contains(out, want) {
+				t.Errorf("%s: %q is not in\n%s", output, want, out)
+			}
+		}
+	}
 }

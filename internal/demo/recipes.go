@@ -50,6 +50,14 @@ func goodRecipes() []recipe {
 			},
 		},
 		recipe{
+			name: "stuck-tickets", story: "a watched mailbox from which nothing was fetched for three hours",
+			protocol: mail.IMAP, encryption: mail.ImplicitTLS,
+			server: honest(mailtest.Options{Messages: 12, Arrived: time.Now().Add(-190 * time.Minute)}),
+			change: func(c *mail.Connection) {
+				c.Watch, c.WatchMaxAge = mail.WatchUnread, 15*time.Minute
+			},
+		},
+		recipe{
 			name: "slow-login", story: "a server that is slow at each login",
 			protocol: mail.POP3, encryption: mail.ImplicitTLS,
 			server: honest(mailtest.Options{LoginDelay: 700 * time.Millisecond}),

@@ -4,6 +4,7 @@ package human
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -54,4 +55,32 @@ func Expiry(end, now time.Time) string {
 		return "expired today"
 	}
 	return fmt.Sprintf("expired %d d ago", -left)
+}
+
+// Waiting says what waits in a mailbox: 12 waiting, oldest 3 h 10 min (limit 15 min).
+// count is nil if it is not known; age is 0 if it is not known, or nothing waits.
+// atLeast: the age is a lower bound. Without anything known it returns nothing.
+func Waiting(count *uint64, age, limit time.Duration, atLeast bool) string {
+	text := ""
+	switch {
+	case count != nil && *count == 0:
+		return "none waiting"
+	case count != nil:
+		text = fmt.Sprintf("%d waiting", *count)
+	case age == 0:
+		return ""
+	default:
+		text = "some waiting"
+	}
+	if age > 0 {
+		text += ", oldest "
+		if atLeast {
+			text += "at least "
+		}
+		text += Elapsed(age)
+	}
+	if limit > 0 {
+		text += " (limit " + strings.TrimSuffix(Elapsed(limit), " 0 min") + ")"
+	}
+	return text
 }

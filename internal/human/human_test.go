@@ -22,6 +22,12 @@ func TestWords(t *testing.T) {
 		{Expiry(now.Add(time.Hour), now), "0 d left"},
 		{Expiry(now.Add(-time.Hour), now), "expired today"},
 		{Expiry(now.Add(-3*day), now), "expired 3 d ago"},
+		{Waiting(nil, 0, time.Hour, false), ""},
+		{Waiting(new(uint64(0)), 0, time.Hour, false), "none waiting"},
+		{Waiting(new(uint64(12)), 190*time.Minute, 15*time.Minute, false), "12 waiting, oldest 3 h 10 min (limit 15 min)"},
+		{Waiting(new(uint64(12)), 190*time.Minute, time.Hour, true), "12 waiting, oldest at least 3 h 10 min (limit 1 h)"},
+		{Waiting(new(uint64(12)), 0, 0, false), "12 waiting"},
+		{Waiting(nil, time.Minute, 0, false), "some waiting, oldest 1 min"},
 	} {
 		if test.got != test.want {
 			t.Errorf("%q, want %q", test.got, test.want)

@@ -68,7 +68,7 @@ func (s *Server) newIMAPUser(name string) (*imapmemserver.User, error) {
 			return nil, err
 		}
 		for range s.options.Messages {
-			if _, err := user.Append(mailbox, bytes.NewReader(message), &imap.AppendOptions{}); err != nil {
+			if _, err := user.Append(mailbox, bytes.NewReader(message), &imap.AppendOptions{Time: s.options.Arrived}); err != nil {
 				return nil, err
 			}
 		}

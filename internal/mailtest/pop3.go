@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -46,7 +47,7 @@ type pop3Session struct {
 func (s *pop3Session) commands(loggedIn bool) map[string]func(arg string) bool {
 	if loggedIn {
 		return map[string]func(string) bool{
-			"CAPA": s.capa, "STAT": s.stat, "LIST": s.list, "RETR": s.retr,
+			"CAPA": s.capa, "STAT": s.stat, "LIST": s.list, "UIDL": s.uidl, "RETR": s.retr,
 			"NOOP": s.ok, "RSET": s.ok, "DELE": s.ok, "QUIT": s.quit,
 		}
 	}
@@ -227,6 +228,22 @@ func (s *pop3Session) list(string) bool {
 		s.say("%d %d", i+1, len(message))
 	}
 	return s.say(".")
+}
+
+// uidl is the unique id of one message, or of all.
+func (s *pop3Session) uidl(arg string) bool {
+	if arg == "" {
+		s.say("+OK unique-id listing follows")
+		for i := range s.server.options.Messages {
+			s.say("%d mailtest-%d", i+1, i+1)
+		}
+		return s.say(".")
+	}
+	number, err := strconv.Atoi(arg)
+	if err != nil || number < 1 || number > s.server.options.Messages {
+		return s.say("-ERR no such message")
+	}
+	return s.say("+OK %d mailtest-%d", number, number)
 }
 
 func (s *pop3Session) retr(string) bool { return s.say("+OK\r\n%s.", message) }

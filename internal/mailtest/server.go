@@ -63,7 +63,9 @@ type Options struct {
 	// several sessions at once.
 	Refuse func(Login) string
 
-	Messages  int      // in each mailbox
+	Messages int // in each mailbox
+	// Arrived is when the messages arrived, for IMAP; zero: when the server starts.
+	Arrived   time.Time
 	Mailboxes []string // IMAP: beside INBOX, for each user; "/" separates levels
 	Others    string   // IMAP: prefix of the Other Users namespace, such as "Other Users/"
 	Shared    string   // IMAP: prefix of the Shared namespace
