@@ -165,6 +165,10 @@ func (d *imapDialect) mailbox() (mail.MailboxFacts, error) {
 			firstErr = err
 		}
 	}
+	var no *refusal
+	if errors.As(firstErr, &no) {
+		no.mailboxes = names
+	}
 	return mail.MailboxFacts{Tried: true}, firstErr
 }
 
@@ -219,9 +223,8 @@ func (d *imapDialect) data(command string, run func() error) ([][]imapValue, err
 	return list, nil
 }
 
-// sharedNames returns the names that a shared mailbox can have. Below the
-// namespaces of other users, it is the owner's folder itself on some servers and
-// the INBOX in that folder on others.
+// sharedNames asks for the namespaces and returns the names that a shared mailbox
+// can have.
 func (d *imapDialect) sharedNames() ([]string, error) {
 	responses, err := d.data("NAMESPACE", func() error {
 		_, err := d.client.Namespace().Wait()
@@ -232,10 +235,7 @@ func (d *imapDialect) sharedNames() ([]string, error) {
 	}
 	var names []string
 	for _, r := range responses {
-		for _, n := range otherNamespaces(r) {
-			name := n.mailbox(d.c.SharedMailbox)
-			names = append(names, name, name+n.delimiter+"INBOX")
-		}
+		names = append(names, sharedMailboxNames(r, d.c.SharedMailbox)...)
 	}
 	if len(names) == 0 {
 		return nil, &fault{reason: mail.MailboxMissing, err: errors.New("NAMESPACE: the server lists no namespace of other users")}

@@ -183,28 +183,50 @@ func (n namespace) mailbox(owner string) string {
 	return n.prefix + n.delimiter + owner
 }
 
-// maxNamespaces bounds the namespaces that are tried.
-const maxNamespaces = 4
+// maxSharedNames bounds the names that are tried for a shared mailbox: each costs
+// the server a search.
+const maxSharedNames = 4
 
-// otherNamespaces returns the namespaces of a NAMESPACE response in which mailboxes
-// of others can be: those of Other Users, then those of Shared. Of any other
-// response it returns none.
-func otherNamespaces(response []imapValue) []namespace {
+// sharedMailboxNames returns the names that an owner's mailbox can have by a
+// NAMESPACE response, the likeliest first. In the namespaces of Other Users it is
+// the owner's folder itself on some servers and the INBOX in it on others; in the
+// Shared ones it is mostly a folder of its own. Any other response has none.
+func sharedMailboxNames(response []imapValue, owner string) (names []string) {
 	if len(response) != 4 || !strings.EqualFold(response[0].text, "NAMESPACE") {
 		return nil
 	}
-	var found []namespace
-	for _, group := range response[2:] {
-		for _, description := range group.list {
-			if len(description.list) < 2 || len(found) == maxNamespaces {
-				continue
-			}
-			n := namespace{prefix: decodeMailboxName(description.list[0].text)}
-			if delimiter := description.list[1]; !delimiter.isNil() {
-				n.delimiter = delimiter.text
-			}
-			found = append(found, n)
+	var inboxes []string
+	for _, n := range namespaces(response[2]) {
+		names = append(names, n.mailbox(owner))
+		names = append(names, n.inbox(owner)...)
+	}
+	for _, n := range namespaces(response[3]) {
+		names, inboxes = append(names, n.mailbox(owner)), append(inboxes, n.inbox(owner)...)
+	}
+	names = append(names, inboxes...)
+	return names[:min(len(names), maxSharedNames)]
+}
+
+// inbox returns the name of the INBOX in an owner's folder; none in a flat
+// namespace.
+func (n namespace) inbox(owner string) []string {
+	if n.delimiter == "" {
+		return nil
+	}
+	return []string{n.mailbox(owner) + n.delimiter + "INBOX"}
+}
+
+// namespaces reads one of the three lists of a NAMESPACE response.
+func namespaces(group imapValue) (found []namespace) {
+	for _, description := range group.list {
+		if len(description.list) < 2 {
+			continue
 		}
+		n := namespace{prefix: decodeMailboxName(description.list[0].text)}
+		if delimiter := description.list[1]; !delimiter.isNil() {
+			n.delimiter = delimiter.text
+		}
+		found = append(found, n)
 	}
 	return found
 }

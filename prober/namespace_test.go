@@ -10,15 +10,17 @@ func TestSharedMailboxNames(t *testing.T) {
 		server, response string
 		want             []string
 	}{
-		{"Dovecot", `NAMESPACE (("" "/")) (("Other Users/" "/")) NIL`, []string{"Other Users/helpdesk"}},
-		{"Cyrus", `NAMESPACE (("INBOX." ".")) (("user." ".")) (("" "."))`, []string{"user.helpdesk", "helpdesk"}},
-		{"a prefix without its delimiter", `NAMESPACE NIL (("shared" "/")) NIL`, []string{"shared/helpdesk"}},
-		{"UW IMAP", `NAMESPACE (("" "/")("#mhinbox" NIL)) (("~" "/")) (("#shared/" "/")("#news." "."))`,
-			[]string{"~helpdesk", "#shared/helpdesk", "#news.helpdesk"}},
-		{"literals", "NAMESPACE NIL (({6}\r\nusers/ {1}\r\n/)) NIL", []string{"users/helpdesk"}},
+		{"Dovecot", `NAMESPACE (("" "/")) (("Other Users/" "/")) NIL`, []string{"Other Users/helpdesk", "Other Users/helpdesk/INBOX"}},
+		{"Cyrus", `NAMESPACE (("INBOX." ".")) (("user." ".")) (("" "."))`, []string{"user.helpdesk", "user.helpdesk.INBOX", "helpdesk", "helpdesk.INBOX"}},
+		{"Courier", `NAMESPACE (("INBOX." ".")) NIL (("#shared." ".")("shared." "."))`,
+			[]string{"#shared.helpdesk", "shared.helpdesk", "#shared.helpdesk.INBOX", "shared.helpdesk.INBOX"}},
+		{"a prefix without its delimiter", `NAMESPACE NIL (("shared" "/")) NIL`, []string{"shared/helpdesk", "shared/helpdesk/INBOX"}},
+		{"UW IMAP", `NAMESPACE (("" "/")("#mhinbox" NIL)) (("~" "/")) (("#shared/" "/")("#ftp/" "/")("#news." "."))`,
+			[]string{"~helpdesk", "~helpdesk/INBOX", "#shared/helpdesk", "#ftp/helpdesk"}},
+		{"literals", "NAMESPACE NIL (({6}\r\nusers/ {1}\r\n/)) NIL", []string{"users/helpdesk", "users/helpdesk/INBOX"}},
 		{"a flat one, with a translation", `NAMESPACE NIL (("~" NIL "TRANSLATION" ("Autrui"))) NIL`, []string{"~helpdesk"}},
-		{"modified UTF-7", `NAMESPACE NIL (("B&APw-ro/" "/")) NIL`, []string{"Büro/helpdesk"}},
-		{"many", `NAMESPACE NIL (("a/" "/")("b/" "/")("c/" "/")("d/" "/")("e/" "/")) NIL`, []string{"a/helpdesk", "b/helpdesk", "c/helpdesk", "d/helpdesk"}},
+		{"modified UTF-7", `NAMESPACE NIL (("B&APw-ro/" "/")) NIL`, []string{"Büro/helpdesk", "Büro/helpdesk/INBOX"}},
+		{"many", `NAMESPACE NIL (("a/" "/")("b/" "/")("c/" "/")) NIL`, []string{"a/helpdesk", "a/helpdesk/INBOX", "b/helpdesk", "b/helpdesk/INBOX"}},
 		{"none", `NAMESPACE (("" "/")) NIL NIL`, nil},
 		{"cut off", `NAMESPACE (("" "/"))`, nil},
 		{"another response", `LIST NIL (("a" "/")) NIL`, nil},
@@ -28,10 +30,7 @@ func TestSharedMailboxNames(t *testing.T) {
 		if err != nil {
 			t.Errorf("%s: %v", test.server, err)
 		}
-		var got []string
-		for _, n := range otherNamespaces(values) {
-			got = append(got, n.mailbox("helpdesk"))
-		}
+		got := sharedMailboxNames(values, "helpdesk")
 		if !slices.Equal(got, test.want) {
 			t.Errorf("%s: %q, want %q", test.server, got, test.want)
 		}

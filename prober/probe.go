@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"mailprobe/guard"
@@ -250,7 +251,7 @@ func (s *session) failureText(phase mail.Phase, reason mail.Reason, err error) s
 	var known *fault
 	switch {
 	case errors.As(err, &no):
-		return joinWords(no.command+": rejected by server:", no.reply.status, s.replyText(no.reply))
+		return joinWords(no.command, s.mailboxNames(no.mailboxes)) + ": " + joinWords("rejected by server:", no.reply.status, s.replyText(no.reply))
 	case errors.As(err, &line):
 		return line.what + ": malformed: " + s.serverWords(strconv.Quote(cleanText(line.line, maxFailureText)))
 	case errors.As(err, &known):
@@ -261,6 +262,19 @@ func (s *session) failureText(phase mail.Phase, reason mail.Reason, err error) s
 		return mail.PlainText(phase, reason) + " " + withheld
 	}
 	return err.Error()
+}
+
+// mailboxNames returns the names of mailboxes that were tried, as they may be shown.
+func (s *session) mailboxNames(names []string) string {
+	quoted := make([]string, len(names))
+	for i, name := range names {
+		quoted[i] = strconv.Quote(cleanText(name, maxFailureText/8))
+	}
+	text := strings.Join(quoted, ", ")
+	if len(names) > 1 {
+		s.redactor.redact(&text)
+	}
+	return text
 }
 
 // replyText returns code and text of a reply as they may be shown. A code is shown

@@ -17,8 +17,11 @@ type refusal struct {
 	protocol mail.Protocol
 	command  string // GREETING, CAPABILITY, LOGIN, AUTHENTICATE, USER, PASS, MAIL ...
 	reply    reply
-	tls      bool // TLS was up
-	login    loginFacts
+	// mailboxes are the names that were tried, IMAP; the first refusal that tells
+	// most stands for all. Their namespace may be the server's own words.
+	mailboxes []string
+	tls       bool // TLS was up
+	login     loginFacts
 	diagnosis
 }
 
