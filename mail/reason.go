@@ -232,7 +232,7 @@ var reasons = []reasonFacts{
 	{StartTLSRefused, Transient,
 		"The server offers STARTTLS but refused to start it.",
 		"Look at the server's TLS configuration and log: a likely cause is a missing key or certificate file.",
-		"IMAP `NO`, `BAD` · POP3 `-ERR` · SMTP `454`, `502`, other 4xx and 5xx to STARTTLS"},
+		"IMAP `NO`, `BAD` · POP3 `-ERR` · SMTP `454`, `502` and other 5xx to STARTTLS"},
 	{StartTLSInjected, Transient,
 		"Data arrived between the server's answer to STARTTLS and the handshake: somebody may be injecting commands.",
 		"Update the server software (see CVE-2011-0411), and check the network path for tampering.",

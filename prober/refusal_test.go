@@ -23,7 +23,7 @@ type golden struct {
 }
 
 // goldenRefusals has at least one line for each rule.
-var goldenRefusals = slices.Concat(codeRefusals, fieldRefusals)
+var goldenRefusals = slices.Concat(codeRefusals, fieldRefusals, neighbourRefusals)
 
 // codeRefusals are about codes, and about the order of evidence.
 var codeRefusals = []golden{

@@ -51,6 +51,7 @@ var imapRules = []refusalRule{
 	// Texts.
 	{at: anywhere, texts: limitTexts, reason: mail.ServerLimit},
 	{at: atLogin, status: "BYE", texts: brokenTexts, reason: mail.MailboxFailed},
+	{at: atMailbox, texts: damagedTexts, reason: mail.MailboxFailed},
 	{at: atMailbox, texts: unnamedTexts, reason: mail.MailboxDenied},
 	{at: atMailbox, texts: inUseTexts, reason: mail.MailboxInUse},
 	{at: atMailbox, status: "NO", texts: deniedTexts, reason: mail.MailboxDenied},
@@ -133,17 +134,22 @@ var smtpRules = []refusalRule{
 	{at: anywhere, status: "2", reason: mail.ProtocolMalformed}, // a success, but not the one of this command
 	{at: anywhere, status: "3", reason: mail.ProtocolMalformed},
 
+	// The name in EHLO, also where it is refused late.
+	{at: atHello | atMailbox, texts: clientNameTexts, reason: mail.CommandRejected},
+
 	// 421 may answer any command: the server is leaving.
 	{at: anywhere, status: "421", texts: limitTexts, reason: mail.ServerLimit},
 	{at: atLogin, status: "421", code: "4.7.0", texts: tooSoonTexts, reason: mail.AuthTooSoon},
+	{at: atLogin, status: "421", texts: lockedOutTexts, reason: mail.AuthTooSoon, doubtful: true},
 	{at: anywhere, status: "421", reason: mail.ServerUnavailable},
-	{at: atStartTLS, status: "4", texts: limitTexts, reason: mail.ServerLimit},
-	{at: atStartTLS, reason: mail.StartTLSRefused},
+	{at: atStartTLS, status: "454", reason: mail.StartTLSRefused},
+	{at: atStartTLS, status: "5", reason: mail.StartTLSRefused},
 
 	// Temporary refusals of a login.
 	{at: atLogin, status: "432", code: "4.3.2", reason: mail.ServerLimit},
 	{at: atLogin, status: "432", code: "4.7.12", reason: mail.AuthExpired},
 	{at: atLogin, status: "4", texts: limitTexts, reason: mail.ServerLimit},
+	{at: atLogin, status: "4", texts: serverErrorTexts, reason: mail.AuthTemporary},
 	{at: atLogin, code: "4.7.0", texts: tooSoonTexts, reason: mail.AuthTooSoon},
 	{at: atLogin, status: "4", texts: lockedOutTexts, reason: mail.AuthTooSoon, doubtful: true},
 	{at: atLogin, status: "432", reason: mail.AuthExpired}, // RFC 4954: a password transition is needed
@@ -151,6 +157,7 @@ var smtpRules = []refusalRule{
 	{at: atLogin, status: "4", reason: mail.AuthTemporary},
 
 	// Texts that are believed beside a code of a refused login.
+	{at: atLogin, code: "5.7.8", texts: standardTexts, reason: mail.AuthRejected},
 	{at: atLogin, texts: severalTexts, reason: mail.AuthRejected},
 	{at: atLogin, texts: methodTexts, reason: mail.AuthMethodForbidden},
 	{at: atLogin, texts: disabledTexts, reason: mail.AuthDisabled},
@@ -159,6 +166,8 @@ var smtpRules = []refusalRule{
 	{at: atLogin, texts: badMechanismTexts, reason: mail.AuthMechanism},
 	{at: atLogin, texts: deadBackEndTexts, reason: mail.AuthTemporary},
 	{at: atLogin, texts: saslTexts, reason: mail.AuthTemporary, doubtful: true},
+
+	{at: atLogin, status: "550", texts: limitTexts, reason: mail.ServerLimit}, // QQ; 535 stays a refused login
 
 	// Codes and replies to a login.
 	{at: atLogin, code: "5.7.139", reason: mail.AuthMethodForbidden, advice: policyAdvice},
@@ -180,13 +189,12 @@ var smtpRules = []refusalRule{
 	{at: atLogin, status: "538", reason: mail.AuthNeedsTLS},
 	{at: atLogin, status: "504", reason: mail.AuthMechanism},
 
-	// The name in EHLO, also where it is refused late.
-	{at: atHello | atMailbox, texts: clientNameTexts, reason: mail.CommandRejected},
 	{at: atHello, status: "501", reason: mail.CommandRejected, advice: clientNameAdvice},
 	{at: atHello, status: "504", reason: mail.CommandRejected, advice: clientNameAdvice},
 
 	// Codes, replies and texts to MAIL and RCPT.
 	{at: atMailbox, texts: senderTexts, reason: mail.NotAuthorized},
+	{at: atMailbox, texts: blockedSenderTexts, reason: mail.NotAuthorized},
 	{at: atMailbox, status: "553", code: "5.7.1", reason: mail.NotAuthorized},
 	{at: atMailbox, code: "5.7.60", reason: mail.NotAuthorized},
 	{at: atMailbox, status: "554", code: "5.2.0", reason: mail.NotAuthorized},
@@ -195,13 +203,15 @@ var smtpRules = []refusalRule{
 	{at: atMailbox, status: "530", reason: mail.NotAuthorized, advice: loginFirstAdvice},
 	{at: atMailbox, texts: limitTexts, reason: mail.ServerLimit},
 	{at: atMailbox, code: "5.4.5", reason: mail.ServerLimit, advice: dailyAdvice}, // Gmail, Yahoo
-	{at: atMailbox, status: "4", texts: greylistTexts, reason: mail.ServerUnavailable},
+	{at: outsideLogin, status: "4", texts: greylistTexts, reason: mail.ServerUnavailable},
 	{at: atMailbox, code: "5.2.2", reason: mail.MailboxFailed},
 	{at: atMailbox, code: "4.2.2", reason: mail.MailboxFailed},
 	{at: atMailbox, status: "552", reason: mail.MailboxFailed},
-	{at: atMailbox, status: "5", texts: blockListTexts, reason: mail.ServerRefused},
+	{at: outsideLogin, texts: unwelcomeTexts, reason: mail.ServerRefused},
 	{at: atMailbox, status: "5", texts: relayTexts, reason: mail.MailboxDenied},
-	{at: atMailbox, status: "5", texts: noSenderTexts, reason: mail.MailboxDenied},
+	{at: atMailbox, texts: noSenderTexts, reason: mail.MailboxDenied},
+	{at: atMailbox, command: "MAIL", code: "5.1.7", reason: mail.MailboxDenied, advice: noSenderAdvice},
+	{at: atMailbox, command: "RCPT", status: "5", texts: noRecipientTexts, reason: mail.MailboxMissing},
 	{at: atMailbox, command: "RCPT", code: "5.1.", reason: mail.MailboxMissing},
 	{at: atMailbox, command: "RCPT", status: "550", code: "5.7.", reason: mail.MailboxDenied},
 	{at: atMailbox, command: "RCPT", status: "550", reason: mail.MailboxMissing},
@@ -211,7 +221,6 @@ var smtpRules = []refusalRule{
 	{at: outsideLogin, status: "4", texts: limitTexts, reason: mail.ServerLimit},
 	{at: outsideLogin, status: "4", reason: mail.ServerUnavailable},
 	{at: atGreeting | atHello, status: "5", texts: limitTexts, reason: mail.ServerLimit},
-	{at: atGreeting | atHello, status: "5", texts: blockListTexts, reason: mail.ServerRefused},
 	{at: atGreeting, status: "5", reason: mail.ServerRefused},
 	{at: atLogin, texts: mechanismTexts, reason: mail.AuthMechanism},
 	{at: anywhere, status: "500", reason: mail.CommandRejected},

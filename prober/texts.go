@@ -57,13 +57,27 @@ var (
 			{"concurrent connections limit exceeded", "Exchange Online"},
 			{"sender thread limit", "Exchange Online, client submission"},
 			{"rate limit", "Yahoo, Postfix policy servers"},
+			{"ratelimit", "mail.ru"},
+			{"unusual sending activity", "Zoho"},
+			{"unusual rate", "Gmail"},
+			{"temporarily deferred", "Yahoo"},
+			{"hl:icc", "NetEase"},
+			{"hl:ifc", "NetEase"},
+			{"hl:mep", "NetEase"},
+			{"mi:dmc", "NetEase"},
+			{"mi:ccl", "NetEase"},
+			{"mi:cel", "NetEase"},
+			{"mi:sfq", "NetEase"},
+			{"rp:drc", "NetEase"},
+			{"rp:ccl", "NetEase"},
+			{"rp:qrc", "NetEase"},
 			{"frequency limited", "QQ"},
 			{"too much mail", "Postfix anvil"},
 			{"exceeded the login limit", "Outlook.com POP3"},
 			{"throttl", "Exchange Online, SES"},
 		}, []string{
 			"too many sessions", "too many active", "concurrent connection limit", "connection limit", "connections reached",
-			"session limit", "too frequent",
+			"session limit", "too frequent", "too many recipients",
 		}},
 		{dailyAdvice, []knownText{
 			{"exceeded command or bandwidth limits", "Gmail"},
@@ -73,9 +87,15 @@ var (
 			{"submissionquotaexceeded", "Exchange Online"},
 			{"exceeded the maximum number of messages", "cPanel"},
 			{"max emails per hour", "cPanel"},
+			{"reached your daily limit", "Exchange Online"},
+			{"has exceeded threshold", "Exchange Online"},
+			{"maximum credits exceeded", "SendGrid"},
+			{"relay quota", "GoDaddy"},
+			{"mi:stc", "NetEase"},
+			{"rp:trc", "NetEase"},
 			{"max defers and failures per hour", "cPanel"},
 		}, []string{
-			"bandwidth limit", "sending limit", "daily limit", "daily quota", "hourly limit", "message rate",
+			"bandwidth limit", "sending limit", "daily limit", "daily quota", "hourly limit", "message rate", "messages per", "maximum daily", "mail limit exceeded",
 		}},
 	}
 	// tooSoonTexts: the login came too soon after the last one.
@@ -88,7 +108,7 @@ var (
 		{"login freq limit", "QQ"},
 	}, []string{
 		"minutes between logins", "minimum time between", "logins too fast", "login delay", "login rate", "logging in too",
-		"connecting too", "please wait", "you must wait", "try again in",
+		"connecting too", "please wait", "you must wait", "try again in", "only every", "minimum interval",
 	}}}
 	// lockedOutTexts: the server counts failed logins and has had enough of them.
 	// They may be ours.
@@ -96,6 +116,7 @@ var (
 		{"too many bad auth", "Yahoo"},
 		{"too many invalid", "hMailServer"},
 		{"too many authentication failures", "MDaemon"},
+		{"too much fail authentication", "NetEase"},
 	}, []string{
 		"too many failed", "too many auth", "too many unsuccessful", "too many wrong", "too many incorrect",
 	}}}
@@ -113,7 +134,7 @@ var (
 		"maildrop is locked", "maildrop locked", "mailbox is locked", "mailbox locked", "mailbox already locked",
 		"mailbox is in use", "mailbox is already in use", "mailbox already in use", "mailbox is busy", "mail drop is locked",
 		"maildrop is already", "already in use by another", "being used by another", "another pop3 session", "another pop session",
-		"cannot get lock", "can't lock", "cannot lock", "failed to lock", "unable to lock", "could not lock",
+		"maildrop in use", "in use by", "already logged in", "exclusive lock", "cannot get lock", "can't lock", "cannot lock", "failed to lock", "unable to lock", "could not lock",
 	}}}
 	// laterTexts: words that are about the server where they stand outside of a
 	// login.
@@ -127,6 +148,7 @@ var (
 		{"server busy", "Exchange Online"},
 		{"system is busy", "QQ"},
 		{"shutting down", "Dovecot, Exchange"},
+		{"system error", "Gmail"},
 		{"internal server error", "nginx mail proxy"},
 		{"temporary", "Courier, Exim"},
 	}, []string{
@@ -145,17 +167,24 @@ var (
 		{"server busy", "Exchange Online"},
 		{"system is busy", "NetEase"},
 		{"child crashed", "qmail-popup"},
+		{"system error", "Gmail"},
+		{"system i/o error", "Cyrus"},
 	}, []string{
 		"service unavailable", "service not available", "temporary failure", "temporary error", "temporary internal",
 		"temporary system", "internal error", "server error", "backend error", "server is busy", "system busy", "maintenance",
 		"unable to contact", "authentication service", "authentication server",
 	}}}
+	// serverErrorTexts are believed before the words that ask for longer pauses.
+	serverErrorTexts = textGroups{{"", []knownText{
+		{"temporary server error", "Exchange Online"},
+	}, nil}}
 	// deadBackEndTexts: Cyrus SASL has nothing to check a password with. Servers
 	// that use it answer with the code of a wrong password then, too.
 	deadBackEndTexts = textGroups{{"", []knownText{
 		{"no mechanism available", "Postfix with Cyrus SASL whose plug-ins are missing"},
 		{"cannot connect to saslauthd", "Postfix with Cyrus SASL"},
 		{"connection lost to authentication server", "Postfix with Dovecot SASL"},
+		{"authentication failed, system busy", "NetEase"},
 	}, []string{
 		"remote authentication server unavailable", "unable to open berkeley db", "unable to open sasldb",
 	}}}
@@ -194,6 +223,10 @@ var (
 		{appPasswordOrWrongAdvice, []knownText{
 			{"incorrect username, password or access token", "Fastmail"},
 			{"(#mbr1212)", "Yahoo, AOL"},
+			{"(#auth012)", "Yahoo, AT&T"},
+			{"login invalid credentials", "Yahoo, AOL"},
+			{"invalid credentials(failure)", "Zoho"},
+			{"invalid user or password!", "Yandex SMTP"},
 		}, []string{
 			"incorrect username, password or app password", "(#auth005) incorrect",
 		}},
@@ -206,6 +239,11 @@ var (
 			{"user credentials were incorrect", "Exchange Online"},
 		}, nil},
 	}
+	// standardTexts is RFC 4954's own sentence for 535 5.7.8. Without that code it is
+	// one of severalTexts.
+	standardTexts = textGroups{{"", []knownText{
+		{"authentication credentials invalid", "RFC 4954"},
+	}, nil}}
 	// methodTexts: the password may be right, but not this way.
 	methodTexts = textGroups{
 		{appPasswordAdvice, []knownText{
@@ -226,6 +264,7 @@ var (
 			{"log in through your web browser", "Gmail"},
 			{"web login required", "Gmail"},
 			{"accept eula", "Yandex"},
+			{"please verify your account", "mail.ru"},
 		}, []string{
 			"log in with your web browser", "accept the eula", "user agreement",
 		}},
@@ -233,7 +272,7 @@ var (
 			{"basic authentication is", "Exchange Online"},
 			{"basicauthblocked", "Exchange Online"},
 		}, []string{
-			"password authentication is disabled", "password-based authentication", "please use oauth", "less secure app",
+			"password authentication is disabled", "password-based authentication", "please use oauth", "less secure app", "password authentication is not", "oauth authentication required", "use oauth2",
 		}},
 		{tenantSMTPAdvice, []knownText{
 			{"smtpclientauthentication is disabled for the tenant", "Exchange Online"},
@@ -273,8 +312,12 @@ var (
 			"pop3 disabled", "imap access disabled", "pop access disabled", "imap access not", "pop access not", "imap is not enabled",
 			"pop is not enabled", "pop3 is not enabled", "smtp is not enabled", "imap not enabled", "pop3 not enabled",
 			"pop not enabled", "not allowed to use imap", "not allowed to use pop", "protocol is disabled", "protocol disabled",
-			"service is disabled", "is not allowed to log in using",
+			"service is disabled", "is not allowed to log in using", "imap access is not",
+			"pop3 access is not", "pop access is not", "access not enabled", "auth is disabled", "has disabled imap", "has disabled pop",
 		}},
+		{bridgeAdvice, []knownText{
+			{"account is logged out", "Proton Mail Bridge"},
+		}, nil},
 		{"", []knownText{
 			{"account is disabled", "Zimbra, hMailServer"},
 			{"account disabled", "Active Directory, RFC 5248"},
@@ -284,6 +327,7 @@ var (
 			{"account locked", "Active Directory"},
 			{"currently locked out", "Exchange"},
 			{"user is locked", "NetEase"},
+			{"user locked", "NetEase"},
 			{"account is abnormal", "QQ"},
 		}, []string{
 			"account has been disabled", "account currently disabled", "user disabled", "mailbox is disabled", "mailbox disabled",
@@ -300,6 +344,9 @@ var (
 		{"failed: login disabled", "perdition POP3"},
 		{"available only with ssl", "mail.ru"},
 		{"encryption required", "RFC 4954"},
+		{"tls-connection is required", "hMailServer"},
+		{"cleartext logins disabled", "Zimbra"},
+		{"only valid after entering tls", "Zimbra"},
 	}, []string{
 		"requires ssl", "requires tls", "requires encryption", "encryption is required", "secure connection is required",
 		"secure connection required", "tls required", "ssl required", "starttls required", "starttls is required",
@@ -327,6 +374,7 @@ var (
 		{"unknown command", "POP3 servers without the command"},
 		{"command not recognized", "Exchange POP3"},
 		{"not implemented", "MDaemon, Courier"},
+		{"no verifier for user", "Cyrus, where the password is stored in another form"},
 	}, []string{
 		"unsupported auth", "mechanism is not supported", "mechanism not available", "authentication type not",
 		"authentication method not", "auth not available", "unknown authentication",
@@ -340,112 +388,4 @@ var (
 	notConnectedTexts = textGroups{{notConnectedAdvice, []knownText{
 		{"authenticated but not connected", "Exchange"},
 	}, nil}}
-	// brokenTexts: the login was right, and then the mailbox could not be entered.
-	brokenTexts = textGroups{{"", []knownText{
-		{"fatal error: ", "Courier IMAP"},
-		{"maildir invalid", "Courier POP3"},
-		{"unable to open maildrop", "Cyrus POP3"},
-		{"this user has no $home/maildir", "qmail-pop3d"},
-	}, []string{
-		"can't open mailbox",
-	}}}
-	// maildropTexts: the login was right, and there is no mailbox for it.
-	maildropTexts = textGroups{{"", []knownText{
-		{"maildrop: mailbox does not exist", "Cyrus POP3"},
-	}, nil}}
-	// deniedTexts: the mailbox is there, and not for this user.
-	deniedTexts = textGroups{{"", []knownText{
-		{"permission denied", "Cyrus"},
-		{"access denied for", "Courier"},
-	}, []string{
-		"access denied", "insufficient privileges", "no permission",
-	}}}
-	// unnamedTexts: no mailbox is opened for a client that has not said its name.
-	unnamedTexts = textGroups{{unnamedAdvice, []knownText{
-		{"unsafe login", "NetEase's Coremail"},
-		{"login is not safe", "NetEase's Coremail before it asked for ID"},
-	}, nil}}
-	// clientNameTexts: the name in HELO or EHLO. Postfix says so at RCPT only.
-	clientNameTexts = textGroups{{clientNameAdvice, []knownText{
-		{"helo command rejected", "Postfix"},
-		{"invalid helo", "Exim (cPanel)"},
-		{"helo name", "Exim (cPanel)"},
-		{"helo argument", "Exim"},
-		{"ehlo or helo argument", "Exim"},
-		{"helo or ehlo argument", "Exim"},
-		{"invalid domain name", "Exchange, Sendmail"},
-		{"requires domain", "Sendmail"},
-		{"fully-qualified hostname", "Postfix"},
-	}, []string{
-		"invalid ehlo", "ehlo name", "helo/ehlo", "ehlo/helo", "bad helo", "bad ehlo", "your helo", "your ehlo", "in helo",
-		"in ehlo", "helo must", "helo is", "helo host", "forged helo",
-	}}}
-	// senderTexts: the address is not the user's to send from.
-	senderTexts = textGroups{{senderAdvice, []knownText{
-		{"not owned by", "Postfix, reject_sender_login_mismatch; Yandex"},
-		{"sendasdenied", "Exchange Online"},
-		{"permissions to send as", "Exchange"},
-		{"equal authorized user", "NetEase"},
-		{"same as authorization user", "QQ"},
-		{"relaying disallowed as", "Zoho"},
-		{"not one of your addresses", "iCloud"},
-		{"not local sender", "mail.ru"},
-		{"sender address is not allowed", "GMX, web.de"},
-		{"sender address rejected: not logged in", "Postfix"},
-	}, []string{
-		"same as authorized user", "match authenticated user", "match the authenticated", "match authenticated",
-		"not match the login", "sender address not allowed", "sender is not allowed", "sender not allowed", "not allowed to send",
-		"not permitted to send", "not authorized to send", "not authorised to send", "not authorized to use", "authorised to use",
-		"cannot send as", "from address not verified", "from address is not verified", "address is not verified",
-	}}}
-	// loginFirstTexts: no mail without a login.
-	loginFirstTexts = textGroups{{loginFirstAdvice, []knownText{
-		{"client not authenticated", "Exchange Online"},
-		{"authentication required", "Gmail, Yandex"},
-		{"smtp authentication is required", "hMailServer"},
-	}, []string{
-		"client was not authenticated", "authentication is required", "must authenticate", "need to authenticate",
-		"authenticate first",
-	}}}
-	// greylistTexts: not the first time.
-	greylistTexts = textGroups{{greylistAdvice, []knownText{
-		{"greylist", "Postgrey, Rspamd, Exim"},
-		{"graylist", "MDaemon, CommuniGate"},
-		{"grey-list", "milter-greylist"},
-	}, []string{
-		"grey list",
-	}}}
-	// blockListTexts: the address of this machine is unwelcome.
-	blockListTexts = textGroups{{blockListAdvice, []knownText{
-		{"blocked using", "Postfix, reject_rbl_client"},
-		{"spamhaus", "Exim, Sendmail, Exchange Online"},
-		{"blacklist", "Exim, Kerio"},
-		{"blocklist", "Exim, SpamCop"},
-		{"block list", "Exchange Online"},
-		{"poor reputation", "Ironport"},
-		{"is listed in", "Rspamd, Exim"},
-		{"client host rejected", "Postfix"},
-	}, []string{
-		"black list",
-	}}}
-	// relayTexts: the recipient is somewhere else.
-	relayTexts = textGroups{{relayAdvice, []knownText{
-		{"relay access denied", "Postfix"},
-		{"relaying denied", "Sendmail"},
-		{"relay not permitted", "Exim"},
-		{"unable to relay", "Exchange"},
-		{"relaying not allowed", "Lotus Domino"},
-		{"list of allowed rcpthosts", "qmail"},
-	}, []string{
-		"not permitted to relay", "relay denied",
-	}}}
-	// noSenderTexts: the sender's own domain or mailbox is missing.
-	noSenderTexts = textGroups{{noSenderAdvice, []knownText{
-		{"sender verify failed", "Exim"},
-		{"sender address rejected", "Postfix"},
-		{"domain of sender", "Sendmail"},
-		{"bogus mail from", "qmail"},
-	}, []string{
-		"sender domain", "sender unknown",
-	}}}
 )
