@@ -6,6 +6,7 @@ package prober
 import (
 	"bytes"
 	"fmt"
+	"strings"
 
 	"mailprobe/mail"
 )
@@ -151,6 +152,8 @@ var hintRules = []hintRule{
 	{mail.CommandRejected, mail.PhaseHello, "", isSMTP, fixed("The server refused EHLO: check port and protocol, and set `ehlo` to a host name with dots that the name servers know.")},
 	{mail.MailboxFailed, mail.PhaseMailbox, "", isPOP3, fixed("Look at the server's log: the login was accepted, and then the mailbox could not be opened.")},
 	{mail.MailboxMissing, mail.PhaseMailbox, "", isSMTP, fixed("The server does not know the recipient, or accepts no mail for it: check recipient.")},
+	{mail.MailboxMissing, mail.PhaseMailbox, "", bySharedFolder, fixed(sharedFolderAdvice)},
+	{mail.CommandRejected, mail.PhaseMailbox, "", bySharedFolder, fixed(sharedFolderAdvice)},
 	{mail.AuthNeedsTLS, "", mail.NoEncryption, nil, tlsWanted},
 	{mail.AuthMechanism, "", mail.NoEncryption, nil, tlsPerhaps},
 	{mail.AuthNeedsTLS, "", "", nil, fixed("The server requires TLS although TLS is up: " +
@@ -187,6 +190,15 @@ func byCertificate(c *mail.Connection) bool { return c.Auth == mail.AuthExternal
 // byAuthzID and byLoginName report how a login names a shared mailbox.
 func byAuthzID(c *mail.Connection) bool   { return sharedBy(c, mail.SharedAuthzID) }
 func byLoginName(c *mail.Connection) bool { return sharedBy(c, mail.SharedLoginName) }
+
+// bySharedFolder reports whether the folder of a shared mailbox is searched for.
+func bySharedFolder(c *mail.Connection) bool {
+	return sharedBy(c, mail.SharedFolder) && strings.EqualFold(c.Mailbox, "INBOX")
+}
+
+// sharedFolderAdvice is for a search that found nothing.
+const sharedFolderAdvice = "The shared mailbox was not found among the namespaces that the server lists: check shared_mailbox and the user's rights on it, " +
+	"or set `mailbox` to its full path on the server."
 
 func sharedBy(c *mail.Connection, access mail.SharedAccess) bool {
 	return c.SharedMailbox != "" && c.SharedMailboxAccess == access

@@ -374,7 +374,11 @@ func (d *imapDialect) serverError(command string, err error) error {
 		return nil
 	case errors.As(err, &refused):
 		// A complete reply decides, whatever became of the connection behind it.
-		return d.refused(command, seen.tagged)
+		no := d.refused(command, seen.tagged)
+		if seen.warning != nil {
+			no.explainBy(d.refused(command, reply{seen.tagged.status, seen.warning.code, seen.warning.text}))
+		}
+		return no
 	case seen.bye != nil:
 		return d.refused(command, *seen.bye)
 	case transport != nil:

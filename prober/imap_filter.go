@@ -7,6 +7,7 @@ package prober
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"strconv"
@@ -32,11 +33,13 @@ type imapFilter struct {
 	collecting           bool          // data responses are kept for the dialect, not only dropped
 	kept                 []byte        // the data response under way, without its "* "
 	data                 [][]byte      // the complete ones
+	warning              *reply        // untagged NO or BAD since the last tagged reply; nil: none
 }
 
 // responses are the parts of the server's responses that a probe needs.
 type responses struct {
 	tagged  reply           // last tagged reply
+	warning *reply          // the last untagged NO or BAD before it, which may explain it; nil: none
 	bye     *reply          // nil: no goodbye
 	bad     *reply          // untagged BAD since the last tagged reply; nil: none
 	exists  uint64          // messages of the examined mailbox
@@ -113,6 +116,7 @@ func (f *imapFilter) pass(line []byte) ([]byte, error) {
 		return nil, malformedf("not an IMAP response to this command")
 	}
 	f.responses.tagged, f.responses.bad, f.answered, f.waiting = r, nil, true, ""
+	f.responses.warning, f.warning = f.warning, nil
 	if f.login && r.status == "OK" && r.code == "CAPABILITY" {
 		f.capabilityCode(rest)
 	}
@@ -223,7 +227,9 @@ func (f *imapFilter) status(name, text string) error {
 	case name == "BYE":
 		f.responses.bye = &r
 	case name == "BAD":
-		f.responses.bad = &r
+		f.responses.bad, f.warning = &r, &r
+	case name == "NO":
+		f.warning = &r
 	case name == "PREAUTH" || name == "OK" && r.code == "" && !f.answered:
 		return malformedf("a second greeting")
 	case numericCodes[r.code]:
@@ -255,12 +261,15 @@ func (f *imapFilter) openedCode(text, code string) error {
 	return nil
 }
 
+// messageData names the untagged data that begins with a number, in our own words.
+var messageData = map[string]string{"EXISTS": "EXISTS", "RECENT": "RECENT", "EXPUNGE": "EXPUNGE", "FETCH": "FETCH"}
+
 // number passes "n EXISTS" and checks the number of all other message data.
 func (f *imapFilter) number(word, args string) ([]byte, error) {
 	kind, _, _ := strings.Cut(upperASCII(args), " ")
 	n, err := strconv.ParseUint(word, 10, 32)
 	if err != nil {
-		return nil, malformedf("untagged data with a number that is not a 32-bit number")
+		return nil, malformedf("untagged %s with a number that is not a 32-bit number", cmp.Or(messageData[kind], "data"))
 	}
 	if kind == "EXPUNGE" && f.responses.exists > 0 {
 		f.responses.exists--

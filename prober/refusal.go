@@ -55,6 +55,15 @@ func newRefusal(c *mail.Connection, encrypted bool, x *saslExchange, command str
 	return no
 }
 
+// explainBy takes over what an untagged response before a reply says, where no rule
+// knows the reply itself: IMAP servers say why in an ALERT and then NO alone.
+func (r *refusal) explainBy(warning *refusal) {
+	if r.unclassified && !warning.unclassified {
+		r.diagnosis = warning.diagnosis
+		r.reply.text = joinWords(r.reply.text, "("+warning.reply.text+")")
+	}
+}
+
 // stages are the parts of a conversation that commands belong to; a set of bits,
 // so that a rule can name several.
 type stages byte
