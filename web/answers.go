@@ -1,9 +1,8 @@
 package web
 
 // This file bounds what answers hold while their clients read them, or do not. A
-// list of ten thousand connections is written item by item and never held; a
-// page is held as a whole, and all pages together have a budget. Whoever stops
-// reading is dropped.
+// list is shared (lists.go); a page is held as a whole, and all pages together have
+// a budget. Whoever stops reading is dropped.
 
 import (
 	"bufio"

@@ -3,7 +3,9 @@ package web
 // This file is the JSON API, version 1; see docs/api.md.
 
 import (
+	"bufio"
 	"encoding/json"
+	"fmt"
 	"math"
 	"net/http"
 	"strconv"
@@ -86,9 +88,18 @@ func (s *site) serveConnections(w http.ResponseWriter, r *http.Request) {
 		}
 		limit = n
 	}
+	after := query.Get("after")
+	s.sendList(w, r, listKey{"connections", fmt.Sprint(limit, " ", after)}, func(out *bufio.Writer) bool {
+		return s.writeConnections(out, after, limit)
+	})
+}
+
+// writeConnections writes limit connections behind the name after. It reports
+// whether all of it was written.
+func (s *site) writeConnections(out *bufio.Writer, after string, limit int) bool {
 	var last, next string
 	items := func(yield func(any) bool) {
-		for snapshot := range s.History.Summaries(query.Get("after")) {
+		for snapshot := range s.History.Summaries(after) {
 			if limit == 0 {
 				next = last
 				return
@@ -100,17 +111,16 @@ func (s *site) serveConnections(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 	}
-	out := s.answers.jsonWriter(w)
-	_, _ = out.WriteString(`{"connections":`)
+	_, _ = out.WriteString(`{"connections":`) // a bufio.Writer keeps its first error
 	if !s.answers.streamList(out, items) {
-		return // the client has left
+		return false // the client has left
 	}
 	if next != "" {
 		quoted, _ := json.Marshal(next) // a string always can
 		_, _ = out.WriteString(`,"next":` + string(quoted))
 	}
-	_, _ = out.WriteString("}\n")
-	_ = out.Flush()
+	_, err := out.WriteString("}\n")
+	return err == nil
 }
 
 // serveConnection is all that is known of one.

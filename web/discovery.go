@@ -9,6 +9,7 @@ package web
 // X-Forwarded-* and Forwarded headers are not read at all.
 
 import (
+	"bufio"
 	"net"
 	"net/http"
 	"net/netip"
@@ -53,11 +54,9 @@ func (s *site) serveDiscovery(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 	}
-	out := s.answers.jsonWriter(w)
-	if s.answers.streamList(out, groups) {
-		_ = out.WriteByte('\n')
-		_ = out.Flush()
-	}
+	s.sendList(w, r, listKey{"targets", scheme + " " + host}, func(out *bufio.Writer) bool {
+		return s.answers.streamList(out, groups) && out.WriteByte('\n') == nil
+	})
 }
 
 // newTargetGroup is the target of one connection. scheme empty: as the request

@@ -61,6 +61,8 @@ type site struct {
 	waiting     *waiters
 	expositions places
 	answers     *answers
+	lists       lists
+	streams     places // of lists that are sent item by item
 	reloads     *reloads
 }
 
@@ -88,7 +90,7 @@ func newSite(o Options) (*site, http.Handler, error) {
 		return nil, nil, err
 	}
 	s := &site{Options: o, telemetry: metrics.Handler(o.Metrics, o.Log), waiting: newWaiters(o.MaxWaiting),
-		expositions: make(places, maxExpositions), answers: newAnswers(), reloads: newReloads(o.Reload)}
+		expositions: make(places, maxExpositions), streams: make(places, maxStreams), answers: newAnswers(), reloads: newReloads(o.Reload)}
 	routes := s.routes()
 	if err := checkTelemetryPath(o.TelemetryPath, routes); err != nil {
 		return nil, nil, err
