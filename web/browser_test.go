@@ -224,11 +224,12 @@ func TestBrowserAccessibility(t *testing.T) {
 		s.observe(outcometest.Failed(c, outcometest.Noon, mail.PhaseResolve, mail.DNSNotFound, "no such host"))
 	}
 	s.options.ReloadFault = func() (time.Time, error) { return outcometest.Noon, errors.New("config.yml:3: unknown field") }
+	s.sendMessages()
 	server := httptest.NewServer(s.handler())
 	defer server.Close()
 	ctx := browser(t)
 	for _, scheme := range []string{"light", "dark"} {
-		for _, path := range []string{"/", "/?q=nothing-like-it", "/connections/billing-inbox", "/connections/fresh-one", "/connections/nobody"} {
+		for _, path := range []string{"/", "/?q=nothing-like-it", "/connections/billing-inbox", "/connections/fresh-one", "/connections/nobody", "/routes"} {
 			if err := look(ctx, 1280, 900, scheme); err != nil {
 				t.Fatal(err)
 			}
@@ -290,6 +291,14 @@ func TestBrowserShots(t *testing.T) {
 	for _, o := range outcomes {
 		s.observe(o)
 	}
+	for i := range 3 {
+		c := outcometest.Inbox(fmt.Sprint("group-", i))
+		c.Host = "gone.example.org"
+		connections = append(connections, c)
+		s.history.SetConnections(connections)
+		s.observe(outcometest.Failed(c, outcometest.Noon, mail.PhaseResolve, mail.DNSNotFound, "no such host"))
+	}
+	s.sendMessages()
 	server := httptest.NewServer(s.handler())
 	defer server.Close()
 	ctx := browser(t)
@@ -303,6 +312,8 @@ func TestBrowserShots(t *testing.T) {
 		{"detail-light", "/connections/billing-inbox", 1280, 900, "light"},
 		{"detail-dark", "/connections/billing-inbox", 1280, 900, "dark"},
 		{"detail-phone", "/connections/billing-inbox", 390, 844, "dark"},
+		{"routes-light", "/routes", 1280, 900, "light"}, {"routes-dark", "/routes", 1280, 900, "dark"},
+		{"routes-phone", "/routes", 390, 844, "light"},
 	} {
 		if err := look(ctx, shot.width, shot.height, shot.scheme); err != nil {
 			t.Fatal(err)

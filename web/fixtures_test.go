@@ -123,3 +123,22 @@ func fleet() (connections []*mail.Connection, outcomes []mail.Outcome) {
 	connections = append(connections, c)
 	return connections, outcomes
 }
+
+// sendMessages lets messages of three routes become known: one arrives, one is
+// filed as spam, one is lost.
+func (s *stage) sendMessages() {
+	route := func(name string) *mail.Route {
+		return &mail.Route{Name: name, Send: &mail.Connection{Name: "support-outbound"}, Receive: &mail.Connection{Name: "support-inbox"},
+			Interval: 5 * time.Minute, Deadline: 10 * time.Minute, Labels: []mail.Label{{Name: "team", Value: "support"}}}
+	}
+	works, spam, lost := route("helpdesk"), route("newsletter"), route("partner")
+	s.history.SetRoutes([]*mail.Route{works, spam, lost, route("not-yet")})
+	s.history.ObserveRoute(testRouteOutcomes(works, outcometest.Noon)[0])
+	filed := testRouteOutcomes(spam, outcometest.Noon)[0]
+	filed.Folder, filed.FolderAs = mail.FolderJunk, "Junk"
+	filed.Failure = &mail.RouteFailure{Leg: mail.LegTransfer, Reason: mail.FiledAsSpam, Text: "found in Junk"}
+	s.history.ObserveRoute(filed)
+	for _, o := range testRouteOutcomes(lost, outcometest.Noon) {
+		s.history.ObserveRoute(o)
+	}
+}

@@ -176,11 +176,15 @@ func matches(m *history.Snapshot, query string) bool {
 	return true
 }
 
+// rank is the place of a state on the pages.
+func rank(s history.State) int {
+	return map[history.State]int{history.StateDown: 0, history.StateUnknown: 1, history.StateUp: 2}[s]
+}
+
 // byUrgency puts down first, the newest trouble on top; then what was never
 // probed; then the rest by name.
 func byUrgency(a, b history.Snapshot) int {
-	rank := map[history.State]int{history.StateDown: 0, history.StateUnknown: 1, history.StateUp: 2}
-	order := cmp.Compare(rank[a.State()], rank[b.State()])
+	order := cmp.Compare(rank(a.State()), rank(b.State()))
 	if order == 0 && a.State() == history.StateDown {
 		order = b.Since.Compare(a.Since)
 	}

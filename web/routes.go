@@ -4,8 +4,10 @@ package web
 // legs, and the JSON API.
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,15 +26,19 @@ type routesPage struct {
 
 // routeView is one route.
 type routeView struct {
-	Name, Send, Receive string // no address: it may name a person
-	State               history.State
-	For                 string // how long it is so; empty: no message yet
-	Interval, Deadline  string
-	Labels              []mail.Label
-	Failure             *mail.RouteFailure
-	Messages            []messageView // the last failed and the last good one, the newer first
-	Counts              string        // of the last messages
+	Name               string
+	Send, Receive      linked // connections; no address: it may name a person
+	State              history.State
+	For                string // how long it is so; empty: no message yet
+	Interval, Deadline string
+	Labels             []mail.Label
+	Failure            *mail.RouteFailure
+	Messages           []messageView // the last failed and the last good one, the newer first
+	Counts             string        // of the last messages
 }
+
+// linked is a connection by name, with its page.
+type linked struct{ Name, Href string }
 
 // messageView is one message of a route.
 type messageView struct {
@@ -45,11 +51,18 @@ type messageView struct {
 
 // legView is one part of the timeline.
 type legView struct {
-	Leg    mail.Leg
-	Took   string // "not finished" where it did not end
-	Failed bool
-	Width  int // share of the whole, in percent
+	Leg      mail.Leg
+	Took     string // "not finished" where it did not end
+	Failed   bool
+	X, Width float64 // place in the picture, which is legsWidth wide
 }
+
+// legsWidth is the whole of a message's timeline, and legLeast what a leg that
+// took next to no time has of it.
+const (
+	legsWidth = 1000.0
+	legLeast  = 8.0
+)
 
 // hopView is one relay, with the time since the one before.
 type hopView struct{ By, From, Step string }
@@ -70,12 +83,14 @@ func (s *site) newRoutesPage() routesPage {
 		}
 		p.Routes = append(p.Routes, v)
 	}
+	// Broken ones first, each kind by name.
+	slices.SortStableFunc(p.Routes, func(a, b routeView) int { return cmp.Compare(rank(a.State), rank(b.State)) })
 	return p
 }
 
 func newRouteView(s *history.RouteSnapshot, now time.Time) routeView {
 	r := s.Route
-	v := routeView{Name: r.Name, Send: r.Send.Name, Receive: r.Receive.Name, State: s.State(),
+	v := routeView{Name: r.Name, Send: linked{r.Send.Name, detailPath(r.Send.Name)}, Receive: linked{r.Receive.Name, detailPath(r.Receive.Name)}, State: s.State(),
 		Interval: human.Elapsed(r.Interval), Deadline: human.Elapsed(r.Deadline), Labels: r.Labels}
 	last := s.Last()
 	if last == nil {
@@ -88,7 +103,7 @@ func newRouteView(s *history.RouteSnapshot, now time.Time) routeView {
 			good++
 		}
 	}
-	v.Counts = fmt.Sprintf("%d of the last %d arrived as configured", good, len(s.Messages))
+	v.Counts = fmt.Sprintf("%d of the last %d messages arrived as configured", good, len(s.Messages))
 	for _, o := range []*mail.RouteOutcome{s.LastBad, s.LastGood} {
 		if o != nil {
 			v.Messages = append(v.Messages, newMessageView(o, now))
@@ -105,19 +120,7 @@ func newMessageView(o *mail.RouteOutcome, now time.Time) messageView {
 	if o.Up() {
 		v.Title = "Last good message"
 	}
-	for _, leg := range []struct {
-		leg  mail.Leg
-		took time.Duration
-	}{{mail.LegSubmit, o.Submit}, {mail.LegTransfer, o.Transfer}} {
-		l := legView{Leg: leg.leg, Took: "not finished", Failed: o.Failure != nil && o.Failure.Leg == leg.leg, Width: 50}
-		if leg.took > 0 {
-			l.Took = human.Duration(leg.took)
-		}
-		if o.Total > 0 {
-			l.Width = max(2, int(100*leg.took/o.Total))
-		}
-		v.Legs = append(v.Legs, l)
-	}
+	v.Legs = newLegs(o)
 	v.Facts = messageFacts(o)
 	before := o.Sent
 	for _, hop := range o.Hops {
@@ -131,6 +134,32 @@ func newMessageView(o *mail.RouteOutcome, now time.Time) messageView {
 	return v
 }
 
+// newLegs is the timeline of a message. A leg that did not finish goes on to its end.
+func newLegs(o *mail.RouteOutcome) []legView {
+	whole := max(o.Total, o.Submit+o.Transfer)
+	if o.Transfer == 0 {
+		whole = max(whole, o.Ended.Sub(o.Sent))
+	}
+	var legs []legView
+	x := 0.0
+	for _, leg := range []struct {
+		leg  mail.Leg
+		took time.Duration
+	}{{mail.LegSubmit, o.Submit}, {mail.LegTransfer, o.Transfer}} {
+		l := legView{Leg: leg.leg, Took: "not finished", Failed: o.Failure != nil && o.Failure.Leg == leg.leg, X: x}
+		if leg.took > 0 {
+			l.Took = human.Duration(leg.took)
+			l.Width = max(legLeast, legsWidth*leg.took.Seconds()/max(whole, leg.took).Seconds())
+		} else if l.Failed {
+			l.Width = legsWidth
+		}
+		l.Width = min(l.Width, legsWidth-x)
+		x += l.Width
+		legs = append(legs, l)
+	}
+	return legs
+}
+
 // messageFacts is what there is to know of a message beside its times.
 func messageFacts(o *mail.RouteOutcome) []fact {
 	facts := []fact{{"Sent", o.Sent.UTC().Format("2006-01-02 15:04:05 MST")}}
@@ -141,7 +170,7 @@ func messageFacts(o *mail.RouteOutcome) []fact {
 	}
 	if o.Delivered {
 		add("Filed in", o.FolderAs)
-		add("Error of the transfer time", "up to "+human.Duration(o.Uncertainty))
+		add("Uncertainty", "transfer may be shorter by "+human.Duration(o.Uncertainty))
 		add("Copies", fmt.Sprintf("%d found, %d deleted", o.Copies, o.Deleted))
 	}
 	var results []string
@@ -150,10 +179,11 @@ func messageFacts(o *mail.RouteOutcome) []fact {
 			results = append(results, string(check)+" "+string(result))
 		}
 	}
-	if len(results) > 0 && !o.Trusted {
-		results = append(results, "(not by the configured host)")
+	authentication := strings.Join(results, ", ")
+	if authentication != "" && !o.Trusted {
+		authentication += " (not by the configured host)"
 	}
-	add("Authentication", strings.Join(results, ", "))
+	add("Authentication", authentication)
 	add("Delivery status", o.DSN)
 	return facts
 }

@@ -40,7 +40,7 @@ func TestRoutesPageNamesLegAndAdvice(t *testing.T) {
 	page := site.get("/routes").Body.String()
 	for _, want := range []string{"helpdesk &lt;path&gt;", "broken for 10 min", string(mail.LostAfterAcceptance), "on leg", "transfer",
 		mail.LostAfterAcceptance.Meaning(), "relayed by mx.example.org", "Last good message", "Last failed message", "800 ms", "not finished",
-		"mx.example.org", "dkim pass, (not by the configured host)", "1 found, 1 deleted", "team=support", "1 of the last 2 arrived as configured"} {
+		"mx.example.org", "dkim pass (not by the configured host)", "1 found, 1 deleted", "team=support", "1 of the last 2 messages arrived as configured", `href="connections/out"`} {
 		if !strings.Contains(page, want) {
 			t.Errorf("no %q in %s", want, page)
 		}
