@@ -106,7 +106,7 @@ func TestBrowser(t *testing.T) {
 		want []string
 	}{
 		{"/", []string{"4 connections are down", "legacy-pop", mail.ConnectRefused.Meaning(), mail.ConnectRefused.Advice(),
-			"9", "of 14 up", "withheld until 12:25 UTC"}},
+			"10", "of 15 up", "12 waiting, oldest 3 h 10 min (limit 15 min)", "withheld until 12:25 UTC"}},
 		{"/connections/billing-inbox", []string{"billing-inbox", mail.AuthRejected.Advice(), "Last successful probe", "Last failed probe",
 			"T3 EXAMINE INBOX", "issued by CN=R11", "<redacted>"}},
 		{"/" + detailPath(c.Name), []string{c.Name, "<script>document.title='owned'</script>"}},
@@ -229,7 +229,7 @@ func TestBrowserAccessibility(t *testing.T) {
 	defer server.Close()
 	ctx := browser(t)
 	for _, scheme := range []string{"light", "dark"} {
-		for _, path := range []string{"/", "/?q=nothing-like-it", "/connections/billing-inbox", "/connections/fresh-one", "/connections/nobody", "/routes"} {
+		for _, path := range []string{"/", "/?q=nothing-like-it", "/connections/billing-inbox", "/connections/fresh-one", "/connections/nobody", "/connections/tickets", "/routes"} {
 			if err := look(ctx, 1280, 900, scheme); err != nil {
 				t.Fatal(err)
 			}
@@ -312,6 +312,7 @@ func TestBrowserShots(t *testing.T) {
 		{"detail-light", "/connections/billing-inbox", 1280, 900, "light"},
 		{"detail-dark", "/connections/billing-inbox", 1280, 900, "dark"},
 		{"detail-phone", "/connections/billing-inbox", 390, 844, "dark"},
+		{"mailbox-light", "/connections/tickets", 1280, 900, "light"}, {"mailbox-phone", "/connections/tickets", 390, 844, "dark"},
 		{"routes-light", "/routes", 1280, 900, "light"}, {"routes-dark", "/routes", 1280, 900, "dark"},
 		{"routes-phone", "/routes", 390, 844, "light"},
 	} {

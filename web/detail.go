@@ -148,6 +148,7 @@ func facts(o *mail.Outcome) []fact {
 		}
 		add(true, "Mailbox", state)
 		add(b.Counted, "Messages", fmt.Sprint(b.Messages))
+		list = append(list, mailboxFacts(o)...)
 	}
 	add(o.Goodbye != "", "Goodbye", "failed: "+string(o.Goodbye))
 	return list

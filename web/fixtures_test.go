@@ -119,9 +119,11 @@ func fleet() (connections []*mail.Connection, outcomes []mail.Outcome) {
 	for i, name := range []string{"sales", "press", "jobs", "security-contact", "info", "abuse", "newsletter-bounces"} {
 		add(name, fmt.Sprintf("mx%d.example.org", i%3+1), mail.IMAP, mail.ImplicitTLS, nil, 0)
 	}
-	c := outcometest.Inbox("fresh-one")
-	connections = append(connections, c)
-	return connections, outcomes
+	stuck := outcometest.Watched("tickets", mail.Label{Name: "team", Value: "helpdesk"})
+	for i := range 50 {
+		outcomes = append(outcomes, outcometest.Stuck(stuck, outcometest.Noon.Add(time.Duration(i-50)*time.Minute)))
+	}
+	return append(connections, stuck, outcometest.Inbox("fresh-one")), outcomes
 }
 
 // sendMessages lets messages of three routes become known: one arrives, one is

@@ -32,6 +32,7 @@ type listItem struct {
 	Phases               phaseBar
 	TLS                  string // version, or what is there instead
 	Certificate          *certificateDays
+	Mailbox              *mailboxView // nil: not watched, or the last probe did not see it
 }
 
 // certificateDays is when a chain ends.
@@ -57,7 +58,7 @@ func newListItem(m *history.Snapshot, now time.Time) listItem {
 		r.HeldUntil, r.HeldBecause = m.Last.Auth.NextAttempt, heldBecause(m)
 	}
 	r.Duration, r.Phases = human.Duration(m.Last.Duration()), newPhaseBar(m.Last)
-	r.Certificate = newCertificateDays(m, now)
+	r.Certificate, r.Mailbox = newCertificateDays(m, now), newMailboxView(m.Last)
 	if m.Last.TLS != nil {
 		r.TLS = m.Last.TLS.Version
 	}

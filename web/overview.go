@@ -21,6 +21,8 @@ type overview struct {
 	Icon                     string // favicon class: up or down
 	Total, Up, Down, Unknown int
 	Held                     int
+	Troubled                 int // mailboxes of connections that are up
+	BrokenRoutes             int
 	Share                    ring
 	Nearest                  *certificateDays // the certificate that ends first
 	Query, Filter            string
@@ -57,8 +59,13 @@ func (s *site) newOverview(query url.Values) *overview {
 	now := o.Now
 	for m := range s.History.Summaries("") {
 		o.count(&m, now)
-		if (o.Filter == "" || string(m.State()) == o.Filter) && matches(&m, o.Query) {
+		if o.shows(&m) && matches(&m, o.Query) {
 			found = append(found, m)
+		}
+	}
+	for _, route := range s.History.Routes() {
+		if route.State() == history.StateDown {
+			o.BrokenRoutes++
 		}
 	}
 	o.sumUp()
@@ -98,16 +105,71 @@ func (o *overview) count(m *history.Snapshot, now time.Time) {
 	if m.Last.Auth.Withheld() {
 		o.Held++
 	}
+	if troubled(m) {
+		o.Troubled++
+	}
 	if c := newCertificateDays(m, now); c != nil && (o.Nearest == nil || c.NotAfter.Before(o.Nearest.NotAfter)) {
 		o.Nearest = c
 	}
+}
+
+// filterMail is the choice of what is up and has a mailbox to look at.
+const filterMail = "mail"
+
+func (o *overview) shows(m *history.Snapshot) bool {
+	switch o.Filter {
+	case "":
+		return true
+	case filterMail:
+		return troubled(m)
+	}
+	return string(m.State()) == o.Filter
+}
+
+// troubled reports whether a connection works, and its mailbox needs a look.
+func troubled(m *history.Snapshot) bool {
+	return m.State() == history.StateUp && needsLook(m.Last)
+}
+
+// Headline is the state of everything in one sentence.
+func (o *overview) Headline() string {
+	switch {
+	case o.Total == 0:
+		return "No connection is configured"
+	case o.Down == 1:
+		return "One connection is down"
+	case o.Down > 0:
+		return strconv.Itoa(o.Down) + " connections are down"
+	case o.Unknown == o.Total:
+		return "The first probes are running"
+	}
+	var but []string
+	switch {
+	case o.Troubled == 1:
+		but = append(but, "one mailbox needs a look")
+	case o.Troubled > 1:
+		but = append(but, strconv.Itoa(o.Troubled)+" mailboxes need a look")
+	}
+	switch {
+	case o.BrokenRoutes == 1:
+		but = append(but, "one route is broken")
+	case o.BrokenRoutes > 1:
+		but = append(but, strconv.Itoa(o.BrokenRoutes)+" routes are broken")
+	}
+	if len(but) > 0 {
+		return "Connections are up, but " + strings.Join(but, " and ")
+	}
+	if o.Unknown > 0 {
+		return "All is well so far"
+	}
+	return "All is well"
 }
 
 // sumUp fills in what follows from the sums.
 func (o *overview) sumUp() {
 	o.Share = newRing(o.Up, o.Down, o.Unknown)
 	o.Icon = "up"
-	if o.Down > 0 {
+	if o.Down > 0 || o.BrokenRoutes > 0 {
 		o.Icon = "down"
 	}
 }
@@ -118,6 +180,9 @@ func (o *overview) tabs() []tab {
 		return tab{word, o.href(filter, 1), count, filter == o.Filter}
 	}
 	tabs := []tab{make("All", "", o.Total), make("Down", string(history.StateDown), o.Down), make("Up", string(history.StateUp), o.Up)}
+	if o.Troubled > 0 || o.Filter == filterMail {
+		tabs = append(tabs, make("Mailbox needs a look", filterMail, o.Troubled))
+	}
 	if o.Unknown > 0 {
 		tabs = append(tabs, make("Not probed yet", string(history.StateUnknown), o.Unknown))
 	}
@@ -178,13 +243,19 @@ func matches(m *history.Snapshot, query string) bool {
 
 // rank is the place of a state on the pages.
 func rank(s history.State) int {
-	return map[history.State]int{history.StateDown: 0, history.StateUnknown: 1, history.StateUp: 2}[s]
+	return map[history.State]int{history.StateDown: 0, history.StateUnknown: 2, history.StateUp: 3}[s]
 }
 
-// byUrgency puts down first, the newest trouble on top; then what was never
-// probed; then the rest by name.
+// byUrgency puts down first, the newest trouble on top; then mailboxes that need a
+// look; then what was never probed; then the rest by name.
 func byUrgency(a, b history.Snapshot) int {
-	order := cmp.Compare(rank(a.State()), rank(b.State()))
+	place := func(m *history.Snapshot) int {
+		if troubled(m) {
+			return 1
+		}
+		return rank(m.State())
+	}
+	order := cmp.Compare(place(&a), place(&b))
 	if order == 0 && a.State() == history.StateDown {
 		order = b.Since.Compare(a.Since)
 	}

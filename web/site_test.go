@@ -290,7 +290,7 @@ func TestOverviewPutsTroubleFirstAndFinds(t *testing.T) {
 		s.observe(o)
 	}
 	body := s.get("/").Body.String()
-	order := []string{"3 connections are down", ">legacy-pop<", ">billing-inbox<", ">partner-relay<", ">fresh-one<", ">abuse<"}
+	order := []string{"3 connections are down", ">legacy-pop<", ">billing-inbox<", ">partner-relay<", ">tickets<", ">fresh-one<", ">abuse<"}
 	at := 0
 	for _, word := range order {
 		next := strings.Index(body[at:], word)
@@ -304,7 +304,7 @@ func TestOverviewPutsTroubleFirstAndFinds(t *testing.T) {
 			t.Errorf("the page lacks %q", want)
 		}
 	}
-	for query, want := range map[string]int{"q=billing": 1, "q=CERT_EXPIRED": 1, "state=up": 9, "state=down": 3, "q=mail.example.org+imap": 3,
+	for query, want := range map[string]int{"q=billing": 1, "q=CERT_EXPIRED": 1, "state=up": 10, "state=down": 3, "q=mail.example.org+imap": 4,
 		"q=team%3Dsupport": 12, "q=nothing-like-it": 0, "state=down&q=587": 1} {
 		if got := strings.Count(s.get("/?"+query).Body.String(), "<article"); got != want {
 			t.Errorf("?%s finds %d, want %d", query, got, want)
