@@ -8,7 +8,6 @@ import (
 	"compress/gzip"
 	"context"
 	"crypto/tls"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -16,7 +15,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -30,168 +28,6 @@ import (
 	"mailprobe/internal/promtest"
 	"mailprobe/internal/subprocess"
 )
-
-// folder is for the binary; TestMain makes and removes it.
-var folder string
-
-// build builds the program once for all tests.
-var build = sync.OnceValues(func() (string, error) {
-	binary := filepath.Join(folder, "mailprobe")
-	out, err := exec.Command("go", "build", "-ldflags=-s -w", "-o", binary, "../..").CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("%w: %s", err, out)
-	}
-	return binary, nil
-})
-
-func binary(t *testing.T) string {
-	t.Helper()
-	path, err := build()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
-// password is in every configuration here, and must be in no answer.
-const password = "looking-glass-42"
-
-// configure writes a configuration of the given connections.
-func configure(t *testing.T, connections ...map[string]any) string {
-	t.Helper()
-	raw, err := json.Marshal(map[string]any{"connections": connections})
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "mailprobe.yml")
-	if err := os.WriteFile(path, raw, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
-// connection is an IMAP connection in clear to address.
-func connection(t *testing.T, name, address string, more ...any) map[string]any {
-	t.Helper()
-	host, port, err := net.SplitHostPort(address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	n, _ := strconv.Atoi(port)
-	c := map[string]any{"name": name, "protocol": "imap", "encryption": "none", "host": host, "port": n,
-		"username": "user@example.org", "password": password, "interval": "1h", "timeout": "5s"}
-	for i := 0; i < len(more); i += 2 {
-		c[more[i].(string)] = more[i+1]
-	}
-	return c
-}
-
-// serve runs the program with a configuration and gives its URL.
-func serve(t *testing.T, config string, flags ...string) string {
-	t.Helper()
-	m := promtest.StartMailprobe(t, binary(t), append(flags, "--config.file="+config)...)
-	return "http://" + m.Address
-}
-
-// honest is an IMAP server with one user.
-func honest(t *testing.T) *mailtest.Server {
-	t.Helper()
-	s, err := mailtest.Start(mailtest.Options{Protocol: mailtest.IMAP, Encryption: mailtest.NoEncryption,
-		Users: map[string]string{"user@example.org": password}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.Close() })
-	return s
-}
-
-// silent is a server that accepts and says nothing, at every address of the
-// loopback network; it counts its guests.
-func silent(t *testing.T) (address string, guests func() int) {
-	t.Helper()
-	l, err := net.Listen("tcp", "0.0.0.0:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var mu sync.Mutex
-	var conns []net.Conn
-	var accepting sync.WaitGroup
-	accepting.Go(func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			mu.Lock()
-			conns = append(conns, conn)
-			mu.Unlock()
-		}
-	})
-	t.Cleanup(func() {
-		_ = l.Close()
-		accepting.Wait()
-		for _, conn := range conns {
-			_ = conn.Close()
-		}
-	})
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return net.JoinHostPort("127.0.0.1", port), func() int {
-		mu.Lock()
-		defer mu.Unlock()
-		return len(conns)
-	}
-}
-
-// client gives up after the time of the longest test.
-var client = &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
-
-// get gives status and body.
-func get(t *testing.T, url string) (int, string) {
-	t.Helper()
-	response, err := client.Get(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return response.StatusCode, string(body)
-}
-
-// value is the value of a series, as its line in the text format begins.
-func value(t *testing.T, url, series string) float64 {
-	t.Helper()
-	_, body := get(t, url+"/metrics?probe=false")
-	for line := range strings.Lines(body) {
-		if rest, ok := strings.CutPrefix(line, series+" "); ok {
-			v, err := strconv.ParseFloat(strings.TrimSpace(rest), 64)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return v
-		}
-	}
-	return -1
-}
-
-// raw sends bytes as they are and gives the status line of the answer.
-func raw(t *testing.T, url, request string) string {
-	t.Helper()
-	conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
-	go func() { _, _ = io.WriteString(conn, request) }() // it may be refused before its end
-	answer, err := io.ReadAll(conn)
-	if len(answer) == 0 {
-		t.Fatalf("no answer: %v", err)
-	}
-	return string(answer)
-}
 
 // A scraper that goes away leaves nothing behind, and its probe ends.
 func TestScraperLeavesMidScrape(t *testing.T) {
@@ -472,56 +308,6 @@ func TestTLSAndBasicAuth(t *testing.T) {
 	}
 }
 
-// What somebody asked for is output, to be read by a pager or a script.
-func TestHelpAndVersionAreOutput(t *testing.T) {
-	t.Parallel()
-	for _, test := range []struct {
-		flags []string
-		want  string
-	}{
-		{[]string{"--version"}, "mailprobe, version"},
-		{[]string{"--help"}, "--config.file"},
-		{[]string{"probe", "--help"}, "--password-file"},
-	} {
-		out, err := exec.Command(binary(t), test.flags...).Output()
-		if err != nil || !strings.Contains(string(out), test.want) {
-			t.Errorf("%v: %v, want %q on the standard output, which is\n%s", test.flags, err, test.want, out)
-		}
-	}
-}
-
-// What cannot be served is refused before anything starts.
-func TestStartRefusals(t *testing.T) {
-	t.Parallel()
-	config := configure(t, connection(t, "inbox", "127.0.0.1:1"))
-	broken := filepath.Join(t.TempDir(), "broken.yml")
-	if err := os.WriteFile(broken, []byte("connections: [{name: \"in\xffbox\", protocol: imap, host: x}]"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	state := filepath.Join(t.TempDir(), "state")
-	serve(t, config, "--state.file="+state)
-	for _, test := range []struct {
-		name  string
-		flags []string
-		want  string
-	}{
-		{"a second one with the same state file", []string{"--config.file=" + config, "--state.file=" + state}, "state file"},
-		{"profiles for the world", []string{"--config.file=" + config, "--web.pprof-address=0.0.0.0:6060"}, "loopback"},
-		{"profiles on a name", []string{"--config.file=" + config, "--web.pprof-address=localhost:6060"}, "loopback"},
-		{"metrics in place of the page", []string{"--config.file=" + config, "--web.telemetry-path=/"}, "--web.telemetry-path"},
-		{"a URL that is none", []string{"--config.file=" + config, "--web.external-url=mailprobe:10925"}, "--web.external-url"},
-		{"a name that is no text", []string{"--config.file=" + broken}, "UTF-8"},
-	} {
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-		command := exec.CommandContext(ctx, binary(t), append(test.flags, "--web.listen-address="+subprocess.FreeAddress(t))...)
-		out, err := command.CombinedOutput()
-		cancel()
-		if err == nil || !strings.Contains(string(out), test.want) || command.ProcessState.ExitCode() != 1 {
-			t.Errorf("%s: %v, want exit code 1 and %q in\n%s", test.name, err, test.want, out)
-		}
-	}
-}
-
 // Whatever servers say, and with every fault of the demo at once, a scrape
 // parses, and the number of series does not grow.
 func TestSeriesWithEveryFault(t *testing.T) {
@@ -567,37 +353,5 @@ func TestSeriesWithEveryFault(t *testing.T) {
 	body, _ := io.ReadAll(response.Body)
 	if !strings.HasPrefix(response.Header.Get("Content-Type"), "application/openmetrics-text") || !bytes.HasSuffix(body, []byte("# EOF\n")) {
 		t.Errorf("OpenMetrics: %s, %d bytes", response.Header.Get("Content-Type"), len(body))
-	}
-}
-
-// What a shell and man(1) are told of the program.
-func TestCompletionAndManual(t *testing.T) {
-	t.Parallel()
-	config := configure(t, connection(t, "support-inbox", "127.0.0.1:1"), connection(t, "billing-inbox", "127.0.0.1:1"))
-	tests := []struct {
-		name  string
-		args  []string
-		wants []string
-	}{
-		{"bash", []string{"--completion-script-bash"}, []string{"complete -F", "--completion-bash"}},
-		{"zsh", []string{"--completion-script-zsh"}, []string{"#compdef mailprobe"}},
-		{"the manual", []string{"--help-man"}, []string{".TH mailprobe 1", "--config.file"}},
-		{"commands", []string{"--completion-bash"}, []string{"serve", "probe", "demo"}},
-		{"flags", []string{"--completion-bash", "--config.fi"}, []string{"--config.file"}},
-		{"connections", []string{"--completion-bash", "--config.file=" + config, "probe", "su"}, []string{"support-inbox", "billing-inbox"}},
-		{"connections of a file in two words", []string{"--completion-bash", "--config.file", config, "probe", ""}, []string{"support-inbox"}},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			out, err := exec.Command(binary(t), test.args...).CombinedOutput()
-			for _, want := range test.wants {
-				if err != nil || !strings.Contains(string(out), want) {
-					t.Errorf("%v: lacks %q:\n%s", err, want, out)
-				}
-			}
-			if strings.Contains(string(out), password) {
-				t.Error("it holds a password")
-			}
-		})
 	}
 }
