@@ -54,7 +54,7 @@ var rooms = map[string]room{
 	"oauth":    {packages: "mail", libraries: []string{httpLibrary, tokenLibrary}},
 	"config":   {packages: "mail oauth internal/durable", libraries: []string{yamlLibrary, prometheusCommon, httpLibrary, tokenLibrary}},
 	"metrics":  {packages: "mail", libraries: []string{metricsLibrary, prometheusCommon, httpLibrary}},
-	"web": {packages: "mail guard pool history metrics internal/human",
+	"web": {packages: "mail history metrics internal/human",
 		libraries: []string{metricsLibrary, prometheusCommon, httpLibrary}},
 
 	// The wiring and the commands.

@@ -34,10 +34,11 @@ func newStage(t *testing.T, connections ...*mail.Connection) *stage {
 	s.history.SetConnections(connections)
 	s.metrics.SetConnections(connections)
 	s.options = Options{History: s.history, Metrics: s.metrics, Now: func() time.Time { return outcometest.Noon },
+		Pending: pool.Overrun,
 		Probe: func(_ context.Context, name string) (mail.Outcome, error) {
 			m, ok := s.history.Get(name)
 			if !ok {
-				return mail.Outcome{}, pool.ErrUnknownConnection
+				return mail.Outcome{}, ErrUnknownConnection
 			}
 			o := outcometest.Good(m.Connection, outcometest.Noon)
 			s.observe(o)

@@ -18,7 +18,6 @@ import (
 
 	"mailprobe/mail"
 	"mailprobe/metrics"
-	"mailprobe/pool"
 )
 
 const (
@@ -85,19 +84,22 @@ func (s *site) serveProbe(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case err == nil:
 		s.writeOutcome(w, r, &o)
-	case errors.Is(err, pool.ErrUnknownConnection):
+	case errors.Is(err, ErrUnknownConnection):
 		refuse(w, http.StatusNotFound, unknownConnection) // a reload came between
-	case errors.Is(err, pool.ErrStopped):
+	case errors.Is(err, ErrStopping):
 		refuse(w, http.StatusServiceUnavailable, stopping)
 	default:
 		s.writeLast(w, r, name)
 	}
 }
 
+// errTooManyWait: no more requests may wait for probes. The last result is shown.
+var errTooManyWait = errors.New("too many requests wait for probes")
+
 // probeWithin probes a connection and waits as long as the scraper does.
 func (s *site) probeWithin(w http.ResponseWriter, r *http.Request, c *mail.Connection) (mail.Outcome, error) {
 	if !s.waiting.enter(c.Name) {
-		return mail.Outcome{}, pool.ErrFull
+		return mail.Outcome{}, errTooManyWait
 	}
 	defer s.waiting.leave(c.Name)
 	ctx, cancel := scrapeTime(r).wait(w, r, c.Timeout)
@@ -115,8 +117,8 @@ func (s *site) writeLast(w http.ResponseWriter, r *http.Request, name string) {
 	}
 	o := m.Last
 	if o == nil {
-		overrun := pool.Overrun(m.Connection)
-		o = &overrun
+		pending := s.Pending(m.Connection)
+		o = &pending
 	}
 	w.Header().Set("Age", strconv.FormatInt(int64(max(0, s.Now().Sub(o.End))/time.Second), 10))
 	s.writeOutcome(w, r, o)

@@ -304,10 +304,10 @@ func TestMetricsAnswersAreBounded(t *testing.T) {
 func TestProbeWithoutANewOutcome(t *testing.T) {
 	for err, want := range map[error]int{
 		fmt.Errorf("%w: %w", pool.ErrUnfinished, context.DeadlineExceeded): http.StatusOK,
-		pool.ErrFull:              http.StatusOK,
-		pool.ErrTooSoon:           http.StatusOK,
-		pool.ErrUnknownConnection: http.StatusNotFound,
-		pool.ErrStopped:           http.StatusServiceUnavailable,
+		pool.ErrFull:         http.StatusOK,
+		pool.ErrTooSoon:      http.StatusOK,
+		ErrUnknownConnection: http.StatusNotFound,
+		ErrStopping:          http.StatusServiceUnavailable,
 	} {
 		c := outcometest.Inbox("inbox")
 		s := newStage(t, c)

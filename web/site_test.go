@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"mailprobe/guard"
 	"mailprobe/internal/outcometest"
 	"mailprobe/mail"
 )
@@ -199,7 +198,7 @@ func TestRetry(t *testing.T) {
 	s.options.Release = func(c *mail.Connection) error {
 		released = append(released, c.Name)
 		if len(released) > 1 {
-			return guard.ErrReleasedLately
+			return TooSoonError{errors.New("released lately")}
 		}
 		return nil
 	}

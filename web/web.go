@@ -14,7 +14,6 @@ import (
 	"strings"
 	"time"
 
-	"mailprobe/guard"
 	"mailprobe/history"
 	"mailprobe/mail"
 	"mailprobe/metrics"
@@ -28,12 +27,28 @@ const (
 	retryOff          = "not enabled, see --web.enable-retry"
 )
 
-// Options says what to serve. History, Metrics and Probe must be set.
+// Errors of Options.Probe.
+var (
+	ErrUnknownConnection = errors.New(unknownConnection)
+	ErrStopping          = errors.New(stopping)
+)
+
+// TooSoonError is an error of Options.Release. Its text is for the client.
+type TooSoonError struct{ Err error }
+
+func (e TooSoonError) Error() string { return e.Err.Error() }
+func (e TooSoonError) Unwrap() error { return e.Err }
+
+// Options says what to serve. History, Metrics, Probe and Pending must be
+// set.
 type Options struct {
 	History *history.History   // whose connections are the configured ones
 	Metrics *metrics.Collector // what the telemetry path shows
-	// Probe is the pool's ProbeNow.
+	// Probe probes a connection now. Its errors are ErrUnknownConnection and
+	// ErrStopping; after any other the last result is shown again.
 	Probe func(ctx context.Context, name string) (mail.Outcome, error)
+	// Pending returns what is shown of a connection whose first probe has not ended.
+	Pending func(*mail.Connection) mail.Outcome
 	// MaxWaiting is how many requests wait for probes at once; 0: 4096. Beyond it
 	// the last results are shown.
 	MaxWaiting int
@@ -43,9 +58,11 @@ type Options struct {
 	Ready         func() bool // whether a configuration is loaded; nil: yes
 
 	// Retry lets POST requests end the hold of an account.
-	Retry   bool
-	Reload  func() error                 // several requests may call it at once
-	Release func(*mail.Connection) error // ends the hold of an account; nil: there is no retry
+	Retry  bool
+	Reload func() error // several requests may call it at once
+	// Release ends the hold of an account; nil: there is no retry. A TooSoonError
+	// says that the same request may succeed later.
+	Release func(*mail.Connection) error
 	// ReloadFault returns when the last reload was, and why it failed; nil: it did
 	// not. The func may be nil.
 	ReloadFault func() (at time.Time, fault error)
@@ -266,7 +283,7 @@ func (s *site) serveRetry(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	switch err := s.Release(m.Connection); {
-	case errors.Is(err, guard.ErrReleasedLately):
+	case errors.As(err, new(TooSoonError)):
 		refuse(w, http.StatusTooManyRequests, err.Error())
 	case err != nil:
 		refuse(w, http.StatusConflict, err.Error())

@@ -85,17 +85,7 @@ func New(o Options) (*Exporter, error) {
 		o.Log.Warn("max_in_flight is lowered to what the file descriptor limit allows",
 			"configured", first.Pool.MaxInFlight, "limit", limit)
 	}
-	var unkept func() time.Time
-	if o.StateFile != "" {
-		unkept = guard.Unkept
-	}
-	e.collector = metrics.NewCollector(metrics.Options{
-		HoldsUnkept: unkept,
-		Histograms:  first.Metrics.Histograms,
-		Pool:        func() mail.PoolStats { return e.pool.Stats() }, // the pool is made below
-		LastSuccess: e.history.LastUp,
-		RouteCounts: func(route string) mail.RouteCounts { return e.routing.journal.Counts(route) },
-	})
+	e.collector = e.newCollector()
 	if e.sightings, err = openSightings(o, guard); err != nil {
 		return nil, errors.Join(err, guard.Close())
 	}
@@ -117,15 +107,55 @@ func New(o Options) (*Exporter, error) {
 	})
 	e.inFlight = limit
 	e.apply(first)
-	e.handler, err = web.New(web.Options{
-		History: e.history, Metrics: e.collector, Probe: e.pool.ProbeNow, MaxWaiting: limit,
-		TelemetryPath: o.TelemetryPath, ExternalURL: o.ExternalURL,
-		Retry: o.Retry, Reload: e.Reload, ReloadFault: e.reloadFault, Release: guard.Release, Log: o.Log,
-	})
-	if err != nil {
+	if e.handler, err = e.newHandler(); err != nil {
 		return nil, errors.Join(err, guard.Close())
 	}
 	return e, nil
+}
+
+// newCollector wires the metrics. What they ask is made later, and never changes.
+func (e *Exporter) newCollector() *metrics.Collector {
+	o := metrics.Options{
+		Histograms:  e.first.Metrics.Histograms,
+		Pool:        func() mail.PoolStats { return e.pool.Stats() },
+		LastSuccess: e.history.LastUp,
+		RouteCounts: func(route string) mail.RouteCounts { return e.routing.journal.Counts(route) },
+	}
+	if e.options.StateFile != "" {
+		o.HoldsUnkept = e.guard.Unkept
+	}
+	return metrics.NewCollector(o)
+}
+
+// newHandler wires the site.
+func (e *Exporter) newHandler() (http.Handler, error) {
+	o := e.options
+	return web.New(web.Options{
+		History: e.history, Metrics: e.collector, Probe: e.probeNow, Pending: pool.Overrun, MaxWaiting: e.inFlight,
+		TelemetryPath: o.TelemetryPath, ExternalURL: o.ExternalURL,
+		Retry: o.Retry, Reload: e.Reload, ReloadFault: e.reloadFault, Release: e.release, Log: o.Log,
+	})
+}
+
+// probeNow is the pool's ProbeNow with the errors that web knows.
+func (e *Exporter) probeNow(ctx context.Context, name string) (mail.Outcome, error) {
+	o, err := e.pool.ProbeNow(ctx, name)
+	switch {
+	case errors.Is(err, pool.ErrUnknownConnection):
+		err = web.ErrUnknownConnection
+	case errors.Is(err, pool.ErrStopped):
+		err = web.ErrStopping
+	}
+	return o, err
+}
+
+// release is the guard's Release with the error that web knows.
+func (e *Exporter) release(c *mail.Connection) error {
+	err := e.guard.Release(c)
+	if errors.Is(err, guard.ErrReleasedLately) {
+		err = web.TooSoonError{Err: err}
+	}
+	return err
 }
 
 // load asks for the configuration and logs its warnings.

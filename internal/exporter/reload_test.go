@@ -234,6 +234,34 @@ func TestReloadKeepsHolds(t *testing.T) {
 	}
 }
 
+// A POST ends the hold of an account; a second one within ten minutes does not.
+func TestRetryEndsAHoldOnceInTenMinutes(t *testing.T) {
+	server := honest(t)
+	l := &loader{build: inboxes(server, "wrong", "inbox")}
+	e, err := exporter.New(exporter.Options{Load: l.load, Retry: true, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	runUntilTheEnd(t, e)
+	post := func() *httptest.ResponseRecorder {
+		w := httptest.NewRecorder()
+		e.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/-/retry?connection=inbox", nil))
+		return w
+	}
+	for _, want := range []int{http.StatusOK, http.StatusTooManyRequests} {
+		w := post()
+		for end := time.Now().Add(20 * time.Second); w.Code == http.StatusConflict && time.Now().Before(end); w = post() {
+			time.Sleep(20 * time.Millisecond) // until the probe was refused and the login is held
+		}
+		if w.Code != want {
+			t.Errorf("%d %s, want %d", w.Code, w.Body, want)
+		}
+	}
+	if page := ask(e, "/probe?connection=none"); page != "unknown connection\n" {
+		t.Errorf("an unknown connection: %q", page)
+	}
+}
+
 // A configuration that says it has changed is loaded, and a broken one once.
 func TestWatchedConfigurationReloads(t *testing.T) {
 	server := honest(t)
