@@ -40,6 +40,7 @@ func (p *program) probeCommand(app *kingpin.Application, args []string) string {
 	once := app.Command("probe", "Probe once, now, and print the results.")
 	once.Arg("NAME", "Connections to probe; all if none is given. A URL such as imaps://user@host needs no configuration.").
 		HintAction(func() []string { return connectionNames(args) }).StringsVar(&p.once.Names)
+	once.Flag("send", "Send one message of this route now, on purpose, and follow it; nothing else is probed.").PlaceHolder("ROUTE").StringVar(&p.once.Send)
 	once.Flag("output", "Output format: table, json or nagios.").Short('o').Default("table").StringVar(&p.once.Output)
 	once.Flag("verbose", "Show the dialogues, with secrets removed.").Short('v').BoolVar(&p.once.Transcript)
 	once.Flag("password-file", "File with the password for the user in a URL.").StringVar(&p.once.URL.PasswordFile)

@@ -58,7 +58,7 @@ var rooms = map[string]room{
 		libraries: []string{metricsLibrary, prometheusCommon, httpLibrary}},
 
 	// The wiring and the commands.
-	"internal/cli": {packages: "mail guard pool prober history oauth config discover internal/durable internal/firstseen internal/importer internal/human",
+	"internal/cli": {packages: "mail guard pool prober routes history oauth config discover internal/durable internal/firstseen internal/importer internal/human",
 		libraries: []string{mailLibraries, yamlLibrary, prometheusCommon, httpLibrary, tokenLibrary}},
 	"internal/demo": {packages: "mail internal/mailtest", libraries: []string{mailLibraries, httpLibrary}},
 	"internal/exporter": {packages: "mail guard pool prober routes internal/durable internal/firstseen history oauth config metrics web internal/human",

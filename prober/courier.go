@@ -92,20 +92,45 @@ type Mailbox interface {
 // phase mailbox. The connection's timeout bounds what comes before use; ctx
 // bounds all.
 func (c *Courier) Open(ctx context.Context, conn *mail.Connection, use func(Mailbox) error) mail.Outcome {
-	return c.run(ctx, conn, sessionTime, func(d dialect) error {
-		box, err := courierMailbox(d)
+	return c.run(ctx, conn, sessionTime, func(s *session) error {
+		box, err := courierMailbox(s.d)
 		if err != nil {
 			return err
 		}
-		return use(box)
+		return use(&acceptedMailbox{Mailbox: box, session: s})
 	})
+}
+
+// acceptedMailbox reports the login as accepted once the first command on the mailbox went
+// well: the same account may be needed at another server within the session.
+type acceptedMailbox struct {
+	Mailbox
+	session *session
+}
+
+func (m *acceptedMailbox) Folders() ([]Folder, error) {
+	list, err := m.Mailbox.Folders()
+	m.judge(err)
+	return list, err
+}
+
+func (m *acceptedMailbox) Mark(folder string) (Mark, error) {
+	mark, err := m.Mailbox.Mark(folder)
+	m.judge(err)
+	return mark, err
+}
+
+func (m *acceptedMailbox) judge(err error) {
+	if err == nil {
+		m.session.permit.Done(m.session.loginResult())
+	}
 }
 
 // Submit delivers one message to an SMTP connection, with its login if it has one.
 func (c *Courier) Submit(ctx context.Context, conn *mail.Connection, e Envelope, message []byte) (s Submission) {
 	start := time.Now()
-	s.Outcome = c.run(ctx, conn, answerTime, func(d dialect) error {
-		submitter, ok := d.(*smtpDialect)
+	s.Outcome = c.run(ctx, conn, answerTime, func(session *session) error {
+		submitter, ok := session.d.(*smtpDialect)
 		if !ok {
 			return &fault{reason: mail.LocalBug, err: errors.New("a courier submits to SMTP only")}
 		}
@@ -119,7 +144,7 @@ func (c *Courier) Submit(ctx context.Context, conn *mail.Connection, e Envelope,
 }
 
 // run runs a session whose task may take more than the connection's timeout.
-func (c *Courier) run(ctx context.Context, conn *mail.Connection, more time.Duration, task func(dialect) error) mail.Outcome {
+func (c *Courier) run(ctx context.Context, conn *mail.Connection, more time.Duration, task func(*session) error) mail.Outcome {
 	ctx, cancel := context.WithTimeoutCause(ctx, conn.Timeout+more, os.ErrDeadlineExceeded)
 	defer cancel()
 	s := &session{p: c.prober, c: conn, log: &transcript{protocol: conn.Protocol}, bounds: courierBounds, task: task}

@@ -77,7 +77,7 @@ type session struct {
 	log *transcript
 
 	bounds bounds
-	task   func(dialect) error // what a courier does after the login; nil: a probe's step
+	task   func(*session) error // what a courier does after the login; nil: a probe's step
 
 	secret   mail.Secret
 	redactor redactor

@@ -215,7 +215,7 @@ func (s *session) mailbox(context.Context) (err error) {
 }
 
 // runTask runs a courier's task in the session after the login.
-func (s *session) runTask(context.Context) error { return s.task(s.d) }
+func (s *session) runTask(context.Context) error { return s.task(s) }
 
 const (
 	goodbyeTime            = 2 * time.Second        // for the goodbye when no command is under way

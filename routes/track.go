@@ -86,7 +86,8 @@ func (t *Tracker) Send(ctx context.Context, route *mail.Route) (mail.RouteOutcom
 		k.lookAgain(ctx)
 	}
 	if ctx.Err() != nil && len(k.sighted) == 0 {
-		return mail.RouteOutcome{}, false // the journal remembers the message
+		k.finish(mail.RouteOutcome{}) // if it turns up, it is deleted
+		return mail.RouteOutcome{}, false
 	}
 	o := k.outcome(start)
 	k.finish(o)

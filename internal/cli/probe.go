@@ -50,6 +50,7 @@ func (e *ExitError) Unwrap() error { return e.Err }
 type ProbeOptions struct {
 	Load       config.Loader // the configuration; not called if Names holds only URLs
 	Names      []string      // names of connections, or URLs; empty: all that are configured
+	Send       string        // name of a route: one message of it is sent instead; empty: none
 	URL        URLOptions    // for URLs
 	StateFile  string        // of the serving mailprobe; empty: no hold is known
 	Output     string        // table, json or nagios
@@ -65,7 +66,11 @@ type ProbeOptions struct {
 // Probe probes once and prints what it learned. A nil error means that all are
 // up; an ExitError says which exit code to return.
 func Probe(ctx context.Context, o ProbeOptions) error {
-	err := o.probe(ctx)
+	run := o.probe
+	if o.Send != "" {
+		run = o.send
+	}
+	err := run(ctx)
 	var exit *ExitError
 	if o.Output == "nagios" && errors.As(err, &exit) && exit.Err != nil {
 		// Nagios reads nothing but the output, and of that the first line above all.
@@ -84,12 +89,9 @@ func (o *ProbeOptions) probe(ctx context.Context) error {
 	if err != nil {
 		return &ExitError{ExitNotRun, err}
 	}
-	guard, err := guard.Open(guard.Options{StatePath: o.StateFile, Log: o.Log})
-	if errors.Is(err, fs.ErrPermission) {
-		err = fmt.Errorf("%w (run this as root or as the user of the service; --state.file= probes without its holds)", err)
-	}
+	guard, err := o.guard()
 	if err != nil {
-		return &ExitError{ExitNotRun, fmt.Errorf("state file: %w", err)}
+		return err
 	}
 	if len(configured) > 0 { // a refused connection that is no longer configured holds no other one
 		guard.SetConnections(slices.Concat(configured, connections))
@@ -106,6 +108,18 @@ func (o *ProbeOptions) probe(ctx context.Context) error {
 		return &ExitError{Code: code}
 	}
 	return nil
+}
+
+// guard opens the holds of the serving mailprobe.
+func (o *ProbeOptions) guard() (*guard.Guard, error) {
+	g, err := guard.Open(guard.Options{StatePath: o.StateFile, Log: o.Log})
+	if errors.Is(err, fs.ErrPermission) {
+		err = fmt.Errorf("%w (run this as root or as the user of the service; --state.file= probes without its holds)", err)
+	}
+	if err != nil {
+		return nil, &ExitError{ExitNotRun, fmt.Errorf("state file: %w", err)}
+	}
+	return g, nil
 }
 
 // connections finds what is to be probed, in the order asked for, and what is

@@ -27,13 +27,18 @@ func (s *Server) newIMAP() (func(net.Conn), error) {
 		}
 		users[name] = user
 	}
+	s.mailboxes = users
+	caps := imap.CapSet{imap.CapIMAP4rev1: {}, imap.CapNamespace: {}}
+	if s.options.UIDPlus {
+		caps[imap.CapUIDPlus] = struct{}{}
+	}
 	return func(conn net.Conn) {
 		server := imapserver.New(&imapserver.Options{
 			NewSession: func(c *imapserver.Conn) (imapserver.Session, *imapserver.GreetingData, error) {
 				authenticator := authenticator{server: s, conn: c.NetConn}
 				return &imapSession{authenticator: authenticator, users: users}, nil, nil
 			},
-			Caps:         imap.CapSet{imap.CapIMAP4rev1: {}, imap.CapNamespace: {}},
+			Caps:         caps,
 			Logger:       libraryLog{s},
 			TLSConfig:    s.startTLS(),
 			InsecureAuth: s.clearLogin(),

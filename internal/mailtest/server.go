@@ -7,6 +7,7 @@
 package mailtest
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -16,6 +17,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/emersion/go-imap/v2"
+	"github.com/emersion/go-imap/v2/imapserver/imapmemserver"
 	"github.com/xdg-go/scram"
 )
 
@@ -70,6 +73,11 @@ type Options struct {
 	Others    string   // IMAP: prefix of the Other Users namespace, such as "Other Users/"
 	Shared    string   // IMAP: prefix of the Shared namespace
 	Senders   []string // SMTP: reverse paths accepted; nil means all
+	UIDPlus   bool     // IMAP: UID EXPUNGE is offered (RFC 4315)
+
+	// Deliver takes each message that SMTP accepts; its error refuses the message.
+	// nil forgets them. It may be called by several sessions at once.
+	Deliver func(from string, to []string, message []byte) error
 
 	GreetingDelay time.Duration // before the greeting, after implicit TLS
 	LoginDelay    time.Duration // before the verdict on a login
@@ -104,6 +112,18 @@ type Server struct {
 	journal journal
 	locked  map[string]bool                    // POP3 maildrops in use
 	scram   map[string]scram.StoredCredentials // by mechanism and user
+
+	mailboxes map[string]*imapmemserver.User // IMAP: by owner; not changed after the start
+}
+
+// Append puts a message into a mailbox of an IMAP server.
+func (s *Server) Append(owner, mailbox string, message []byte) error {
+	user := s.mailboxes[owner]
+	if user == nil {
+		return fmt.Errorf("mailtest: %q has no mailbox", owner)
+	}
+	_, err := user.Append(mailbox, bytes.NewReader(message), &imap.AppendOptions{})
+	return err
 }
 
 // Start runs a server until Close.

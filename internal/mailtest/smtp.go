@@ -31,11 +31,15 @@ func (s *Server) newSMTP() (func(net.Conn), error) {
 }
 
 // smtpSession is one SMTP session, from one EHLO to the next.
-type smtpSession struct{ authenticator authenticator }
+type smtpSession struct {
+	authenticator authenticator
+	from          string
+	to            []string
+}
 
 var _ smtp.AuthSession = (*smtpSession)(nil)
 
-func (s *smtpSession) Reset()                   {}
+func (s *smtpSession) Reset()                   { s.from, s.to = "", nil }
 func (s *smtpSession) Logout() error            { return nil }
 func (s *smtpSession) AuthMechanisms() []string { return s.authenticator.server.mechanisms() }
 
@@ -63,15 +67,35 @@ func (s *smtpSession) Mail(from string, _ *smtp.MailOptions) error {
 	case s.authenticator.server.options.Senders != nil && !slices.Contains(s.authenticator.server.options.Senders, from):
 		return smtpError(refusal("553 5.7.1 Sender address rejected: not owned by user"))
 	}
+	s.from, s.to = from, nil
 	return nil
 }
 
-func (s *smtpSession) Rcpt(string, *smtp.RcptOptions) error { return nil }
+// Rcpt accepts every recipient.
+func (s *smtpSession) Rcpt(to string, _ *smtp.RcptOptions) error {
+	s.to = append(s.to, to)
+	return nil
+}
 
-// Data takes a message and forgets it; Commands shows that it came.
+// maxMessage bounds what Deliver gets, in bytes.
+const maxMessage = 1 << 20
+
+// Data takes a message and hands it to Options.Deliver, or forgets it; Commands
+// shows that it came.
 func (s *smtpSession) Data(r io.Reader) error {
-	_, err := io.Copy(io.Discard, r)
-	return err
+	deliver := s.authenticator.server.options.Deliver
+	if deliver == nil {
+		_, err := io.Copy(io.Discard, r)
+		return err
+	}
+	message, err := io.ReadAll(io.LimitReader(r, maxMessage))
+	if err != nil {
+		return err
+	}
+	if err := deliver(s.from, s.to, message); err != nil {
+		return smtpError(refusal("554 5.6.0 " + err.Error()))
+	}
+	return nil
 }
 
 // smtpError turns a refusal such as "535 5.7.8 text" into the library's error.

@@ -1,0 +1,152 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"mailprobe/config"
+	"mailprobe/internal/mailtest"
+)
+
+// postOffice is a server that takes mail and one where it is read, with a route
+// for each fate that a message may have.
+type postOffice struct {
+	out, in *mailtest.Server
+}
+
+func newPostOffice(t *testing.T) *postOffice {
+	t.Helper()
+	users := map[string]string{"anna@example.org": password}
+	p := &postOffice{}
+	start := func(o mailtest.Options) *mailtest.Server {
+		o.Encryption, o.Users = mailtest.NoEncryption, users
+		server, err := mailtest.Start(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = server.Close() })
+		return server
+	}
+	p.in = start(mailtest.Options{Protocol: mailtest.IMAP, Mailboxes: []string{"Junk"}, UIDPlus: true, Messages: 2})
+	p.out = start(mailtest.Options{Protocol: mailtest.SMTP, Deliver: func(_ string, to []string, message []byte) error {
+		folder, known := map[string]string{"inbox@example.org": "INBOX", "junk@example.org": "Junk"}[to[0]]
+		if to[0] == "never@example.org" {
+			return errors.New("no probes here")
+		}
+		if !known {
+			return nil
+		}
+		return p.in.Append("anna@example.org", folder, message)
+	}})
+	t.Chdir(t.TempDir())
+	text := fmt.Sprintf(`connections:
+  - {name: out, protocol: smtp, encryption: none, host: 127.0.0.1, port: %d, username: anna@example.org, password_file: secret}
+  - {name: in, protocol: imap, encryption: none, host: 127.0.0.1, port: %d, username: anna@example.org, password_file: secret}
+routes:
+`, p.out.Port, p.in.Port)
+	for _, name := range []string{"inbox", "junk", "lost", "never"} {
+		text += fmt.Sprintf("  - {name: %s, send: out, receive: in, from: anna@example.org, to: %s@example.org, delete: own, deadline: 10s, slow: 10s}\n", name, name)
+	}
+	if err := errors.Join(os.WriteFile("mailprobe.yml", []byte(text), 0o600), os.WriteFile("secret", []byte(password+"\n"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// send runs probe --send.
+func (p *postOffice) send(ctx context.Context, route, output string, change ...func(*ProbeOptions)) (code int, out string) {
+	var both bytes.Buffer
+	o := ProbeOptions{Send: route, Output: output, StateFile: "state.json", Stdout: &both, Stderr: &both,
+		Load: func() (*config.Config, []config.Finding, error) { return config.Load("mailprobe.yml", nil) }}
+	for _, c := range change {
+		c(&o)
+	}
+	err := Probe(ctx, o)
+	var exit *ExitError
+	if errors.As(err, &exit) {
+		code = exit.Code
+		if exit.Err != nil {
+			fmt.Fprintln(&both, exit.Err)
+		}
+	}
+	return code, both.String()
+}
+
+// One message of a route, now: what became of it, in each form and with the exit
+// code of each.
+func TestSend(t *testing.T) {
+	p := newPostOffice(t)
+	for _, test := range []struct {
+		route, output string
+		code          int
+		want          string // regular expression
+	}{
+		{"inbox", "table", 0, `(?s)ROUTE +MESSAGE +UP +SUBMIT +TRANSFER +TOTAL +LEG +REASON\ninbox +1 +up +\S+ m?s +\S+ m?s +\S+ m?s +- +-\n +found in INBOX, .*; deleted`},
+		{"inbox", "table", ExitNotRun, `route "inbox": enough was sent: the next message may be sent in \d+s`},
+		{"junk", "nagios", ExitDown, `^MAILPROBE CRITICAL - route junk: filed_as_spam on leg transfer: .* \| submit=\d\.\d+s transfer=\d\.\d+s total=\d\.\d+s\n$`},
+		{"never", "table", ExitDown, `(?s)never +1 +down +\S+ m?s +- +- +submit +refused_content\n.*no probes here`},
+		{"lost", "json", ExitDown, `"reason": "not_delivered"`},
+		{"inbx", "table", ExitNotRun, `route "inbx" is not configured, did you mean "inbox"\? \(configured are inbox, junk, lost, never\)`},
+		{"inbox", "xml", ExitNotRun, `-o xml: not one of table, json, nagios`},
+	} {
+		code, out := p.send(t.Context(), test.route, test.output)
+		if code != test.code || !regexp.MustCompile(test.want).MatchString(out) || strings.Contains(out, password) {
+			t.Errorf("%s, %s: exit code %d, want %d and %s in\n%s", test.route, test.output, code, test.code, test.want, out)
+		}
+		if test.output == "json" && !json.Valid([]byte(out)) {
+			t.Errorf("not JSON:\n%s", out)
+		}
+	}
+	if code, out := p.send(t.Context(), "junk", "table", func(o *ProbeOptions) { o.StateFile = "" }); code != ExitNotRun || !strings.Contains(out, "delete: own needs --state.file") {
+		t.Errorf("without a state file: exit code %d\n%s", code, out)
+	}
+	if code, out := p.send(t.Context(), "junk", "table", func(o *ProbeOptions) { o.Names = []string{"out"} }); code != ExitNotRun || !strings.Contains(out, "no connection beside it") {
+		t.Errorf("with a name: exit code %d\n%s", code, out)
+	}
+	// Of four messages two arrived, and both are gone again.
+	if sent := count(p.out.Verbs(), "DATA"); sent != 4 {
+		t.Errorf("%d messages were sent", sent)
+	}
+	if expunged := count(p.in.Verbs(), "UID EXPUNGE"); expunged != 2 {
+		t.Errorf("%d messages were deleted", expunged)
+	}
+}
+
+func count(list []string, word string) (n int) {
+	for _, w := range list {
+		if w == word {
+			n++
+		}
+	}
+	return n
+}
+
+// A message that nobody waits for any more is no longer in flight.
+func TestSendInterrupted(t *testing.T) {
+	p := newPostOffice(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go func() {
+		for end := time.Now().Add(20 * time.Second); !slices.Contains(p.out.Verbs(), "DATA") && time.Now().Before(end); {
+			time.Sleep(5 * time.Millisecond) // another process's time
+		}
+		cancel()
+	}()
+	code, out := p.send(ctx, "lost", "table")
+	if code != ExitNotRun || !strings.Contains(out, "interrupted") {
+		t.Errorf("exit code %d\n%s", code, out)
+	}
+	raw, err := os.ReadFile("state.json.routes")
+	if err != nil || !strings.Contains(string(raw), `"over":true`) {
+		t.Errorf("%v: %s", err, raw)
+	}
+}
