@@ -45,10 +45,17 @@ func StatesPath(stateFile string) string { return stateFile + ".history" }
 // ReadStates reads a file; a missing one says nothing. It always returns usable
 // states. The error says that the file cannot be read, or is none of ours.
 func ReadStates(path string) (*States, error) {
-	file, err := os.Open(path)
+	info, err := os.Stat(path) // a FIFO would block
 	if os.IsNotExist(err) {
 		return &States{}, nil
 	}
+	if err == nil && !info.Mode().IsRegular() {
+		return &States{}, fmt.Errorf("%s: not a regular file", path)
+	}
+	if err != nil {
+		return &States{}, err
+	}
+	file, err := os.Open(path)
 	if err != nil {
 		return &States{}, err
 	}

@@ -3,6 +3,7 @@ package history
 import (
 	"crypto/tls"
 	"encoding/json"
+	"mailprobe/internal/systest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -157,5 +158,10 @@ func TestReadStatesSurvivesWhatIsInTheFile(t *testing.T) {
 	}
 	if _, err := ReadStates(t.TempDir()); err == nil {
 		t.Error("a folder is no file")
+	}
+	fifo := filepath.Join(t.TempDir(), "history")
+	systest.MakeFIFO(t, fifo)
+	if _, err := ReadStates(fifo); err == nil {
+		t.Error("a FIFO is no file")
 	}
 }

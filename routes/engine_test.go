@@ -3,6 +3,7 @@ package routes
 import (
 	"context"
 	"fmt"
+	"mailprobe/internal/systest"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -180,5 +181,10 @@ func TestJournalRefusesWhatIsNone(t *testing.T) {
 		if _, err := OpenJournal(path); err == nil {
 			t.Errorf("%s: no error", name)
 		}
+	}
+	fifo := filepath.Join(t.TempDir(), "routes")
+	systest.MakeFIFO(t, fifo)
+	if _, err := OpenJournal(fifo); err == nil {
+		t.Error("a FIFO: no error")
 	}
 }

@@ -68,10 +68,12 @@ type letter struct {
 func JournalPath(stateFile string) string { return stateFile + ".routes" }
 
 // OpenJournal reads the journal, or begins one. An empty path is memory alone.
-// Its errors say that the file cannot be read, or is none of ours.
+// Its errors say that the file cannot be read, or is none of ours. A full disk is
+// none: no message is sent until there is room.
 func OpenJournal(path string) (*Journal, error) {
 	j := &Journal{path: path}
-	if err := j.change(func(*kept) {}); err != nil {
+	j.kept.init()
+	if err := j.change(func(*kept) {}); err != nil && !durable.IsFull(err) {
 		return nil, fmt.Errorf("journal of routes: %w", err)
 	}
 	return j, nil
@@ -111,10 +113,17 @@ func (j *Journal) change(f func(*kept)) error {
 
 // readJournal reads the file; a missing or empty one is a new journal.
 func readJournal(path string) (*kept, error) {
-	file, err := os.Open(path)
+	info, err := os.Stat(path) // a FIFO would block
 	if errors.Is(err, os.ErrNotExist) {
 		return &kept{}, nil
 	}
+	if err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s: not a regular file", path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}

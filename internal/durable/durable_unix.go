@@ -13,7 +13,7 @@ import (
 // Lock waits until no other process has the lock file, and takes it. Closing the
 // result gives it back.
 func Lock(path string) (io.Closer, error) {
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0o600)
 	if err != nil {
 		return nil, err
 	}
@@ -30,6 +30,11 @@ func Lock(path string) (io.Closer, error) {
 		return nil, errors.Join(err, file.Close())
 	}
 	return file, nil
+}
+
+// IsFull reports whether an error comes from a disk that takes no more.
+func IsFull(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EIO)
 }
 
 // openDirectory opens a directory, and nothing that a link names.
