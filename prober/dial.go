@@ -89,20 +89,25 @@ type attempt struct {
 // joins those of all attempts, the last one last.
 func (l *schedulingDelay) connect(ctx context.Context, addrs []netip.Addr, port int) (net.Conn, error) {
 	first, second := families(addrs)
+	if len(second) == 0 { // the usual case needs no goroutine
+		only := dialEach(ctx, first, port)
+		l.add(only.delay)
+		return only.conn, only.err
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	results := make(chan attempt, 2)
-	running := 1
-	go dialEach(ctx, first, port, results)
-	var delay <-chan time.Time
-	if len(second) > 0 {
-		timer := time.NewTimer(fallbackDelay)
-		defer timer.Stop()
-		delay = timer.C
+	start := func(family []netip.Addr) {
+		go func() { results <- dialEach(ctx, family, port) }()
 	}
+	running := 1
+	start(first)
+	timer := time.NewTimer(fallbackDelay)
+	defer timer.Stop()
+	delay := timer.C
 	startSecond := func() {
 		delay, running = nil, running+1
-		go dialEach(ctx, second, port, results)
+		start(second)
 	}
 	var errs []error
 	for running > 0 {
@@ -137,40 +142,47 @@ func closeLate(results <-chan attempt, running int) {
 }
 
 // dialEach tries addresses one after another, each with its share of the time
-// left, and reports once.
-func dialEach(ctx context.Context, addrs []netip.Addr, port int, results chan<- attempt) {
-	// A probe needs no keep-alive: this saves four system calls.
-	dialer := net.Dialer{KeepAlive: -1}
+// left.
+func dialEach(ctx context.Context, addrs []netip.Addr, port int) attempt {
 	var errs []error
 	for i, addr := range addrs {
-		began := time.Now()
-		one, cancel := context.WithTimeout(ctx, share(ctx, len(addrs)-i))
-		conn, err := dialer.DialContext(one, "tcp", net.JoinHostPort(addr.String(), strconv.Itoa(port)))
-		cancel()
-		if err == nil {
-			results <- attempt{conn: conn, delay: connectDelay(conn, time.Since(began))}
-			return
+		one, cancel := ctx, func() {}
+		if left := len(addrs) - i; left > 1 {
+			one, cancel = context.WithTimeout(ctx, share(ctx, left))
 		}
-		errs = append(errs, err)
+		a := dialOne(one, addr, port)
+		cancel()
+		if a.err == nil {
+			return a
+		}
+		errs = append(errs, a.err)
 		if ctx.Err() != nil {
 			break
 		}
 	}
-	results <- attempt{err: errors.Join(errs...)}
+	return attempt{err: errors.Join(errs...)}
 }
 
-// share is the time one of n addresses may take: all that is left for the last,
-// else a fair part and at most attemptTimeout.
+// dialOne tries one address until ctx ends.
+func dialOne(ctx context.Context, addr netip.Addr, port int) attempt {
+	// A probe needs no keep-alive: this saves four system calls.
+	dialer := net.Dialer{KeepAlive: -1}
+	began := time.Now()
+	conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(addr.String(), strconv.Itoa(port)))
+	if err != nil {
+		return attempt{err: err}
+	}
+	return attempt{conn: conn, delay: connectDelay(conn, time.Since(began))}
+}
+
+// share is the time one of n addresses may take if others are left: a fair part and
+// at most attemptTimeout.
 func share(ctx context.Context, n int) time.Duration {
 	deadline, ok := ctx.Deadline()
 	if !ok {
 		return attemptTimeout
 	}
-	left := time.Until(deadline)
-	if n <= 1 {
-		return left
-	}
-	return min(attemptTimeout, left/time.Duration(n))
+	return min(attemptTimeout, time.Until(deadline)/time.Duration(n))
 }
 
 // literal is the address written as host, if it is one: then nothing is resolved.

@@ -31,7 +31,7 @@ type imapDialect struct {
 	ordered bool
 }
 
-func newIMAP(c *mail.Connection, w *wire, _ string) dialect {
+func newIMAP(c *mail.Connection, w *wire, _ func() string) dialect {
 	return &imapDialect{c: c, w: w}
 }
 

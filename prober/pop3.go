@@ -39,7 +39,7 @@ type Sightings interface {
 	Empty(c *mail.Connection, now time.Time)
 }
 
-func newPOP3(c *mail.Connection, w *wire, _ string) dialect {
+func newPOP3(c *mail.Connection, w *wire, _ func() string) dialect {
 	d := &pop3Dialect{c: c, w: w}
 	w.lockstep = true
 	return d

@@ -100,7 +100,7 @@ func (s *session) attach(ctx context.Context, conn net.Conn) {
 		s.rememberSecret()
 	}
 	s.w = newWire(ctx, conn, s.log, &s.delay, s.bounds)
-	s.d = protocols[s.c.Protocol].dialect(s.c, s.w, s.hostname())
+	s.d = protocols[s.c.Protocol].dialect(s.c, s.w, s.hostname)
 	if d, ok := s.d.(*pop3Dialect); ok {
 		d.sightings = s.p.Sightings
 	}
@@ -120,11 +120,11 @@ func (s *session) hostname() string {
 }
 
 // handshake starts TLS. It records certificates also if verification failed.
-func (s *session) handshake(ctx context.Context) error {
+func (s *session) handshake(context.Context) error {
 	config, asked := watchClientCertificate(s.c.TLS)
 	verified := s.p.chains.install(config)
 	clock := s.delay.clock()
-	state, err := s.w.startTLS(ctx, config)
+	state, err := s.w.startTLS(config)
 	facts := &mail.TLSFacts{}
 	if err != nil {
 		if chain := presentedChain(err); chain != nil {
@@ -134,7 +134,7 @@ func (s *session) handshake(ctx context.Context) error {
 		return &handshakeError{err: err, clientCertAsked: *asked}
 	}
 	facts.Handshake = clock()
-	facts.Version, facts.Cipher = tls.VersionName(state.Version), tls.CipherSuiteName(state.CipherSuite)
+	facts.Version, facts.Cipher = tls.VersionName(state.Version), cipherName(state.CipherSuite)
 	addCertificates(facts, state.PeerCertificates)
 	s.outcome.TLS = facts
 	s.clientCertAsked = *asked
@@ -149,6 +149,24 @@ func (s *session) handshake(ctx context.Context) error {
 	facts.NotAfter, facts.NotBefore = verified.notAfter, verified.notBefore
 	facts.Verified = verified.weak == nil
 	return verified.weak
+}
+
+// cipherNames are those of every cipher suite: tls.CipherSuiteName makes a list of
+// them at each call. Read only.
+var cipherNames = func() map[uint16]string {
+	names := map[uint16]string{}
+	for _, suite := range slices.Concat(tls.CipherSuites(), tls.InsecureCipherSuites()) {
+		names[suite.ID] = suite.Name
+	}
+	return names
+}()
+
+// cipherName returns the name of a cipher suite.
+func cipherName(id uint16) string {
+	if name, known := cipherNames[id]; known {
+		return name
+	}
+	return tls.CipherSuiteName(id) // its number
 }
 
 // watchClientCertificate returns a copy of the configuration and a flag that is set
@@ -314,4 +332,5 @@ func (s *session) close() {
 	}
 	s.w.hangUp(s.abrupt)
 	s.d.release()
+	s.w.release()
 }

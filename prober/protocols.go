@@ -17,8 +17,8 @@ type protocolFacts struct {
 	name string // for people
 	// goodbye is the line that ends a session which is out of step.
 	goodbye string
-	// dialect makes a session over a wire; name is what SMTP greets with.
-	dialect func(c *mail.Connection, w *wire, name string) dialect
+	// dialect makes a session over a wire; name returns what SMTP greets with.
+	dialect func(c *mail.Connection, w *wire, name func() string) dialect
 	// status finds the words that decide in a line of the server.
 	status func(line string) (status, code string)
 	// capability reports whether a line is of a capability list.

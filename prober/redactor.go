@@ -29,14 +29,15 @@ const (
 type redactor struct {
 	hidden  bool             // server_text: hidden
 	servers []*serverSecrets // by name and by address; empty: no login is planned
+	search  secretSearch     // its room is used again
 }
 
 // contains reports whether a text holds a secret that the server was given.
 func (r *redactor) contains(text string) bool {
 	for _, s := range r.servers {
 		if shortest := s.shortest(); shortest > 0 {
-			search := secretSearch{secrets: s, shortest: shortest}
-			if search.found([]byte(text), maxCodings) {
+			r.search.secrets, r.search.shortest = s, shortest
+			if r.search.found([]byte(text), maxCodings) {
 				return true
 			}
 		}

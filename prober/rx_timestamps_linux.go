@@ -8,6 +8,7 @@ import (
 	"os"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -43,8 +44,10 @@ type timestampedRead struct {
 
 	into    []byte
 	control [64]byte // room for the stamp's control message, of 32 bytes
-	n, size int      // of into, of control
-	err     error
+	message unix.Msghdr
+	vector  unix.Iovec // into
+	n       int        // bytes read
+	errno   unix.Errno // 0: none
 }
 
 func (r *timestampedRead) read(p []byte) (int, error) {
@@ -59,13 +62,13 @@ func (r *timestampedRead) read(p []byte) (int, error) {
 	}
 	r.into = nil
 	switch {
-	case r.err != nil:
+	case r.errno != 0:
 		return 0, &net.OpError{Op: "read", Net: "tcp", Source: r.conn.LocalAddr(), Addr: r.conn.RemoteAddr(),
-			Err: os.NewSyscallError("recvmsg", r.err)}
+			Err: os.NewSyscallError("recvmsg", r.errno)}
 	case r.n == 0:
 		return 0, io.EOF
 	}
-	r.delay.read(began, stamp(r.control[:r.size]))
+	r.delay.read(began, stamp(r.control[:r.message.Controllen]))
 	return r.n, nil
 }
 
@@ -73,15 +76,22 @@ func (r *timestampedRead) read(p []byte) (int, error) {
 // then: this process was stopped, or had no processor.
 func (r *timestampedRead) hasArrived() (received bool) {
 	err := r.raw.Control(func(fd uintptr) { received = r.receive(fd) })
-	return err == nil && received && r.err == nil
+	return err == nil && received && r.errno == 0
 }
 
 // receive is called when the socket may be readable; it returns false if it was not.
+// It is unix.Recvmsg without the sender's address, which would be allocated each time.
 func (r *timestampedRead) receive(fd uintptr) bool {
 	for {
-		r.n, r.size, _, _, r.err = unix.Recvmsg(int(fd), r.into, r.control[:], 0)
-		if !errors.Is(r.err, unix.EINTR) {
-			return !errors.Is(r.err, unix.EAGAIN)
+		r.vector.Base = &r.into[0]
+		r.vector.SetLen(len(r.into))
+		r.message = unix.Msghdr{Iov: &r.vector, Control: &r.control[0]}
+		r.message.SetIovlen(1)
+		r.message.SetControllen(len(r.control))
+		n, _, errno := unix.Syscall(unix.SYS_RECVMSG, fd, uintptr(unsafe.Pointer(&r.message)), 0)
+		r.n, r.errno = int(n), errno
+		if errno != unix.EINTR {
+			return errno != unix.EAGAIN
 		}
 	}
 }

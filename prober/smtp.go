@@ -32,10 +32,11 @@ type smtpDialect struct {
 	badChallenge bool          // a challenge was not base64
 }
 
-func newSMTP(c *mail.Connection, w *wire, name string) dialect {
+func newSMTP(c *mail.Connection, w *wire, hostname func() string) dialect {
 	w.lockstep = true
-	if c.EHLO != "" {
-		name = c.EHLO
+	name := c.EHLO
+	if name == "" {
+		name = hostname()
 	}
 	return &smtpDialect{c: c, w: w, name: name}
 }

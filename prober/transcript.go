@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"mailprobe/mail"
 )
@@ -166,36 +167,57 @@ func joinWords(words ...string) string {
 
 // splitSecretsLocked returns the lines over which the server has split a secret.
 func (t *transcript) splitSecretsLocked(r *redactor) map[int]bool {
-	var letters []byte
-	var owners []int // of each letter: its line
+	size := 0
+	for _, line := range t.lines {
+		size += len(line.text)
+	}
+	letters := make([]byte, 0, size)
+	owners := make([]uint8, 0, size) // of each letter: its line
 	for i, line := range t.lines {
 		if line.from != mail.Server {
 			continue
 		}
-		status, _ := protocols[t.protocol].status(line.text)
-		words := strings.Fields(line.text)
-		words = words[min(len(words), max(1, len(strings.Fields(status)))):]
-		if t.protocol == mail.SMTP && len(line.text) > 4 {
-			words = []string{line.text[4:]} // "250-word"
+		begin := len(letters)
+		for word := range strings.FieldsSeq(t.wordsOf(line.text)) {
+			letters = lettersOf(letters, []byte(word))
 		}
-		for _, word := range words {
-			letters = lettersOf(letters, fold(nil, []byte(word)))
-		}
+		fold(letters[begin:begin], letters[begin:])
 		for len(owners) < len(letters) {
-			owners = append(owners, i)
+			owners = append(owners, uint8(i))
 		}
 	}
-	split := map[int]bool{}
+	var split map[int]bool
 	for _, s := range r.servers {
 		for end, length := s.find(letters, 0); end > 0; end, length = s.find(letters, end) {
 			if length > maxWholeWord && owners[end-length] != owners[end-1] {
 				for _, owner := range owners[end-length : end] {
-					split[owner] = true
+					if split == nil {
+						split = map[int]bool{}
+					}
+					split[int(owner)] = true
 				}
 			}
 		}
 	}
 	return split
+}
+
+// wordsOf returns a line of the server without the words before its text: a tag, a
+// status.
+func (t *transcript) wordsOf(line string) string {
+	if t.protocol == mail.SMTP && len(line) > 4 {
+		return line[4:] // "250-word"
+	}
+	status, _ := protocols[t.protocol].status(line)
+	for range max(1, len(strings.Fields(status))) {
+		line = strings.TrimLeftFunc(line, unicode.IsSpace)
+		end := strings.IndexFunc(line, unicode.IsSpace)
+		if end < 0 {
+			return ""
+		}
+		line = line[end:]
+	}
+	return line
 }
 
 // knownCode returns a response code if it is registered, so that showing it shows

@@ -38,6 +38,9 @@ var (
 	courierBounds = bounds{replyLines: 3000, replyBytes: 256 << 10, session: 8 << 20, literal: 64 << 10}
 )
 
+// lineReaders are the buffers of wires that are closed, used again.
+var lineReaders = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, maxLine+2) }}
+
 // A lineFilter gets each line of the server, with its line end, before a library
 // does. It returns the line to pass on, or nil to drop it, or an error that ends the
 // session.
@@ -83,7 +86,8 @@ type wire struct {
 // later than the kernel the bytes were read.
 func newWire(ctx context.Context, conn net.Conn, log *transcript, delay *schedulingDelay, b bounds) *wire {
 	w := &wire{raw: &byteLimitedConn{Conn: conn, read: delay.reader(conn), size: b.session, left: b.session}, log: log, bounds: b}
-	w.in = bufio.NewReaderSize(w.raw, maxLine+2)
+	w.in = lineReaders.Get().(*bufio.Reader)
+	w.in.Reset(w.raw)
 	if deadline, ok := ctx.Deadline(); ok {
 		_ = conn.SetDeadline(deadline)
 	}
@@ -140,7 +144,7 @@ func (w *wire) endLogin() error {
 // startTLS does the handshake in place, for implicit TLS and for STARTTLS alike.
 // Bytes that came before it are an injection (CVE-2021-22947, rule R04): no
 // library may see them, before or after. The caller makes sure that no read runs.
-func (w *wire) startTLS(ctx context.Context, config *tls.Config) (tls.ConnectionState, error) {
+func (w *wire) startTLS(config *tls.Config) (tls.ConnectionState, error) {
 	w.readMu.Lock()
 	defer w.readMu.Unlock()
 	if n := w.in.Buffered() + len(w.pending); n > 0 {
@@ -148,7 +152,8 @@ func (w *wire) startTLS(ctx context.Context, config *tls.Config) (tls.Connection
 			err: fmt.Errorf("%d bytes of clear text before the handshake", n)})
 	}
 	conn := tls.Client(w.raw, config)
-	if err := conn.HandshakeContext(ctx); err != nil {
+	// Without a context: the wire's deadline and interrupt end it.
+	if err := conn.Handshake(); err != nil {
 		return conn.ConnectionState(), w.fail(err)
 	}
 	w.tls = conn
@@ -406,6 +411,16 @@ func (w *wire) hangUp(abrupt bool) {
 		_ = w.tls.CloseWrite() // close_notify, so that the server's log stays clean
 	}
 	_ = w.raw.Close()
+}
+
+// release gives the buffer back. No library may read any more.
+func (w *wire) release() {
+	_ = w.fail(net.ErrClosed)
+	w.readMu.Lock()
+	defer w.readMu.Unlock()
+	w.in.Reset(nil)
+	lineReaders.Put(w.in)
+	w.in = nil
 }
 
 // Close is called by libraries at any time and keeps the connection open; only
