@@ -34,7 +34,7 @@ func (s shown) substitute(expr string) string {
 // views are what each board is asked to show. The demo has all of it.
 var views = map[string][]shown{
 	"mailprobe-overview":   {{connection: ".+", all: true}},
-	"mailprobe-connection": {{connection: "imap-starttls"}, {connection: "pop3-starttls"}, {connection: "wrong-password"}, {connection: "smtp-none"}, {connection: "watched"}},
+	"mailprobe-connection": {{connection: "imap-starttls"}, {connection: "pop3-starttls"}, {connection: "wrong-password"}, {connection: "smtp-none"}, {connection: "watched"}, {connection: "stuck-tickets"}},
 }
 
 // ownLabel is the label of the user's that the connections of the demo have; the

@@ -13,6 +13,13 @@ const mild = "late|filed_as_spam|authentication_failed|cleanup_failed"
 var whyRoute = lookup("mailprobe_route_failure_info$", " The last message failed on the leg {{ .Labels.leg }} with {{ .Labels.reason }}"+
 	`{{ with printf "max by (meaning, advice) (mailprobe:reason_info{reason=%q})" .Labels.reason | query }}{{ with first . }}: {{ .Labels.meaning }} {{ .Labels.advice }}{{ end }}{{ else }}.{{ end }}`)
 
+// tookLast and checkedLast are what the last message of a late, or of an
+// unauthenticated route, has to say.
+var (
+	tookLast    = lookup("max(mailprobe_route_leg_duration_seconds$)", " The last one took {{ .Value | humanizeDuration }}.")
+	checkedLast = "{{- with " + ask("mailprobe_route_authentication_result$") + ` | sortByLabel "method" }} Results:{{ range . }} {{ .Labels.method }}={{ .Labels.result }}{{ end }}.{{ end }}`
+)
+
 // lastDelivered is a sentence of its own.
 var lastDelivered = lookupOr("max(max_over_time(mailprobe_route_last_success_timestamp_seconds$[1d]))",
 	" A message last arrived as configured at "+clock+".", " No message has arrived as configured since mailprobe began to send.")
@@ -23,20 +30,43 @@ func routeAlerts() group {
 		alerts:  []alert{routeBroken(), routeSlow(), routeSpam(), routeUnauthenticated(), routeLitter()}}
 }
 
+// routeClock is the time by the clock of each mailprobe, as far as its last probe
+// tells; by that of Prometheus where the probes are in a job of their own (/sd).
+const routeClock = `(
+    max by (` + exporter + `) (mailprobe_last_probe_timestamp_seconds)
+    or
+    0 * max by (` + exporter + `) (mailprobe_route_deadline_seconds) + time()
+  )`
+
 func routeBroken() alert {
 	return alert{
 		name: "MailprobeRouteBroken", severity: "critical", pending: "1m", subject: "route",
-		fires: "when two messages in a row did not arrive, or the first one",
-		comment: `The deadline and two intervals without a success are two messages. A message that
-arrived late, as spam, unauthenticated or could not be deleted has an alert below.`,
+		fires: "when two messages in a row did not arrive as configured, or the first one, unless an alert about one of its connections says so",
+		comment: `The deadline and two intervals without a success are two messages, by the clock of
+mailprobe and for a day beyond its restart. A message that arrived late, as
+spam, unauthenticated or could not be deleted has an alert below. Where a
+connection of the same mailprobe fails for the same reason and pages, that is
+the one page.`,
 		expr: `mailprobe_route_up == 0
 unless on (` + routeIdentity + `) mailprobe_route_failure_info{reason=~"` + mild + `"}
 unless on (` + routeIdentity + `) (
-  time() - mailprobe_route_last_success_timestamp_seconds
-  <= mailprobe_route_deadline_seconds + 2 * mailprobe_route_interval_seconds
+  max_over_time(mailprobe_route_last_success_timestamp_seconds[1d])
+  + on (` + routeIdentity + `) mailprobe_route_deadline_seconds
+  + on (` + routeIdentity + `) 2 * mailprobe_route_interval_seconds
+  >= on (` + exporter + `) group_left ()
+  ` + routeClock + `
+)
+unless on (` + routeIdentity + `) (
+  mailprobe_route_failure_info
+  and on (` + exporter + `, reason)
+  (
+    mailprobe_failure_info
+    and on (` + identity + `)
+    ALERTS{alertname=~"MailprobeConnectionDown|MailprobeLoginRefused|MailprobeCertificateExpired|MailprobeTLSWeakened", alertstate="firing", severity="critical"}
+  )
 )`,
-		summary: "Mail does not arrive on the route {{ $labels.route }}.",
-		text:    []string{"Messages of the route {{ $labels.route }} do not arrive." + whyRoute + lastDelivered},
+		summary: "Mail of the route {{ $labels.route }} does not arrive as it should.",
+		text:    []string{"Messages of the route {{ $labels.route }} do not arrive as they should." + whyRoute + lastDelivered},
 		board:   overviewUID, page: "/routes",
 	}
 }
@@ -54,7 +84,7 @@ func ofReason(name, reason, pending, fires, summary, sentence string) alert {
 
 func routeSlow() alert {
 	return ofReason("MailprobeRouteSlow", "late", "15m", "15 minutes after messages began to arrive later than `slow`",
-		"Mail is late on the route {{ $labels.route }}.", "Messages of the route {{ $labels.route }} arrive later than configured.")
+		"Mail is late on the route {{ $labels.route }}.", "Messages of the route {{ $labels.route }} arrive later than configured."+tookLast)
 }
 
 func routeSpam() alert {
@@ -64,7 +94,7 @@ func routeSpam() alert {
 
 func routeUnauthenticated() alert {
 	return ofReason("MailprobeRouteUnauthenticated", "authentication_failed", "10m", "10 minutes after a message lacks a required result",
-		"Mail is not authenticated on the route {{ $labels.route }}.", "Messages of the route {{ $labels.route }} lack a required result of SPF, DKIM, DMARC or ARC.")
+		"Mail is not authenticated on the route {{ $labels.route }}.", "Messages of the route {{ $labels.route }} lack a required result of SPF, DKIM, DMARC or ARC."+checkedLast)
 }
 
 func routeLitter() alert {
