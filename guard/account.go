@@ -203,6 +203,14 @@ func (s *secretState) knownGood(t *targetState, now time.Time) bool {
 	return !slices.ContainsFunc(s.Targets, func(o targetState) bool { return o.Wide && o.Refused.After(t.Accepted) })
 }
 
+// forget drops what was said of one target and reports whether that was anything.
+// It moves the other targets.
+func (s *secretState) forget(id keyedHash) bool {
+	before := len(s.Targets)
+	s.Targets = slices.DeleteFunc(s.Targets, func(t targetState) bool { return t.ID == id })
+	return len(s.Targets) < before
+}
+
 // accept notes an accepted login. Verdicts on the credential that are older than
 // it no longer reach beyond their own target. endsHold reports whether that is
 // worth keeping at once.
@@ -247,16 +255,17 @@ func (a *account) refuse(s *secretState, t *targetState, e event) {
 }
 
 // refusedTwice reports whether the credential was refused at another target a
-// short time ago, or the account twice: then an accepted login in between no
-// longer speaks for it.
+// short time ago, or the account twice, and no login of it was accepted since: then
+// one that was accepted before no longer speaks for it.
 func (a *account) refusedTwice(s *secretState, t *targetState, now time.Time) bool {
+	accepted := s.accepted()
 	for i := range s.Targets {
 		o := &s.Targets[i]
-		if o.ID != t.ID && credentialVerdicts[o.Reason] && o.Refusals > 0 && now.Sub(o.Refused) < minRefusalGap {
+		if o.ID != t.ID && credentialVerdicts[o.Reason] && o.Refusals > 0 && o.Refused.After(accepted) && now.Sub(o.Refused) < minRefusalGap {
 			return true
 		}
 	}
-	return a.spentWithin(keyedHash{}, now, attemptsPerDay).halfHour >= attemptsPerHalfHour
+	return a.spentSince(accepted, keyedHash{}, now, wholeBudget).halfHour >= attemptsPerHalfHour
 }
 
 // suspect counts an attempt that may have been refused. It reports whether it is

@@ -43,8 +43,73 @@ func TestConnectionsOfOneAccountCountTogether(t *testing.T) {
 			h.probe(two, "p", wrong)
 			h.wantHeld(two, "p", mail.AuthRejected, 35*time.Minute)
 			h.sleep(time.Second)
-			h.wantAllowed(one, "p")
+			h.wantHeld(three, "p", mail.AuthHeld, 31*time.Minute-time.Second) // the budget's last attempt is for the one that works
+			h.probe(one, "p", right)
+			h.sleep(time.Second)
 			h.wantAllowed(three, "p")
+		}},
+		{"wrong secrets beside one that works leave it its attempt", func(t *testing.T, h *fixture) {
+			h.probe(ann, "good", right)
+			tries := 0
+			for i := range 4 {
+				h.sleep(time.Second)
+				c := altered(ann, func(c *mail.Connection) { c.Name = fmt.Sprint("bad", i) })
+				if h.probe(c, fmt.Sprint("bad", i), wrong).Allowed {
+					tries++
+				}
+			}
+			h.wantAllowed(ann, "good")
+			if tries != 1 {
+				t.Errorf("%d attempts with wrong secrets, want 1", tries)
+			}
+			h.sleep(time.Second)
+			if p := h.probe(ann, "good", wrong); !p.Allowed { // it turns wrong at last
+				t.Errorf("held for %+v", p.Hold)
+			}
+			h.wantHeld(ann, "good", mail.AuthRejected, 5*time.Minute)
+		}},
+		{"two protocols that refuse a secret hold themselves, not the one that accepts it", func(_ *testing.T, h *fixture) {
+			other := func(name string, protocol mail.Protocol) *mail.Connection {
+				return altered(ann, func(c *mail.Connection) { c.Name, c.Protocol = name, protocol })
+			}
+			pop, smtp := other("pop", mail.POP3), other("smtp", mail.SMTP)
+			h.probe(ann, "p", right)
+			h.sleep(time.Second)
+			h.probe(pop, "p", wrong)
+			h.sleep(time.Second)
+			h.wantHeld(smtp, "p", mail.AuthHeld, 31*time.Minute-time.Second)
+			h.probe(ann, "p", right)
+			h.sleep(time.Second)
+			h.probe(smtp, "p", wrong)
+			for range 3 {
+				h.sleep(time.Second)
+				h.wantAllowed(ann, "p")
+				h.probe(ann, "p", right)
+			}
+			h.wantHeld(pop, "p", mail.AuthRejected, 35*time.Minute)
+			h.wantHeld(smtp, "p", mail.AuthRejected, 35*time.Minute)
+		}},
+		{"a mailbox that takes the OK back holds its own connection alone", func(t *testing.T, h *fixture) {
+			archive := altered(ann, func(c *mail.Connection) { c.Name = "archive" })
+			takenBack := AuthVerdict{Tried: true, Accepted: true, Class: mail.Possible, Reason: mail.NotAuthorized, Doubtful: true}
+			tries := 0
+			for range 5 {
+				h.wantAllowed(ann, "p")
+				h.probe(ann, "p", right)
+				h.sleep(time.Second)
+				if h.probe(archive, "p", takenBack).Allowed {
+					tries++
+				}
+				h.sleep(time.Second)
+			}
+			if tries != 2 {
+				t.Errorf("%d logins for the mailbox that is not connected, want 2", tries)
+			}
+			h.wantHeld(archive, "p", mail.NotAuthorized, 35*time.Minute)
+			h.sleep(40 * time.Minute)
+			h.probe(archive, "p", right)
+			h.sleep(time.Second)
+			h.wantAllowed(archive, "p")
 		}},
 		{"a realm separates names by hand", func(_ *testing.T, h *fixture) {
 			other := user("b", "two.example", "ann")

@@ -17,8 +17,10 @@ const (
 	attemptsPerDay      = 4 // one less than the usual threshold, 5
 
 	// Where the account is known to work with another secret or at another server,
-	// one attempt a day is left for when the working one turns wrong.
-	othersPerDay = 3
+	// one attempt of each budget is left for the login that works: others must not
+	// withhold it, and it may turn wrong.
+	othersPerHalfHour = 1
+	othersPerDay      = 3
 
 	answerGrace = 10 * time.Second // after the probe's timeout; then an attempt has no answer
 )
@@ -51,9 +53,16 @@ type spent struct {
 	lastCause         keyedHash
 }
 
-// spentWithin counts the attempts. One that is in the future was made before the
+// budget is how many attempts an account gets.
+type budget struct{ perHalfHour, perDay int }
+
+// wholeBudget is for a login that is known to work, and for accounts of which none is.
+var wholeBudget = budget{attemptsPerHalfHour, attemptsPerDay}
+
+// spentSince counts the attempts after a time, at which a server has accepted the
+// secret and begun to count anew. One that is in the future was made before the
 // clock was set back, and counts.
-func (a *account) spentWithin(server keyedHash, now time.Time, perDay int) (u spent) {
+func (a *account) spentSince(accepted time.Time, server keyedHash, now time.Time, b budget) (u spent) {
 	var recent, ofDay []time.Time
 	for i := range a.Attempts {
 		t := &a.Attempts[i]
@@ -61,6 +70,9 @@ func (a *account) spentWithin(server keyedHash, now time.Time, perDay int) (u sp
 			u.open++
 			u.openHere = u.openHere || t.Server == server
 			u.foreign = u.foreign || !t.live
+			continue
+		}
+		if t.At.Before(accepted) {
 			continue
 		}
 		ofDay = append(ofDay, t.At)
@@ -72,10 +84,10 @@ func (a *account) spentWithin(server keyedHash, now time.Time, perDay int) (u sp
 		}
 	}
 	u.halfHour, u.day = len(recent), len(ofDay)
-	if n := len(recent) - attemptsPerHalfHour; n >= 0 {
+	if n := len(recent) - b.perHalfHour; n >= 0 {
 		u.halfHourAt = recent[n].Add(halfHour)
 	}
-	if n := len(ofDay) - perDay; n >= 0 {
+	if n := len(ofDay) - b.perDay; n >= 0 {
 		u.dayAt = ofDay[n].Add(fullDay)
 	}
 	return u
@@ -87,16 +99,15 @@ func (a *account) spentWithin(server keyedHash, now time.Time, perDay int) (u sp
 // overlap, but not at one server: its restart would look like two refusals.
 func (a *account) room(s *secretState, t *targetState, server keyedHash, now time.Time) (until time.Time, busy bool, u spent) {
 	known := s.knownGood(t, now)
-	perDay := attemptsPerDay
+	b := wholeBudget
 	if !known && a.worksElsewhere(s, t, now) {
-		perDay = othersPerDay
+		b = budget{othersPerHalfHour, othersPerDay}
 	}
-	u = a.spentWithin(server, now, perDay)
+	u = a.spentSince(s.accepted(), server, now, b)
 	if u.open > 0 && !known || u.openHere {
 		return time.Time{}, true, u
 	}
-	// A secret that was accepted after the last refusal has reset the server's count.
-	if u.open == 0 && (a.oneMore || s.accepted().After(u.last)) {
+	if u.open == 0 && a.oneMore {
 		return time.Time{}, false, u
 	}
 	until = u.halfHourAt
@@ -106,7 +117,7 @@ func (a *account) room(s *secretState, t *targetState, server keyedHash, now tim
 	if !until.IsZero() {
 		return until, false, u
 	}
-	return time.Time{}, u.halfHour+u.open >= attemptsPerHalfHour || u.day+u.open >= perDay, u
+	return time.Time{}, u.halfHour+u.open >= b.perHalfHour || u.day+u.open >= b.perDay, u
 }
 
 // worksElsewhere reports whether the account is known to work in another way.

@@ -93,6 +93,9 @@ func (p *Permit) event(v AuthVerdict, at time.Time) event {
 		Cause: p.id.cause, Reason: v.Reason, Interval: p.connection.Interval, Result: resultOf(v),
 		Lines: linesOf(p.connection.Protocol), strict: p.connection.Lockout == mail.LockoutStrict, unclassified: v.Unclassified,
 	}
+	if v.Reason == mail.NotAuthorized { // about a mailbox, or a name to act for: nobody else's
+		e.Target = p.id.cause
+	}
 	if e.strict && (e.Result == doubtful || e.Result == silent) {
 		e.Result = refused
 	}
@@ -160,7 +163,8 @@ func (g *Guard) slow(a *account, s *secretState, t *targetState, d *server, e ev
 func (g *Guard) accept(a *account, s *secretState, t *targetState, d *server, e event, name string) {
 	refreshed := e.At.Sub(t.Accepted) <= refreshKnownGood
 	a.oneMore = false
-	if s.accept(t, e.Began, e.At) {
+	ended := s.forget(e.Cause)
+	if s.accept(s.target(e.Target), e.Began, e.At) || ended {
 		g.note(slog.LevelInfo, "login accepted again", "connection", name)
 		refreshed = false
 	}

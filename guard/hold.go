@@ -54,7 +54,7 @@ func (p *Permit) refusalHold(s *secretState, now time.Time) (longest Hold) {
 	strict := p.connection.Lockout == mail.LockoutStrict
 	for i := range s.Targets {
 		t := &s.Targets[i]
-		here := t.ID == p.id.target
+		here := t.ID == p.id.target || t.ID == p.id.cause
 		if t.Refusals == 0 && t.Slow == 0 || !here && !t.Wide {
 			continue
 		}
@@ -122,7 +122,7 @@ func (g *Guard) heldByBudget(until time.Time, u spent) Hold {
 	}
 	return Hold{
 		Reason: mail.AuthHeld, Until: until, By: name, At: u.last,
-		Because: fmt.Sprintf("%d logins of this account failed within %s, the last at %s (%s)", count, span, clockTime(u.last), connectionWord(name)),
+		Because: fmt.Sprintf("%s of this account failed within %s, the last at %s (%s)", countLogins(count), span, clockTime(u.last), connectionWord(name)),
 		Advice:  "Correct the user name and password of all connections of this account; no login is tried before the time shown, so that the account is not locked.",
 	}
 }
@@ -165,12 +165,15 @@ func (g *Guard) heldByServer(until time.Time, d *server) Hold {
 		hold.Because = "logins to this server were refused; one at a time is tried until one is accepted"
 		return hold
 	}
-	logins := "1 login"
-	if n := len(d.Refusals); n > 1 {
-		logins = fmt.Sprint(n, " logins")
-	}
-	hold.Because = fmt.Sprintf("%s to this server failed within 10 minutes, the last at %s%s", logins, clockTime(hold.At), of)
+	hold.Because = fmt.Sprintf("%s to this server failed within 10 minutes, the last at %s%s", countLogins(len(d.Refusals)), clockTime(hold.At), of)
 	return hold
+}
+
+func countLogins(n int) string {
+	if n == 1 {
+		return "1 login"
+	}
+	return fmt.Sprint(n, " logins")
 }
 
 // busyHold is the hold of a login whose turn has not come in time.
