@@ -18,6 +18,7 @@ type routeEntry struct {
 
 	send, receive, bounces string
 	remove                 bool
+	ticketMailbox          bool // receive may feed a ticket system
 	require                requirements
 
 	set map[string]origin
@@ -69,6 +70,8 @@ var routeBlock = block[routeEntry]{
 			meaning: "Folders to look through, at most 5, the expected one first. `auto`: the receiving connection's mailbox and its junk folder.", example: "[INBOX, Junk, Lists]"},
 		{name: "delete", is: oneOf([]keyword[bool]{{"none", false}, {"own", true}}, func(e *routeEntry) *bool { return &e.remove }), def: "`none`",
 			meaning: "`own` deletes the messages of the route after they were found, and nothing else. It needs --state.file.", example: "own"},
+		{name: "ticket_mailbox", is: oneOf([]keyword[bool]{{"refused", false}, {"accepted", true}}, func(e *routeEntry) *bool { return &e.ticketMailbox }), def: "`refused`",
+			meaning: "`accepted` lets `receive` and `bounces` be connections with `watch`: something else fetches their mail, and may make a ticket of each message before it is deleted.", example: "accepted"},
 		{name: "authserv_id", is: text(func(e *routeEntry) *string { return &e.AuthservID }, trimmed, atMost(255)), def: "none",
 			meaning: "Host whose Authentication-Results are believed, as it names itself at their beginning.", example: "mx.example.org"},
 		{name: "require", is: nested(requireBlock, func(e *routeEntry) *requirements { return &e.require }), def: "nothing",
@@ -238,6 +241,9 @@ func (b *builder) connectionOf(e *routeEntry, field, name string, at position, p
 	return nil
 }
 
+// becomesTickets is why a watched mailbox is not one for routes.
+const becomesTickets = "is a connection with watch: something fetches its mail, and each message would become a ticket; use another mailbox, or say ticket_mailbox: accepted"
+
 // judge says which settings do not go together.
 func (e *routeEntry) judge(r *reader, at position) {
 	for _, rule := range []struct {
@@ -249,6 +255,8 @@ func (e *routeEntry) judge(r *reader, at position) {
 		{"folders", e.Receive != nil && e.Receive.Protocol == mail.POP3 && len(e.Folders) > 0, "cannot be chosen with a pop3 connection, which has one folder"},
 		{"require", len(e.Require) > 0 && e.AuthservID == "", "needs authserv_id: anybody on the way can write Authentication-Results"},
 		{"receive", e.Receive != nil && e.Receive.Username == "", "must be a connection with a username"},
+		{"receive", e.Receive != nil && e.Receive.Watches() && !e.ticketMailbox, becomesTickets},
+		{"bounces", e.Bounces != nil && e.Bounces.Watches() && !e.ticketMailbox, becomesTickets},
 		{"bounces", e.Bounces != nil && e.Bounces.Username == "", "must be a connection with a username"},
 	} {
 		if where := e.at(rule.field, at); rule.broken && !r.blames(where) {
