@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"time"
 
 	"mailprobe/config"
@@ -29,13 +30,25 @@ func (p *program) demo(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = fleet.Close() }()
+	if p.stateFile == "" { // the routes delete their messages, which needs a journal
+		dir, err := os.MkdirTemp("", "mailprobe-demo-")
+		if err != nil {
+			return err
+		}
+		defer func() { _ = os.RemoveAll(dir) }()
+		p.stateFile = filepath.Join(dir, "state.json")
+	}
 	go p.obeyToggle(ctx, fleet)
 	p.welcome(fleet)
 	// The log of the first round would push the address off the screen.
 	again := time.AfterFunc(demo.FirstRound, func() { fmt.Fprint(p.stdout, p.whatToOpen()) })
 	defer again.Stop()
 	return p.run(ctx, func() (*config.Config, []config.Finding, error) {
-		return &config.Config{Connections: fleet.Connections()}, nil, nil
+		loaded := &config.Config{Connections: fleet.Connections()}
+		for _, r := range fleet.Routes() {
+			loaded.Routes = append(loaded.Routes, r.Route)
+		}
+		return loaded, nil, nil
 	}, exporter.Watch{})
 }
 
@@ -44,6 +57,10 @@ func (p *program) welcome(fleet *demo.Fleet) {
 	fmt.Fprintf(p.stdout, "mailprobe demo: %d connections to embedded mail servers, some broken on purpose:\n", len(fleet.Targets()))
 	for _, target := range fleet.Targets() {
 		fmt.Fprintf(p.stdout, "  %-28s %s\n", target.Connection.Name, target.Story)
+	}
+	fmt.Fprintf(p.stdout, "%d routes, each with a message a minute that is sent and looked for:\n", len(fleet.Routes()))
+	for _, target := range fleet.Routes() {
+		fmt.Fprintf(p.stdout, "  %-28s %s\n", target.Route.Name, target.Story)
 	}
 	fmt.Fprint(p.stdout, p.whatToOpen())
 }

@@ -25,6 +25,8 @@ type Target struct {
 // once.
 type Fleet struct {
 	targets []Target
+	routes  []RouteTarget
+	closers []func() error // of the servers between which the routes go
 
 	mu      sync.Mutex
 	servers map[string]*server // by the connection's name
@@ -49,6 +51,9 @@ func Start(ctx context.Context) (*Fleet, error) {
 		if err := f.add(kit, r); err != nil {
 			return nil, errors.Join(fmt.Errorf("demo: %s: %w", r.name, err), f.Close())
 		}
+	}
+	if err := f.startRoutes(kit); err != nil {
+		return nil, errors.Join(fmt.Errorf("demo: routes: %w", err), f.Close())
 	}
 	context.AfterFunc(ctx, func() { _ = f.Close() })
 	return f, nil
@@ -77,6 +82,9 @@ func (f *Fleet) add(kit *kit, r recipe) error {
 
 // Targets lists every connection with what it should show.
 func (f *Fleet) Targets() []Target { return slices.Clone(f.targets) }
+
+// Routes lists every route with what its messages should meet.
+func (f *Fleet) Routes() []RouteTarget { return slices.Clone(f.routes) }
 
 // Connections lists the connections, ready to be probed.
 func (f *Fleet) Connections() []*mail.Connection {
@@ -132,6 +140,10 @@ func (f *Fleet) Close() error {
 	for _, s := range f.servers {
 		faults = append(faults, s.down())
 	}
+	for _, stop := range f.closers {
+		faults = append(faults, stop())
+	}
+	f.closers = nil
 	return errors.Join(faults...)
 }
 

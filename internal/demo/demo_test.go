@@ -11,6 +11,7 @@ import (
 	"mailprobe/guard"
 	"mailprobe/mail"
 	"mailprobe/prober"
+	"mailprobe/routes"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -53,6 +54,37 @@ func TestEachTargetShowsWhatItPromises(t *testing.T) {
 		})
 	}
 	probes.Wait()
+}
+
+// One message of each route meets what its story says, and none is left behind.
+func TestEachRouteShowsWhatItPromises(t *testing.T) {
+	f := fleet(t)
+	journal, err := routes.OpenJournal("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tracker := &routes.Tracker{Transport: prober.NewCourier(new(prober.Prober)), Journal: journal}
+	var messages sync.WaitGroup
+	for _, target := range f.Routes() {
+		messages.Go(func() {
+			route := *target.Route
+			if target.Want == mail.NotDelivered {
+				route.Deadline = 2 * time.Second // nothing comes, however long it waits
+			}
+			o, known := tracker.Send(t.Context(), &route)
+			var reason mail.Reason
+			if o.Failure != nil {
+				reason = o.Failure.Reason
+			}
+			if !known || reason != target.Want || o.Left != 0 || o.Deleted != o.Copies || target.Story == "" {
+				t.Errorf("%s: got %q (%+v), want %q", target.Route.Name, reason, o, target.Want)
+			}
+			if target.Want == "" && (o.Authentication[mail.CheckDKIM] != mail.ResultPass || !o.Trusted || len(o.Hops) == 0) {
+				t.Errorf("%s: %+v", target.Route.Name, o)
+			}
+		})
+	}
+	messages.Wait()
 }
 
 func TestEveryProtocolAndEncryptionIsThere(t *testing.T) {
