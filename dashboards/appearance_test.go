@@ -65,16 +65,20 @@ func eachPanel(t *testing.T, kind string, check func(t *testing.T, p panelModel)
 	}
 }
 
+// everyColumn is the matcher of an override of all columns, also of those that
+// are labels of the user's.
+const everyColumn = "/.*/"
+
 // columns are the headings of a table.
 func (p panelModel) columns() []string {
 	return slices.Sorted(maps.Values(p.Transformations[len(p.Transformations)-1].Options.RenameByName))
 }
 
-// looks are the properties that one column has of its own.
+// looks are the properties that one column has of its own, or with all others.
 func (p panelModel) looks(column string) map[string]any {
 	out := map[string]any{}
 	for _, o := range p.FieldConfig.Overrides {
-		if o.Matcher.ID == "byName" && o.Matcher.Options == column {
+		if o.Matcher.ID == "byName" && o.Matcher.Options == column || o.Matcher.Options == everyColumn {
 			for _, property := range o.Properties {
 				out[property.ID] = property.Value
 			}
@@ -89,7 +93,7 @@ func TestTablesNameTheirOwnColumns(t *testing.T) {
 	eachPanel(t, "table", func(t *testing.T, p panelModel) {
 		columns := p.columns()
 		for _, o := range p.FieldConfig.Overrides {
-			if !slices.Contains(columns, o.Matcher.Options) {
+			if o.Matcher.Options != everyColumn && !slices.Contains(columns, o.Matcher.Options) {
 				t.Errorf("an override is for the column %q", o.Matcher.Options)
 			}
 		}
@@ -149,7 +153,7 @@ func TestTablesFitTheirPanels(t *testing.T) {
 // Grafana writes noValue into empty cells too, not only where there is no row.
 func TestEmptyCellsDoNotSayWhatAnEmptyTableSays(t *testing.T) {
 	eachPanel(t, "table", func(t *testing.T, p panelModel) {
-		for _, column := range p.columns() {
+		for _, column := range append(p.columns(), "a label of the user's") {
 			if p.FieldConfig.Defaults["noValue"] != nil && p.looks(column)["noValue"] == nil {
 				t.Errorf("an empty cell of %s says %q", column, p.FieldConfig.Defaults["noValue"])
 			}

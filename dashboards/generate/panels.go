@@ -221,6 +221,12 @@ func table(title, description string, queries []query, columns []column, options
 	}
 	maps.Copy(p.Options, object{"showHeader": true, "cellHeight": "sm", "footer": object{"show": false}})
 
+	if p.FieldConfig.Defaults["noValue"] != nil {
+		// Grafana would write the words for an empty table into each empty cell, also
+		// of the columns that are the user's own labels.
+		p.FieldConfig.Overrides = append(p.FieldConfig.Overrides, override{
+			Matcher: object{"id": "byRegexp", "options": "/.*/"}, Properties: []object{{"id": "noValue", "value": "–"}}})
+	}
 	exclude, rename, index := object{"Time": true}, object{}, object{}
 	for i, c := range columns {
 		index[c.field] = i
@@ -229,15 +235,10 @@ func table(title, description string, queries []query, columns []column, options
 			continue
 		}
 		rename[c.field] = c.title
-		looks := object{}
-		if p.FieldConfig.Defaults["noValue"] != nil {
-			looks["noValue"] = "–" // the words for an empty table would stand in each empty cell
-		}
-		maps.Copy(looks, c.properties)
-		if len(looks) > 0 {
+		if len(c.properties) > 0 {
 			p.FieldConfig.Overrides = append(p.FieldConfig.Overrides, override{
 				Matcher:    object{"id": "byName", "options": c.title},
-				Properties: properties(looks),
+				Properties: properties(c.properties),
 			})
 		}
 	}
