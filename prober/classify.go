@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -177,3 +178,17 @@ func isDeadline(err error) bool {
 	var timeout net.Error
 	return errors.As(err, &timeout) && timeout.Timeout()
 }
+
+// malformedf and oversizef return faults with the reasons protocol_malformed and
+// protocol_oversize.
+func malformedf(format string, args ...any) *fault {
+	return &fault{reason: mail.ProtocolMalformed, err: fmt.Errorf(format, args...)}
+}
+
+func oversizef(format string, args ...any) *fault {
+	return &fault{reason: mail.ProtocolOversize, err: fmt.Errorf(format, args...)}
+}
+
+// unsolicitedReply is the fault of a server that sends a reply before the command:
+// it cannot be the answer to ours.
+func unsolicitedReply() error { return malformedf("the server answered before it was asked") }

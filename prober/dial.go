@@ -190,3 +190,21 @@ func literal(host string) (netip.Addr, bool) {
 	addr, err := netip.ParseAddr(host)
 	return addr, err == nil
 }
+
+// byteLimitedConn limits the bytes read from TCP, below TLS, so that handshake
+// records count too.
+type byteLimitedConn struct {
+	net.Conn
+	read func(p []byte) (int, error)
+	size int // bytes that may be read
+	left int // of them
+}
+
+func (c *byteLimitedConn) Read(p []byte) (int, error) {
+	if c.left <= 0 {
+		return 0, oversizef("the session is larger than %d bytes", c.size)
+	}
+	n, err := c.read(p[:min(len(p), c.left)])
+	c.left -= n
+	return n, err
+}

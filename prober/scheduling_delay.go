@@ -8,6 +8,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"mailprobe/internal/kerneltime"
 )
 
 // schedulingDelay adds up the scheduling delays of one probe. Its zero value is
@@ -70,7 +72,7 @@ func (l *schedulingDelay) answered(began time.Time) {
 // kernel's receive timestamps where the system has them.
 func (l *schedulingDelay) reader(conn net.Conn) func(p []byte) (int, error) {
 	if tcp, ok := conn.(*net.TCPConn); ok {
-		if read := l.timestampedReader(tcp); read != nil {
+		if read := kerneltime.Reader(tcp, l.read); read != nil {
 			return read
 		}
 	}
@@ -89,7 +91,7 @@ func connectDelay(conn net.Conn, took time.Duration) time.Duration {
 	if !ok {
 		return 0
 	}
-	if trip, ok := firstRoundTrip(tcp); ok {
+	if trip, ok := kerneltime.FirstRoundTrip(tcp); ok {
 		return max(0, took-trip)
 	}
 	return 0

@@ -445,39 +445,7 @@ func (w *wire) SetWriteDeadline(time.Time) error { return nil }
 
 var _ net.Conn = (*wire)(nil)
 
-// byteLimitedConn limits the bytes read from TCP, below TLS, so that handshake
-// records count too.
-type byteLimitedConn struct {
-	net.Conn
-	read func(p []byte) (int, error)
-	size int // bytes that may be read
-	left int // of them
-}
-
-func (c *byteLimitedConn) Read(p []byte) (int, error) {
-	if c.left <= 0 {
-		return 0, oversizef("the session is larger than %d bytes", c.size)
-	}
-	n, err := c.read(p[:min(len(p), c.left)])
-	c.left -= n
-	return n, err
-}
-
 // trimEOL removes CRLF, or a bare LF, which most clients accept too.
 func trimEOL(line []byte) []byte {
 	return bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r"))
 }
-
-// malformedf and oversizef return faults with the reasons protocol_malformed and
-// protocol_oversize.
-func malformedf(format string, args ...any) *fault {
-	return &fault{reason: mail.ProtocolMalformed, err: fmt.Errorf(format, args...)}
-}
-
-func oversizef(format string, args ...any) *fault {
-	return &fault{reason: mail.ProtocolOversize, err: fmt.Errorf(format, args...)}
-}
-
-// unsolicitedReply is the fault of a server that sends a reply before the command:
-// it cannot be the answer to ours.
-func unsolicitedReply() error { return malformedf("the server answered before it was asked") }

@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"mailprobe/internal/kerneltime"
 	"mailprobe/internal/subprocess"
 	"mailprobe/mail"
 )
@@ -151,7 +152,7 @@ func awaitTimestamps(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if received := stamp(control[:n]); !received.IsZero() && time.Since(received) >= age/2 {
+		if received := kerneltime.Stamp(control[:n]); !received.IsZero() && time.Since(received) >= age/2 {
 			return
 		}
 	}

@@ -1,4 +1,4 @@
-package prober
+package kerneltime
 
 import (
 	"encoding/binary"
@@ -13,10 +13,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// timestampedReader returns a read function that uses recvmsg(2). Its control message
-// holds the time at which the kernel received the last byte (SO_TIMESTAMPNS,
-// socket(7)). It returns nil if the kernel has no such timestamps.
-func (l *schedulingDelay) timestampedReader(conn *net.TCPConn) func(p []byte) (int, error) {
+// Reader returns a read function that uses recvmsg(2), whose control message holds
+// the time at which the kernel received the last byte (SO_TIMESTAMPNS, socket(7)).
+// After each read it reports when the read began and when its bytes arrived; zero:
+// unknown. Reader returns nil if the kernel has no such timestamps.
+func Reader(conn *net.TCPConn, report func(began, arrival time.Time)) func(p []byte) (int, error) {
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		return nil
@@ -29,18 +30,18 @@ func (l *schedulingDelay) timestampedReader(conn *net.TCPConn) func(p []byte) (i
 	if err != nil || refused != nil {
 		return nil
 	}
-	r := &timestampedRead{delay: l, conn: conn, raw: raw}
+	r := &reader{report: report, conn: conn, raw: raw}
 	r.call = r.receive
 	return r.read
 }
 
-// timestampedRead does one read after another. There is one for each connection, so
+// reader does one read after another. There is one for each connection, so
 // that reads do not allocate.
-type timestampedRead struct {
-	delay *schedulingDelay
-	conn  *net.TCPConn
-	raw   syscall.RawConn
-	call  func(fd uintptr) bool // receive
+type reader struct {
+	report func(began, arrival time.Time)
+	conn   *net.TCPConn
+	raw    syscall.RawConn
+	call   func(fd uintptr) bool // receive
 
 	into    []byte
 	control [64]byte // room for the stamp's control message, of 32 bytes
@@ -50,7 +51,7 @@ type timestampedRead struct {
 	errno   unix.Errno // 0: none
 }
 
-func (r *timestampedRead) read(p []byte) (int, error) {
+func (r *reader) read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
@@ -68,20 +69,20 @@ func (r *timestampedRead) read(p []byte) (int, error) {
 	case r.n == 0:
 		return 0, io.EOF
 	}
-	r.delay.read(began, stamp(r.control[:r.message.Controllen]))
+	r.report(began, Stamp(r.control[:r.message.Controllen]))
 	return r.n, nil
 }
 
 // hasArrived receives what came before the deadline passed and was not read until
 // then: this process was stopped, or had no processor.
-func (r *timestampedRead) hasArrived() (received bool) {
+func (r *reader) hasArrived() (received bool) {
 	err := r.raw.Control(func(fd uintptr) { received = r.receive(fd) })
 	return err == nil && received && r.errno == 0
 }
 
 // receive is called when the socket may be readable; it returns false if it was not.
 // It is unix.Recvmsg without the sender's address, which would be allocated each time.
-func (r *timestampedRead) receive(fd uintptr) bool {
+func (r *reader) receive(fd uintptr) bool {
 	for {
 		r.vector.Base = &r.into[0]
 		r.vector.SetLen(len(r.into))
@@ -96,9 +97,9 @@ func (r *timestampedRead) receive(fd uintptr) bool {
 	}
 }
 
-// stamp returns the time in the control messages of a read: a cmsghdr, then seconds
+// Stamp returns the time in the control messages of a read: a cmsghdr, then seconds
 // and nanoseconds. It returns zero if there is none.
-func stamp(control []byte) time.Time {
+func Stamp(control []byte) time.Time {
 	const size = 16 // of the time
 	if len(control) < unix.CmsgSpace(size) {
 		return time.Time{} // received before timestamps were switched on
@@ -110,9 +111,9 @@ func stamp(control []byte) time.Time {
 	return time.Unix(int64(binary.NativeEndian.Uint64(data)), int64(binary.NativeEndian.Uint64(data[8:])))
 }
 
-// firstRoundTrip returns the kernel's round trip time of a connection that has just
+// FirstRoundTrip returns the kernel's round trip time of a connection that has just
 // been established. ok is false if the SYN was sent again: then there is none.
-func firstRoundTrip(conn *net.TCPConn) (trip time.Duration, ok bool) {
+func FirstRoundTrip(conn *net.TCPConn) (trip time.Duration, ok bool) {
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		return 0, false

@@ -1,0 +1,14 @@
+//go:build !linux
+
+package kerneltime
+
+import (
+	"net"
+	"time"
+)
+
+// Reader returns nil: only Linux has receive timestamps for TCP.
+func Reader(*net.TCPConn, func(began, arrival time.Time)) func(p []byte) (int, error) { return nil }
+
+// FirstRoundTrip returns false: only Linux tells it.
+func FirstRoundTrip(*net.TCPConn) (time.Duration, bool) { return 0, false }
