@@ -267,6 +267,13 @@ func echoFaults() []faultCase {
 			phase:  mail.PhaseMailbox, reason: mail.MailboxDenied,
 		},
 		{
+			numbers: []int{109}, story: "the_server_repeats_the_password_in_its_only_namespace", after: loggedIn,
+			script: map[mail.Protocol]string{mail.IMAP: "C: {tag} NAMESPACE\n" +
+				"S: * NAMESPACE NIL ((\"{hex}\" NIL)) NIL\nS: {tag} OK done\nC: {tag} EXAMINE *\nS: * NO [ALERT] {base64}\nS: {tag} NO no\n{after opened}"},
+			change: func(c *mail.Connection) { c.SharedMailbox, c.SharedMailboxAccess = "helpdesk", mail.SharedFolder },
+			phase:  mail.PhaseMailbox, reason: mail.MailboxMissing,
+		},
+		{
 			numbers: []int{109}, story: "the_server_greets_with_the_password_of_the_last_time", after: connected,
 			script: map[mail.Protocol]string{mail.IMAP: "S: * OK " + words + "\n{after greeted}", mail.POP3: "S: +OK " + words + "\n{after greeted}",
 				mail.SMTP: "S: 220-{base64}\nS: 220-{secret}\nS: 220 {half}\n{after greeted}"},

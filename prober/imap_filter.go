@@ -33,13 +33,13 @@ type imapFilter struct {
 	collecting           bool          // data responses are kept for the dialect, not only dropped
 	kept                 []byte        // the data response under way, without its "* "
 	data                 [][]byte      // the complete ones
-	warning              *reply        // untagged NO or BAD since the last tagged reply; nil: none
+	warning              *reply        // untagged NO since the last tagged reply; nil: none
 }
 
 // responses are the parts of the server's responses that a probe needs.
 type responses struct {
 	tagged  reply           // last tagged reply
-	warning *reply          // the last untagged NO or BAD before it, which may explain it; nil: none
+	warning *reply          // the last untagged NO before it, which may explain it; nil: none
 	bye     *reply          // nil: no goodbye
 	bad     *reply          // untagged BAD since the last tagged reply; nil: none
 	exists  uint64          // messages of the examined mailbox
@@ -227,7 +227,7 @@ func (f *imapFilter) status(name, text string) error {
 	case name == "BYE":
 		f.responses.bye = &r
 	case name == "BAD":
-		f.responses.bad, f.warning = &r, &r
+		f.responses.bad = &r
 	case name == "NO":
 		f.warning = &r
 	case name == "PREAUTH" || name == "OK" && r.code == "" && !f.answered:

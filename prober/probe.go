@@ -264,14 +264,15 @@ func (s *session) failureText(phase mail.Phase, reason mail.Reason, err error) s
 	return err.Error()
 }
 
-// mailboxNames returns the names of mailboxes that were tried, as they may be shown.
+// mailboxNames returns the names of mailboxes that were tried, as they may be shown:
+// those found by NAMESPACE begin with the server's own words.
 func (s *session) mailboxNames(names []string) string {
 	quoted := make([]string, len(names))
 	for i, name := range names {
 		quoted[i] = strconv.Quote(cleanText(name, maxFailureText/8))
 	}
 	text := strings.Join(quoted, ", ")
-	if len(names) > 1 {
+	if bySharedFolder(s.c) && text != "" {
 		s.redactor.redact(&text)
 	}
 	return text
