@@ -18,8 +18,8 @@ import (
 	"mailprobe/mail"
 )
 
-// offer is what the server lets a client log in with, learned after TLS where
-// there is TLS: what was offered before it counts for nothing.
+// offer lists the ways to log in that the server offered. With TLS it is read after the
+// handshake; what the server offered before TLS is ignored.
 type offer struct {
 	sasl     map[string]bool // mechanism names in upper case
 	native   bool            // IMAP LOGIN or POP3 USER/PASS are allowed; SMTP has no such command
@@ -28,8 +28,8 @@ type offer struct {
 	delay    time.Duration   // between two logins (POP3 LOGIN-DELAY); 0: none
 }
 
-// authenticator is what a dialect can put on its wire. Each method is one
-// complete login; a negative answer of the server is a *refusal.
+// authenticator is the part of a dialect that logs in. Each method performs one
+// complete login; a negative answer of the server is returned as a *refusal.
 type authenticator interface {
 	offer() offer
 	native(user, password string) error // IMAP LOGIN, POP3 USER and PASS
@@ -37,8 +37,9 @@ type authenticator interface {
 	exchange(x *saslExchange) error     // AUTHENTICATE or AUTH, with all its challenges
 }
 
-// identity is who logs in, as it is written on the wire. It lives on the stack
-// of authenticate and of one mechanism; nothing keeps or prints it.
+// identity holds the names and the secret of one login, as they are sent. Only
+// authenticate and one mechanism hold it, on their stacks; it is never stored or
+// printed.
 type identity struct {
 	authzid string // whom to act for; empty: the user
 	user    string // whose secret it is, or whom the token is to open
@@ -47,7 +48,7 @@ type identity struct {
 	port    int
 }
 
-// mechanism is what is special about one word of `auth`.
+// mechanism describes one value of the field `auth`.
 type mechanism struct {
 	name    string // in the server's list; empty: a command of the protocol
 	client  func(identity) (sasl.Client, error)
@@ -56,7 +57,7 @@ type mechanism struct {
 	hashed  bool // the password itself is not sent
 }
 
-// mechanisms lists every word of `auth` that logs in by SASL.
+// mechanisms lists every value of `auth` that logs in by SASL.
 var mechanisms = map[mail.AuthMethod]mechanism{
 	mail.AuthPlain:       {name: "PLAIN", client: newPlain, authzid: true},
 	mail.AuthSASLLogin:   {name: "LOGIN", client: newLogin},
@@ -68,10 +69,10 @@ var mechanisms = map[mail.AuthMethod]mechanism{
 	mail.AuthExternal:    {name: "EXTERNAL", client: newExternal, authzid: true},
 }
 
-// readSecret fetches what the login of c will need. It is called before the
-// dial, so that a broken secret never opens a connection. fresh is that of
-// TokenSource. The secret is empty where the method needs none. Its errors are
-// *fault of local_secret, token_unavailable or token_rejected.
+// readSecret reads the password or fetches the token that the login of c needs. It is
+// called before the server is dialled, so that no connection is opened if it fails.
+// fresh is passed to the TokenSource. The secret is empty if the method needs none.
+// Errors are *fault with the reason local_secret, token_unavailable or token_rejected.
 func readSecret(ctx context.Context, c *mail.Connection, fresh bool) (mail.Secret, error) {
 	switch {
 	case c.Auth == mail.AuthNone || c.Auth == mail.AuthExternal:
@@ -93,7 +94,8 @@ func readSecret(ctx context.Context, c *mail.Connection, fresh bool) (mail.Secre
 	return secret, nil
 }
 
-// secretReason tells a process without descriptors from a file that is wrong.
+// secretReason returns the reason of a secret that cannot be read: this process has no
+// file descriptors left, or the file itself is wrong.
 func secretReason(err error) mail.Reason {
 	if reason := errnoReason(err); reason == mail.LocalResources {
 		return reason
@@ -101,7 +103,7 @@ func secretReason(err error) mail.Reason {
 	return mail.LocalSecret
 }
 
-// tokenReason is the reason of a token source's error.
+// tokenReason returns the reason of a token source's error.
 func tokenReason(err error) mail.Reason {
 	switch {
 	case errors.Is(err, mail.ErrTokenRejected):
@@ -112,8 +114,9 @@ func tokenReason(err error) mail.Reason {
 	return mail.TokenUnavailable
 }
 
-// checkToken refuses what would break the frame a token is sent in: anything
-// but visible ASCII (RFC 6750 section 2.1 allows less still).
+// checkToken returns an error if a token holds anything but visible ASCII: it would
+// break the message that the token is sent in. RFC 6750 section 2.1 allows even fewer
+// characters.
 func checkToken(token mail.Secret) error {
 	if token.IsZero() {
 		return fmt.Errorf("%w: the token is empty", mail.ErrTokenSecret)
@@ -124,18 +127,18 @@ func checkToken(token mail.Secret) error {
 	return nil
 }
 
-// login is what became of a login.
+// login is the result of a login.
 type login struct {
-	// method is the one used; empty exactly if no login was begun.
+	// method is the method used; empty exactly if no login was begun.
 	method mail.AuthMethod
-	// sent: a user name or a secret went over the wire.
+	// sent reports that a user name or a secret was sent.
 	sent bool
 }
 
-// authenticate logs in once. Where the server refuses a mechanism before
-// anything of a credential was sent, `auto` goes on to the next one that it may
-// use; after that, never. Errors are *fault where the reason is known here, a
-// *refusal where the server said no, and else the wire's own.
+// authenticate logs in once. If the server refuses a mechanism before any part of a
+// credential was sent, `auto` tries the next one that it may use; once a credential was
+// sent, it never tries another. Errors are *fault where the reason is known here,
+// *refusal where the server refused, otherwise the error of the wire.
 func authenticate(c *mail.Connection, secret mail.Secret, encrypted bool, a authenticator) (login, error) {
 	offered := a.offer()
 	methods, err := chooseMechanisms(c, offered, encrypted)
@@ -171,18 +174,18 @@ func logIn(c *mail.Connection, method mail.AuthMethod, id identity, offered offe
 	return login{method, x.sent}, err
 }
 
-// isRefusedUnsent reports whether err is the refusal of a mechanism, before
-// anything of a credential was sent.
+// isRefusedUnsent reports whether err is the refusal of a mechanism before any part of
+// a credential was sent.
 func isRefusedUnsent(err error) bool {
 	var no *refusal
 	return errors.As(err, &no) && no.login.unsent && (no.reason == mail.AuthMechanism || no.reason == mail.AuthMethodForbidden)
 }
 
-// reasonOf is the reason of a refusal.
+// reasonOf returns the reason of a refusal.
 func reasonOf(err error) mail.Reason { return classify(mail.PhaseAuth, nil, err).reason }
 
-// refusedUnsentHint is the advice where the server refused every method tried
-// before it was told a name or a password.
+// refusedUnsentHint is the advice if the server refused every method before a name or a
+// password was sent.
 func refusedUnsentHint(c *mail.Connection, o offer, tried []mail.AuthMethod) string {
 	what := "The server offers " + joinMethods(tried) + " and refused it before a user name or password was sent"
 	rest := slices.DeleteFunc(offeredMethods(c.Protocol, o), func(m mail.AuthMethod) bool {
@@ -194,8 +197,8 @@ func refusedUnsentHint(c *mail.Connection, o offer, tried []mail.AuthMethod) str
 	return what + ": set `auth: " + strings.Join(methodWords(rest), "` or `auth: ") + "`, or let `auth: auto` choose."
 }
 
-// reveal is the only way of a password or token to a mechanism: it leaves when
-// TLS is up, or when the connection was configured to have none (R18).
+// reveal is the only function that hands a password or a token to a mechanism. It does
+// so only if TLS is established, or if the connection is configured without TLS (R18).
 func reveal(c *mail.Connection, secret mail.Secret, encrypted bool) (identity, error) {
 	if !encrypted && c.Encryption != mail.NoEncryption {
 		return identity{}, &fault{reason: mail.LocalBug, err: errors.New("login withheld: TLS is not up")}
@@ -207,9 +210,9 @@ func reveal(c *mail.Connection, secret mail.Secret, encrypted bool) (identity, e
 	return id, nil
 }
 
-// chooseMechanisms lists the methods that this login may use, best first, as
-// docs/authentication.md says; none with `auth: none`. Nothing has been sent
-// when it refuses.
+// chooseMechanisms returns the methods that this login may use, best first, as
+// docs/authentication.md describes; none with `auth: none`. It returns an error before
+// anything is sent.
 func chooseMechanisms(c *mail.Connection, o offer, encrypted bool) ([]mail.AuthMethod, error) {
 	if c.Auth == mail.AuthNone {
 		return nil, nil
@@ -247,11 +250,11 @@ func chooseMechanisms(c *mail.Connection, o offer, encrypted bool) ([]mail.AuthM
 	}
 }
 
-// fipsForbidden lists the methods that need MD5 or SHA-1, which this process does
-// not have in FIPS 140-only mode (GODEBUG=fips140=only).
+// fipsForbidden lists the methods that need MD5 or SHA-1, which FIPS 140-only mode
+// forbids (GODEBUG=fips140=only).
 var fipsForbidden = map[mail.AuthMethod]bool{mail.AuthCRAMMD5: true, mail.AuthAPOP: true, mail.AuthSCRAMSHA1: true}
 
-// forbiddenByFIPS is the fault of methods that FIPS 140-only mode forbids.
+// forbiddenByFIPS returns the fault of methods that FIPS 140-only mode forbids.
 func forbiddenByFIPS(methods ...mail.AuthMethod) *fault {
 	return &fault{
 		reason: mail.AuthMechanism,
@@ -261,9 +264,9 @@ func forbiddenByFIPS(methods ...mail.AuthMethod) *fault {
 	}
 }
 
-// needsTLS reports whether TLS is what a server misses that offers none of the
-// candidates. RFC 9051 section 6.2.3: LOGINDISABLED. It speaks of the password
-// command alone: where the server offers other methods under TLS, they can be
+// needsTLS reports whether the server offers none of the candidates because there is no
+// TLS, as IMAP's LOGINDISABLED says (RFC 9051 section 6.2.3). LOGINDISABLED concerns
+// the command LOGIN only: if the server offers other methods under TLS, they can be
 // configured.
 func needsTLS(c *mail.Connection, o offer, candidates []mail.AuthMethod, encrypted bool) bool {
 	if !o.needsTLS || !encrypted {
@@ -273,10 +276,10 @@ func needsTLS(c *mail.Connection, o offer, candidates []mail.AuthMethod, encrypt
 	return byPassword && len(offeredMethods(c.Protocol, o)) == 0
 }
 
-// autoOrder is what `auto` tries to find, best first. Under TLS the password is
-// hidden already, and PLAIN is what every server tests; in clear the methods
-// that hide it come first. Exchange takes shared names by its own login
-// command alone.
+// autoOrder returns the methods that `auto` looks for, best first. Under TLS the
+// password is encrypted anyway, and PLAIN is the method that servers support best;
+// without TLS, methods that do not send the password itself come first. Exchange
+// accepts names of shared mailboxes by IMAP's LOGIN only.
 func autoOrder(c *mail.Connection, encrypted bool) []mail.AuthMethod {
 	order := []mail.AuthMethod{mail.AuthPlain, mail.AuthLogin}
 	if !encrypted {
@@ -305,8 +308,7 @@ func offers(p mail.Protocol, o offer, method mail.AuthMethod) bool {
 	return o.sasl[mechanismOf(method).name]
 }
 
-// suits reports whether the method can reach the shared mailbox in the way that
-// is configured.
+// suits reports whether the method can open the shared mailbox in the configured way.
 func suits(c *mail.Connection, method mail.AuthMethod) error {
 	if c.SharedMailbox == "" {
 		return nil
@@ -329,7 +331,7 @@ func isNative(p mail.Protocol, method mail.AuthMethod) bool {
 	return method == mail.AuthLogin && p != mail.SMTP
 }
 
-// mechanismOf is the SASL side of a method; zero for APOP and unknown words.
+// mechanismOf returns the SASL mechanism of a method; zero for APOP and unknown words.
 func mechanismOf(method mail.AuthMethod) mechanism {
 	if method == mail.AuthLogin {
 		method = mail.AuthSASLLogin // asked only where isNative says no
@@ -337,8 +339,8 @@ func mechanismOf(method mail.AuthMethod) mechanism {
 	return mechanisms[method]
 }
 
-// missingHint is the advice where the configured method is not offered. Exim and
-// others offer EXTERNAL to a certificate alone that they trust.
+// missingHint returns the advice if the configured method is not offered. Exim and
+// others offer EXTERNAL only if they trust the client's certificate.
 func missingHint(c *mail.Connection, o offer) string {
 	if c.Auth == mail.AuthExternal {
 		return "Many servers offer EXTERNAL only to a client certificate they trust: make the server verify the one in tls_config. " + offeredHint(c.Protocol, o)
@@ -346,8 +348,8 @@ func missingHint(c *mail.Connection, o offer) string {
 	return offeredHint(c.Protocol, o)
 }
 
-// offeredHint names the offered methods in the words of the configuration. It
-// holds none of the server's words.
+// offeredHint names the offered methods by the configuration's words. It quotes nothing
+// that the server sent.
 func offeredHint(p mail.Protocol, o offer) string {
 	known := offeredMethods(p, o)
 	if len(known) == 0 {
@@ -374,7 +376,7 @@ func offeredMethods(p mail.Protocol, o offer) []mail.AuthMethod {
 	return known
 }
 
-// joinMethods lists methods for people.
+// joinMethods returns methods as a list in a sentence.
 func joinMethods(methods []mail.AuthMethod) string { return strings.Join(methodWords(methods), ", ") }
 
 func methodWords(methods []mail.AuthMethod) []string {

@@ -1,8 +1,8 @@
 package prober
 
-// This file holds the SASL mechanisms that go-sasl lacks or gets wrong, side by
-// side. A mechanism sees decoded challenges and answers with bytes; what a
-// server says is never repeated in an error, because it may echo a secret.
+// This file holds the SASL mechanisms that go-sasl lacks or gets wrong. A mechanism
+// receives decoded challenges and returns the bytes to answer. No error quotes a
+// challenge, because the server may repeat a secret in it.
 
 import (
 	"crypto/fips140"
@@ -24,10 +24,10 @@ import (
 // maxSASLRounds bounds the challenges of one login; SCRAM, the longest, has 2.
 const maxSASLRounds = 4
 
-// saslExchange is one SASL exchange. It keeps any mechanism inside its bounds,
-// and its initial response back where the command line has no room for it. It
-// remembers what the libraries lose: what was sent, and what the mechanism found
-// wrong.
+// saslExchange is one SASL exchange. It limits the number of challenges, and delays the
+// initial response if the command line has no room for it. It records what the
+// libraries do not return: whether a credential was sent, and the mechanism's own
+// error.
 type saslExchange struct {
 	mechanism sasl.Client
 	method    mail.AuthMethod
@@ -39,14 +39,14 @@ type saslExchange struct {
 	err       error       // the first *fault; the exchange is over
 }
 
-// newExchange begins nothing yet.
+// newExchange prepares an exchange; run begins it.
 func newExchange(method mail.AuthMethod, id identity) (*saslExchange, error) {
 	client, err := mechanismOf(method).client(id)
 	return &saslExchange{mechanism: client, method: method}, err
 }
 
-// run logs in. What the mechanism found wrong comes before what a library made
-// of it.
+// run logs in. An error of the mechanism takes precedence over the error that a library
+// made of it.
 func (x *saslExchange) run(a authenticator) error {
 	err := a.exchange(x)
 	switch {
@@ -58,7 +58,7 @@ func (x *saslExchange) run(a authenticator) error {
 	return err
 }
 
-// Start returns the name of the mechanism, and its initial response if there is
+// Start returns the mechanism's name, and its initial response if the command line has
 // room for it.
 func (x *saslExchange) Start() (string, []byte, error) {
 	name, first, err := x.mechanism.Start()
@@ -73,8 +73,8 @@ func (x *saslExchange) Start() (string, []byte, error) {
 	return name, first, nil
 }
 
-// Next answers a challenge. The answer is never nil: go-smtp would take that
-// for a login that succeeded.
+// Next answers a challenge. The answer is never nil: go-smtp would treat nil as a
+// successful login.
 func (x *saslExchange) Next(challenge []byte) ([]byte, error) {
 	if x.err != nil {
 		return nil, x.err
@@ -95,8 +95,9 @@ func (x *saslExchange) Next(challenge []byte) ([]byte, error) {
 	return answer, nil
 }
 
-// answer asks the mechanism. In FIPS 140-only mode the crypto packages panic at
-// what it forbids, such as a key that is too short.
+// answer returns the mechanism's answer. In FIPS 140-only mode the crypto packages
+// panic if they are used in a forbidden way, for instance with a key that is too short;
+// answer turns that into an error.
 func (x *saslExchange) answer(challenge []byte) (response []byte, err error) {
 	if fips140.Enforced() {
 		defer func() {
@@ -115,8 +116,8 @@ func (x *saslExchange) answer(challenge []byte) (response []byte, err error) {
 	return x.mechanism.Next(challenge)
 }
 
-// ignores reports whether the next challenge tells the mechanism nothing, so
-// that its text does not even have to be base64: some servers write a prompt.
+// ignores reports whether the mechanism does not read the next challenge. Its text need
+// not be base64 then: some servers send a prompt in plain text.
 func (x *saslExchange) ignores() bool {
 	deaf, ok := x.mechanism.(interface{ ignoresChallenges() bool })
 	return x.kept != nil || ok && deaf.ignoresChallenges()
@@ -129,15 +130,15 @@ func (x *saslExchange) keep(err error) error {
 	return err
 }
 
-// objected reports whether the server sent the error challenge of a token
-// mechanism.
+// objected reports whether the server sent the challenge by which a token mechanism
+// reports an error.
 func (x *saslExchange) objected() bool {
 	told, ok := x.mechanism.(interface{ rejected() bool })
 	return ok && told.rejected()
 }
 
-// verified is an error if the server accepted the login but has not proved what
-// the mechanism wants of it.
+// verified returns an error if the server accepted the login without the proof of its
+// own identity that the mechanism requires (SCRAM).
 func (x *saslExchange) verified() error {
 	if verifier, ok := x.mechanism.(interface{ verified() error }); ok {
 		return verifier.verified()
@@ -145,13 +146,13 @@ func (x *saslExchange) verified() error {
 	return nil
 }
 
-// unexpected is the fault of a challenge that the mechanism does not have.
+// unexpected returns the fault of a challenge that the mechanism does not define.
 func unexpected(method mail.AuthMethod, what string) error {
 	return &fault{reason: mail.ProtocolMalformed, err: fmt.Errorf("%s: %s", method, what)}
 }
 
-// oneMessage is a mechanism whose client speaks once: PLAIN, EXTERNAL and the
-// token mechanisms.
+// oneMessage is a mechanism in which the client sends one message: PLAIN, EXTERNAL and
+// the token mechanisms.
 type oneMessage struct {
 	method  mail.AuthMethod
 	message []byte
@@ -163,28 +164,28 @@ type oneMessage struct {
 	refused  bool
 }
 
-// Start gives the message.
+// Start returns the message as the initial response.
 func (m *oneMessage) Start() (string, []byte, error) {
 	return mechanismOf(m.method).name, m.message, nil
 }
 
-// Next says the message again if the server passed over the one that came with
-// the command: some ask with an empty challenge all the same.
+// Next returns the message again if the server ignored the initial response and sent an
+// empty challenge, as some servers do.
 func (m *oneMessage) Next(challenge []byte) ([]byte, error) {
 	switch {
 	case len(challenge) == 0 && !m.asked && !m.refused:
 		m.asked = true
 		return m.message, nil
 	case len(challenge) > 0 && m.farewell != nil && !m.refused:
-		// A JSON text saying why (RFC 7628 section 3.2.2). That it came is all
-		// that matters; it is not parsed.
+		// The challenge is a JSON text with the reason (RFC 7628 section 3.2.2). It is
+		// not parsed: its arrival alone means a refusal.
 		m.refused = true
 		return m.farewell, nil
 	}
 	return nil, unexpected(m.method, "a challenge where none is due")
 }
 
-// ignoresChallenges reports whether challenges only ask for the message.
+// ignoresChallenges reports whether every challenge only asks for the message.
 func (m *oneMessage) ignoresChallenges() bool { return m.farewell == nil }
 
 // rejected reports whether the server sent its error challenge.
@@ -196,8 +197,8 @@ func newPlain(id identity) (sasl.Client, error) {
 	return &oneMessage{method: mail.AuthPlain, message: message}, err
 }
 
-// newExternal is EXTERNAL (RFC 4422 appendix A): the client certificate is the
-// credential, the identity is only whom to act for.
+// newExternal is EXTERNAL (RFC 4422 appendix A). The credential is the client
+// certificate; the message names only the account to act for.
 func newExternal(id identity) (sasl.Client, error) {
 	who := id.authzid
 	if who == "" {
@@ -225,8 +226,8 @@ func newOAuthBearer(id identity) (sasl.Client, error) {
 	return &oneMessage{method: mail.AuthOAuthBearer, message: []byte(message), farewell: []byte{1}}, framed(id, mail.AuthOAuthBearer)
 }
 
-// framed refuses names that hold the separator of the token mechanisms; the
-// token itself was checked when it was fetched.
+// framed returns an error for names that hold the separator of the token mechanisms.
+// The token itself was checked when it was fetched.
 func framed(id identity, method mail.AuthMethod) error {
 	if strings.ContainsAny(id.user+id.authzid, "\x00\x01") {
 		return &fault{reason: mail.AuthMechanism, err: fmt.Errorf("%s: the user name contains a control character", method)}
@@ -245,9 +246,9 @@ func oauthHost(host string) string {
 	return host
 }
 
-// loginClient is LOGIN, which only a draft describes. The prompts are
-// "Username:" and "Password:" in the draft and anything in the wild, so that
-// only their order counts.
+// loginClient is LOGIN, which only a draft describes. The draft's prompts are
+// "Username:" and "Password:"; real servers send other texts too, so only the order of
+// the prompts matters.
 type loginClient struct {
 	answers [][]byte
 }
@@ -256,10 +257,10 @@ func newLogin(id identity) (sasl.Client, error) {
 	return &loginClient{[][]byte{[]byte(id.user), []byte(id.secret)}}, nil
 }
 
-// Start names the mechanism; it has no initial response.
+// Start returns the name; LOGIN has no initial response.
 func (*loginClient) Start() (string, []byte, error) { return "LOGIN", nil, nil }
 
-// ignoresChallenges: the prompts are never looked at.
+// ignoresChallenges returns true: the prompts are not read.
 func (*loginClient) ignoresChallenges() bool { return true }
 
 // Next answers the first challenge with the user and the second with the
@@ -281,11 +282,11 @@ type cramMD5Client struct {
 
 func newCRAMMD5(id identity) (sasl.Client, error) { return &cramMD5Client{id: id}, nil }
 
-// Start names the mechanism; the server speaks first.
+// Start returns the name; the server sends the first challenge.
 func (*cramMD5Client) Start() (string, []byte, error) { return "CRAM-MD5", nil, nil }
 
-// Next signs the one challenge. An empty one would make the answer the same at
-// each login.
+// Next signs the only challenge. An empty challenge is refused, because its answer
+// would be the same in every login.
 func (m *cramMD5Client) Next(challenge []byte) ([]byte, error) {
 	if m.done {
 		return nil, unexpected(mail.AuthCRAMMD5, "a second challenge")
@@ -299,13 +300,14 @@ func (m *cramMD5Client) Next(challenge []byte) ([]byte, error) {
 	return []byte(m.id.user + " " + hex.EncodeToString(mac.Sum(nil))), nil
 }
 
-// maxAPOPTimestamp bounds a greeting's timestamp: a msg-id on a POP3 line.
+// maxAPOPTimestamp is the maximum length of a greeting's timestamp, which is a msg-id
+// on one POP3 line.
 const maxAPOPTimestamp = 255
 
-// apopTimestamp finds the timestamp that offers APOP in a POP3 greeting, with
-// its brackets, or gives "". Only what is a msg-id counts (RFC 1939 section 7):
-// visible ASCII with one @ and something on each side. A looser rule would let
-// a server in between choose the text that MD5 collisions need
+// apopTimestamp returns the timestamp that offers APOP in a POP3 greeting, with its
+// brackets; empty: there is none. Only a msg-id is accepted (RFC 1939 section 7):
+// visible ASCII with one @ and at least one character on each side. A looser rule would
+// let an attacker between client and server choose texts for MD5 collisions
 // (CVE-2007-1558).
 func apopTimestamp(greeting string) string {
 	_, rest, found := strings.Cut(greeting, "<")
@@ -323,7 +325,7 @@ func apopTimestamp(greeting string) string {
 	return "<" + inner + ">"
 }
 
-// apopDigest is APOP's answer to a timestamp (RFC 1939 section 7).
+// apopDigest returns APOP's answer to a timestamp (RFC 1939 section 7).
 func apopDigest(timestamp, secret string) string {
 	sum := md5.Sum([]byte(timestamp + secret)) // #nosec G401 -- the RFC's choice
 	return hex.EncodeToString(sum[:])

@@ -1,8 +1,9 @@
 package prober
 
-// This file puts github.com/xdg-go/scram behind the SASL interface and adds the
-// two things it leaves to its caller: a ceiling on the work a server may ask
-// for, and the demand that the server prove itself.
+// This file adapts github.com/xdg-go/scram to the SASL interface. It adds the two
+// checks that the library leaves to its caller: an upper limit on the iterations that a
+// server may request, and the requirement that the server prove that it knows the
+// password.
 
 import (
 	"errors"
@@ -15,16 +16,17 @@ import (
 	"mailprobe/mail"
 )
 
-// The iterations a server may ask for. Below the floor a stolen exchange is
-// cheap to guess from (RFC 5802 section 5.1). Each 100,000 cost some 15 ms that
-// nothing can cancel; OWASP advises 600,000 for SHA-256.
+// The limits of the iterations that a server may request. Below the minimum, whoever
+// recorded an exchange can guess the password cheaply (RFC 5802 section 5.1). 100,000
+// iterations take about 15 ms and cannot be cancelled; OWASP advises 600,000 for
+// SHA-256.
 const (
 	minSCRAMIterations = 4096
 	maxSCRAMIterations = 600_000
 )
 
-// scramClient is SCRAM (RFC 5802, RFC 7677) without channel binding. It belongs
-// to one login: the library caches keys per salt without bound.
+// scramClient is SCRAM (RFC 5802, RFC 7677) without channel binding. It is used for one
+// login only: the library caches the keys of every salt and never drops one.
 type scramClient struct {
 	method       mail.AuthMethod
 	conversation *scram.ClientConversation
@@ -42,7 +44,7 @@ func newSCRAMSHA256(id identity) (sasl.Client, error) {
 	return newSCRAM(mail.AuthSCRAMSHA256, scram.SHA256, id)
 }
 
-// newSCRAM prepares names and password by SASLprep, as the RFC demands.
+// newSCRAM prepares names and password by SASLprep, as the RFC requires.
 func newSCRAM(method mail.AuthMethod, hash scram.HashGeneratorFcn, id identity) (*scramClient, error) {
 	client, err := hash.NewClient(id.user, id.secret, id.authzid)
 	if err != nil {
@@ -54,15 +56,15 @@ func newSCRAM(method mail.AuthMethod, hash scram.HashGeneratorFcn, id identity) 
 	return &scramClient{method: method, conversation: client.NewConversation()}, nil
 }
 
-// Start gives the client's first message.
+// Start returns the client's first message.
 func (s *scramClient) Start() (string, []byte, error) {
 	first, err := s.conversation.Step("")
 	s.first = []byte(first)
 	return mechanismOf(s.method).name, s.first, err
 }
 
-// Next answers the server's first message with the proof and its final message
-// with nothing.
+// Next answers the server's first message with the proof, and its final message with an
+// empty answer.
 func (s *scramClient) Next(challenge []byte) ([]byte, error) {
 	if s.conversation.Done() || s.refused {
 		return nil, unexpected(s.method, "a challenge after the last one")
@@ -90,8 +92,8 @@ func (s *scramClient) Next(challenge []byte) ([]byte, error) {
 	return nil, unexpected(s.method, "a challenge that breaks RFC 5802")
 }
 
-// checkIterations refuses a price that is too high before it is paid, and one
-// that is too low before a proof is sent.
+// checkIterations returns an error for too many iterations before they are computed,
+// and for too few before a proof is sent.
 func (s *scramClient) checkIterations(challenge string) error {
 	for field := range strings.SplitSeq(challenge, ",") {
 		digits, ok := strings.CutPrefix(field, "i=")
@@ -110,8 +112,8 @@ func (s *scramClient) checkIterations(challenge string) error {
 	return nil
 }
 
-// verified says whether the server has proved that it knows the password. An OK
-// without that proof is no login.
+// verified returns an error unless the server has proved that it knows the password. An
+// OK without that proof is not a login.
 func (s *scramClient) verified() error {
 	if s.conversation.Valid() {
 		return nil
@@ -119,7 +121,8 @@ func (s *scramClient) verified() error {
 	return s.impostor("it accepted the login without its signature")
 }
 
-// impostor is the fault of a server that cannot prove itself.
+// impostor returns the fault of a server that has not proved that it knows the
+// password.
 func (s *scramClient) impostor(how string) error {
 	return &fault{
 		reason: mail.ProtocolMalformed,
