@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	// stallTime is what a client gets to read each writeChunk of an answer.
+	// stallTime is the time a client has to read each writeChunk of an answer.
 	stallTime  = 10 * time.Second
 	writeChunk = 32 << 10
 
@@ -35,7 +35,7 @@ const (
 // that turns out longer is sent nevertheless.
 const pageBytes = 1 << 20
 
-// answers is the budget of all pages.
+// answers holds the limits that all pages share.
 type answers struct {
 	rendering *semaphore.Weighted
 	bytes     *semaphore.Weighted
@@ -47,8 +47,9 @@ func newAnswers() *answers {
 	return &answers{semaphore.NewWeighted(maxRendering), semaphore.NewWeighted(pageBudget), budgetWait, stallTime}
 }
 
-// send renders a page and writes it. The body's memory counts until the client
-// has read it. false: there was no room, and nothing was written.
+// send renders a page and writes it. The page counts against the budget until the
+// client has read it. send returns false if there was no room; then nothing was
+// written.
 func (a *answers) send(w http.ResponseWriter, r *http.Request, render func() []byte) bool {
 	ctx, cancel := context.WithTimeout(r.Context(), a.wait)
 	defer cancel()
@@ -72,8 +73,8 @@ func (a *answers) send(w http.ResponseWriter, r *http.Request, render func() []b
 	return true
 }
 
-// steadyWriter drops a client that does not read: each chunk has a deadline of
-// its own, so that a slow one that goes on reading gets the whole answer.
+// steadyWriter ends the answer to a client that stops reading. Each chunk has its own
+// deadline, so a slow client that continues to read gets the whole answer.
 type steadyWriter struct {
 	http.ResponseWriter
 	stall time.Duration
@@ -89,7 +90,7 @@ func (w *steadyWriter) Write(body []byte) (int, error) {
 	written := 0
 	for len(body) > 0 {
 		chunk := body[:min(len(body), writeChunk)]
-		// Not every ResponseWriter can; the server's own write timeout stays then.
+		// A ResponseWriter that supports no deadline keeps the server's write timeout.
 		_ = http.NewResponseController(w.ResponseWriter).SetWriteDeadline(time.Now().Add(w.stall))
 		n, err := w.ResponseWriter.Write(chunk)
 		written += n
@@ -101,9 +102,9 @@ func (w *steadyWriter) Write(body []byte) (int, error) {
 	return written, nil
 }
 
-// streamList writes a JSON list item by item. It holds one buffer, whatever the
-// number of items and however slowly they are read. It reports whether the
-// client took all of them.
+// streamList writes a JSON list item by item. Its memory is one buffer, for any number
+// of items and any speed of the client. It reports whether the client received all of
+// them.
 func (a *answers) streamList(w *bufio.Writer, items iter.Seq[any]) bool {
 	_ = w.WriteByte('[') // a bufio.Writer keeps its first error
 	first := true
@@ -120,7 +121,8 @@ func (a *answers) streamList(w *bufio.Writer, items iter.Seq[any]) bool {
 	return w.WriteByte(']') == nil
 }
 
-// jsonWriter begins a JSON answer.
+// jsonWriter sets the content type of a JSON answer and returns its writer, which the
+// caller must flush.
 func (a *answers) jsonWriter(w http.ResponseWriter) *bufio.Writer {
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	return bufio.NewWriterSize(a.steady(w), writeChunk)

@@ -15,8 +15,8 @@ import (
 	"mailprobe/mail"
 )
 
-// connectionJSON is a connection with what is remembered of it. A user name is
-// personal data and not among it.
+// connectionJSON is a connection with its history. The user name is left out, because
+// it is personal data.
 type connectionJSON struct {
 	Name          string            `json:"name"`
 	State         history.State     `json:"state"`
@@ -32,7 +32,7 @@ type connectionJSON struct {
 	ProbeOnScrape bool              `json:"probe_on_scrape"`
 	Last          *history.Result   `json:"last,omitempty"`
 
-	// Only of one connection asked for by name.
+	// Only in the answer for a single connection.
 	LastSuccess *history.Result `json:"last_success,omitempty"`
 	LastFailure *history.Result `json:"last_failure,omitempty"`
 	History     []sampleJSON    `json:"history,omitempty"`
@@ -123,7 +123,7 @@ func (s *site) writeConnections(out *bufio.Writer, after string, limit int) bool
 	return err == nil
 }
 
-// serveConnection is all that is known of one.
+// serveConnection serves everything that is known of one connection.
 func (s *site) serveConnection(w http.ResponseWriter, r *http.Request) {
 	m, ok := s.History.Get(r.PathValue("name"))
 	if !ok {

@@ -47,7 +47,7 @@ type fact struct{ Name, Value string }
 // lineView is a line of the dialogue.
 type lineView struct{ At, Class, Mark, Text string }
 
-// changeView is a change, and how long it stayed so.
+// changeView is a change of state, and how long the new state lasted.
 type changeView struct {
 	history.Sample
 	Lasted string
@@ -117,7 +117,8 @@ func newProbeView(title string, o *mail.Outcome, now time.Time) *probeView {
 	return v
 }
 
-// facts is what a probe learned besides its times; what it did not is left out.
+// facts lists what a probe learned besides its durations. Facts that it did not learn
+// are left out.
 func facts(o *mail.Outcome) []fact {
 	var list []fact
 	add := func(known bool, name, value string) {

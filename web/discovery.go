@@ -1,12 +1,10 @@
 package web
 
-// This file is the service discovery for Prometheus: one target a connection,
-// each at its own interval, with no relabelling left to do.
-//
-// The request's Host is the only thing of a request that comes back in an
-// answer, to the one who sent it: it is how Prometheus reached this exporter.
-// It is checked to be a host and a port, and used for nothing else.
-// X-Forwarded-* and Forwarded headers are not read at all.
+// This file is the service discovery for Prometheus. It lists one target for each
+// connection, with the connection's interval, and needs no relabelling. Of a request,
+// only the header Host is repeated in the answer, because it is the address by which
+// Prometheus reached this exporter. It must be a host with an optional port, and has no
+// other use. The headers X-Forwarded-* and Forwarded are not read.
 
 import (
 	"bufio"
@@ -23,7 +21,7 @@ import (
 	"mailprobe/mail"
 )
 
-// discoveryMargin is what a scrape may take beyond the connection's timeout.
+// discoveryMargin is how much longer a scrape may take than the connection's timeout.
 const discoveryMargin = time.Second
 
 // targetGroup is an item of Prometheus's HTTP SD answer.
@@ -32,10 +30,10 @@ type targetGroup struct {
 	Labels  map[string]string `json:"labels"`
 }
 
-// serveDiscovery lists every connection. instance is the connection's name:
-// several connections share a host and port, and two targets with the same
-// labels would write the same series. mailprobe tells two places apart that
-// probe a connection of the same name.
+// serveDiscovery lists every connection. The label instance is the connection's name:
+// several connections can have the same host and port, and two targets with the same
+// labels would write the same series. The label mailprobe distinguishes two mailprobes
+// that probe a connection of the same name.
 func (s *site) serveDiscovery(w http.ResponseWriter, r *http.Request) {
 	scheme, host, prefix := "", r.Host, ""
 	switch {
@@ -59,8 +57,8 @@ func (s *site) serveDiscovery(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// newTargetGroup is the target of one connection. scheme empty: as the request
-// for the list.
+// newTargetGroup returns the target of one connection. If scheme is empty, Prometheus
+// uses its own setting for this job.
 func newTargetGroup(c *mail.Connection, scheme, host, prefix string) targetGroup {
 	labels := map[string]string{
 		"__metrics_path__":    prefix + "/probe",
@@ -86,7 +84,8 @@ func promDuration(d time.Duration) string {
 	return model.Duration(max(d.Round(time.Millisecond), time.Millisecond)).String()
 }
 
-// hostName is a DNS name or an IPv4 address; underscores occur in the wild.
+// hostName matches a DNS name or an IPv4 address. Underscores are not allowed by the
+// RFCs, but some hosts have them.
 var hostName = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_.])?$`)
 
 // isHostPort reports whether a Host header is a plain host, with or without port.

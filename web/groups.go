@@ -1,7 +1,7 @@
 package web
 
-// This file puts together what is down for one cause: sixty mailboxes of one
-// server that is gone are one thing to attend to.
+// This file groups the connections that are down for the same cause: if a server with
+// sixty mailboxes is unreachable, that is one problem, not sixty.
 
 import (
 	"cmp"
@@ -33,13 +33,14 @@ type group struct {
 	Total   int // all that are configured with this address
 }
 
-// Single reports whether there is nothing to open.
+// Single reports whether the group has one connection only, so that the page needs
+// nothing to unfold.
 func (g group) Single() bool { return g.Down == 1 }
 
-// First is the connection of a group with the newest trouble.
+// First returns the connection of the group that went down last.
 func (g group) First() listItem { return g.Items[0] }
 
-// ID names a group in the page, the same at each refresh.
+// ID returns the name of the group in the page. It is the same at each refresh.
 func (g group) ID() string {
 	f := g.First().Failure
 	hash := fnv.New64a()
@@ -47,8 +48,9 @@ func (g group) ID() string {
 	return fmt.Sprintf("cause-%x", hash.Sum64())
 }
 
-// groupByCause moves those of one cause together, to where the first of them is,
-// and returns how many each cause has. Down ones come first in found.
+// groupByCause moves the connections of one cause together, to the place of the first
+// of them, and returns the number of connections of each cause. In found, connections
+// that are down must come first.
 func groupByCause(found []history.Snapshot) map[cause]int {
 	sizes, places := map[cause]int{}, map[cause]int{}
 	down := found

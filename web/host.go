@@ -1,8 +1,8 @@
 package web
 
-// This file refuses requests that were meant for another host. A web page whose
-// name was made to resolve to our address (DNS rebinding) could otherwise read
-// everything through the browser of somebody who may.
+// This file refuses requests whose header Host names another host. Otherwise an
+// attacker could let his own domain resolve to our address (DNS rebinding), and his
+// page could read everything through the browser of a user who has access.
 
 import (
 	"net"
@@ -13,17 +13,17 @@ import (
 	"strings"
 )
 
-// wrongHost is the text of the refusal.
+// wrongHost is the answer to a refused request.
 const wrongHost = "this host name is not ours; see --web.external-url"
 
 // privateSuffixes are names that nobody can register: those of a cluster's services
 // and of local networks (RFC 6762, and ICANN's reservation of .internal).
 var privateSuffixes = []string{".svc", ".svc.cluster.local", ".local", ".internal"}
 
-// hostChecked lets only requests through whose Host is the external URL's, an IP
-// address, this machine's name, or a name that nobody else can own: a proxy may
-// pass the one by which it knows us. Without an external URL our names
-// are not known, and nothing is checked. Health checks are always answered.
+// hostChecked passes only requests whose Host is that of the external URL, an IP
+// address, this machine's name, or a name that nobody can register: a proxy may send
+// the internal name of this exporter. Without an external URL our names are unknown,
+// and every request passes. Health checks always pass.
 func (s *site) hostChecked(next http.Handler) http.Handler {
 	if s.ExternalURL == nil {
 		return next
@@ -42,15 +42,15 @@ func (s *site) hostChecked(next http.Handler) http.Handler {
 	})
 }
 
-// isPrivate reports whether a host is an address, or a name that an attacker
-// cannot own: one without a dot, such as localhost, or with a private suffix.
+// isPrivate reports whether a host is an IP address or a name that an attacker cannot
+// register: a name without a dot, such as localhost, or with a private suffix.
 func isPrivate(host string) bool {
 	_, err := netip.ParseAddr(host)
 	return err == nil || !strings.Contains(host, ".") ||
 		slices.ContainsFunc(privateSuffixes, func(suffix string) bool { return strings.HasSuffix(host, suffix) })
 }
 
-// bareHost is a host in lower case without port, brackets and final dot.
+// bareHost returns a host in lower case, without port, brackets and final dot.
 func bareHost(hostPort string) string {
 	host, _, err := net.SplitHostPort(hostPort)
 	if err != nil {

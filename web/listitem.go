@@ -1,7 +1,6 @@
 package web
 
-// This file turns what is remembered of a connection into the words and
-// pictures of the pages.
+// This file turns a connection's history into the words and pictures of the pages.
 
 import (
 	"net/url"
@@ -35,7 +34,7 @@ type listItem struct {
 	Mailbox              *mailboxView // nil: not watched, or the last probe did not see it
 }
 
-// certificateDays is when a chain ends.
+// certificateDays is when a certificate chain expires.
 type certificateDays struct {
 	Connection string
 	NotAfter   time.Time
@@ -65,8 +64,8 @@ func newListItem(m *history.Snapshot, now time.Time) listItem {
 	return r
 }
 
-// heldBecause says which connection was refused when. That of another one with
-// the same account holds this one too.
+// heldBecause returns which connection was refused, and when. A refusal of another
+// connection with the same account holds this one too.
 func heldBecause(m *history.Snapshot) string {
 	a := m.Last.Auth
 	switch {
@@ -78,7 +77,7 @@ func heldBecause(m *history.Snapshot) string {
 	return "The same login was refused on the connection " + a.HeldBy + " at " + a.HeldSince.Format("15:04 MST, 2 Jan") + "."
 }
 
-// newCertificateDays is nil where no certificate was seen by the last probe.
+// newCertificateDays returns nil if the last probe saw no certificate.
 func newCertificateDays(m *history.Snapshot, now time.Time) *certificateDays {
 	if m.Last == nil || m.Last.TLS == nil || m.Last.TLS.NotAfter.IsZero() {
 		return nil
@@ -88,8 +87,8 @@ func newCertificateDays(m *history.Snapshot, now time.Time) *certificateDays {
 		Text: human.Expiry(end, now), Level: m.Last.TLS.ValidityAt(now)}
 }
 
-// detailPath is the page of a connection, relative to the root. A path cannot
-// hold the names . and ..: browsers take them for directories.
+// detailPath returns the path of a connection's page, relative to the root. The names .
+// and .. are sent as a parameter, because browsers treat them as directories in a path.
 func detailPath(name string) string {
 	if name == "." || name == ".." {
 		return "connections/?name=" + name

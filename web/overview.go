@@ -1,7 +1,7 @@
 package web
 
-// This file is the status page: what is down first, and one group for what is
-// down for one cause.
+// This file serves the status page. Connections that are down come first; those that
+// are down for the same cause form one group.
 
 import (
 	"cmp"
@@ -48,7 +48,7 @@ type link struct {
 	Current    bool
 }
 
-// serveOverview is the status page: what is down first.
+// serveOverview serves the status page.
 func (s *site) serveOverview(w http.ResponseWriter, r *http.Request) {
 	s.render(w, r, "overview.html", func() any { return s.newOverview(r.URL.Query()) })
 }
@@ -174,7 +174,7 @@ func (o *overview) sumUp() {
 	}
 }
 
-// tabs keep the search and drop the page.
+// tabs returns the tabs. Their links keep the search and lead to the first page.
 func (o *overview) tabs() []tab {
 	make := func(word, filter string, count int) tab {
 		return tab{word, o.href(filter, 1), count, filter == o.Filter}
@@ -189,7 +189,7 @@ func (o *overview) tabs() []tab {
 	return tabs
 }
 
-// page cuts one page out of what was found, and fills in the page numbers.
+// page returns one page of the connections found, and fills in the page numbers.
 func (o *overview) page(found []history.Snapshot, number int) []history.Snapshot {
 	last := max(1, (len(found)+pageRows-1)/pageRows)
 	number = min(max(number, 1), last)
@@ -204,7 +204,7 @@ func (o *overview) page(found []history.Snapshot, number int) []history.Snapshot
 	return found[from:min(len(found), from+pageRows)]
 }
 
-// href is this page with another choice.
+// href returns the link to this page with another tab or page number.
 func (o *overview) href(filter string, page int) string {
 	v := url.Values{}
 	for key, value := range map[string]string{"q": o.Query, "state": filter} {
@@ -246,8 +246,8 @@ func rank(s history.State) int {
 	return map[history.State]int{history.StateDown: 0, history.StateUnknown: 2, history.StateUp: 3}[s]
 }
 
-// byUrgency puts down first, the newest trouble on top; then mailboxes that need a
-// look; then what was never probed; then the rest by name.
+// byUrgency sorts connections that are down first, the newest failure on top; then
+// those whose mailbox needs a look; then those never probed; then the rest by name.
 func byUrgency(a, b history.Snapshot) int {
 	place := func(m *history.Snapshot) int {
 		if troubled(m) {

@@ -1,9 +1,8 @@
 package web
 
-// This file serves the pages for people. They work without a script; the only
-// one that the policy allows is ours, which refreshes the page unless somebody is
-// typing. Every word of a server or of the configuration goes through
-// html/template.
+// This file serves the pages for people. They work without a script. The content
+// security policy allows one script, ours, which refreshes the page unless the user is
+// typing. All text from servers and from the configuration is escaped by html/template.
 
 import (
 	"bytes"
@@ -28,11 +27,11 @@ const pageRefresh = 30
 //go:embed page
 var pageFiles embed.FS
 
-// style is the one style sheet, inside every page: a proxy can put the site
-// under any path, and the policy knows the sheet by its hash. Read only.
+// style is the only style sheet. Every page contains it, so that it needs no URL: a
+// proxy may serve the site under any path. The policy allows it by its hash. Read only.
 var style = mustRead("page/style.css")
 
-// script is the one script: it refreshes the page. Read only.
+// script is the only script; it refreshes the page. Read only.
 var script = mustRead("page/refresh.js")
 
 // contentSecurityPolicy allows our own sheet and script, by their hashes, the
@@ -62,7 +61,7 @@ func hashOf(text string) string {
 	return base64.StdEncoding.EncodeToString(sum[:])
 }
 
-// head is what every page has.
+// head is the data that every page has.
 type head struct {
 	Root     string // relative path to the site's root; empty: this is it
 	Metrics  string // path of the metrics, relative to the root
@@ -81,13 +80,13 @@ func (s *site) newHead(root string) head {
 	return h
 }
 
-// missing is the data of the page for what is not there.
+// missing is the data of the page that answers 404.
 type missing struct {
 	head
 	Icon, Text string
 }
 
-// notFound answers 404: a browser with a page and a way back, others with a line
+// notFound answers 404: for browsers a page with a link back, for other clients a line
 // of text. root is the relative path to the site's root.
 func (s *site) notFound(w http.ResponseWriter, r *http.Request, root, text string) {
 	if !strings.Contains(r.Header.Get("Accept"), "text/html") {
@@ -97,11 +96,11 @@ func (s *site) notFound(w http.ResponseWriter, r *http.Request, root, text strin
 	s.renderStatus(w, r, http.StatusNotFound, "missing.html", func() any { return missing{s.newHead(root), "down", text} })
 }
 
-// tooBusy is said when too many pages are being read at once.
+// tooBusy is the answer while too many pages are being rendered or read.
 const tooBusy = "too many pages at once, try again"
 
-// render makes a page and sends it. The page is written as a whole, so that a
-// fault in the middle of it shows no half page.
+// render renders a page and sends it. Nothing is sent before the page is complete, so
+// that an error in the middle shows no half page.
 func (s *site) render(w http.ResponseWriter, r *http.Request, name string, data func() any) {
 	s.renderStatus(w, r, http.StatusOK, name, data)
 }

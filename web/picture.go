@@ -13,16 +13,17 @@ import (
 	"mailprobe/mail"
 )
 
-// The sample bar: one upright bar an outcome, the newest on the right. The height
-// of a good one is its duration, relative to the longest good one shown.
+// The sample bar: one upright bar for each outcome, the newest on the right. The height
+// of a successful outcome is its duration, relative to the longest successful one
+// shown.
 const (
 	barStep   = 5 // from bar to bar
 	barWidth  = 4
 	barHeight = 24
 	barLow    = 8 // height of a good outcome that took no time
 
-	// failedHeight is the height of a failed one, which hangs from the top: it is
-	// told apart without colour.
+	// failedHeight is the height of a failed outcome. Its bar hangs from the top, so
+	// that it can be recognised without colour.
 	failedHeight = 14
 )
 
@@ -77,7 +78,7 @@ func newSampleBar(samples []history.Sample) sampleBar {
 	return bar
 }
 
-// phaseBar is the picture of where the time of a probe went.
+// phaseBar is the picture of how a probe's time is divided into phases.
 type phaseBar struct {
 	Summary string
 	Parts   []phasePart

@@ -1,6 +1,6 @@
 package web
 
-// This file reloads the configuration on request, as often as is good for us.
+// This file reloads the configuration on request, and limits how often.
 
 import (
 	"errors"
@@ -12,9 +12,9 @@ import (
 // reloadGap is the time from the start of one requested reload to that of the next.
 const reloadGap = time.Second
 
-// reloads runs the reloads that clients ask for: one at a time, at most one a
-// second. Requests that come meanwhile share the next one, which begins after they
-// came and so reads what they have written.
+// reloads runs the reloads that clients request: one at a time, and at most one per
+// second. Requests that arrive during a reload share the next one: it begins after
+// their arrival, so it reads the files that they want read.
 type reloads struct {
 	reload func() error
 	turn   chan struct{} // holds an item while a reload runs, or waits for its second
@@ -33,7 +33,7 @@ func newReloads(reload func() error) *reloads {
 	return &reloads{reload: reload, turn: make(chan struct{}, 1)}
 }
 
-// request returns the result of a reload that began after the call.
+// request returns the result of a reload that begins after the call.
 func (r *reloads) request() error {
 	r.mu.Lock()
 	p := r.next
@@ -62,7 +62,7 @@ func (r *reloads) run(p *pendingReload) {
 	p.err = r.reload()
 }
 
-// serveReload answers with the faults of a broken file; they hold no secret.
+// serveReload answers with the errors of a broken file. They contain no secret.
 func (s *site) serveReload(w http.ResponseWriter, _ *http.Request) {
 	if err := s.reloads.request(); err != nil {
 		refuse(w, http.StatusInternalServerError, "reload failed, the old configuration stays in effect:\n"+err.Error())

@@ -1,6 +1,7 @@
 package web
 
-// This file serves scrapes: all connections, or one probed now.
+// This file serves scrapes: the last results of all connections, or the result of one
+// that is probed now.
 
 import (
 	"bytes"
@@ -21,18 +22,20 @@ import (
 )
 
 const (
-	// scrapeMargin is what a scrape's time must leave for the way of the answer.
+	// scrapeMargin is the part of a scrape's timeout that is kept for sending the
+	// answer.
 	scrapeMargin = 250 * time.Millisecond
-	// answerTime is what a client gets to read an answer that had to wait for probes.
+	// answerTime is the time a client has to read an answer that had to wait for
+	// probes.
 	answerTime = time.Minute
 )
 
-// timeoutHeader is how Prometheus says how long it will wait, in seconds.
+// timeoutHeader is the header in which Prometheus sends its timeout, in seconds.
 const timeoutHeader = "X-Prometheus-Scrape-Timeout-Seconds"
 
-// serveMetrics shows the last results. Connections with probe_on_scrape are
-// probed first; ?probe=false leaves them alone, for a Prometheus that probes
-// through /probe and wants only the rest from here.
+// serveMetrics serves the last results. Connections with probe_on_scrape are probed
+// first. With ?probe=false they are not: a Prometheus that uses /probe for them needs
+// only the other metrics from here.
 func (s *site) serveMetrics(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Query().Get("probe") != "false" {
 		s.probeScraped(w, r)
@@ -45,9 +48,9 @@ func (s *site) serveMetrics(w http.ResponseWriter, r *http.Request) {
 	s.telemetry.ServeHTTP(s.answers.steady(w), r)
 }
 
-// probeScraped probes all connections that are probed on scrapes, and waits
-// until they have ended or the scrape's time is up. What is late is reported
-// nevertheless, and shown by the next scrape.
+// probeScraped probes all connections with probe_on_scrape, and waits until the probes
+// have ended or the scrape's time is up. A probe that ends later is still recorded; the
+// next scrape shows it.
 func (s *site) probeScraped(w http.ResponseWriter, r *http.Request) {
 	var longest time.Duration
 	var wanted []*mail.Connection
@@ -70,9 +73,9 @@ func (s *site) probeScraped(w http.ResponseWriter, r *http.Request) {
 	probes.Wait()
 }
 
-// serveProbe probes one connection now. Callers that ask at the same time share
-// one probe. Where no new outcome can be had in the scraper's time, or none is
-// due yet, the last one is shown again, with its age.
+// serveProbe probes one connection now. Requests that arrive at the same time share one
+// probe. If there is no new outcome within the scraper's time, or none is due yet, the
+// last outcome is served again, with its age.
 func (s *site) serveProbe(w http.ResponseWriter, r *http.Request) {
 	name, ok := connectionName(r.URL.Query())
 	m, known := s.History.GetSummary(name)
@@ -107,8 +110,8 @@ func (s *site) probeWithin(w http.ResponseWriter, r *http.Request, c *mail.Conne
 	return s.Probe(ctx, c.Name)
 }
 
-// writeLast shows the last outcome once more. Its age is in the header Age, in
-// seconds, and in the metrics, as mailprobe_last_probe_timestamp_seconds.
+// writeLast serves the last outcome again. Its age is in the header Age, in seconds;
+// the metrics have the time, as mailprobe_last_probe_timestamp_seconds.
 func (s *site) writeLast(w http.ResponseWriter, r *http.Request, name string) {
 	m, known := s.History.Get(name)
 	if !known {
@@ -124,7 +127,7 @@ func (s *site) writeLast(w http.ResponseWriter, r *http.Request, name string) {
 	s.writeOutcome(w, r, o)
 }
 
-// writeOutcome shows one outcome: to Prometheus, or to a person with ?debug=true.
+// writeOutcome serves one outcome as metrics, or, with ?debug=true, as text for people.
 func (s *site) writeOutcome(w http.ResponseWriter, r *http.Request, o *mail.Outcome) {
 	if r.URL.Query().Get("debug") == "true" {
 		writeDebug(w, o)
@@ -133,8 +136,9 @@ func (s *site) writeOutcome(w http.ResponseWriter, r *http.Request, o *mail.Outc
 	metrics.Handler(s.Metrics.One(*o), s.Log).ServeHTTP(w, r)
 }
 
-// connectionName is the name asked for: connection, or target, which other
-// exporters call it. false: none, or two different ones.
+// connectionName returns the requested name, from the parameter connection or from
+// target, the name that other exporters use. It returns false if there is none, or if
+// there are two different names.
 func connectionName(query url.Values) (string, bool) {
 	names := append(query["connection"], query["target"]...)
 	if len(names) == 0 {
@@ -148,10 +152,10 @@ func connectionName(query url.Values) (string, bool) {
 	return names[0], true
 }
 
-// waitTime is how long a scraper waits for the answer; 0: it did not say.
+// waitTime is how long a scraper waits for the answer; 0: unknown.
 type waitTime time.Duration
 
-// scrapeTime reads the scraper's header. A nonsensical one counts as none.
+// scrapeTime reads the scraper's timeout from its header. An invalid header is ignored.
 func scrapeTime(r *http.Request) waitTime {
 	seconds, err := strconv.ParseFloat(r.Header.Get(timeoutHeader), 64)
 	if err != nil || math.IsNaN(seconds) || seconds <= 0 || seconds > 24*3600 {
@@ -160,9 +164,9 @@ func scrapeTime(r *http.Request) waitTime {
 	return waitTime(seconds * float64(time.Second))
 }
 
-// patience is how long probes are waited for. It leaves the answer time for its
-// way; of a tiny time, half. longest is the longest timeout of the connections
-// concerned.
+// patience returns how long to wait for probes: the scraper's timeout less
+// scrapeMargin, or half of it if that is longer. If the timeout is unknown, longest
+// counts, the longest timeout of the connections to probe.
 func (t waitTime) patience(longest time.Duration) time.Duration {
 	if t == 0 {
 		return 2*longest + answerTime // also for a free place
@@ -171,17 +175,17 @@ func (t waitTime) patience(longest time.Duration) time.Duration {
 	return max(whole-scrapeMargin, whole/2)
 }
 
-// wait bounds how long probes are waited for, and lets the answer be written so
-// late.
+// wait returns a context that limits how long to wait for probes. It also extends the
+// deadline for writing the answer accordingly.
 func (t waitTime) wait(w http.ResponseWriter, r *http.Request, longest time.Duration) (context.Context, context.CancelFunc) {
 	patience := t.patience(longest)
-	// The server's own write timeout is for answers that are ready at once.
+	// The server's write timeout allows only for answers that are ready at once.
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(patience + answerTime))
 	return context.WithTimeout(r.Context(), patience)
 }
 
-// writeDebug shows a probe to a person: what happened, as comments, then the
-// metrics. It parses as the text format.
+// writeDebug writes a probe for people: first what happened, as comments, then the
+// metrics. The whole is valid in the Prometheus text format.
 func writeDebug(w http.ResponseWriter, o *mail.Outcome) {
 	var page bytes.Buffer
 	c := o.Connection

@@ -11,8 +11,7 @@ import (
 )
 
 const (
-	// defaultMaxWaiting is how many requests wait for probes where the options
-	// leave it open.
+	// defaultMaxWaiting is the value of Options.MaxWaiting if that is 0.
 	defaultMaxWaiting = 4096
 	// Requests for one connection get a quarter of all places, but at least
 	// minWaitingPerName.
@@ -67,7 +66,7 @@ func (w *waiters) leave(name string) {
 // places lets a limited number of answers be written at once.
 type places chan struct{}
 
-// take waits a little for a place. false: there was none.
+// take waits up to expositionWait for a place, and returns false if there was none.
 func (p places) take(ctx context.Context) bool {
 	select {
 	case p <- struct{}{}:

@@ -1,6 +1,6 @@
-// Package web serves people and Prometheus over HTTP: the status page, the
-// metrics, single probes, service discovery and a JSON API. Nothing it takes
-// names a host, a path or a secret: requests choose among configured names.
+// Package web serves people and Prometheus over HTTP: the status page, the metrics,
+// single probes, service discovery and a JSON API. No request can name a host to probe,
+// a file or a secret: requests choose among configured names.
 package web
 
 import (
@@ -83,8 +83,8 @@ type site struct {
 	reloads     *reloads
 }
 
-// New makes the handler of everything. Its error is a telemetry path that is
-// not a plain path or already taken, or an external URL that is none.
+// New returns the handler of the whole site. It fails if the telemetry path is not a
+// plain path or is taken by another page, or if the external URL is not a plain URL.
 func New(o Options) (http.Handler, error) {
 	_, handler, err := newSite(o)
 	return handler, err
@@ -120,7 +120,7 @@ func newSite(o Options) (*site, http.Handler, error) {
 	return s, s.protected(s.hostChecked(s.withNotFound(mux))), nil
 }
 
-// routes is the map of the site. POST is for what changes something.
+// routes maps the paths to their handlers. Only POST requests change anything.
 func (s *site) routes() map[string]http.HandlerFunc {
 	return map[string]http.HandlerFunc{
 		"GET /{$}":                       s.serveOverview,
@@ -139,7 +139,8 @@ func (s *site) routes() map[string]http.HandlerFunc {
 	}
 }
 
-// checkTelemetryPath refuses what the mux would panic about, or read as a pattern.
+// checkTelemetryPath returns an error for a path that would make the mux panic, or that
+// the mux would read as a pattern.
 func checkTelemetryPath(path string, taken map[string]http.HandlerFunc) error {
 	plain := strings.HasPrefix(path, "/") && len(path) > 1 && !strings.HasSuffix(path, "/") &&
 		!strings.ContainsAny(path, "{}?#% \t\r\n") && !strings.Contains(path, "//") && !strings.Contains(path, "/.")
@@ -166,15 +167,15 @@ func checkExternalURL(u *url.URL) error {
 	return nil
 }
 
-// protected sets the headers of every answer, and keeps a panic from telling
-// anything. The toolkit's web.config.file may set headers of its own on top.
+// protected sets the security headers of every answer, and answers a panic without its
+// details. The toolkit's web.config.file can add headers.
 func (s *site) protected(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Content-Security-Policy", contentSecurityPolicy)
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("X-Frame-Options", "DENY")
-		// not no-referrer: browsers would then hide the origin of our own forms
+		// not no-referrer: then browsers would not send the origin of our own forms
 		h.Set("Referrer-Policy", "same-origin")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		h.Set("Cache-Control", "no-store")
@@ -187,7 +188,8 @@ func (s *site) protected(next http.Handler) http.Handler {
 			case http.ErrAbortHandler:
 				panic(value) //nolint:forbidigo // as net/http wants it
 			default:
-				// The value may hold anything; its type and the stack are enough.
+				// The value may contain a secret, so only its type and the stack are
+				// logged.
 				s.Log.Error("request panicked", "type", fmt.Sprintf("%T", value), "stack", string(debug.Stack()))
 				refuse(w, http.StatusInternalServerError, "internal error")
 			}
@@ -199,8 +201,8 @@ func (s *site) protected(next http.Handler) http.Handler {
 // refuse answers with a fixed text.
 func refuse(w http.ResponseWriter, status int, text string) { http.Error(w, text, status) }
 
-// withNotFound answers what the mux does not know with our own page. The mux alone
-// tells an unknown path from a method that a path does not have.
+// withNotFound answers unknown paths with our own page. Whether a path is unknown, or
+// only the method is not allowed, is read from the mux's answer.
 func (s *site) withNotFound(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		handler, pattern := mux.Handler(r)
@@ -216,7 +218,7 @@ func (s *site) withNotFound(mux *http.ServeMux) http.Handler {
 	})
 }
 
-// statusOnly is a response of which only the status is looked at.
+// statusOnly is a response that keeps its status and drops its body.
 type statusOnly struct {
 	header http.Header
 	status int
@@ -226,8 +228,8 @@ func (a *statusOnly) Header() http.Header         { return a.header }
 func (a *statusOnly) WriteHeader(status int)      { a.status = status }
 func (a *statusOnly) Write(b []byte) (int, error) { return len(b), nil }
 
-// serveNowhere answers what no other page does. Where mailprobe is below a path
-// of a proxy, the way back is known only with an external URL.
+// serveNowhere answers requests for unknown paths. If a proxy serves mailprobe below a
+// path, the link back is known only from the external URL.
 func (s *site) serveNowhere(w http.ResponseWriter, r *http.Request) {
 	root := "/"
 	if s.ExternalURL != nil {
@@ -248,20 +250,21 @@ func (s *site) serveReady(w http.ResponseWriter, _ *http.Request) {
 	plain(w, "ready\n")
 }
 
-// plain answers with text that no browser takes for anything else.
+// plain answers with text that browsers display as text.
 func plain(w http.ResponseWriter, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	_, _ = w.Write([]byte(text)) // the client may have left
 }
 
-// sameSite guards what changes something: it is not done at the bidding of
-// another site's page in the administrator's browser.
+// sameSite refuses requests that another site's page sends through the administrator's
+// browser (CSRF).
 func (s *site) sameSite(next http.HandlerFunc) http.HandlerFunc {
 	return http.NewCrossOriginProtection().Handler(next).ServeHTTP
 }
 
-// retryEnabled guards what could lock an account if it is used often enough. A
-// reload cannot, because holds survive it.
+// retryEnabled refuses requests unless --web.enable-retry is set: a client that ends
+// holds again and again could lock an account. Reloads need no such guard, because
+// holds survive them.
 func (s *site) retryEnabled(next http.HandlerFunc) http.HandlerFunc {
 	if !s.Retry {
 		return func(w http.ResponseWriter, _ *http.Request) { refuse(w, http.StatusForbidden, retryOff) }
@@ -269,8 +272,8 @@ func (s *site) retryEnabled(next http.HandlerFunc) http.HandlerFunc {
 	return next
 }
 
-// serveRetry lets the login of a held account be tried again. A browser goes
-// back to the connection's page.
+// serveRetry ends the hold of an account, so that the next probe tries to log in. A
+// browser is sent back to the connection's page.
 func (s *site) serveRetry(w http.ResponseWriter, r *http.Request) {
 	name, ok := connectionName(r.URL.Query())
 	m, known := s.History.Get(name)
@@ -288,7 +291,7 @@ func (s *site) serveRetry(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		refuse(w, http.StatusConflict, err.Error())
 	case r.URL.Query().Has("from_page"):
-		// Relative to /-/retry, so that it is right behind any proxy.
+		// Relative to /-/retry, so that it is correct behind any proxy.
 		http.Redirect(w, r, "../"+detailPath(name), http.StatusSeeOther)
 	default:
 		plain(w, "the next probe will try to log in\n")

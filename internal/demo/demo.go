@@ -42,17 +42,17 @@ type server struct {
 
 // Start runs the fleet until Close or until ctx ends, whichever is first.
 func Start(ctx context.Context) (*Fleet, error) {
-	kit, err := newKit(ctx)
+	env, err := newEnvironment(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("demo: %w", err)
 	}
 	f := &Fleet{servers: map[string]*server{}}
 	for _, r := range append(goodRecipes(), brokenRecipes()...) {
-		if err := f.add(kit, r); err != nil {
+		if err := f.add(env, r); err != nil {
 			return nil, errors.Join(fmt.Errorf("demo: %s: %w", r.name, err), f.Close())
 		}
 	}
-	if err := f.startRoutes(kit); err != nil {
+	if err := f.startRoutes(env); err != nil {
 		return nil, errors.Join(fmt.Errorf("demo: routes: %w", err), f.Close())
 	}
 	context.AfterFunc(ctx, func() { _ = f.Close() })
@@ -60,13 +60,13 @@ func Start(ctx context.Context) (*Fleet, error) {
 }
 
 // add starts a recipe's server and lists its target.
-func (f *Fleet) add(kit *kit, r recipe) error {
+func (f *Fleet) add(env *environment, r recipe) error {
 	s := &server{}
-	connection := kit.connection(r)
+	connection := env.connection(r)
 	if r.server == nil {
 		connection.Port = closedPort
 	} else {
-		s.start = r.server(kit, r)
+		s.start = r.server(env, r)
 		if err := s.up(); err != nil {
 			return err
 		}

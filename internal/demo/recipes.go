@@ -20,7 +20,7 @@ type recipe struct {
 	story      string
 	protocol   mail.Protocol
 	encryption mail.Encryption
-	server     func(*kit, recipe) start // nil: nothing listens
+	server     func(*environment, recipe) start // nil: nothing listens
 	change     func(*mail.Connection)
 	phase      mail.Phase  // where the probe fails; empty: nowhere
 	want       mail.Reason // why

@@ -43,22 +43,22 @@ var fates = []fate{
 }
 
 // startRoutes starts the two servers and lists the routes between them.
-func (f *Fleet) startRoutes(k *kit) error {
-	users := map[string]string{reader: k.password}
-	in, err := mailtest.Start(mailtest.Options{Protocol: mailtest.IMAP, Encryption: mailtest.ImplicitTLS, Certificate: k.good, Users: users,
+func (f *Fleet) startRoutes(env *environment) error {
+	users := map[string]string{reader: env.password}
+	in, err := mailtest.Start(mailtest.Options{Protocol: mailtest.IMAP, Encryption: mailtest.ImplicitTLS, Certificate: env.good, Users: users,
 		Messages: messages, Mailboxes: []string{"Junk"}, UIDPlus: true})
 	if err != nil {
 		return err
 	}
 	f.closers = append(f.closers, in.Close)
-	out, err := mailtest.Start(mailtest.Options{Protocol: mailtest.SMTP, Encryption: mailtest.StartTLS, Certificate: k.good, Users: users,
+	out, err := mailtest.Start(mailtest.Options{Protocol: mailtest.SMTP, Encryption: mailtest.StartTLS, Certificate: env.good, Users: users,
 		Deliver: func(_ string, to []string, message []byte) error { return deliver(in, to[0], message) }})
 	if err != nil {
 		return err
 	}
 	f.closers = append(f.closers, out.Close)
-	send := f.end(k, recipe{name: "route-outbox", story: "where the messages of the routes are sent", protocol: mail.SMTP, encryption: mail.StartTLS}, out.Port)
-	receive := f.end(k, recipe{name: "route-inbox", story: "where the messages of the routes arrive", protocol: mail.IMAP, encryption: mail.ImplicitTLS}, in.Port)
+	send := f.end(env, recipe{name: "route-outbox", story: "where the messages of the routes are sent", protocol: mail.SMTP, encryption: mail.StartTLS}, out.Port)
+	receive := f.end(env, recipe{name: "route-inbox", story: "where the messages of the routes arrive", protocol: mail.IMAP, encryption: mail.ImplicitTLS}, in.Port)
 	for _, fate := range fates {
 		f.routes = append(f.routes, RouteTarget{Story: fate.story, Want: fate.want, Route: &mail.Route{Name: fate.name, Send: send, Receive: receive,
 			From: sender, To: fate.name + "@" + domain, Interval: routeInterval, Deadline: routeDeadline, Slow: routeDeadline / 2, Delete: true,
@@ -68,8 +68,8 @@ func (f *Fleet) startRoutes(k *kit) error {
 }
 
 // end lists one of the two connections between which the routes go.
-func (f *Fleet) end(k *kit, r recipe, port int) *mail.Connection {
-	c := k.connection(r)
+func (f *Fleet) end(env *environment, r recipe, port int) *mail.Connection {
+	c := env.connection(r)
 	c.Port, c.Username = port, reader
 	f.targets = append(f.targets, Target{Connection: c, Story: r.story})
 	return c

@@ -24,8 +24,8 @@ const (
 // FirstRound is how long after the start every connection has been probed once.
 const FirstRound = interval + timeout + time.Second
 
-// kit is what all recipes share.
-type kit struct {
+// environment is what all servers of the demo share.
+type environment struct {
 	host     string // name or address of loopback
 	password string // of every user, new in each run
 	ca       *mailtest.CA
@@ -43,18 +43,18 @@ type running struct {
 	close   func() error // nil: nothing runs
 }
 
-func newKit(ctx context.Context) (*kit, error) {
+func newEnvironment(ctx context.Context) (*environment, error) {
 	ca, err := mailtest.NewCA(mailtest.CAOptions{Name: "mailprobe demo CA"})
 	if err != nil {
 		return nil, err
 	}
-	k := &kit{host: loopback(ctx), password: rand.Text(), ca: ca}
-	k.good, err = ca.Issue(k.certificate())
+	env := &environment{host: loopback(ctx), password: rand.Text(), ca: ca}
+	env.good, err = ca.Issue(env.certificate())
 	if err != nil {
 		return nil, err
 	}
-	k.trust = &tls.Config{RootCAs: ca.Pool(), ServerName: k.host, MinVersion: tls.VersionTLS12}
-	return k, nil
+	env.trust = &tls.Config{RootCAs: ca.Pool(), ServerName: env.host, MinVersion: tls.VersionTLS12}
+	return env, nil
 }
 
 // loopback is localhost where that name is known, so that the demo has names to
@@ -71,21 +71,21 @@ func loopback(ctx context.Context) string {
 }
 
 // certificate is a good one; its life is long enough to raise no alert.
-func (k *kit) certificate() mailtest.CertOptions {
+func (env *environment) certificate() mailtest.CertOptions {
 	o := mailtest.Loopback()
 	o.NotAfter = time.Now().Add(300 * day)
 	return o
 }
 
 // connection is what a configuration with this entry would have loaded.
-func (k *kit) connection(r recipe) *mail.Connection {
+func (env *environment) connection(r recipe) *mail.Connection {
 	c := &mail.Connection{
 		Name:         r.name,
 		Protocol:     r.protocol,
 		Encryption:   r.encryption,
-		Host:         k.host,
+		Host:         env.host,
 		Username:     r.user(),
-		Password:     mail.InlineSecret(mail.NewSecret(k.password)),
+		Password:     mail.InlineSecret(mail.NewSecret(env.password)),
 		Auth:         mail.AuthAuto,
 		CheckMailbox: true,
 		Mailbox:      "INBOX",
@@ -102,7 +102,7 @@ func (k *kit) connection(r recipe) *mail.Connection {
 		c.Labels[0].Value = "broken"
 	}
 	if r.encryption != mail.NoEncryption {
-		c.TLS = k.trust
+		c.TLS = env.trust
 	}
 	if r.protocol == mail.SMTP {
 		c.Sender = sender
@@ -116,8 +116,8 @@ func (r recipe) user() string { return r.name + "@" + domain }
 
 // honest runs the server that a recipe's connection expects, except where o says
 // otherwise.
-func honest(o mailtest.Options) func(*kit, recipe) start {
-	return func(k *kit, r recipe) start {
+func honest(o mailtest.Options) func(*environment, recipe) start {
+	return func(env *environment, r recipe) start {
 		o := o
 		if o.Protocol == "" {
 			o.Protocol = string(r.protocol)
@@ -126,9 +126,9 @@ func honest(o mailtest.Options) func(*kit, recipe) start {
 			o.Encryption = string(r.encryption)
 		}
 		if o.Certificate.Certificate == nil {
-			o.Certificate = k.good
+			o.Certificate = env.good
 		}
-		o.Users = map[string]string{r.user(): k.password}
+		o.Users = map[string]string{r.user(): env.password}
 		o.Messages = messages
 		return func(address string) (running, error) {
 			o.Address = address
@@ -142,24 +142,24 @@ func honest(o mailtest.Options) func(*kit, recipe) start {
 }
 
 // certified runs an honest server with its own certificate.
-func certified(change func(*mailtest.CertOptions)) func(*kit, recipe) start {
-	return func(k *kit, r recipe) start {
-		options := k.certificate()
+func certified(change func(*mailtest.CertOptions)) func(*environment, recipe) start {
+	return func(env *environment, r recipe) start {
+		options := env.certificate()
 		change(&options)
 		return func(address string) (running, error) {
-			cert, err := k.ca.Issue(options)
+			cert, err := env.ca.Issue(options)
 			if err != nil {
 				return running{}, err
 			}
-			return honest(mailtest.Options{Certificate: cert})(k, r)(address)
+			return honest(mailtest.Options{Certificate: cert})(env, r)(address)
 		}
 	}
 }
 
 // scripted runs a server that plays a script. What its clients do against the
 // script is nothing to the demo.
-func scripted(text string) func(*kit, recipe) start {
-	return func(*kit, recipe) start {
+func scripted(text string) func(*environment, recipe) start {
+	return func(*environment, recipe) start {
 		return func(address string) (running, error) {
 			script, err := mailtest.ParseScript("demo", text)
 			if err != nil {
