@@ -15,6 +15,7 @@ type RouteResult struct {
 	Route          string                                `json:"route"`
 	Up             bool                                  `json:"up"`
 	Seq            uint64                                `json:"seq"`
+	MessageID      string                                `json:"message_id,omitempty"`
 	Sent           time.Time                             `json:"sent"`
 	Ended          time.Time                             `json:"ended"`
 	Failure        *RouteFailureResult                   `json:"failure,omitempty"`
@@ -54,7 +55,7 @@ type HopResult struct {
 
 // NewRouteResult returns the JSON form of an outcome.
 func NewRouteResult(o *mail.RouteOutcome) RouteResult {
-	r := RouteResult{Route: o.Route.Name, Up: o.Up(), Seq: o.Seq, Sent: o.Sent.UTC(), Ended: o.Ended.UTC(),
+	r := RouteResult{Route: o.Route.Name, Up: o.Up(), Seq: o.Seq, MessageID: o.MessageID, Sent: o.Sent.UTC(), Ended: o.Ended.UTC(),
 		Submit: o.Submit.Seconds(), Transfer: o.Transfer.Seconds(), Uncertainty: o.Uncertainty.Seconds(), Total: o.Total.Seconds(),
 		Delivered: o.Delivered, Folder: o.Folder, FolderName: o.FolderAs, Authentication: o.Authentication, Trusted: o.Trusted,
 		DSN: o.DSN, Copies: o.Copies, Deleted: o.Deleted, Left: o.Left}

@@ -115,8 +115,11 @@ func CheckResults() []CheckResult {
 type RouteOutcome struct {
 	Route *Route
 	Seq   uint64
-	Sent  time.Time // when the submission began
-	Ended time.Time // when the message was found, or given up
+	// MessageID is the field's value with its brackets, as servers log it. It holds
+	// a random word and the domain of Route.From. Empty: nothing was to be sent.
+	MessageID string
+	Sent      time.Time // when the submission began
+	Ended     time.Time // when the message was found, or given up
 
 	Failure *RouteFailure // nil: delivered as configured
 

@@ -42,7 +42,7 @@ var routeReasons = []reasonFacts{
 		"no message before the deadline, where no delivery status was asked for or offered"},
 	{FiledAsSpam, Transient,
 		"The message arrived in the junk folder.",
-		"Look at the spam headers of the message on the status page, and check SPF, DKIM, DMARC and the sender's reputation.",
+		"Check SPF, DKIM, DMARC and the sender's reputation; with delete: none for a while, the message in the junk folder has the filter's reasons in its header.",
 		"found in the folder with the attribute `\\Junk`, or named Junk or Spam"},
 	{FiledElsewhere, Transient,
 		"The message arrived in a folder that is neither the configured mailbox nor the junk folder.",

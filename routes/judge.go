@@ -16,7 +16,7 @@ import (
 // outcome is what became of the message.
 func (k *track) outcome(start time.Time) mail.RouteOutcome {
 	o := mail.RouteOutcome{
-		Route: k.route, Seq: k.message.seq, Sent: start, Ended: time.Now(),
+		Route: k.route, Seq: k.message.seq, MessageID: k.message.id(k.route), Sent: start, Ended: time.Now(),
 		Submit: k.sub.Took, DSN: k.notice.action, Copies: len(k.sighted), Deleted: k.deleted,
 	}
 	if len(k.sighted) > 0 {

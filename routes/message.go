@@ -75,16 +75,24 @@ func (m message) bodyCheck() string {
 	return hex.EncodeToString(sum[:8])
 }
 
+// id is the message's Message-ID; empty for one that was never composed.
+func (m message) id(r *mail.Route) string {
+	if m.token == "" {
+		return ""
+	}
+	_, domain, _ := strings.Cut(r.From, "@")
+	return "<" + m.token + "@" + domain + ">"
+}
+
 // compose writes the whole message (RFC 5322), below 2 KiB.
 func (m message) compose(r *mail.Route, key []byte) []byte {
-	_, domain, _ := strings.Cut(r.From, "@")
 	var b strings.Builder
 	for _, field := range [][2]string{
 		{"From", "<" + r.From + ">"},
 		{"To", "<" + r.To + ">"},
 		{"Subject", mime.QEncoding.Encode("utf-8", fmt.Sprintf("[mailprobe] %s %d", m.route, m.seq))},
 		{"Date", m.sent.Format(time.RFC1123Z)},
-		{fieldMessageID, "<" + m.token + "@" + domain + ">"},
+		{fieldMessageID, m.id(r)},
 		{fieldMailprobe, m.mark(key)},
 		// RFC 3834 section 5, and Exchange's own: vacation notices and the like
 		// must not answer.

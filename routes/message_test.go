@@ -38,7 +38,7 @@ func TestMessageIsSmallAndNamesNobody(t *testing.T) {
 			}
 		}
 		for _, want := range []string{"Auto-Submitted: auto-generated\r\n", "X-Auto-Response-Suppress: All\r\n",
-			"Message-ID: <" + m.token + "@example.org>\r\n", "To: <mailprobe+t@example.org>\r\n"} {
+			"Message-ID: <" + m.token + "@example.org>\r\n", "Message-ID: " + m.id(r) + "\r\n", "To: <mailprobe+t@example.org>\r\n"} {
 			if !strings.Contains(text, want) {
 				t.Errorf("no %q in %s", want, text)
 			}

@@ -146,6 +146,9 @@ func TestTrackNamesLegAndReason(t *testing.T) {
 				if leg != test.leg || reason != test.reason {
 					t.Errorf("%q, %q (%+v); want %q, %q", leg, reason, o.Failure, test.leg, test.reason)
 				}
+				if id := o.MessageID; (id != "" || o.Submit > 0) && (len(id) < 20 || !strings.HasPrefix(id, "<") || !strings.HasSuffix(id, "@example.org>")) {
+					t.Errorf("Message-ID %q", id)
+				}
 				if w.left() != test.left {
 					t.Errorf("%d messages left, want %d", w.left(), test.left)
 				}

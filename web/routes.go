@@ -168,6 +168,7 @@ func messageFacts(o *mail.RouteOutcome) []fact {
 			facts = append(facts, fact{name, value})
 		}
 	}
+	add("Message-ID", o.MessageID)
 	if o.Delivered {
 		add("Filed in", o.FolderAs)
 		add("Uncertainty", "transfer may be shorter by "+human.Duration(o.Uncertainty))

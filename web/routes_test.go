@@ -13,7 +13,7 @@ import (
 // testRouteOutcomes are a good message and one that is lost.
 func testRouteOutcomes(route *mail.Route, at time.Time) []mail.RouteOutcome {
 	return []mail.RouteOutcome{
-		{Route: route, Seq: 1, Sent: at.Add(-time.Hour), Ended: at.Add(-59 * time.Minute), Submit: 120 * time.Millisecond, Transfer: 800 * time.Millisecond,
+		{Route: route, Seq: 1, MessageID: "<ABC@example.org>", Sent: at.Add(-time.Hour), Ended: at.Add(-59 * time.Minute), Submit: 120 * time.Millisecond, Transfer: 800 * time.Millisecond,
 			Total: 920 * time.Millisecond, Uncertainty: 400 * time.Millisecond, Delivered: true, Folder: mail.FolderInbox, FolderAs: "INBOX",
 			Copies: 1, Deleted: 1, Authentication: map[mail.SenderCheck]mail.CheckResult{mail.CheckDKIM: mail.ResultPass},
 			Hops: []mail.Hop{{By: "mx.example.org", From: "<script>alert(1)</script>", At: at.Add(-time.Hour)}, {By: "store.example.org"}}},
@@ -40,7 +40,7 @@ func TestRoutesPageNamesLegAndAdvice(t *testing.T) {
 	page := site.get("/routes").Body.String()
 	for _, want := range []string{"helpdesk &lt;path&gt;", "broken for 10 min", string(mail.LostAfterAcceptance), "on leg", "transfer",
 		mail.LostAfterAcceptance.Meaning(), "relayed by mx.example.org", "Last good message", "Last failed message", "800 ms", "not finished",
-		"mx.example.org", "dkim pass (not by the configured host)", "1 found, 1 deleted", "team=support", "1 of the last 2 messages arrived as configured", `href="connections/out"`} {
+		"mx.example.org", "dkim pass (not by the configured host)", "1 found, 1 deleted", "team=support", "&lt;ABC@example.org&gt;", "1 of the last 2 messages arrived as configured", `href="connections/out"`} {
 		if !strings.Contains(page, want) {
 			t.Errorf("no %q in %s", want, page)
 		}
