@@ -10,7 +10,7 @@ FUZZTIME ?= 30s
 PKG_VERSION = github.com/prometheus/common/version
 LDFLAGS = -s -w -X $(PKG_VERSION).Version=$(VERSION) -X $(PKG_VERSION).Revision=$(REVISION)
 
-.PHONY: all fmt vet lint platforms test race fuzz real bench build generate demo clean
+.PHONY: all fmt vet lint platforms test race fuzz real bench build release generate demo clean
 
 PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64 \
 	freebsd/amd64 freebsd/arm64 openbsd/amd64 openbsd/arm64 netbsd/amd64 netbsd/arm64
@@ -46,6 +46,9 @@ bench: ## whole processes against a hand-written dialogue; BLACKBOX names a blac
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o mailprobe .
+
+release: ## archives, packages, SBOMs, chart and checksums of VERSION in ./dist
+	deploy/release/build $(VERSION:v%=%) dist
 
 generate: ## writes every file that is generated; a test names each one that is stale
 	$(GO) test -count=1 ./mail -run 'TestDocs' -update
