@@ -120,6 +120,30 @@ func TestSystemdUnitIsRight(t *testing.T) {
 	}
 }
 
+// systemd hides credentials from ExecReload (systemd#35227): the check has to do
+// without them, and still to find what is wrong.
+func TestReloadChecksWithoutCredentials(t *testing.T) {
+	command := regexp.MustCompile(`(?m)^ExecReload=/usr/local/bin/mailprobe (.*)$`).FindStringSubmatch(read(t, "systemd/mailprobe.service"))
+	if command == nil {
+		t.Fatal("the unit has no check before its reload")
+	}
+	binary, file := promtest.Build(t, ".."), filepath.Join(t.TempDir(), "config.yml")
+	args := strings.Fields(strings.Replace(command[1], "/etc/mailprobe/config.yml", file, 1))
+	const good = "connections:\n  - {name: a, protocol: imap, host: mail.example.org, username: u, password_file: '${CREDENTIALS_DIRECTORY}/a'}\n"
+	for _, directory := range []string{"", filepath.Join(t.TempDir(), "hidden")} {
+		t.Setenv("CREDENTIALS_DIRECTORY", directory)
+		if directory == "" {
+			_ = os.Unsetenv("CREDENTIALS_DIRECTORY") // Setenv restores what was there
+		}
+		write(t, file, good)
+		promtest.Run(t, binary, args...)
+		write(t, file, strings.Replace(good, "imap", "imapp", 1))
+		if out, err := promtest.Try(t, binary, args...); err == nil || !strings.Contains(out, "imapp") {
+			t.Errorf("a faulty configuration: %v\n%s", err, out)
+		}
+	}
+}
+
 // 1.5 is far below what systemd calls OK; what is left is the network, which is
 // what mailprobe is for.
 func TestSystemdUnitIsConfined(t *testing.T) {

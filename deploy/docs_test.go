@@ -89,3 +89,28 @@ func TestFlagsInDocumentsExist(t *testing.T) {
 		}
 	}
 }
+
+var yamlBlock = regexp.MustCompile("(?ms)^```yaml\n(.*?)^```$")
+
+// What a page shows of Prometheus's configuration is one that Prometheus takes.
+func TestPrometheusExamplesInDocuments(t *testing.T) {
+	promtest.Need(t, "promtool")
+	checked := 0
+	for _, page := range documents(t) {
+		for _, block := range yamlBlock.FindAllStringSubmatch(read(t, page), -1) {
+			if !strings.HasPrefix(block[1], "scrape_configs:\n") {
+				continue
+			}
+			file := filepath.Join(t.TempDir(), "prometheus.yml")
+			write(t, file, block[1])
+			// --syntax-only: the files that it names are elsewhere.
+			if out, err := promtest.Try(t, "promtool", "check", "config", "--syntax-only", file); err != nil {
+				t.Errorf("%s: %v\n%s\n%s", page, err, out, block[1])
+			}
+			checked++
+		}
+	}
+	if checked < 3 {
+		t.Errorf("only %d examples found", checked)
+	}
+}

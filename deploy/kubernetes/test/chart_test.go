@@ -310,6 +310,25 @@ func TestChartTakesConfigurationAsMap(t *testing.T) {
 	}
 }
 
+// The values that docs/running.md shows make what it says.
+func TestChartTakesTheValuesOfTheDocuments(t *testing.T) {
+	page, err := os.ReadFile("../../../docs/running.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, found := strings.Cut(string(page), "```yaml\n# my-values.yaml\n")
+	values, _, closed := strings.Cut(rest, "```\n")
+	if !found || !closed {
+		t.Fatal("docs/running.md shows no values")
+	}
+	got := render(t, values)
+	get[*appsv1.StatefulSet](t, got, "StatefulSet/mailprobe")
+	get[*networkingv1.NetworkPolicy](t, got, "NetworkPolicy/mailprobe")
+	if got["Secret/mailprobe"] != nil {
+		t.Error("there is a Secret besides the existing one")
+	}
+}
+
 // Every value is explained in the schema, and every explained one has a default.
 func TestChartValuesAreDocumented(t *testing.T) {
 	var schema struct{ Properties map[string]json.RawMessage }
