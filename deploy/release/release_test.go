@@ -174,6 +174,12 @@ func wantBill(t *testing.T, folder string) {
 			got = append(got, c.Name+"@"+c.Version)
 		}
 	}
+	notices := unpack(t, filepath.Join(folder, name+".tar.gz"))[name+"/NOTICES"]
+	for _, module := range want {
+		if head := "==== " + strings.Replace(module, "@", " ", 1) + ": "; !strings.Contains(notices, head) {
+			t.Errorf("NOTICES has no licence of %s", module)
+		}
+	}
 	if !slices.Equal(got, want) || len(want) < 10 || bill.BOMFormat != "CycloneDX" || bill.SpecVersion != "1.6" {
 		t.Errorf("%s %s: %q, want %q", bill.BOMFormat, bill.SpecVersion, got, want)
 	}
@@ -207,8 +213,11 @@ func wantRPM(t *testing.T, file string) {
 	if got := query("--configfiles"); got != "/etc/mailprobe/config.yml" {
 		t.Errorf("configuration files %q", got)
 	}
+	run(t, ".", "rpm", "--checksig", "--nosignature", file) // the digests of header and payload
 	root := t.TempDir()
-	run(t, root, "bash", "-c", `set -o pipefail; rpm2cpio "$1" | cpio --extract --make-directories --quiet --no-absolute-filenames`, "-", file)
+	// rpm2cpio ends with 1 because nfpm states another size of the payload; cpio
+	// says whether it is whole.
+	run(t, root, "bash", "-c", `rpm2cpio "$1" | cpio --extract --make-directories --quiet --no-absolute-filenames`, "-", file)
 	wantInstalled(t, root)
 }
 
