@@ -25,13 +25,18 @@ type path struct {
 }
 
 func newPath(t *testing.T) *path {
-	p := &path{dovecot: realserver.StartDovecot(t, realserver.Options{LMTP: true})}
+	p := &path{dovecot: realserver.StartDovecot(t, realserver.Options{LMTP: true}), journal: newJournal(t)}
 	p.postfix = realserver.StartPostfix(t, realserver.PostfixOptions{Users: p.dovecot, Deliver: true})
-	var err error
-	if p.journal, err = routes.OpenJournal(filepath.Join(t.TempDir(), "routes")); err != nil {
+	return p
+}
+
+func newJournal(t *testing.T) *routes.Journal {
+	t.Helper()
+	journal, err := routes.OpenJournal(filepath.Join(t.TempDir(), "routes"))
+	if err != nil {
 		t.Fatal(err)
 	}
-	return p
+	return journal
 }
 
 func (p *path) connection(name, user string, protocol mail.Protocol, port int) *mail.Connection {
@@ -44,8 +49,13 @@ func (p *path) connection(name, user string, protocol mail.Protocol, port int) *
 
 // route is the one that works.
 func (p *path) route(change ...func(*mail.Route)) *mail.Route {
+	return p.routeFrom(realserver.Alice, append([]func(*mail.Route){func(r *mail.Route) { r.Send.Port = p.postfix.SMTPS }}, change...)...)
+}
+
+// routeFrom is a route whose connection to send has no port yet.
+func (p *path) routeFrom(sender string, change ...func(*mail.Route)) *mail.Route {
 	r := &mail.Route{Name: "real path",
-		Send:    p.connection("out", realserver.Alice, mail.SMTP, p.postfix.SMTPS),
+		Send:    p.connection("out", sender, mail.SMTP, 0),
 		Receive: p.connection("in", realserver.Bob, mail.IMAP, p.dovecot.IMAPS),
 		Bounces: p.connection("bounces", realserver.Alice, mail.IMAP, p.dovecot.IMAPS),
 		From:    realserver.Alice, To: realserver.Bob, Delete: true,
@@ -170,22 +180,28 @@ func TestRealPathIsBrokenInManyWays(t *testing.T) {
 			p.postfix.Set(t, b.postfix...)
 			p.dovecot.SetSieve(t, realserver.Bob, b.sieve)
 			o := p.send(t, p.route(b.route...), b.during)
-			var leg mail.Leg
-			var reason mail.Reason
-			if o.Failure != nil {
-				leg, reason = o.Failure.Leg, o.Failure.Reason
-			}
-			if leg != b.leg || reason != b.reason {
-				t.Errorf("%q, %q: %+v; want %q, %q\n%s", leg, reason, o.Failure, b.leg, b.reason, p.log())
-			}
-			if o.Delivered && (o.Transfer <= 0 || len(o.Hops) == 0 || o.Deleted != o.Copies) {
-				t.Errorf("%+v; want times, hops, and every copy deleted", o)
-			}
+			p.wants(t, o, b.leg, b.reason, p.postfix.Log)
 		})
 	}
 	p.postfix.Set(t)
 	p.dovecot.SetSieve(t, realserver.Bob, "")
 	p.postfix.Flush(t)
+}
+
+// wants compares what became of a message; log is of the server that took it.
+func (p *path) wants(t *testing.T, o mail.RouteOutcome, leg mail.Leg, reason mail.Reason, log func() string) {
+	t.Helper()
+	var gotLeg mail.Leg
+	var got mail.Reason
+	if o.Failure != nil {
+		gotLeg, got = o.Failure.Leg, o.Failure.Reason
+	}
+	if gotLeg != leg || got != reason {
+		t.Errorf("%q, %q: %+v; want %q, %q\n%s", gotLeg, got, o.Failure, leg, reason, p.log(log))
+	}
+	if o.Delivered && (o.Transfer <= 0 || len(o.Hops) == 0 || o.Deleted != o.Copies) {
+		t.Errorf("%+v; want times, hops, and every copy deleted", o)
+	}
 }
 
 // send sends one message; during runs beside it.
@@ -208,7 +224,7 @@ func (p *path) send(t *testing.T, r *mail.Route, during func(*testing.T, *path))
 }
 
 // log is the end of what the servers logged.
-func (p *path) log() string {
+func (p *path) log(sending func() string) string {
 	tail := func(s string) string { return s[max(0, len(s)-3000):] }
-	return fmt.Sprintf("Postfix:\n%s\nDovecot:\n%s", tail(p.postfix.Log()), tail(p.dovecot.Log()))
+	return fmt.Sprintf("where it is sent:\n%s\nDovecot:\n%s", tail(sending()), tail(p.dovecot.Log()))
 }

@@ -1,0 +1,76 @@
+package realserver
+
+import (
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"mailprobe/internal/subprocess"
+)
+
+// DKIM is two running private OpenDKIM, for example.test: milters on Host.
+type DKIM struct {
+	Sign   int // the port of the one that signs
+	Verify int // the port of the one that verifies, as mail.example.test
+}
+
+// StartDKIM runs both until the test ends. OpenDKIM comes from .ci/servers.
+func StartDKIM(t testing.TB) *DKIM {
+	t.Helper()
+	program := unpacked(t, "usr/sbin/opendkim")
+	dir := folder(t, "dk")
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private := write(t, dir, "key", string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)})), 0o600)
+	known := write(t, dir, "public", "test._domainkey.example.test v=DKIM1; k=rsa; p="+base64.StdEncoding.EncodeToString(public)+"\n", 0o644)
+	d := &DKIM{}
+	for _, milter := range []struct {
+		name  string
+		port  *int
+		lines []string
+	}{
+		{"sign", &d.Sign, []string{"Mode s", "Domain example.test", "Selector test", "KeyFile " + private, "OversignHeaders From,Subject", "InternalHosts 0.0.0.0/0"}},
+		{"verify", &d.Verify, []string{"Mode v", "AuthservID " + ServerName, "AlwaysAddARHeader yes", "TestPublicKeys " + known}},
+	} {
+		start(t, "opendkim", "", 1, func(ports []int) (*subprocess.Process, error) {
+			*milter.port = ports[0]
+			lines := append(milter.lines, "Socket inet:"+strconv.Itoa(ports[0])+"@"+Host, "Background no", "UserID root", "Syslog no", "RequireSafeKeys no")
+			return runUnpacked(program, "-f", "-x", write(t, dir, milter.name+".conf", strings.Join(lines, "\n")+"\n", 0o644))
+		})
+	}
+	return d
+}
+
+// StartPostgrey runs a private postgrey until the test ends, and returns its port
+// on Host: a policy service that takes nobody's first attempt, and a second one
+// after so many seconds. It comes from .ci/servers.
+func StartPostgrey(t testing.TB, seconds int) int {
+	t.Helper()
+	program := unpacked(t, "usr/sbin/postgrey")
+	dir := folder(t, "pg")
+	none := write(t, dir, "whitelist", "", 0o644)
+	if err := os.Mkdir(filepath.Join(dir, "db"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return start(t, "postgrey", "", 1, func(ports []int) (*subprocess.Process, error) {
+		include := []string{"-T"} // taint mode ignores PERL5LIB
+		for _, path := range perlFolders() {
+			include = append(include, "-I"+path)
+		}
+		return runUnpacked("/usr/bin/perl", append(include, program, "--inet="+Host+":"+strconv.Itoa(ports[0]), "--delay="+strconv.Itoa(seconds), "--dbdir="+filepath.Join(dir, "db"),
+			"--user=root", "--group=root", "--whitelist-clients="+none, "--whitelist-recipients="+none)...)
+	})[0]
+}
