@@ -90,7 +90,8 @@ func New(o Options) (*Exporter, error) {
 		return nil, errors.Join(err, guard.Close())
 	}
 	p := &prober.Prober{Sightings: e.sightings, Guard: guard, LastUp: e.history.LastUp, Log: o.Log}
-	if e.routing, err = newRouting(o.StateFile, p, e.reportRoute, o.Log); err == nil {
+	drops := &maildrops{}
+	if e.routing, err = newRouting(o.StateFile, p, drops, e.reportRoute, o.Log); err == nil {
 		err = e.routing.check(first.Routes)
 	}
 	if err != nil {
@@ -100,7 +101,7 @@ func New(o Options) (*Exporter, error) {
 		MaxInFlight:        limit,
 		MaxInFlightPerHost: first.Pool.MaxInFlightPerHost,
 		LimitDemand:        true,
-		Probe:              p.Probe,
+		Probe:              drops.probe(p.Probe),
 		Report:             e.report,
 		StartDelay:         e.collector.ObserveStartDelay,
 		Log:                o.Log,

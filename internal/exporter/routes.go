@@ -23,7 +23,7 @@ type routing struct {
 
 // newRouting opens the journal beside the state file; without one it lives in
 // memory.
-func newRouting(stateFile string, p *prober.Prober, report func(mail.RouteOutcome), log *slog.Logger) (*routing, error) {
+func newRouting(stateFile string, p *prober.Prober, drops *maildrops, report func(mail.RouteOutcome), log *slog.Logger) (*routing, error) {
 	path := ""
 	if stateFile != "" {
 		path = routes.JournalPath(stateFile)
@@ -32,7 +32,7 @@ func newRouting(stateFile string, p *prober.Prober, report func(mail.RouteOutcom
 	if err != nil {
 		return nil, err
 	}
-	tracker := &routes.Tracker{Transport: prober.NewCourier(p), Journal: journal, Log: log}
+	tracker := &routes.Tracker{Transport: transport{prober.NewCourier(p), drops}, Journal: journal, Log: log}
 	engine := &routes.Engine{Send: tracker.Send, Report: report, Journal: journal, Log: log}
 	return &routing{engine: engine, journal: journal, durable: path != ""}, nil
 }
