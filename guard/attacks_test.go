@@ -45,6 +45,44 @@ func (h *fixture) repeat(n int, gap time.Duration, c *mail.Connection, v AuthVer
 	return attempts
 }
 
+// runByHand is one run of the command probe with a wrong password.
+func (h *fixture) runByHand(path string) (attempts int) {
+	g, err := Open(Options{StatePath: path, Now: h.now})
+	if err != nil {
+		return 0 // exit code 3
+	}
+	defer g.Close()
+	p := g.Enter(context.Background(), user("a", "mail.example", "ann"), mail.NewSecret("bad"))
+	if !p.Allowed || !p.Login(context.Background()) {
+		p.Done(AuthVerdict{})
+		return 0
+	}
+	p.Done(wrong)
+	return 1
+}
+
+// tamper damages a file in one of four ways.
+func tamper(t *testing.T, path string, way int) {
+	t.Helper()
+	raw, err := os.ReadFile(path)
+	if err == nil {
+		half := len(raw) / 2
+		switch way % 4 {
+		case 0:
+			err = os.Truncate(path, int64(half))
+		case 1:
+			err = os.WriteFile(path, append(append(raw[:half:half], "\x00\xffjunk\n"...), raw[min(len(raw), half+20):]...), 0o600)
+		case 2:
+			err = os.Truncate(path, 0)
+		default:
+			err = os.Remove(path)
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // directory is a server that refuses everybody after a time. It counts.
 type directory struct {
 	attempts atomic.Int32
@@ -195,6 +233,36 @@ var attacks = []attack{
 		h.restart(path)
 		breakJournal(t, path)
 		return h.repeat(8, time.Minute, user("a", "mail.example", "ann"), wrong)
+	}},
+	{"A21", "the journal is cut, overwritten, emptied or removed after each of twelve runs by hand", 2, func(t *testing.T, h *fixture) (attempts int) {
+		path := filepath.Join(t.TempDir(), "state")
+		for i := range 12 {
+			attempts += h.runByHand(path)
+			tamper(t, path+".journal", i)
+			h.sleep(time.Minute)
+		}
+		return attempts
+	}},
+	{"A22", "the state file is cut or overwritten, or its key removed, while the program is killed ten times in ten minutes", 2, func(t *testing.T, h *fixture) (attempts int) {
+		path := filepath.Join(t.TempDir(), "state")
+		h.restart(path)
+		for i := range 10 {
+			attempts += h.repeat(1, time.Second, user("a", "mail.example", "ann"), wrong)
+			if err := h.Close(); err != nil {
+				t.Fatal(err)
+			}
+			switch i % 3 {
+			case 0:
+				tamper(t, path, 0)
+			case 1:
+				tamper(t, path, 1)
+			default:
+				tamper(t, path+".key", 3)
+			}
+			h.restart(path)
+			h.sleep(time.Minute)
+		}
+		return attempts
 	}},
 	{"A20", "reloads or restarts in the middle of each login with a password that worked, and the server never gets to answer, ten times", 2, func(_ *testing.T, h *fixture) int {
 		ann := user("a", "mail.example", "ann")

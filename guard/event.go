@@ -26,6 +26,8 @@ const (
 	tooSoon   result = "too soon"   // the server wants longer pauses
 	temporary result = "undecided"  // an answer that says nothing of the credential
 	calledOff result = "called off" // this program left before the answer
+
+	forgotten result = "forgotten" // no login: what the files remembered is damaged or gone
 )
 
 // event is one verdict as it is counted; it is also a line of the journal.
@@ -110,6 +112,10 @@ func (p *Permit) event(v AuthVerdict, at time.Time) event {
 // apply counts an event, of this process or another; name is the connection's,
 // for the log.
 func (g *Guard) apply(e event, name string) {
+	if e.Result == forgotten {
+		g.forget(e.At)
+		return
+	}
 	a := g.account(e.Account, e.At)
 	s := a.secret(e.Tag, e.At)
 	t := s.target(e.Target)
@@ -142,6 +148,15 @@ func (g *Guard) apply(e event, name string) {
 	default:
 		a.answered(e.ID, false, e)
 		g.changes--
+	}
+}
+
+// forget notes that attempts before a time are not remembered: until they would not
+// count any more, no login is tried that is not known to work.
+func (g *Guard) forget(at time.Time) {
+	g.changes++
+	if until := at.Add(halfHour); until.After(g.doubtUntil) {
+		g.doubtUntil = until
 	}
 }
 

@@ -64,6 +64,7 @@ type Guard struct {
 	servers    map[keyedHash]*server // by each of their names
 	changes    uint64                // worth keeping, since the start
 	damaged    bool                  // the state file could not be read
+	doubtUntil time.Time             // attempts before it may be forgotten, see forget
 	unkept     time.Time             // since when the state cannot be kept; zero: it is kept
 	pruned     time.Time
 	lastID     uint64

@@ -44,6 +44,9 @@ func (p *Permit) holdOf(a *account, s *secretState, t *targetState, d *server, n
 	if hold := p.budgetHold(a, s, t, now); hold.Reason != "" {
 		return hold
 	}
+	if until := p.guard.doubtUntil; now.Before(until) && !s.knownGood(t, now) {
+		return heldByDoubt(until)
+	}
 	return p.serverHold(d, s.knownGood(t, now), now)
 }
 
@@ -124,6 +127,16 @@ func (g *Guard) heldByBudget(until time.Time, u spent) Hold {
 		Reason: mail.AuthHeld, Until: until, By: name, At: u.last,
 		Because: fmt.Sprintf("%s of this account failed within %s, the last at %s (%s)", countLogins(count), span, clockTime(u.last), connectionWord(name)),
 		Advice:  "Correct the user name and password of all connections of this account; no login is tried before the time shown, so that the account is not locked.",
+	}
+}
+
+// heldByDoubt is the hold of logins that may have been tried already, which nobody
+// remembers.
+func heldByDoubt(until time.Time) Hold {
+	return Hold{
+		Reason: mail.AuthHeld, Until: until,
+		Because: "the state file or its journal was damaged or removed, and with it the memory of earlier attempts",
+		Advice:  "Wait until the time shown. To begin anew at once, stop mailprobe and remove the state file and every file whose name begins with its name.",
 	}
 }
 

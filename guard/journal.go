@@ -35,6 +35,9 @@ type journal struct {
 	owner      os.FileInfo // of the state file; a new journal belongs to the same user
 	generation string      // of the file that was read; another one begins at its start
 	offset     int64       // up to which it was read
+	expected   bool        // the file must be there: it was, in an earlier run
+	torn       bool        // its last line has no end
+	damaged    bool        // something was lost of it, which no line says yet
 }
 
 // begin locks the journal and returns what others appended since the last time.
@@ -68,6 +71,7 @@ func (j *journal) read(file *os.File) (events []event, renewed bool, err error) 
 	}
 	if info.Size() == 0 {
 		giveTo(file, j.owner) // root probes by hand, the service user reads
+		j.damaged = j.damaged || j.expected && j.offset == 0
 		return nil, j.offset > 0, j.renew(file)
 	}
 	head := make([]byte, 64)
@@ -80,13 +84,20 @@ func (j *journal) read(file *os.File) (events []event, renewed bool, err error) 
 		renewed = j.generation != ""
 		j.generation, j.offset = generation, 0
 	}
-	if j.offset > info.Size() { // truncated by a stranger
-		j.offset = 0
+	if j.offset > info.Size() { // truncated by a stranger; what is left was read before
+		j.offset, j.damaged, j.torn = info.Size(), true, true
+		return nil, renewed, nil
 	}
 	if _, err := file.Seek(j.offset, io.SeekStart); err != nil {
 		return nil, renewed, err
 	}
-	events = readJournal(file)
+	events, lost := readJournal(file, j.offset == 0)
+	last := make([]byte, 1)
+	if _, err := file.ReadAt(last, info.Size()-1); err != nil {
+		return nil, renewed, err
+	}
+	j.torn = last[0] != '\n'
+	j.damaged = j.damaged || lost || j.torn
 	j.offset = info.Size()
 	return events, renewed, nil
 }
@@ -95,6 +106,9 @@ func (j *journal) read(file *os.File) (events []event, renewed bool, err error) 
 // it fails, the file is as it was.
 func (j *journal) append(file *os.File, events []event, durable bool) error {
 	var lines bytes.Buffer
+	if j.torn {
+		lines.WriteByte('\n')
+	}
 	for _, e := range events {
 		line, err := json.Marshal(e)
 		if err != nil {
@@ -109,6 +123,7 @@ func (j *journal) append(file *os.File, events []event, durable bool) error {
 		return errors.Join(err, file.Truncate(j.offset))
 	}
 	j.offset += int64(lines.Len())
+	j.torn = false
 	if durable {
 		return file.Sync()
 	}
@@ -121,7 +136,7 @@ func (j *journal) renew(file *os.File) error {
 	if err := file.Truncate(0); err != nil {
 		return err
 	}
-	j.generation, j.offset = "", 0
+	j.generation, j.offset, j.torn = "", 0, false
 	if _, err := file.WriteAt([]byte(head), 0); err != nil {
 		return err
 	}
@@ -129,17 +144,24 @@ func (j *journal) renew(file *os.File) error {
 	return nil
 }
 
-// readJournal reads the events of a journal; lines that are none are left out.
-func readJournal(r io.Reader) []event {
-	var events []event
+// readJournal reads the events of a journal, from its first line on or from another.
+// lost reports that lines are damaged, and that no later line says so.
+func readJournal(r io.Reader, first bool) (events []event, lost bool) {
 	lines := bufio.NewScanner(io.LimitReader(r, 2*maxJournal))
-	for lines.Scan() {
+	for ; lines.Scan(); first = false {
 		var e event
-		if json.Unmarshal(lines.Bytes(), &e) == nil && e.Account != (keyedHash{}) {
+		line := lines.Bytes()
+		switch err := json.Unmarshal(line, &e); {
+		case err == nil && e.Result == forgotten:
+			lost = false
 			events = append(events, e)
+		case err == nil && e.Account != (keyedHash{}):
+			events = append(events, e)
+		case len(line) > 0:
+			lost = lost || !first || !bytes.HasPrefix(line, []byte(`{"`+generationKey+`":`))
 		}
 	}
-	return events
+	return events, lost || lines.Err() != nil
 }
 
 // replaceFile puts a whole file in the place of the old one: after a crash at

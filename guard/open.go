@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -95,6 +97,7 @@ func (g *Guard) load(f *files, owner bool) error {
 	case err == nil && key == nil && len(state.Accounts) > 0:
 		err = fmt.Errorf("the key file %s.key is missing", f.path)
 	}
+	f.journal.expected = key != nil && oldKey == nil // made before the journal, at the first start
 	if err != nil {
 		g.damaged = true
 		g.log.Warn("state file unusable: holds are forgotten, a copy is kept", "err", err, "kept", f.path+".damaged")
@@ -133,10 +136,29 @@ func (f *files) start(g *Guard, owner bool) error {
 		}
 	}
 	g.takeInQuietly(events)
+	if g.damaged && !slices.ContainsFunc(events, func(e event) bool { return e.Result == forgotten }) {
+		f.journal.damaged = true
+	}
+	lost := f.lost(g)
 	if owner {
 		return f.compact(g, file)
 	}
-	return f.journal.append(file, nil, true)
+	return f.journal.append(file, lost, true)
+}
+
+// lost counts that attempts were forgotten, and returns the event that says so to
+// other processes; none where nothing was lost.
+func (f *files) lost(g *Guard) []event {
+	if !f.journal.damaged {
+		return nil
+	}
+	f.journal.damaged = false
+	g.mu.Lock()
+	defer g.unlock()
+	e := event{At: g.now(), Result: forgotten}
+	g.apply(e, "")
+	g.note(slog.LevelWarn, "the memory of logins was damaged or removed: for half an hour no login is tried that is not known to work", "file", f.path)
+	return []event{e}
 }
 
 // takeInQuietly counts events that were said when they happened.

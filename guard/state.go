@@ -30,6 +30,9 @@ type savedState struct {
 	SavedAt  time.Time              `json:"saved_at"`
 	Accounts map[keyedHash]*account `json:"accounts"`
 	Servers  []*server              `json:"servers,omitempty"`
+
+	// Attempts before it may be forgotten.
+	DoubtUntil time.Time `json:"doubt_until,omitzero"`
 }
 
 // version1 is what is taken over from mailprobe 0.1: the refusals of the day. Its
@@ -164,6 +167,9 @@ func (g *Guard) restore(state *savedState) {
 	if g.accounts == nil {
 		g.accounts = make(map[keyedHash]*account)
 	}
+	if state.DoubtUntil.After(g.doubtUntil) {
+		g.doubtUntil = state.DoubtUntil
+	}
 	for _, d := range state.Servers {
 		for _, name := range d.Names {
 			if g.servers[name] == nil {
@@ -187,6 +193,9 @@ func (g *Guard) snapshot(now time.Time) *savedState {
 		if len(kept.Secrets) > 0 || len(kept.Attempts) > 0 {
 			state.Accounts[id] = kept
 		}
+	}
+	if now.Before(g.doubtUntil) {
+		state.DoubtUntil = g.doubtUntil
 	}
 	for name, d := range g.servers {
 		if name == d.Names[0] && (d.Open || len(d.Refusals) > 0) {

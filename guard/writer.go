@@ -230,7 +230,12 @@ func (f *files) write(g *Guard, batch []request, owner, last bool) error {
 		}
 	}
 	g.takeIn(foreign)
-	lines, durable := f.lines(g, batch)
+	if owner && (renewed || f.journal.damaged) { // what was lost is in memory
+		f.dirty, f.journal.damaged = true, false
+	}
+	lines := f.lost(g)
+	own, durable := f.lines(g, batch)
+	lines = append(lines, own...)
 	if len(lines) > 0 {
 		err = f.journal.append(file, lines, durable)
 	}
@@ -355,6 +360,10 @@ func (g *Guard) takeIn(events []event) {
 	now := g.now()
 	for _, e := range events {
 		if e.sane(now) {
+			if e.Result == forgotten {
+				g.apply(e, "")
+				continue
+			}
 			name, _ := g.nameOf(e.Cause)
 			if name == "" {
 				name = "of another process"
