@@ -141,6 +141,9 @@ var smtpRules = []refusalRule{
 	{at: anywhere, status: "421", texts: limitTexts, reason: mail.ServerLimit},
 	{at: atLogin, status: "421", code: "4.7.0", texts: tooSoonTexts, reason: mail.AuthTooSoon},
 	{at: atLogin, status: "421", texts: lockedOutTexts, reason: mail.AuthTooSoon, doubtful: true},
+	// With a code for security, or words about a login, it may have refused one.
+	{at: atLogin, status: "421", code: "4.7.", reason: mail.ServerUnavailable, doubtful: true},
+	{at: atLogin, status: "421", texts: loginWords, reason: mail.ServerUnavailable, doubtful: true},
 	{at: anywhere, status: "421", reason: mail.ServerUnavailable},
 	{at: atStartTLS, status: "454", reason: mail.StartTLSRefused},
 	{at: atStartTLS, status: "5", reason: mail.StartTLSRefused},
@@ -154,6 +157,7 @@ var smtpRules = []refusalRule{
 	{at: atLogin, status: "4", texts: lockedOutTexts, reason: mail.AuthTooSoon, doubtful: true},
 	{at: atLogin, status: "432", reason: mail.AuthExpired}, // RFC 4954: a password transition is needed
 	{at: atLogin, status: "4", texts: proxyTexts, reason: mail.AuthTemporary, doubtful: true},
+	{at: atLogin, status: "4", texts: wrongPasswordWords, reason: mail.AuthTemporary, doubtful: true},
 	{at: atLogin, status: "4", reason: mail.AuthTemporary},
 
 	// Texts that are believed beside a code of a refused login.

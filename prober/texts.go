@@ -244,6 +244,14 @@ var (
 	standardTexts = textGroups{{"", []knownText{
 		{"authentication credentials invalid", "RFC 4954"},
 	}, nil}}
+	// loginWords: an answer that speaks of a login. wrongPasswordWords: one that calls
+	// it wrong, whatever its code says.
+	loginWords = textGroups{{"", nil, []string{"authenticat", "password", "credential", "login", "log in", "user name", "username"}}}
+
+	wrongPasswordWords = textGroups{{"", nil, []string{
+		"invalid username or password", "invalid user name or password", "invalid credentials", "incorrect password", "wrong password",
+		"invalid password", "invalid login", "bad username or password", "password is incorrect",
+	}}}
 	// methodTexts: the password may be right, but not this way.
 	methodTexts = textGroups{
 		{appPasswordAdvice, []knownText{
