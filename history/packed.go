@@ -6,6 +6,7 @@ package history
 
 import (
 	"encoding/json"
+	"hash/maphash"
 	"math"
 	"slices"
 	"strings"
@@ -37,6 +38,7 @@ type packedOutcome struct {
 	text    string // of all lines, one after the other
 	lines   []packedLine
 	chain   unique.Handle[string] // JSON of the chain; the zero handle: none
+	sum     uint64                // of the chain, to know it again
 }
 
 // packedLine is a line of the dialogue in 8 bytes.
@@ -99,17 +101,54 @@ func packOutcome(o *mail.Outcome, before ...*packedOutcome) *packedOutcome {
 		return p
 	}
 	facts := *o.TLS
+	p.sum = sumOf(facts.Chain)
 	for _, b := range before {
-		if b != nil && b.outcome.TLS != nil && b.outcome.TLS.FingerprintSHA256 == facts.FingerprintSHA256 {
+		if b == nil || b.outcome.TLS == nil {
+			continue
+		}
+		if b.outcome.TLS.FingerprintSHA256 == facts.FingerprintSHA256 {
 			facts.FingerprintSHA256 = b.outcome.TLS.FingerprintSHA256
 		}
+		if b.sum == p.sum {
+			p.chain = b.chain
+		}
 	}
-	if len(facts.Chain) > 0 {
+	if len(facts.Chain) > 0 && p.chain == (unique.Handle[string]{}) {
 		p.chain = packChain(facts.Chain)
-		facts.Chain = nil
 	}
+	facts.Chain = nil
 	p.outcome.TLS = &facts
 	return p
+}
+
+// chainSeed makes sums of chains that no server can foresee.
+var chainSeed = maphash.MakeSeed()
+
+// sumOf is a hash over all that packChain packs: the same chain is presented probe
+// after probe, and packing it is dear.
+func sumOf(chain []mail.CertificateFacts) uint64 {
+	var h maphash.Hash
+	h.SetSeed(chainSeed)
+	number := func(n int64) { maphash.WriteComparable(&h, n) }
+	text := func(s string) {
+		number(int64(len(s)))
+		_, _ = h.WriteString(s)
+	}
+	number(int64(len(chain)))
+	for i := range chain {
+		cert := &chain[i]
+		text(cert.Subject)
+		text(cert.Issuer)
+		number(cert.NotBefore.Unix())
+		number(cert.NotAfter.Unix())
+		number(int64(cert.Key))
+		number(int64(cert.KeyBits))
+		number(int64(len(cert.DNSNames)))
+		for _, name := range cert.DNSNames {
+			text(name)
+		}
+	}
+	return h.Sum64()
 }
 
 // unpack gives the outcome back; with everything, dialogue and chain too. nil
