@@ -37,8 +37,15 @@ type packedOutcome struct {
 	outcome mail.Outcome
 	text    string // of all lines, one after the other
 	lines   []packedLine
+	phases  []packedPhase
 	chain   unique.Handle[string] // JSON of the chain; the zero handle: none
 	sum     uint64                // of the chain, to know it again
+}
+
+// packedPhase is a PhaseTime in 8 bytes.
+type packedPhase struct {
+	duration uint32 // microseconds
+	phase    uint8  // index in the table of phases
 }
 
 // packedLine is a line of the dialogue in 8 bytes.
@@ -95,8 +102,9 @@ func micros(d time.Duration) uint32 {
 // packOutcome packs o, and takes from the outcomes before it what is the same.
 func packOutcome(o *mail.Outcome, before ...*packedOutcome) *packedOutcome {
 	p := &packedOutcome{outcome: *o}
-	p.outcome.Connection, p.outcome.Transcript = nil, nil
+	p.outcome.Connection, p.outcome.Transcript, p.outcome.Phases = nil, nil, nil
 	p.text, p.lines = packLines(o.Transcript)
+	p.phases = packPhases(o.Phases)
 	if o.TLS == nil {
 		return p
 	}
@@ -158,7 +166,7 @@ func (p *packedOutcome) unpack(c *mail.Connection, everything bool) *mail.Outcom
 		return nil
 	}
 	o := p.outcome
-	o.Connection = c
+	o.Connection, o.Phases = c, unpackPhases(p.phases)
 	if !everything {
 		return &o
 	}
@@ -169,6 +177,28 @@ func (p *packedOutcome) unpack(c *mail.Connection, everything bool) *mail.Outcom
 		o.TLS = &facts
 	}
 	return &o
+}
+
+// packPhases leaves out a phase that is not in the table.
+func packPhases(phases []mail.PhaseTime) []packedPhase {
+	packed := make([]packedPhase, 0, len(phases))
+	for _, t := range phases {
+		if i := slices.Index(phaseTable, t.Phase); i >= 0 {
+			packed = append(packed, packedPhase{micros(t.Duration), uint8(i)})
+		}
+	}
+	return packed
+}
+
+func unpackPhases(packed []packedPhase) []mail.PhaseTime {
+	if len(packed) == 0 {
+		return nil
+	}
+	phases := make([]mail.PhaseTime, len(packed))
+	for i, t := range packed {
+		phases[i] = mail.PhaseTime{Phase: phaseTable[t.phase], Duration: time.Duration(t.duration) * time.Microsecond}
+	}
+	return phases
 }
 
 func packLines(lines []mail.Line) (string, []packedLine) {

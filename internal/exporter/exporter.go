@@ -256,6 +256,8 @@ func (e *Exporter) Run(ctx context.Context) error {
 	go func() { defer close(remembered); e.sightings.Run(ctx) }()
 	watched := make(chan struct{})
 	go func() { defer close(watched); e.watch(ctx) }()
+	paced := make(chan struct{})
+	go func() { defer close(paced); paceCollections(ctx) }()
 	served := make(chan error, 2)
 	stop, err := e.serve(served)
 	if err == nil {
@@ -264,6 +266,7 @@ func (e *Exporter) Run(ctx context.Context) error {
 	cancel()
 	stop()
 	<-watched
+	<-paced
 	<-routed
 	<-kept
 	<-remembered
