@@ -37,11 +37,13 @@ type client struct {
 	web     string // address and port that it serves; empty: it does not
 	pprof   string // likewise, of its profiles
 	config  string // path
-	// saturate lets it probe as fast as it can until the context ends, pace some
-	// times a second for a time; an exporter that probes by itself does so anyway.
-	// pace returns the median time of a TLS handshake; 0: not known.
-	saturate func(context.Context) error
-	pace     func(rate int, d time.Duration) (time.Duration, error)
+	// probesByItself: as its configuration says, unless it is stopped. Other clients
+	// probe as fast as they can until a context ends (saturate).
+	probesByItself bool
+	saturate       func(context.Context) error
+	// pace probes some times a second for a time. It returns the median time of a TLS
+	// handshake; 0: not known.
+	pace func(rate int, d time.Duration) (time.Duration, error)
 }
 
 // use is what one client did in one round.
@@ -171,7 +173,7 @@ func (b *bench) startMailprobe(i int, l load) (*client, error) {
 	if c.process, err = startOn(core, exec.Command(b.mailprobes[i].path, args...)); err != nil {
 		return nil, err
 	}
-	c.saturate = func(context.Context) error { return nil }
+	c.probesByItself = true
 	c.pace = func(_ int, d time.Duration) (time.Duration, error) { return 0, b.pause(d) }
 	return c, await(b.ctx, "http://"+c.web+"/-/healthy")
 }

@@ -85,14 +85,14 @@ func (b *bench) clients(l load, withBlackbox bool) (all []*client, stop func(), 
 	return all, stop, err
 }
 
-// saturated lets every client probe as fast as it can. They share the core.
+// saturated lets every client probe as fast as it can.
 func (b *bench) saturated() error {
 	all, stop, err := b.clients(load{connections: saturating, interval: time.Second, pool: inFlight}, true)
 	if err != nil {
 		return err
 	}
 	defer stop()
-	used, err := b.together(all, saturating)
+	used, err := b.takeTurns(all, saturating)
 	if err != nil {
 		return err
 	}
@@ -109,13 +109,7 @@ func (b *bench) saturated() error {
 // saturatedHandshakes compares what each exporter reports, alone on its core, with
 // the hand-written client's time, alone and one at a time.
 func (b *bench) saturatedHandshakes(all []*client) error {
-	exporters := all[1 : 1+len(b.mailprobes)]
-	for _, c := range exporters {
-		if err := send(c.process, unix.SIGSTOP); err != nil {
-			return err
-		}
-	}
-	for _, c := range exporters {
+	for _, c := range all[1 : 1+len(b.mailprobes)] {
 		truth, err := all[0].pace(0, b.round)
 		if err != nil {
 			return err
@@ -146,7 +140,7 @@ func (b *bench) overload() error {
 		return err
 	}
 	defer stop()
-	used, err := b.together(all, targets)
+	used, err := b.takeTurns(all, targets)
 	if err != nil {
 		return err
 	}
@@ -154,34 +148,44 @@ func (b *bench) overload() error {
 	return nil
 }
 
-// together lets all clients probe as fast as they can at the same time, and
-// measures them in rounds, once the exporters have ended as many probes as they
-// have connections.
-func (b *bench) together(all []*client, connections int) (used []round, err error) {
-	ctx, cancel := context.WithCancel(b.ctx)
+// takeTurns warms the exporters up until they have ended as many probes as they
+// have connections, then lets the clients probe one after another, each as fast as it
+// can and alone on the core. In the end the exporters are stopped (SIGSTOP).
+func (b *bench) takeTurns(all []*client, connections int) (used []round, err error) {
 	for _, c := range all[1 : 1+len(b.mailprobes)] {
 		if err := b.warmUp(c, connections); err != nil {
-			cancel()
+			return nil, err
+		}
+		if err := send(c.process, unix.SIGSTOP); err != nil {
 			return nil, err
 		}
 	}
-	failures := make(chan error, len(all))
-	for _, c := range all {
-		go func() { failures <- c.saturate(ctx) }()
-	}
 	for range b.rounds {
-		r, err := b.measured(all, func() error { return b.pause(b.round) })
-		if err != nil {
-			cancel()
-			return nil, err
+		r := round{}
+		for _, c := range all {
+			own, err := b.measured([]*client{c}, func() error { return b.turn(c) })
+			if err != nil {
+				return nil, err
+			}
+			r[c.name] = own[c.name]
 		}
 		used = append(used, r)
 	}
-	cancel()
-	for range all {
-		err = errors.Join(err, <-failures)
+	return used, nil
+}
+
+// turn lets one client probe as fast as it can for a round.
+func (b *bench) turn(c *client) error {
+	if !c.probesByItself {
+		ctx, cancel := context.WithTimeout(b.ctx, b.round)
+		defer cancel()
+		return c.saturate(ctx)
 	}
-	return used, err
+	if err := send(c.process, unix.SIGCONT); err != nil {
+		return err
+	}
+	err := b.pause(b.round)
+	return errors.Join(err, send(c.process, unix.SIGSTOP))
 }
 
 // warmUp waits until a client has ended some more probes, for at most warmUpTime.
@@ -402,7 +406,11 @@ func (b *bench) reportedHandshake(c *client) (time.Duration, error) {
 }
 
 // takeProfile writes a CPU profile of a saturated mailprobe.
-func (b *bench) takeProfile(c *client) error {
+func (b *bench) takeProfile(c *client) (err error) {
+	if err := send(c.process, unix.SIGCONT); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, send(c.process, unix.SIGSTOP)) }()
 	raw, err := get("http://"+c.pprof+"/debug/pprof/profile?seconds=10", nil)
 	if err != nil {
 		return err
