@@ -57,8 +57,8 @@ func (w window) alert(faster []window) alert {
 and on (` + identity + `)
 1 - connection:mailprobe_up:avg` + w.short + ` > ` + allowed + `
 ` + configured + `
-and on (` + identity + `)
-mailprobe_up offset 15m
+unless on (` + identity + `)
+(mailprobe_up unless on (` + identity + `) last_over_time(mailprobe_up[30m] offset 15m))
 unless on (` + exporter + `)
 max_over_time(ALERTS{alertname="MailprobeAllConnectionsDown", alertstate="firing", scope="instance"}[` + w.reported + `])
 unless on (job, mailprobe)
