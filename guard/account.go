@@ -1,7 +1,7 @@
 package guard
 
-// This file knows how long a refused login is withheld, and whose: how far a
-// verdict reaches.
+// This file decides how long a refused login is withheld, and which other logins are
+// withheld with it.
 
 import (
 	"cmp"
@@ -39,8 +39,8 @@ var waits = []struct{ knownGood, unknown time.Duration }{
 // work: silence, or a server that wants longer pauses.
 var slowWaits = []time.Duration{5 * time.Minute, 35 * time.Minute}
 
-// credentialVerdicts are on the credential itself, wherever it is used. Every
-// other verdict is on one protocol, method or mailbox of one server.
+// credentialVerdicts concern the credential itself, wherever it is used. Every other
+// verdict concerns one protocol, method or mailbox of one server.
 var credentialVerdicts = map[mail.Reason]bool{
 	mail.AuthRejected:  true,
 	mail.AuthExpired:   true,
@@ -57,15 +57,15 @@ type account struct {
 	queue   queue // of logins that wait for the answer to another one
 }
 
-// secretState is what is known of an account with one secret.
+// secretState is what is known about one secret of an account.
 type secretState struct {
 	Tag     uint16        `json:"tag"`
 	Seen    time.Time     `json:"seen"`
 	Targets []targetState `json:"targets,omitempty"`
 }
 
-// targetState is what one server said of the secret by one protocol and
-// mechanism. The streak is a row of refusals without a success.
+// targetState records a server's answers to the secret by one protocol and mechanism.
+// The streak is the number of refusals since the last success.
 type targetState struct {
 	ID           keyedHash   `json:"id"`
 	Accepted     time.Time   `json:"accepted,omitzero"`  // last time; zero: never since a Release
@@ -80,7 +80,7 @@ type targetState struct {
 	Cause        keyedHash   `json:"cause,omitzero"`     // the refused connection
 }
 
-// account finds an account or begins one.
+// account returns an account; it is created if there is none.
 func (g *Guard) account(id keyedHash, now time.Time) *account {
 	a := g.accounts[id]
 	if a == nil {
@@ -91,7 +91,7 @@ func (g *Guard) account(id keyedHash, now time.Time) *account {
 	return a
 }
 
-// find returns what is known of a secret, nil for nothing.
+// find returns the state of a secret; nil: nothing is known.
 func (a *account) find(tag uint16) *secretState {
 	for i := range a.Secrets {
 		if a.Secrets[i].Tag == tag {
@@ -101,8 +101,8 @@ func (a *account) find(tag uint16) *secretState {
 	return nil
 }
 
-// secret returns what is known of a secret, or begins anew. The pointer is valid
-// until the next call.
+// secret returns the state of a secret; it is created if there is none. The pointer is
+// valid until the next call.
 func (a *account) secret(tag uint16, now time.Time) *secretState {
 	if s := a.find(tag); s != nil {
 		s.Seen = now
@@ -116,7 +116,7 @@ func (a *account) secret(tag uint16, now time.Time) *secretState {
 	return &a.Secrets[len(a.Secrets)-1]
 }
 
-// target returns what is known of a secret at a target, or begins anew. The
+// target returns the state of a secret at a target; it is created if there is none. The
 // pointer is valid until the next call.
 func (s *secretState) target(id keyedHash) *targetState {
 	for i := range s.Targets {
@@ -194,8 +194,8 @@ func (s *secretState) acceptedElsewhere(t *targetState) (last time.Time) {
 	return last
 }
 
-// knownGood reports whether the secret was accepted at the target within 7 days,
-// and nothing was refused since that speaks against it there.
+// knownGood reports whether the secret was accepted at the target within 7 days, and no
+// refusal since then concerns it there.
 func (s *secretState) knownGood(t *targetState, now time.Time) bool {
 	if t.Refusals > 0 || t.Accepted.IsZero() || now.Sub(t.Accepted) >= knownGoodFor {
 		return false
@@ -203,17 +203,17 @@ func (s *secretState) knownGood(t *targetState, now time.Time) bool {
 	return !slices.ContainsFunc(s.Targets, func(o targetState) bool { return o.Wide && o.Refused.After(t.Accepted) })
 }
 
-// forget drops what was said of one target and reports whether that was anything.
-// It moves the other targets.
+// forget drops the state of one target and reports whether there was any. It moves the
+// other targets in the slice.
 func (s *secretState) forget(id keyedHash) bool {
 	before := len(s.Targets)
 	s.Targets = slices.DeleteFunc(s.Targets, func(t targetState) bool { return t.ID == id })
 	return len(s.Targets) < before
 }
 
-// accept notes an accepted login. Verdicts on the credential that are older than
-// it no longer reach beyond their own target. endsHold reports whether that is
-// worth keeping at once.
+// accept records an accepted login. Older verdicts on the credential then hold their
+// own target only. endsHold reports whether a hold ends by this, so that it should be
+// saved at once.
 func (s *secretState) accept(t *targetState, began, now time.Time) (endsHold bool) {
 	endsHold = t.Refusals > 0 || t.Slow > 0
 	*t = targetState{ID: t.ID, Accepted: now}
@@ -254,9 +254,9 @@ func (a *account) refuse(s *secretState, t *targetState, e event) {
 	t.Next = e.At.Add(wait + e.jitter(wait/10))
 }
 
-// refusedTwice reports whether the credential was refused at another target a
-// short time ago, or the account twice, and no login of it was accepted since: then
-// one that was accepted before no longer speaks for it.
+// refusedTwice reports whether, since the last accepted login, the credential was
+// refused at another target a short time ago, or the account was refused twice. Then an
+// earlier success no longer counts.
 func (a *account) refusedTwice(s *secretState, t *targetState, now time.Time) bool {
 	accepted := s.accepted()
 	for i := range s.Targets {
@@ -278,7 +278,7 @@ func (t *targetState) suspect() (second bool) {
 	return false
 }
 
-// slowDown makes the next attempt at a target wait, which is no refusal.
+// slowDown makes the next attempt at a target wait. It does not count as a refusal.
 func (t *targetState) slowDown(e event) {
 	wait := max(slowWaits[min(t.Slow, len(slowWaits)-1)], e.Interval)
 	t.Slow++

@@ -42,7 +42,7 @@ type attempt struct {
 	live bool // of this process, which will report the answer
 }
 
-// spent is how much of a budget is used.
+// spent is the used part of a budget.
 type spent struct {
 	open              int       // not answered yet
 	openHere          bool      // one of them at the same server
@@ -93,10 +93,10 @@ func (a *account) spentSince(accepted time.Time, server keyedHash, now time.Time
 	return u
 }
 
-// room reports whether the account may be tried once more with a secret at a
-// target. If not, either busy says that another login has to be answered first,
-// or until says when the budget has room. Logins that are known to work may
-// overlap, but not at one server: its restart would look like two refusals.
+// room reports whether the account has an attempt left for a secret at a target. If
+// not, either busy is true, because another login must be answered first, or until is
+// the time when the budget has room. Logins that are known to work may overlap, but not
+// at the same server: a restart of the server would look like two refusals.
 func (a *account) room(s *secretState, t *targetState, server keyedHash, now time.Time) (until time.Time, busy bool, u spent) {
 	known := s.knownGood(t, now)
 	b := wholeBudget
@@ -139,8 +139,9 @@ func (a *account) open(at attempt) {
 	a.Attempts = append(a.Attempts, at)
 }
 
-// answered closes an attempt: it is dropped, or counts from now on. One that is
-// not open any more is found too, for a late answer of another process.
+// answered closes an attempt: it is dropped, or counts from the time of the answer on.
+// An attempt that counts is added if it is unknown, because the answer of another
+// process may come late.
 func (a *account) answered(id uint64, counts bool, e event) {
 	i := slices.IndexFunc(a.Attempts, func(t attempt) bool { return t.ID == id })
 	switch {
@@ -158,8 +159,8 @@ func (a *account) answered(id uint64, counts bool, e event) {
 	slices.SortStableFunc(a.Attempts, func(x, y attempt) int { return x.At.Compare(y.At) })
 }
 
-// excuse drops attempts that were called off, once the same secret was accepted at
-// the same target: the server has begun to count anew.
+// excuse drops attempts that were cancelled, once the same secret was accepted at the
+// same target: the server's own count begins at zero again.
 func (a *account) excuse(tag uint16, target keyedHash) {
 	a.Attempts = slices.DeleteFunc(a.Attempts, func(t attempt) bool { return t.CalledOff && t.Tag == tag && t.Target == target })
 }
@@ -175,8 +176,8 @@ func (a *account) take(id uint64) *attempt {
 	return &taken
 }
 
-// settle drops attempts that are a day old, and takes those whose process has
-// ended before the answer for possible refusals.
+// settle drops attempts that are a day old. Attempts whose process ended before the
+// answer count as possible refusals.
 func (a *account) settle(now time.Time) {
 	for i := range a.Attempts {
 		t := &a.Attempts[i]

@@ -32,7 +32,7 @@ type refusalMark struct {
 	Cause   keyedHash `json:"cause,omitzero"` // the refused connection
 }
 
-// linesIn adds up what refusals left in the log.
+// linesIn returns the number of lines that refusals left in the server's log.
 func linesIn(marks []refusalMark) (n int) {
 	for _, m := range marks {
 		n += max(1, m.Lines)
@@ -60,8 +60,8 @@ func (d *server) hold(account keyedHash, known bool, now time.Time) (until time.
 	return time.Time{}, true
 }
 
-// expire drops what is out of the window, or in the future of a clock that was
-// set back.
+// expire drops refusals that are older than the window, or in the future because the
+// clock was set back.
 func (d *server) expire(now time.Time) {
 	if len(d.Refusals) > 0 {
 		d.Refusals = slices.DeleteFunc(d.Refusals, func(m refusalMark) bool {
@@ -116,9 +116,9 @@ func (d *server) refused(m refusalMark, limit int, now time.Time) (opens bool) {
 	return opens
 }
 
-// accepted counts an accepted login. It reports whether it closes the breaker;
-// the others then follow one at a time. A login that was under way when the last
-// one was refused says nothing about what came after.
+// accepted counts an accepted login and reports whether it closes the breaker; the
+// other logins then follow one at a time. A login that began before the last refusal
+// does not count.
 func (d *server) accepted(began time.Time) (closes bool) {
 	if n := len(d.Refusals); n > 0 && !began.After(d.Refusals[n-1].At) {
 		return false

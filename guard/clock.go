@@ -1,6 +1,6 @@
 package guard
 
-// This file keeps a clock that was set back from granting attempts.
+// This file makes sure that setting the clock back grants no further attempts.
 
 import (
 	"sync"

@@ -1,7 +1,7 @@
 package guard
 
-// This file counts verdicts. Everything the guard knows came in as an event, of
-// this process or, through the journal, of another one.
+// This file counts verdicts. All knowledge of the guard comes from events: those of
+// this process, and those of other processes, which it reads from the journal.
 
 import (
 	"log/slog"
@@ -12,7 +12,7 @@ import (
 	"mailprobe/mail"
 )
 
-// result is what an event says of a login.
+// result is the outcome of a login in an event.
 type result string
 
 // The results.
@@ -47,12 +47,12 @@ type event struct {
 	Interval time.Duration `json:"interval,omitempty"`
 	Lines    int           `json:"lines,omitempty"` // of a refusal in the server's log
 
-	// For the log alone: this login is not tried again before a change; no rule
-	// knows the answer.
+	// Only for the log: whether this login is not tried again before a change, and
+	// whether no rule knows the answer.
 	strict, unclassified bool
 }
 
-// temporaryReasons are answers to a login that say nothing of the credential.
+// temporaryReasons are answers to a login that say nothing about the credential.
 var temporaryReasons = map[mail.Reason]bool{
 	mail.AuthTemporary:     true,
 	mail.ServerUnavailable: true,
@@ -61,11 +61,11 @@ var temporaryReasons = map[mail.Reason]bool{
 	mail.MailboxFailed:     true,
 }
 
-// hangUps are ends without an answer: they may be a refusal, and everybody knows.
+// hangUps are the ways in which a login ends without an answer. Each may be a refusal.
 var hangUps = map[mail.Reason]bool{mail.Closed: true, mail.Reset: true}
 
-// resultOf sorts an answer. Whatever is not known to be temporary is at least
-// doubtful; so is an OK that the server took back at the next command.
+// resultOf classifies an answer. Any refusal that is not known to be temporary is at
+// least doubtful, and so is an OK that the server revoked at the next command.
 func resultOf(v AuthVerdict) result {
 	switch {
 	case !v.Tried:
@@ -160,8 +160,8 @@ func (g *Guard) forget(at time.Time) {
 	}
 }
 
-// slow counts an answer that is no refusal of a secret that is known to work: it
-// slows the retry. Of another secret it may be one.
+// slow counts an answer that may mean a refusal. For a secret that is known to work it
+// only delays the next attempt; for any other it counts as a possible refusal.
 func (g *Guard) slow(a *account, s *secretState, t *targetState, d *server, e event, name string) {
 	known := s.knownGood(t, e.At)
 	a.answered(e.ID, !known, e)
@@ -218,7 +218,7 @@ func (g *Guard) refuse(a *account, s *secretState, t *targetState, d *server, e 
 	}
 }
 
-// noteUnclassified says once that no rule knows a server's answer to a login.
+// noteUnclassified logs once that no rule knows a server's answer to a login.
 func (g *Guard) noteUnclassified(e event, name string) {
 	if !e.unclassified && (e.Result == refused || hangUps[e.Reason]) || g.classified[e.Cause] {
 		return
@@ -228,8 +228,8 @@ func (g *Guard) noteUnclassified(e event, name string) {
 		"reason", e.Reason)
 }
 
-// forgive ends the reach of verdicts on a secret that the refused connection no
-// longer has.
+// forgive limits verdicts to their own target if the refused connection no longer has
+// the secret.
 func (a *account) forgive(p *Permit) {
 	for i := range a.Secrets {
 		s := &a.Secrets[i]
@@ -244,8 +244,8 @@ func (a *account) forgive(p *Permit) {
 	}
 }
 
-// sane reports whether an event can have happened: holds of the past matter for
-// a day or so, and none comes from the future.
+// sane reports whether the times of an event are plausible: younger than forgetAfter,
+// and at most a minute in the future.
 func (e event) sane(now time.Time) bool {
 	age := now.Sub(e.At)
 	return age >= -time.Minute && age < forgetAfter && e.Interval >= 0 && e.Interval < forgetAfter && e.Until.Sub(e.At) < forgetAfter

@@ -13,9 +13,9 @@ import (
 // errInUse is the error of a file that another process has locked.
 var errInUse = errors.New("another mailprobe is using this state file")
 
-// openRegular opens a regular file. It follows no link and waits at no FIFO: root
-// may probe by hand in a directory that is the service user's, who must not
-// choose what root writes to and gives away.
+// openRegular opens a regular file. It follows no link and does not block on a FIFO. If
+// root probes by hand, the directory belongs to the service's user, who must not be
+// able to choose which file root writes to and changes the owner of.
 func openRegular(path string, flag int) (*os.File, error) {
 	file, err := os.OpenFile(path, flag|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0o600)
 	if err != nil {
@@ -51,14 +51,14 @@ func lock(file *os.File, path string, patience time.Duration) (current bool, err
 	return err == nil && os.SameFile(here, there), nil
 }
 
-// giveTo makes the owner of one file that of another, where this process may.
+// giveTo changes the owner of a file to that of another file, if this process may.
 func giveTo(file *os.File, like os.FileInfo) {
 	if owner, ok := like.Sys().(*syscall.Stat_t); ok && os.Geteuid() == 0 {
 		_ = file.Chown(int(owner.Uid), int(owner.Gid)) // at worst the owner cannot read it
 	}
 }
 
-// isFull reports whether an error comes from a disk that takes no more.
+// isFull reports whether an error means that the disk or the quota is full.
 func isFull(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EIO)
 }

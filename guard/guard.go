@@ -11,7 +11,7 @@
 // Its state may be kept in a file; see state.go and journal.go.
 package guard
 
-// This file is the door: the Guard, what it is made with, and its locking.
+// This file holds the Guard, its options and its locking.
 
 import (
 	"cmp"
@@ -72,10 +72,10 @@ type Guard struct {
 	notes      []note             // log lines to be written outside the lock
 }
 
-// New returns the guard of a serving process. It fails if another process uses
-// the state file, or if the file is not a state file. A damaged one is moved
-// aside and said in the log. If nothing can be written, the guard works, but
-// withholds every login that is not known to work; see Unkept.
+// New returns the guard of a serving process. It fails if another process uses the
+// state file, or if the file is not a state file. A damaged state file is renamed,
+// which is logged. If nothing can be written, the guard works, but withholds every
+// login that is not known to work; see Unkept.
 func New(opts Options) (*Guard, error) {
 	g := newGuard(opts)
 	if opts.StatePath == "" {
@@ -166,8 +166,8 @@ func (g *Guard) Unkept() time.Time {
 	return g.unkept
 }
 
-// Close writes what is not yet written, waits for that at most 2 s, and lets
-// another process have the state file.
+// Close writes what is not yet written, waits at most 2 s for that, and releases the
+// state file for other processes.
 func (g *Guard) Close() error {
 	if g == nil || g.store == nil {
 		return nil
@@ -175,7 +175,8 @@ func (g *Guard) Close() error {
 	return g.store.close()
 }
 
-// keeping notes whether the state could be written, and says a change of that once.
+// keeping records whether the state could be written, and logs each change of that
+// once.
 func (g *Guard) keeping(err error) {
 	g.mu.Lock()
 	defer g.unlock()
@@ -189,7 +190,7 @@ func (g *Guard) keeping(err error) {
 	}
 }
 
-// note keeps a log line until the lock is free: a log that blocks must not
+// note keeps a log line until the lock is released, so that a log that blocks does not
 // block logins.
 func (g *Guard) note(level slog.Level, message string, args ...any) {
 	g.notes = append(g.notes, note{level, message, args})
@@ -201,7 +202,7 @@ type note struct {
 	args    []any
 }
 
-// unlock frees the lock and writes what was noted.
+// unlock releases the lock and then writes the kept log lines.
 func (g *Guard) unlock() {
 	notes := g.notes
 	g.notes = nil

@@ -1,7 +1,7 @@
 package guard
 
-// This file says why a login is withheld, in words that name the connection that
-// was refused and the time.
+// This file describes why a login is withheld. The text names the connection that was
+// refused, and the time.
 
 import (
 	"fmt"
@@ -12,8 +12,7 @@ import (
 	"mailprobe/mail"
 )
 
-// Hold is why, and until when, a login is withheld. The zero value withholds
-// nothing.
+// Hold says why and until when a login is withheld. The zero value: it is not withheld.
 type Hold struct {
 	// Reason is the verdict on this connection's own login, or AuthHeld where the
 	// login is withheld for another reason, which Because names.
@@ -31,7 +30,7 @@ type Hold struct {
 	Advice  string
 }
 
-// Facts returns what an outcome says of a login that is withheld.
+// Facts returns the facts about a withheld login for an outcome.
 func (h Hold) Facts() mail.AuthFacts {
 	return mail.AuthFacts{Held: true, HeldForOthers: h.Reason == mail.AuthHeld, NextAttempt: h.Until, HeldBy: h.By, HeldSince: h.At}
 }
@@ -50,9 +49,10 @@ func (p *Permit) holdOf(a *account, s *secretState, t *targetState, d *server, n
 	return p.serverHold(d, s.knownGood(t, now), now)
 }
 
-// refusalHold is the hold of the secret's own refusals: of this connection, of
-// another one that asks the same question, or of one whose verdict reaches here.
-// A clock that was set back must not make it endless.
+// refusalHold returns the hold by refusals of the secret: of this connection, of
+// another connection with the same target, or of one whose verdict concerns the
+// credential itself. It is limited, so that setting the clock back does not make it
+// endless.
 func (p *Permit) refusalHold(s *secretState, now time.Time) (longest Hold) {
 	strict := p.connection.Lockout == mail.LockoutStrict
 	for i := range s.Targets {
@@ -87,7 +87,8 @@ func (p *Permit) refusalHold(s *secretState, now time.Time) (longest Hold) {
 	return longest
 }
 
-// heldBy is the hold of a login for the sake of another connection.
+// heldBy returns the hold of a login that is withheld because another connection was
+// refused.
 func heldBy(hold Hold, name string, t *targetState) Hold {
 	hold.By, hold.At = name, t.Refused
 	hold.Reason = mail.AuthHeld
@@ -100,7 +101,7 @@ func heldBy(hold Hold, name string, t *targetState) Hold {
 	return hold
 }
 
-// nextHold is the hold of the login after one that was just answered.
+// nextHold returns the hold of the login that follows one that was just answered.
 func (p *Permit) nextHold(a *account, s *secretState, t *targetState, now time.Time) Hold {
 	if hold := p.refusalHold(s, now); hold.Reason != "" {
 		return hold

@@ -1,6 +1,7 @@
 package guard
 
-// This file opens the state file at the start, and refuses what is none.
+// This file opens the state file at the start, and refuses files that are not state
+// files.
 
 import (
 	"errors"
@@ -161,7 +162,8 @@ func (f *files) lost(g *Guard) []event {
 	return []event{e}
 }
 
-// takeInQuietly counts events that were said when they happened.
+// takeInQuietly counts events without logging them: they were logged when they
+// happened.
 func (g *Guard) takeInQuietly(events []event) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -220,8 +222,7 @@ func readKey(path string) ([]byte, error) {
 	return key, nil
 }
 
-// keepKey writes the install key. Where another process was quicker, its key is
-// the one.
+// keepKey writes the install key. If another process was faster, its key is used.
 func (f *files) keepKey(g *Guard) error {
 	path := f.path + ".key"
 	file, err := openRegular(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL)
@@ -240,7 +241,7 @@ func (f *files) keepKey(g *Guard) error {
 	return nil
 }
 
-// awaitKey takes over the key that another process is just writing.
+// awaitKey waits for the key that another process is writing, and uses it.
 func (f *files) awaitKey(g *Guard, path string) error {
 	for end := time.Now().Add(time.Second); ; time.Sleep(10 * time.Millisecond) {
 		key, err := readKey(path)

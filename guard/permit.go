@@ -1,9 +1,9 @@
 package guard
 
-// This file takes one probe past the guard: Enter before the dial, Login when the
-// credential is about to be sent, Done when the server has answered. A login slot
-// is held only between Login and Done: a probe of a dead server never gets that
-// far, so it keeps no other one from logging in.
+// This file holds the steps of one probe: Enter before the dial, Login when the
+// credential is about to be sent, Done when the server has answered. A login slot is
+// held only between Login and Done. A probe of an unreachable server does not get to
+// Login, so it blocks no other login.
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 	"mailprobe/mail"
 )
 
-// pollGap is the time between two looks at what another process has done.
+// pollGap is the time between two reads of other processes' events.
 const pollGap = 100 * time.Millisecond
 
 // Permit is the answer to one probe that wants to log in. Done must be called
@@ -37,7 +37,7 @@ type Permit struct {
 	attempt   uint64    // counted for the account; 0: none
 	done      bool
 
-	// What the server counts of it.
+	// What the server counts for it.
 	connecting, slow, atLogin, loggingIn, countedUnknown bool
 
 	halfOpen bool // it was granted as the half-open probe of the server
@@ -218,8 +218,8 @@ func (p *Permit) grant(a *account, d *server, now time.Time) {
 	}
 }
 
-// record writes the attempt down before the secret leaves. The answer is not
-// waited for where a serving process knows that the secret works.
+// record writes the attempt to the journal before the secret is sent. A serving process
+// does not wait for the disk if the secret is known to work.
 func (p *Permit) record(ctx context.Context) error {
 	store := p.guard.store
 	if store == nil {
@@ -234,7 +234,7 @@ func (p *Permit) record(ctx context.Context) error {
 	return store.commit(ctx, p, e, p.unknown)
 }
 
-// revoke takes a granted login back that was not sent.
+// revoke takes back a granted login whose secret was not sent.
 func (p *Permit) revoke(hold Hold) {
 	g := p.guard
 	g.mu.Lock()
@@ -249,8 +249,8 @@ func (p *Permit) revoke(hold Hold) {
 	g.store.add(e)
 }
 
-// Done reports the result of the login. Only the first call counts. It waits for
-// no disk.
+// Done reports the result of the login. Only the first call counts. It does not wait
+// for the disk.
 func (p *Permit) Done(v AuthVerdict) {
 	if p == nil || p.guard == nil || p.done {
 		return
@@ -285,9 +285,9 @@ func (p *Permit) find(now time.Time) (*account, *secretState, *targetState, *ser
 	return a, s, s.target(p.id.target), g.server(p.id.server)
 }
 
-// withhold refuses the login. What comes before it may be probed once in a
-// while, for the whole server, and not while it refuses: fail2ban's aggressive
-// filters count sessions that never log in, too.
+// withhold refuses the login. The phases before the login may still be probed from time
+// to time, counted for the whole server, but not while the server refuses logins:
+// fail2ban's aggressive filters also count sessions without a login.
 func (p *Permit) withhold(hold Hold, d *server, now time.Time) {
 	p.Hold = hold
 	if p.connection.HeldProbe && now.Sub(d.lastHeldProbe) >= heldProbeGap && len(d.Refusals) <= heldProbesUpTo {

@@ -1,7 +1,7 @@
 package guard
 
-// This file makes logins wait in the order of their arrival. One is woken at a
-// time: it decides, and wakes the next one if there may be room for it.
+// This file lets logins wait in the order of their arrival. One is woken at a time. It
+// decides, and wakes the next one if there may be room for it.
 
 import (
 	"container/list"
@@ -9,8 +9,9 @@ import (
 	"time"
 )
 
-// maxQueueWait bounds how long a login waits for another one. A third of the
-// probe's time is the bound where that is less, so that the login has some left.
+// maxQueueWait is the maximum time that a login waits for another one. If a third of
+// the probe's timeout is shorter, that is the maximum, so that time is left for the
+// login.
 const maxQueueWait = 10 * time.Second
 
 // queue holds the logins that wait for one thing. The zero value is empty. It
@@ -67,22 +68,22 @@ func (q *queue) wakeAll() {
 	}
 }
 
-// blocks reports whether somebody waits before w.
+// blocks reports whether another login waits before w.
 func (q *queue) blocks(w *waiter) bool {
 	first := q.list.Front()
 	return first != nil && first.Value.(*waiter) != w
 }
 
-// decision is one answer to a login that asks: it is final, or the login waits,
+// decision is the answer to one question of a login. It is final, or the login waits
 // and asks again when it is woken or after a time (0: only when woken).
 type decision struct {
 	wait  bool
 	again time.Duration
 }
 
-// await asks until the answer is final. The last time, when ctx has ended or the
-// wait was too long, the answer must be. A login that is answered at once makes
-// no timer.
+// await asks until the answer is final. When ctx has ended or the wait was too long, it
+// asks with last set, and that answer must be final. A login that is answered at once
+// starts no timer.
 func await(ctx context.Context, patient bool, ask func(w *waiter, last bool) decision) {
 	w := &waiter{}
 	answer := ask(w, !patient)

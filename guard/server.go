@@ -1,7 +1,7 @@
 package guard
 
-// This file knows a server: its names, and who is on the way to a login there.
-// Each session may become one more line in the server's log.
+// This file describes a server: its names, and the sessions that are about to log in
+// there. Each session may add one line to the server's log.
 
 import (
 	"slices"
@@ -14,8 +14,8 @@ const (
 	heldProbeGap = 5 * time.Minute // between two probes of a server without a login
 	freshFor     = time.Second     // how long a session may take to its login before it is slow
 
-	// Logins under way count as refusals to come: so the bound of the circuit
-	// breaker holds even if all passwords of a server turn wrong at once.
+	// Logins under way count as future refusals, so that the limit of the circuit
+	// breaker holds even if all passwords of a server become wrong at once.
 	defaultMaxLogins = 4
 )
 
@@ -53,7 +53,7 @@ func linesOf(p mail.Protocol) int {
 	return 1
 }
 
-// server finds a server by one of its names or begins one.
+// server returns the server with a name; it is created if there is none.
 func (g *Guard) server(name keyedHash) *server {
 	d := g.servers[name]
 	if d == nil {
@@ -161,14 +161,14 @@ func (d *server) waitForLoginSlot(p *Permit, limit int) bool {
 	return !free
 }
 
-// trusts reports whether nothing speaks against p: no login was refused lately,
-// and the server accepts logins if p's own was never seen to work.
+// trusts reports whether p's login may overlap with others: no login was refused
+// lately, and if p's own login was never accepted, the server has accepted others.
 func (d *server) trusts(p *Permit) bool {
 	suspect := len(d.Refusals) > 0 || d.Open || d.rampUp > 0
 	return !suspect && (!p.unknown || d.accepts >= rampUpAfterRefusal)
 }
 
-// queueOf is where p waits for its login.
+// queueOf returns the queue in which p waits for its login.
 func (d *server) queueOf(p *Permit) *queue {
 	if p.unknown {
 		return &d.unknownQueue
@@ -199,7 +199,7 @@ func (d *server) endLogin(p *Permit) {
 	d.unknownQueue.wakeFirst()
 }
 
-// vacate lets another login be the half-open probe.
+// vacate allows another login to be the half-open probe.
 func (d *server) vacate(p *Permit) {
 	if d.halfOpen == p {
 		d.halfOpen = nil
@@ -218,14 +218,14 @@ func (d *server) leave(p *Permit) {
 	d.arrivals.wakeFirst()
 }
 
-// quiet reports whether nothing would be lost by forgetting the server.
+// quiet reports whether the server's state can be dropped without losing anything.
 func (d *server) quiet(now time.Time) bool {
 	d.expire(now)
 	return len(d.Refusals) == 0 && !d.Open && d.connectLines == 0 && d.loginLines == 0 && d.arrivals.list.Len() == 0
 }
 
-// pruneLocked forgets, once an hour, what no longer matters. Quiet servers go
-// too: addresses change hands, and names that shared one come apart again.
+// pruneLocked drops old state once an hour. Quiet servers are dropped too: an address
+// may have moved to another server, and names that shared it are then separate again.
 func (g *Guard) pruneLocked(now time.Time) {
 	if ago := now.Sub(g.pruned); ago >= 0 && ago < time.Hour {
 		return

@@ -1,8 +1,8 @@
 package guard
 
-// This file is the form of the state file: keyed hashes, counts and times. No
-// name is in it, and of a secret only 16 bits of a keyed hash; the key is in a
-// file of its own, so that a stolen state file confirms no guess.
+// This file defines the format of the state file: keyed hashes, counts and times. It
+// contains no name, and only 16 bits of a keyed hash of each secret. The key is in
+// another file, so that a stolen state file does not help to guess a secret.
 
 import (
 	"bytes"
@@ -35,8 +35,8 @@ type savedState struct {
 	DoubtUntil time.Time `json:"doubt_until,omitzero"`
 }
 
-// version1 is what is taken over from mailprobe 0.1: the refusals of the day. Its
-// holds were counted in another way and begin anew.
+// version1 is the part of mailprobe 0.1's state that is used: the refusals of the last
+// day. Its holds were counted in another way and are not used.
 type version1 struct {
 	Key      []byte `json:"key"`
 	Accounts map[keyedHash]struct {
@@ -45,7 +45,7 @@ type version1 struct {
 	} `json:"accounts"`
 }
 
-// errNotState is the error of a file that no mailprobe has written.
+// errNotState is the error of a file that is not a state file.
 var errNotState = errors.New("this is not a state file of mailprobe; name another file, or remove this one")
 
 // readState reads a state file. The key is nil but for one of version 1, which
@@ -104,8 +104,8 @@ func readVersion1(raw []byte) (*savedState, []byte, error) {
 	return state, old.Key, state.check()
 }
 
-// check refuses nonsense; a reason that this version does not know is a plain
-// refusal.
+// check returns an error for impossible values. A reason that this version does not
+// know counts as a plain refusal.
 func (state *savedState) check() error {
 	if len(state.Accounts) > maxAccounts {
 		return errors.New("too many accounts")
@@ -145,7 +145,7 @@ func (s *secretState) check() error {
 	return nil
 }
 
-// restore takes a state over. Attempts of this process that have no answer yet
+// restore replaces the guard's state. Attempts of this process that have no answer yet
 // are kept.
 func (g *Guard) restore(state *savedState) {
 	for id, a := range g.accounts {
@@ -179,7 +179,7 @@ func (g *Guard) restore(state *savedState) {
 	}
 }
 
-// snapshot copies what is worth keeping.
+// snapshot copies the state to be saved.
 func (g *Guard) snapshot(now time.Time) *savedState {
 	state := &savedState{Version: stateVersion, SavedAt: now, Accounts: make(map[keyedHash]*account, len(g.accounts))}
 	for id, a := range g.accounts {

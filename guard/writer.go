@@ -1,8 +1,8 @@
 package guard
 
 // This file keeps the guard's state on disk. One goroutine does all writing and
-// reading, so that a disk that hangs stops no probe: an attempt with a secret
-// that is not known to work waits for it, at most 2 s, everything else does not.
+// reading, so that a disk that hangs blocks no probe. Only an attempt with a secret
+// that is not known to work waits for the disk, at most 2 s.
 
 import (
 	"context"
@@ -26,7 +26,7 @@ const (
 // errStalled is the error of a disk that does not answer.
 var errStalled = errors.New("the disk did not answer in time")
 
-// request is one thing to be written.
+// request is one event or save to be written.
 type request struct {
 	event   event
 	permit  *Permit    // of a sent one that is waited for: it may be contended
@@ -65,8 +65,8 @@ func startWriter(g *Guard, f files, owner bool) *writer {
 // add writes an event soon.
 func (w *writer) add(e event) { w.put(request{event: e}) }
 
-// commit writes an event and waits until it is written, with durable set until it
-// is on the disk. errContended says that another process was quicker.
+// commit writes an event and waits until it is written; with durable set, until it is
+// on the disk. It returns errContended if another process was faster.
 func (w *writer) commit(ctx context.Context, p *Permit, e event, durable bool) error {
 	return w.ask(ctx, request{event: e, permit: p, durable: durable}, commitWait)
 }
@@ -111,7 +111,7 @@ func (w *writer) ask(ctx context.Context, r request, patience time.Duration) err
 	}
 }
 
-// put hands a request over.
+// put passes a request to the goroutine.
 func (w *writer) put(r request) {
 	w.mu.Lock()
 	if len(w.pending) >= maxPending && r.done == nil {
@@ -186,7 +186,7 @@ func (w *writer) flush(last bool) {
 	w.guard.keeping(err)
 }
 
-// close writes what is pending and gives the files free.
+// close writes what is pending and releases the files.
 func (w *writer) close() error {
 	w.once.Do(func() { close(w.stop) })
 	late := time.NewTimer(closeWait)
@@ -248,8 +248,9 @@ func (f *files) write(g *Guard, batch []request, owner, last bool) error {
 	return err
 }
 
-// lines returns the events of a batch that are worth a line. An attempt that was
-// answered meanwhile, and its answer, are none where nobody waited for them.
+// lines returns the events of a batch that need a line in the journal. An attempt that
+// was answered meanwhile needs none, and neither does its answer, unless a caller waits
+// for them.
 func (f *files) lines(g *Guard, batch []request) (lines []event, durable bool) {
 	settled := make(map[uint64]bool, len(batch))
 	for _, r := range batch {
@@ -327,7 +328,7 @@ func (f *files) save(g *Guard) error {
 	return nil
 }
 
-// stillOurs refuses to overwrite a state file that somebody else put there.
+// stillOurs returns an error if another process has replaced the state file.
 func (f *files) stillOurs() error {
 	there, err := os.Lstat(f.path)
 	if os.IsNotExist(err) || f.lock == nil {
@@ -374,8 +375,8 @@ func (g *Guard) takeIn(events []event) {
 	}
 }
 
-// contended reports whether an attempt that was granted must not be made after
-// all, because of what other processes wrote meanwhile.
+// contended reports whether events of other processes that arrived meanwhile forbid an
+// attempt that was granted.
 func (g *Guard) contended(p *Permit, e event) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()

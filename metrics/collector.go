@@ -1,8 +1,8 @@
 package metrics
 
-// This file is the set of all connections' metrics. A registry of vectors would
-// take ten times the processor time: it hashes, checks and sorts each series at
-// each scrape. Here that is proved once, by tests with a pedantic registry.
+// This file is the set of all connections' metrics. A registry of vectors would take
+// ten times the processor time, because it hashes, checks and sorts each series at each
+// scrape. Here, tests with a pedantic registry do these checks instead.
 
 import (
 	"slices"
@@ -66,10 +66,10 @@ func NewCollector(options Options) *Collector {
 	return c
 }
 
-// SetConnections replaces the connections, at load and at reload. A connection
-// whose name and protocol stay keeps its counters and histograms; its last
-// outcome too, unless host, port, login or what else decides the outcome
-// changed. All others start anew, and those left out vanish.
+// SetConnections replaces the connections, at load and at reload. A connection whose
+// name and protocol are unchanged keeps its counters and histograms. It also keeps its
+// last outcome, unless a field changed that decides the outcome, such as host, port or
+// login. The metrics of removed connections vanish.
 func (c *Collector) SetConnections(connections []*mail.Connection) {
 	c.connections.Replace(connections, func(definition *mail.Connection, old *connectionMetrics) *connectionMetrics {
 		if old != nil && old.reconfigure(definition) {
@@ -85,8 +85,8 @@ func (c *Collector) SetConnections(connections []*mail.Connection) {
 	})
 }
 
-// Observe takes in the outcome of one probe. It is ignored when its connection
-// is no longer configured, or now asks another server or login.
+// Observe records the outcome of one probe. The outcome is ignored if its connection is
+// no longer configured, or now has another server or login.
 func (c *Collector) Observe(o mail.Outcome) {
 	if o.Connection == nil {
 		return
@@ -103,7 +103,7 @@ func (c *Collector) SetRoutes(routes []*mail.Route) {
 	}
 }
 
-// ObserveRoute takes in what became of one message of a route.
+// ObserveRoute records the outcome of one message of a route.
 func (c *Collector) ObserveRoute(o mail.RouteOutcome) {
 	if c.routes != nil {
 		c.routes.observe(o)

@@ -1,6 +1,6 @@
 package metrics
 
-// This file holds what is remembered of one connection between two probes.
+// This file holds the state of one connection between two probes.
 
 import (
 	"slices"
@@ -39,7 +39,7 @@ type reasonCount struct {
 	created uint32 // just before it was first counted
 }
 
-// newConnectionMetrics is the state of a connection never probed.
+// newConnectionMetrics returns the state of a connection that was never probed.
 func newConnectionMetrics(c *mail.Connection) *connectionMetrics {
 	m := &connectionMetrics{name: c.Name, created: uint32(time.Now().Unix())}
 	m.configure(c)
@@ -92,8 +92,8 @@ func isConfigFamily(family familyID) bool {
 	return family == interval || family == timeout || family == connectionInfo || family == watchMaxAge || family == watchExpectEvery
 }
 
-// observe takes in one outcome. It does all the work that a scrape would
-// otherwise do again and again.
+// observe records one outcome. It prepares the samples, so that a scrape need not do it
+// each time.
 func (m *connectionMetrics) observe(o *mail.Outcome, pool *labelPool, kind mail.Histograms) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -125,8 +125,8 @@ func (m *connectionMetrics) observe(o *mail.Outcome, pool *labelPool, kind mail.
 	m.current = prepare(m.current.own, m.counterSamples(samples))
 }
 
-// count moves the counters. A withheld probe is neither a probe made nor a
-// failure: nobody was asked.
+// count increments the counters. A withheld probe counts neither as a probe nor as a
+// failure, because no server was contacted.
 func (m *connectionMetrics) count(o *mail.Outcome, pool *labelPool) {
 	if o.Withheld() {
 		m.withheld++

@@ -1,7 +1,7 @@
 package metrics
 
-// This file holds the metrics of the exporter itself: few, so that an ordinary
-// registry serves.
+// This file holds the metrics of the exporter itself. They are few, so an ordinary
+// registry is fast enough.
 
 import (
 	"regexp"
@@ -45,9 +45,9 @@ func newExporter(kind mail.Histograms, pool func() mail.PoolStats) *exporter {
 	return e
 }
 
-// newStartDelay is the one histogram of the library's. It stays when histograms
-// are switched off, with classic buckets: there is only one, and without it
-// nobody sees that the schedule is not kept.
+// newStartDelay returns the only histogram that uses the library's type. If histograms
+// are switched off, it stays, with classic buckets: without it one would not see that
+// probes start late.
 func newStartDelay(kind mail.Histograms) prometheus.Histogram {
 	f := &families[poolStartDelay]
 	opts := prometheus.HistogramOpts{Name: f.name, Help: f.help}

@@ -1,8 +1,8 @@
 package metrics
 
-// This file walks over the metrics of all connections family by family, the
-// order in which every exposition format wants them. A scrape holds one pointer
-// per connection and one family at a time, however slowly its client reads.
+// This file iterates over the metrics of all connections family by family, the order
+// that every exposition format requires. A scrape holds one pointer per connection and
+// one family at a time, even if its client reads slowly.
 
 import (
 	"mailprobe/mail"
@@ -12,7 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// gathered is what one scrape found, and how far it has got.
+// gathered is the data of one scrape and the position in it.
 type gathered struct {
 	prepared []*preparedMetrics   // of each connection, sorted by name
 	states   []*connectionMetrics // of each connection, for histograms; nil: none are shown

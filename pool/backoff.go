@@ -1,7 +1,7 @@
 package pool
 
-// This file slows the schedule down if a server asks for it: if it says that we
-// come too often, or announces a minimum delay between logins.
+// This file makes probes less frequent if a server asks for it: if it refuses logins as
+// too frequent, or announces a minimum delay between logins.
 
 import (
 	"log/slog"
@@ -28,9 +28,9 @@ type logLine struct {
 	args    []any
 }
 
-// adjustLocked learns from an outcome how often to probe. A refusal for coming too
-// often doubles the intervals of all connections to that host, a success halves
-// them. It returns the log line for this, if any.
+// adjustLocked adjusts the intervals to an outcome. A refusal for too frequent logins
+// doubles the intervals of all connections to that host, a success halves them. It
+// returns the log line for this, if any.
 func (p *Pool) adjustLocked(e *scheduleEntry, o *mail.Outcome) (line *logLine) {
 	if o.Auth.Sent {
 		e.loginDelay = min(o.Auth.Delay, maxLoginDelay)

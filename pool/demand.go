@@ -1,8 +1,8 @@
 package pool
 
-// This file probes on demand. What clients ask for must neither lock an account
-// nor take places from other connections, so a demand for a probe is answered
-// with "look at the last result" where a new probe would be one too many.
+// This file probes on demand. Clients' requests must neither lock an account nor take
+// places from other connections. If a new probe would do so, the caller gets an error
+// that means: use the last result.
 
 import (
 	"context"
@@ -99,7 +99,7 @@ func (p *Pool) join(name string, deadline time.Time, hurried bool) (*run, error)
 	return r, nil
 }
 
-// missed says why a caller's time ended before its run did.
+// missed returns why a caller's time ended before its run did.
 func (p *Pool) missed(r *run) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()

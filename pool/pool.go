@@ -36,11 +36,12 @@ type Options struct {
 	// was called off, by a reload or the end of Run, and a deadline else. A panic
 	// in it becomes the reason local_bug.
 	Probe func(ctx context.Context, c *mail.Connection) mail.Outcome
-	// Report takes each outcome, one at a time per connection, several at once
-	// altogether. It must be quick: the next probe of the connection waits.
+	// Report is called with each outcome: one at a time for each connection, but for
+	// several connections at once. It must be quick, because the connection's next
+	// probe waits for it.
 	Report func(mail.Outcome)
-	// StartDelay is told how late each probe began: behind its schedule, or
-	// behind the call of ProbeNow.
+	// StartDelay is called with the delay of each probe's start: after its scheduled
+	// time, or after the call of ProbeNow.
 	StartDelay func(time.Duration)
 
 	Log *slog.Logger // nil: no log
@@ -103,10 +104,10 @@ func New(opts Options) *Pool {
 	}
 }
 
-// Set makes conns the connections of the pool, at the start and at each reload.
-// Names must be unique. A connection that probes the same thing as before keeps
-// its schedule and its running probe; a new or changed one starts anew soon; one
-// that is gone is no longer probed, and its running probe ends unreported.
+// Set replaces the connections of the pool, at the start and at each reload. Names must
+// be unique. A connection with the same target as before keeps its schedule and its
+// running probe. A new or changed connection is probed soon. A removed connection is no
+// longer probed, and its running probe is cancelled without a report.
 func (p *Pool) Set(conns []*mail.Connection) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -169,7 +170,7 @@ func (p *Pool) Stats() mail.PoolStats {
 	return mail.PoolStats{InFlight: p.all.taken, Limit: p.all.capacity, Skipped: p.skipped}
 }
 
-// begin gives the connections known so far their first starts.
+// begin sets the first start times of the connections known so far.
 func (p *Pool) begin() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -194,7 +195,7 @@ func (p *Pool) stop() {
 	p.workers.Wait()
 }
 
-// removeLocked forgets a connection that is no longer configured.
+// removeLocked removes a connection that is no longer configured.
 func (p *Pool) removeLocked(e *scheduleEntry) {
 	p.cancelLocked(e.run, ErrUnknownConnection)
 	e.setQuick(false)

@@ -1,7 +1,7 @@
 package pool
 
-// This file takes one run through the pool: it waits for its limiters, probes,
-// and returns one outcome to all callers.
+// This file holds the steps of one run: it waits for its limiters, probes, and returns
+// one outcome to all callers.
 
 import (
 	"context"
@@ -13,14 +13,14 @@ import (
 	"mailprobe/mail"
 )
 
-// overtime is what the pool allows a probe beyond its connection's timeout, which
-// the probe keeps by itself, before it cancels the probe; it looks that often.
+// overtime is how long a probe may run beyond its connection's timeout, which it should
+// obey by itself, before the pool cancels it. The watchdog checks at this interval.
 const overtime = 5 * time.Second
 
-// run is one probe, from the request to the outcome. A caller that leaves changes
-// nothing: the run keeps its place in the queue, gets the whole timeout of its
-// connection, and is reported. Its fields belong to the pool's mutex, but outcome
-// and err may be read once done is closed.
+// run is one probe, from the request to the outcome. If a caller leaves, the run is not
+// affected: it keeps its place in the queue, has the whole timeout of its connection,
+// and is reported. The pool's mutex guards its fields; outcome and err may be read
+// without it once done is closed.
 type run struct {
 	entry      *scheduleEntry
 	connection *mail.Connection // as it was when the run was enqueued
@@ -45,7 +45,7 @@ type run struct {
 // running reports whether the probe itself has begun.
 func (r *run) running() bool { return r.acquired == len(r.limiters) }
 
-// enqueueLocked makes a new run of an entry wait for its limiters.
+// enqueueLocked creates a run of an entry, which waits for its limiters.
 func (p *Pool) enqueueLocked(e *scheduleEntry, r *run, due time.Time) {
 	r.entry, r.connection, r.due, r.quick = e, e.connection, due, e.quick
 	r.limiters = e.limiters
@@ -56,8 +56,8 @@ func (p *Pool) enqueueLocked(e *scheduleEntry, r *run, due time.Time) {
 	p.advanceLocked(r, due)
 }
 
-// advanceLocked takes a run through as many limiters as have a free place, and
-// starts the probe behind the last one.
+// advanceLocked lets a run take a place of one limiter after another, while there is
+// one free, and starts the probe once it has all of them.
 func (p *Pool) advanceLocked(r *run, now time.Time) {
 	for !r.running() {
 		l := r.limiters[r.acquired]
@@ -85,8 +85,8 @@ func (p *Pool) startLocked(r *run) {
 	p.dispatchLocked(job{ctx, r})
 }
 
-// watchdog cancels probes that did not keep their timeout, as long as any probe
-// runs. One timer serves them all.
+// watchdog cancels probes that exceed their timeout. It runs while any probe runs; one
+// timer serves all probes.
 func (p *Pool) watchdog() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -106,8 +106,8 @@ func (p *Pool) watchdog() {
 	}
 }
 
-// releaseLocked gives the places of a run back, and starts or advances the runs
-// that waited for them.
+// releaseLocked releases the places of a run, and starts or advances the runs that
+// waited for them.
 func (p *Pool) releaseLocked(r *run, now time.Time) {
 	for r.acquired > 0 {
 		r.acquired--
@@ -124,8 +124,8 @@ func (p *Pool) releaseLocked(r *run, now time.Time) {
 	p.all.users--
 }
 
-// cancelLocked ends a run whose outcome counts no longer: it is not reported, and
-// the callers that wait for it get err. A nil run is ignored.
+// cancelLocked cancels a run. Its outcome is not reported, and callers that wait for it
+// get err. A nil run is ignored.
 func (p *Pool) cancelLocked(r *run, err error) {
 	if r == nil || r.completed {
 		return
@@ -139,7 +139,7 @@ func (p *Pool) cancelLocked(r *run, err error) {
 	p.releaseLocked(r, time.Now())
 }
 
-// complete makes the result known, once.
+// complete sets the result and wakes the callers. Only the first call has an effect.
 func (r *run) complete(outcome *mail.Outcome, err error) {
 	r.completed = true
 	r.entry.run = nil
@@ -149,7 +149,7 @@ func (r *run) complete(outcome *mail.Outcome, err error) {
 	}
 }
 
-// execute probes in the goroutine of a worker.
+// execute runs the probe in a worker's goroutine.
 func (p *Pool) execute(ctx context.Context, r *run) {
 	outcome := localOutcome(r.connection, mail.LocalBug, "the probe ended without an outcome")
 	defer func() { p.finish(r, outcome) }()
@@ -157,7 +157,8 @@ func (p *Pool) execute(ctx context.Context, r *run) {
 	outcome = p.probe(ctx, r.connection)
 }
 
-// probe keeps a panic from reaching the other connections.
+// probe calls Options.Probe and turns a panic into an outcome, so that it does not
+// affect other connections.
 func (p *Pool) probe(ctx context.Context, c *mail.Connection) (outcome mail.Outcome) {
 	start := time.Now()
 	defer func() {
@@ -208,8 +209,8 @@ func (p *Pool) finish(r *run, outcome mail.Outcome) {
 	e.reporting.Unlock()
 }
 
-// reportOverrun reports that a connection without any result could not be probed.
-// One that has a result keeps it: nobody has reached another verdict.
+// reportOverrun reports that a connection without any result could not be probed. A
+// connection with a result keeps it, because there is no newer one.
 func (p *Pool) reportOverrun(e *scheduleEntry) {
 	e.reporting.Lock()
 	defer e.reporting.Unlock()
@@ -229,7 +230,8 @@ func Overrun(c *mail.Connection) mail.Outcome {
 	return localOutcome(c, mail.LocalOverrun, "its first probe is waiting for a free place, or under way")
 }
 
-// localOutcome is a failure of ours: the probe came nowhere.
+// localOutcome returns the outcome of a probe that failed in mailprobe itself, before
+// it contacted the server.
 func localOutcome(c *mail.Connection, reason mail.Reason, text string) mail.Outcome {
 	now := time.Now()
 	return mail.Outcome{
@@ -240,9 +242,10 @@ func localOutcome(c *mail.Connection, reason mail.Reason, text string) mail.Outc
 	}
 }
 
-// exclusiveKey names what only one probe at a time may use. POP3 locks the
-// maildrop (RFC 1939 section 4), so two connections to the same one would make
-// each other fail; every other connection excludes only itself.
+// exclusiveKey returns the name of what only one probe at a time may use. For POP3 it
+// is the maildrop, which a session locks (RFC 1939 section 4): two connections to the
+// same maildrop would make each other fail. For other protocols it is the connection
+// itself.
 func exclusiveKey(c *mail.Connection) string {
 	if c.Protocol != mail.POP3 || c.Username == "" {
 		return "connection " + c.Name

@@ -1,7 +1,7 @@
 package pool
 
-// This file keeps the times at which connections are due. It starts nothing
-// but what is due, and never catches up on what was missed.
+// This file keeps the times at which connections are due. It starts only probes that
+// are due, and never makes up for missed ones.
 
 import (
 	"cmp"
@@ -15,11 +15,12 @@ import (
 )
 
 const (
-	// A start that is later than this is dropped. Otherwise all starts missed
-	// while the machine slept would happen at once, and measure each other.
+	// A start that is later than this is dropped. Otherwise all probes missed while the
+	// machine slept would start at once and slow each other down.
 	lateStart = time.Second
-	// The first probes begin within shortSpread, or slower where that would be
-	// more than spreadRate starts a second: above it timings begin to lie.
+	// The first probes start within shortSpread, or within a longer time if that would
+	// be more than spreadRate starts per second: above that rate the measured times are
+	// no longer those of the servers.
 	shortSpread = 10 * time.Second
 	spreadRate  = 400
 	// How long Run sleeps when nothing is due at all.
@@ -49,8 +50,8 @@ type scheduleEntry struct {
 	reporting sync.Mutex // its outcomes are reported one at a time; taken before the pool's mutex
 }
 
-// newEntryLocked makes the entry of a connection that is new, or changed from
-// old. A result of the same target counts on.
+// newEntryLocked returns the entry of a connection that is new, or changed from old. A
+// result of the same target is kept.
 func (p *Pool) newEntryLocked(c *mail.Connection, old *scheduleEntry) *scheduleEntry {
 	e := &scheduleEntry{connection: c, host: strings.ToLower(c.Host)}
 	e.limiters = [3]*limiter{
@@ -69,13 +70,14 @@ func (p *Pool) newEntryLocked(c *mail.Connection, old *scheduleEntry) *scheduleE
 	return e
 }
 
-// timed reports whether the connection is probed on its interval at all.
+// timed reports whether the connection is probed on its interval.
 func (e *scheduleEntry) timed() bool {
 	return !e.connection.ProbeOnScrape && e.connection.Interval > 0
 }
 
-// setQuick notes whether the last probe left most of its time unused. Only such a
-// connection gets a reserved place; one that was never probed may be silent.
+// setQuick records whether the last probe took a small part of its timeout. Only such a
+// connection gets a reserved place; a connection that was never probed does not,
+// because its server may be silent.
 func (e *scheduleEntry) setQuick(quick bool) {
 	if quick == e.quick {
 		return
@@ -90,7 +92,7 @@ func (e *scheduleEntry) setQuick(quick bool) {
 	}
 }
 
-// learn takes in an outcome that is about to be reported.
+// learn records an outcome that is about to be reported.
 func (e *scheduleEntry) learn(o *mail.Outcome, started, ended time.Time) {
 	e.probed, e.took, e.ended = true, ended.Sub(started), ended
 	e.setQuick(e.took <= e.connection.Timeout/4)
@@ -103,14 +105,14 @@ func (e *scheduleEntry) learn(o *mail.Outcome, started, ended time.Time) {
 	}
 }
 
-// keptEntries are those of fresh that are still configured.
+// keptEntries returns the entries of fresh that are still configured.
 func keptEntries(fresh []*scheduleEntry, entries map[string]*scheduleEntry) []*scheduleEntry {
 	return slices.DeleteFunc(fresh, func(e *scheduleEntry) bool { return entries[e.connection.Name] != e })
 }
 
-// spreadLocked gives entries their first starts, evenly spread in the order of a
-// hash of the names, so that neighbours in the file, often on one host, are
-// apart. Entries probed on scrapes alone get none.
+// spreadLocked sets the first start times of entries. They are evenly spread, in the
+// order of a hash of the names, so that neighbours in the file, which often share a
+// host, do not start together. Entries that are probed only on scrapes get none.
 func (p *Pool) spreadLocked(fresh []*scheduleEntry, now time.Time) {
 	fresh = slices.DeleteFunc(fresh, func(e *scheduleEntry) bool { return !e.timed() })
 	slices.SortFunc(fresh, func(a, b *scheduleEntry) int {
@@ -167,10 +169,10 @@ func (p *Pool) startDue(now time.Time) time.Duration {
 	return wait
 }
 
-// serveIntervalLocked enqueues the run of an entry that is due now, unless one is
-// under way, which then serves this interval too. Where that one already serves
-// the interval before, this start is skipped: never made up for, only counted.
-// overrun: it has not even begun, and the connection has no result at all.
+// serveIntervalLocked enqueues a run of an entry that is due now. If a run is already
+// under way, that one counts for this interval too. If it already counted for the
+// interval before, this start is skipped: it is counted and not made up for. overrun is
+// true if the run under way has not begun and the connection has no result yet.
 func (p *Pool) serveIntervalLocked(e *scheduleEntry, due time.Time) (overrun bool) {
 	r := e.run
 	switch {

@@ -1,8 +1,8 @@
 package pool
 
-// This file is the priority queue of the schedule. It is walked at each start, ten
-// thousand times a minute, so that it keeps the times beside each other: looking
-// into each entry for its time would wait for memory each time.
+// This file is the priority queue of the schedule. It is used at each start, ten
+// thousand times a minute. It keeps the times next to each other in memory, because
+// reading each entry's own time would be a cache miss.
 
 import (
 	"slices"
@@ -39,7 +39,7 @@ func (h *scheduleHeap) first() *scheduleEntry {
 	return nil
 }
 
-// moved puts the first entry where its new time belongs.
+// moved moves the first entry to the place of its new time.
 func (h *scheduleHeap) moved() {
 	h.items[0].at = h.offset(h.items[0].entry)
 	h.down(0)
@@ -58,7 +58,7 @@ func (h *scheduleHeap) push(e *scheduleEntry) {
 	}
 }
 
-// keep drops the entries that wanted refuses.
+// keep drops the entries for which wanted returns false.
 func (h *scheduleHeap) keep(wanted func(*scheduleEntry) bool) {
 	h.items = slices.DeleteFunc(h.items, func(s scheduledStart) bool { return !wanted(s.entry) })
 	for i := len(h.items)/heapArity + 1; i >= 0; i-- {

@@ -1,8 +1,8 @@
 package pool
 
-// This file holds the goroutines that probe. A worker that has nothing to do
-// waits for the next run: its stack has grown to what a TLS handshake needs, which
-// a new goroutine would have to do again.
+// This file holds the goroutines that probe. An idle worker waits for the next run
+// instead of ending: its stack has already grown to the size that a TLS handshake
+// needs.
 
 import "context"
 
@@ -40,7 +40,7 @@ func (p *Pool) work(j job) {
 	}
 }
 
-// rest reports whether a worker shall wait for another job. Before Run none does:
+// rest reports whether a worker waits for another job. Before Run none does, because
 // nothing would end it.
 func (p *Pool) rest(next chan job) bool {
 	p.mu.Lock()
