@@ -30,7 +30,7 @@ type mailboxServer struct {
 
 // mailboxServers are Dovecot and those of MAILPROBE_MAILBOXES: words such as
 // cyrus=1143,1110,user,password, by spaces, on 127.0.0.1.
-func mailboxServers(t *testing.T) []mailboxServer {
+func mailboxServers(t testing.TB) []mailboxServer {
 	t.Helper()
 	dovecot := realserver.StartDovecot(t, realserver.Options{PlaintextAuth: true})
 	servers := []mailboxServer{{"dovecot", realserver.Host, dovecot.IMAP, dovecot.POP3, realserver.Alice, realserver.Password(realserver.Alice)}}
@@ -57,7 +57,7 @@ func (s mailboxServer) connection(protocol mail.Protocol, port int, mode mail.Wa
 
 // talk runs commands in a session that is not mailprobe's, and returns the untagged
 // responses. A literal of a command is sent when the server asks for it.
-func (s mailboxServer) talk(t *testing.T, commands ...string) (untagged []string) {
+func (s mailboxServer) talk(t testing.TB, commands ...string) (untagged []string) {
 	t.Helper()
 	conn, err := net.Dial("tcp", net.JoinHostPort(s.host, strconv.Itoa(s.imap)))
 	if err != nil {
@@ -97,15 +97,15 @@ func (s mailboxServer) talk(t *testing.T, commands ...string) (untagged []string
 }
 
 // fill empties the mailbox and delivers messages, one an hour, of which the first ones
-// are read. The last arrived an hour ago.
-func (s mailboxServer) fill(t *testing.T, messages, read int) {
+// are read and the last two are recent. The last arrived an hour ago.
+func (s mailboxServer) fill(t testing.TB, messages, read int) {
 	t.Helper()
-	commands := []string{"SELECT INBOX"}
 	for _, line := range s.talk(t, "EXAMINE INBOX") {
 		if count, _, is := strings.Cut(line, " EXISTS"); is && count != "0" && !strings.Contains(count, " ") {
-			commands = append(commands, `STORE 1:* +FLAGS.SILENT (\Deleted)`, "EXPUNGE")
+			s.talk(t, "SELECT INBOX", `STORE 1:* +FLAGS.SILENT (\Deleted)`, "EXPUNGE", "LOGOUT")
 		}
 	}
+	var commands []string
 	for i := range messages {
 		flags := ""
 		if i < read {
@@ -115,11 +115,16 @@ func (s mailboxServer) fill(t *testing.T, messages, read int) {
 		arrived := time.Now().Add(-time.Duration(messages-i) * time.Hour).Format("_2-Jan-2006 15:04:05 -0700")
 		commands = append(commands, fmt.Sprintf("APPEND INBOX (%s) %q {%d}\r\n%s", flags, arrived, len(text), text))
 	}
-	s.talk(t, append(commands, "LOGOUT")...)
+	last := len(commands) - 2
+	for some := range slices.Chunk(commands[:last], 1000) {
+		s.talk(t, append(slices.Clone(some), "LOGOUT")...)
+	}
+	s.talk(t, "SELECT INBOX", "LOGOUT") // as a fetcher does; some servers keep UIDVALIDITY only from then on
+	s.talk(t, append(commands[last:], "LOGOUT")...)
 }
 
 // state is all that a probe must leave as it is: counts, RECENT, UIDs and flags.
-func (s mailboxServer) state(t *testing.T) string {
+func (s mailboxServer) state(t testing.TB) string {
 	t.Helper()
 	lines := s.talk(t, "STATUS INBOX (MESSAGES RECENT UNSEEN UIDNEXT UIDVALIDITY)", "EXAMINE INBOX", "FETCH 1:* (UID FLAGS)", "LOGOUT")
 	lines = slices.DeleteFunc(lines, func(line string) bool {
@@ -132,7 +137,7 @@ func (s mailboxServer) state(t *testing.T) string {
 }
 
 // filtered is a proxy in front of the server that changes words of its lines.
-func (s mailboxServer) filtered(t *testing.T, words *strings.Replacer) int {
+func (s mailboxServer) filtered(t testing.TB, words *strings.Replacer) int {
 	t.Helper()
 	listener, err := net.Listen("tcp", net.JoinHostPort(s.host, "0"))
 	if err != nil {
@@ -252,6 +257,42 @@ func TestRealMailboxesStayAsTheyAre(t *testing.T) {
 			if after := s.state(t); after != before {
 				t.Errorf("after %d probes\n%s\nbefore\n%s", probes, after, before)
 			}
+		})
+	}
+}
+
+// What a watch costs a probe, on 20,000 messages of which 5,000 are unread:
+//
+//	go test ./prober -run '^$' -bench RealWatch -benchtime 300x -count 3
+func BenchmarkRealWatch(b *testing.B) {
+	s := mailboxServers(b)[0]
+	s.fill(b, 625, 469)
+	for range 5 { // 20,000, a quarter of them unread
+		s.talk(b, "SELECT INBOX", "COPY 1:* INBOX", "LOGOUT")
+	}
+	time.Sleep(3 * time.Second)                                         // Dovecot reads a maildir anew while its last change is that recent
+	s.talk(b, "SELECT INBOX", "FETCH 1:* (UID INTERNALDATE)", "LOGOUT") // as a client does that shows the list
+	for _, mode := range []mail.WatchMode{mail.WatchNone, mail.WatchUnread, mail.WatchAll} {
+		b.Run(string(mode), func(b *testing.B) {
+			c := s.connection(mail.IMAP, s.imap, mode)
+			var inMailbox, whole time.Duration
+			var asked string
+			for b.Loop() {
+				o := (&prober.Prober{}).Probe(b.Context(), c)
+				if !o.Up() || c.Watches() && o.Mailbox.Watch.Oldest.IsZero() {
+					b.Fatal(dialogue(o))
+				}
+				for _, p := range o.Phases {
+					if p.Phase == mail.PhaseMailbox {
+						inMailbox += p.Duration
+					}
+				}
+				whole += o.Duration()
+				asked = askedFor(o)
+			}
+			b.ReportMetric(float64(inMailbox.Microseconds())/float64(b.N), "mailbox-µs/op")
+			b.ReportMetric(float64(whole.Microseconds())/float64(b.N), "probe-µs/op")
+			b.ReportMetric(float64(strings.Count(asked, ";")+1), "roundtrips/op")
 		})
 	}
 }

@@ -168,9 +168,6 @@ func (m *Memory) short(key, id string) string {
 // seen takes in the first and the last message.
 func (d *maildrop) seen(first, last string, now time.Time) (oldest, newest time.Time, changed bool) {
 	find := func(id string) int { return slices.IndexFunc(d.Messages, func(m message) bool { return m.ID == id }) }
-	if at := find(first); at > 0 { // those before it are gone
-		d.Messages, changed = slices.Delete(d.Messages, 0, at), true
-	}
 	if at := find(last); at >= 0 && at < len(d.Messages)-1 { // nothing is behind the last
 		d.Messages, changed = d.Messages[:at+1], true
 	}
@@ -178,8 +175,10 @@ func (d *maildrop) seen(first, last string, now time.Time) (oldest, newest time.
 		d.Messages, changed = append(d.Messages, message{last, now}), true
 	}
 	newest = earlier(d.Messages[len(d.Messages)-1].Since, now)
-	if find(first) < 0 {
-		// It is older than the last, and not older than any other for certain.
+	switch at := find(first); {
+	case at > 0: // those before it are gone
+		d.Messages, changed = slices.Delete(d.Messages, 0, at), true
+	case at < 0: // it is older than the last, and not older than any other for certain
 		d.Messages, changed = slices.Insert(d.Messages, 0, message{first, newest}), true
 	}
 	oldest = earlier(d.Messages[0].Since, newest)

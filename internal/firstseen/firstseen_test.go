@@ -60,6 +60,7 @@ func TestAgesOfMaildrops(t *testing.T) {
 		{"others arrive behind it", []look{{0, "a a", 0, 0}, {5, "a b", 5, 0}, {8, "a c", 8, 0}, {9, "a c", 9, 1}}},
 		{"the fetcher takes the first", []look{{0, "a b", 0, 0}, {5, "b b", 5, 5}}},
 		{"the fetcher takes all, others arrive", []look{{0, "a b", 0, 0}, {5, "c d", 0, 0}}},
+		{"the fetcher takes all, one arrives", []look{{0, "a b", 0, 0}, {5, "c c", 0, 0}, {6, "c c", 1, 1}}},
 		{"the first is one that was never at an end", []look{{0, "a c", 0, 0}, {30, "b c", 30, 30}, {31, "b d", 31, 0}}},
 		{"one that was the last becomes the first", []look{{0, "a b", 0, 0}, {1, "a c", 1, 0}, {2, "a d", 2, 0}, {9, "c d", 8, 7}, {10, "c e", 9, 0}, {11, "d e", 9, 1}}},
 		{"an id is used again after the maildrop was empty", []look{{0, "a a", 0, 0}, {50, "", 0, 0}, {60, "a a", 0, 0}}},
