@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"strings"
 
 	"mailprobe/mail"
@@ -193,7 +194,7 @@ func readKeyPair(seen contents, certFile, keyFile string) loaded[*tls.Certificat
 // checkMode remarks on a secret file that everybody on the machine can read.
 func (r *reader) checkMode(file string, where position) {
 	info, err := os.Stat(file)
-	if err != nil || info.Mode().Perm()&0o004 == 0 {
+	if err != nil || info.Mode().Perm()&0o004 == 0 || runtime.GOOS == "windows" { // there, Mode knows nothing of who may read
 		return
 	}
 	text := file + " can be read by every user of this machine: chmod o-r"
