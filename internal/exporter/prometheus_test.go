@@ -3,6 +3,7 @@ package exporter_test
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/prometheus/common/model"
 
 	"mailprobe/internal/promtest"
+	"mailprobe/internal/subprocess"
 )
 
 // discovered is all the configuration a Prometheus needs.
@@ -113,4 +115,26 @@ func TestTwoPrometheusServersShareTheConnections(t *testing.T) {
 			t.Errorf("%s is in both", name)
 		}
 	}
+}
+
+// protected discovers twice: with credentials for /sd alone, and for /probe too.
+const protected = `scrape_configs:
+  - job_name: forgotten
+    http_sd_configs: [{url: "http://%[1]s/sd", refresh_interval: 5s, basic_auth: {username: admin, password: test}}]
+  - job_name: mail
+    basic_auth: {username: admin, password: test}
+    http_sd_configs: [{url: "http://%[1]s/sd", refresh_interval: 5s, basic_auth: {username: admin, password: test}}]
+`
+
+// What lets Prometheus read /sd does not let it scrape what /sd names.
+func TestDiscoveryAndProbesEachNeedCredentials(t *testing.T) {
+	t.Parallel()
+	promtest.Need(t, "prometheus")
+	config := configure(t, connection(t, "inbox", honest(t).Addr, "interval", "2s", "timeout", "1s", "probe_on_scrape", true))
+	address := subprocess.FreeAddress(t)
+	subprocess.StartFor(t, exec.Command(binary(t), "--config.file="+config, "--web.listen-address="+address, "--web.config.file="+passwordFile(t)))
+	promtest.Eventually(t, 30*time.Second, address+" answers", func() bool { return healthyOver(t, "tcp", address) == nil })
+	p := prometheus(t, protected, address)
+	p.Wait(t, time.Minute, `up{job="mail", instance="inbox"} == 1 and on (instance) mailprobe_up == 1`)
+	p.Wait(t, time.Minute, `up{job="forgotten", instance="inbox"} == 0`)
 }
