@@ -119,7 +119,7 @@ func (b block[T]) readPair(r *reader, p pair, at position, to *T) {
 	case i < 0 && !looksLikeWord(p.key):
 		r.fault(at.on(p.line), "unknown field: is there a space after its colon?")
 	case i < 0:
-		r.fault(at.on(p.line).sub(p.key), "unknown field"+DidYouMean(p.key, b.names()))
+		r.fault(at.on(p.line).sub(p.key), "unknown field"+b.hint(p.key))
 	default:
 		where := at.sub(p.key).on(p.line)
 		r.set[where.field] = origin{line: p.line, own: true, blank: isNull(p.value)}
@@ -129,6 +129,16 @@ func (b block[T]) readPair(r *reader, p pair, at position, to *T) {
 		}
 		b.fields[i].is.read(r, p.value, where, to)
 	}
+}
+
+// hint says where an unknown field belongs, or what it may be the misspelling of.
+func (b block[T]) hint(key string) string {
+	for _, f := range b.blockDoc().fields {
+		if f.inner != nil && slices.ContainsFunc(f.inner.fields, func(inner fieldDoc) bool { return inner.name == key }) {
+			return " here: it belongs below " + f.name
+		}
+	}
+	return DidYouMean(key, b.names())
 }
 
 // blockDoc returns the block's description.

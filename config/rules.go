@@ -212,7 +212,7 @@ var tlsRules = []rule{
 	{"tls_config.max_version", func(e *entry) bool { return e.tls.maxVersion != 0 && e.tls.maxVersion < e.tls.minVersion },
 		"is older than min_version (which is TLS12 by default)"},
 	{"tls_config.min_version", func(e *entry) bool { return obsolete(e) && !e.tls.allowObsolete },
-		"is obsolete (RFC 8997): TLS12 is the oldest, unless allow_obsolete_tls is true"},
+		"is obsolete (RFC 8997): TLS12 is the oldest, unless tls_config.allow_obsolete_tls is true"},
 	{"ip_protocol", func(e *entry) bool {
 		addr, err := netip.ParseAddr(e.Host)
 		return err == nil && (addr.Is4() && e.IPProtocol == mail.IP6 || addr.Is6() && e.IPProtocol == mail.IP4)

@@ -73,6 +73,12 @@ var warningRules = []warningRule{
 		"is not used: there is no login"},
 	{"held_probe", func(e *entry) bool { return e.own("held_probe") && !e.LogsIn() && !e.HeldProbe },
 		"is not used: there is no login"},
+	{"held_probe", func(e *entry) bool {
+		return e.own("held_probe") && e.LogsIn() && e.Lockout == mail.LockoutOff && !e.HeldProbe
+	},
+		"is not used: with lockout off, no login is withheld"},
+	{"realm", func(e *entry) bool { return e.own("realm") && !e.LogsIn() && e.Realm != "" },
+		"is not used: there is no login"},
 	{"username", func(e *entry) bool { return e.own("username") && e.Username != "" && e.uses(mail.AuthNone) },
 		"is not used: auth none tries no login"},
 	{"username", func(e *entry) bool { return mail.LooksLikeVariable(e.Username) },

@@ -104,7 +104,7 @@ func mailboxStep(c *mail.Connection) string {
 	case c.Protocol == mail.SMTP:
 		return fmt.Sprintf("sender %s tried and reset", sender)
 	case !c.LogsIn():
-	case c.SharedMailbox != "" && c.SharedMailboxAccess == mail.SharedFolder:
+	case c.SharedMailbox != "" && c.SharedMailboxAccess == mail.SharedFolder && strings.EqualFold(c.Mailbox, "INBOX"):
 		return "folder of " + c.SharedMailbox + " opened read-only"
 	case c.Protocol == mail.IMAP:
 		return "mailbox " + c.Mailbox + " opened read-only"
