@@ -24,13 +24,13 @@ type path struct {
 	journal *routes.Journal
 }
 
-func newPath(t *testing.T) *path {
+func newPath(t testing.TB) *path {
 	p := &path{dovecot: realserver.StartDovecot(t, realserver.Options{LMTP: true}), journal: newJournal(t)}
 	p.postfix = realserver.StartPostfix(t, realserver.PostfixOptions{Users: p.dovecot, Deliver: true})
 	return p
 }
 
-func newJournal(t *testing.T) *routes.Journal {
+func newJournal(t testing.TB) *routes.Journal {
 	t.Helper()
 	journal, err := routes.OpenJournal(filepath.Join(t.TempDir(), "routes"))
 	if err != nil {

@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	firstLook   = 50 * time.Millisecond // after the submission; the pause doubles from here
-	lastPause   = 30 * time.Second      // to which it doubles
+	firstLook   = 50 * time.Millisecond // after the submission; each later look is after twice the time of the one before
+	lastPause   = 30 * time.Second      // the longest time between two looks of a session
 	sessionTime = 30 * time.Second      // of one session at the receiving server
 	maxSessions = 6                     // at the receiving server, for one message
 	copiesPause = time.Second           // after the message was found, until copies of it are looked for
@@ -188,13 +188,15 @@ func (k *track) submit(ctx context.Context) {
 
 func (k *track) deadline() time.Time { return k.sub.Answered.Add(k.route.Deadline) }
 
-// lookUntil looks again and again, with growing pauses, within one session.
+// lookUntil looks again and again within one session: 50, 100, 200, 400 ms after
+// the submission, and so on. So the time that is measured is too long by half of
+// itself at most.
 func (k *track) lookUntil(ctx context.Context, box prober.Mailbox, end time.Time) error {
 	if k.route.Receive.Protocol == mail.POP3 {
 		return nil // a session of POP3 sees only what was there when it began
 	}
-	for pause := firstLook; k.waiting() && !time.Now().Add(pause).After(end); pause = min(2*pause, lastPause) {
-		if !sleep(ctx, pause) {
+	for at := firstLook; k.waiting() && !k.sub.Answered.Add(at).After(end); at = min(2*at, at+lastPause) {
+		if !sleep(ctx, time.Until(k.sub.Answered.Add(at))) {
 			return nil
 		}
 		if err := k.look(ctx, box); err != nil {
