@@ -49,7 +49,9 @@ func TestListIsSharedWhileItIsRead(t *testing.T) {
 				var clients sync.WaitGroup
 				for i := range test.clients {
 					text := l.get(listKey{"connections", strings.Repeat("v", i%test.variants)}, write)
+					l.mu.Lock()
 					most = max(most, l.used)
+					l.mu.Unlock()
 					if text != nil {
 						clients.Go(func() {
 							time.Sleep(test.stays)
