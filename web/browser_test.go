@@ -202,15 +202,10 @@ func accessible(t *testing.T, ctx context.Context, axe, page string) {
 	t.Errorf("%s: axe-core found nothing to say in 30 s", page)
 }
 
-// Nobody is shut out: no critical or serious finding of axe-core, light and dark.
-func TestBrowserAccessibility(t *testing.T) {
-	axe, err := os.ReadFile(axeFile)
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("axe-core is not installed, and CI must not skip this: %v", err)
-		}
-		t.Skip("axe-core is not installed (npm install --prefix .ci/axe --no-package-lock)")
-	}
+// everyState is a site whose status page has everything a page can show, a group
+// of connections that are down for one cause included.
+func everyState(t *testing.T) *stage {
+	t.Helper()
 	connections, outcomes := fleet()
 	s := newStage(t, connections...)
 	for _, o := range outcomes {
@@ -223,6 +218,19 @@ func TestBrowserAccessibility(t *testing.T) {
 		s.history.SetConnections(connections)
 		s.observe(outcometest.Failed(c, outcometest.Noon, mail.PhaseResolve, mail.DNSNotFound, "no such host"))
 	}
+	return s
+}
+
+// Nobody is shut out: no critical or serious finding of axe-core, light and dark.
+func TestBrowserAccessibility(t *testing.T) {
+	axe, err := os.ReadFile(axeFile)
+	if err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatalf("axe-core is not installed, and CI must not skip this: %v", err)
+		}
+		t.Skip("axe-core is not installed (npm install --prefix .ci/axe --no-package-lock)")
+	}
+	s := everyState(t)
 	s.options.ReloadFault = func() (time.Time, error) { return outcometest.Noon, errors.New("config.yml:3: unknown field") }
 	s.sendMessages()
 	server := httptest.NewServer(s.handler())
@@ -286,18 +294,7 @@ func TestBrowserShots(t *testing.T) {
 	if *shots == "" {
 		t.Skip("no folder given with -shots")
 	}
-	connections, outcomes := fleet()
-	s := newStage(t, connections...)
-	for _, o := range outcomes {
-		s.observe(o)
-	}
-	for i := range 3 {
-		c := outcometest.Inbox(fmt.Sprint("group-", i))
-		c.Host = "gone.example.org"
-		connections = append(connections, c)
-		s.history.SetConnections(connections)
-		s.observe(outcometest.Failed(c, outcometest.Noon, mail.PhaseResolve, mail.DNSNotFound, "no such host"))
-	}
+	s := everyState(t)
 	s.sendMessages()
 	server := httptest.NewServer(s.handler())
 	defer server.Close()

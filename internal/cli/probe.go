@@ -100,7 +100,12 @@ func (o *ProbeOptions) probe(ctx context.Context) error {
 	if err = errors.Join(err, guard.Close()); err != nil {
 		return &ExitError{ExitNotRun, err}
 	}
-	code, err := format(o, outcomes)
+	return exit(format(o, outcomes))
+}
+
+// exit returns the error that ends a command with an exit code: nil for 0, and
+// ExitNotRun where err is not nil.
+func exit(code int, err error) error {
 	switch {
 	case err != nil:
 		return &ExitError{ExitNotRun, err}

@@ -42,14 +42,7 @@ func (o *ProbeOptions) send(ctx context.Context) error {
 	if err != nil {
 		return &ExitError{ExitNotRun, err}
 	}
-	code, err := format(o, &outcome)
-	switch {
-	case err != nil:
-		return &ExitError{ExitNotRun, err}
-	case code != 0:
-		return &ExitError{Code: code}
-	}
-	return nil
+	return exit(format(o, &outcome))
 }
 
 // route finds the route in the configuration.

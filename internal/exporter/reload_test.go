@@ -2,7 +2,6 @@ package exporter_test
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -64,21 +63,8 @@ func running(t *testing.T, l *loader) *exporter.Exporter {
 	if err != nil {
 		t.Fatal(err)
 	}
-	runUntilTheEnd(t, e)
+	run(t, e)
 	return e
-}
-
-// runUntilTheEnd runs an exporter as long as the test.
-func runUntilTheEnd(t *testing.T, e *exporter.Exporter) {
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- e.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	})
 }
 
 func ask(e *exporter.Exporter, path string) string {
@@ -242,7 +228,7 @@ func TestRetryEndsAHoldOnceInTenMinutes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	runUntilTheEnd(t, e)
+	run(t, e)
 	post := func() *httptest.ResponseRecorder {
 		w := httptest.NewRecorder()
 		e.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/-/retry?connection=inbox", nil))
@@ -299,7 +285,7 @@ func TestWatchedConfigurationReloads(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	runUntilTheEnd(t, e)
+	run(t, e)
 	until(t, e, "/metrics", `mailprobe_up{connection="a",protocol="imap"} 1`)
 	if n := loadedTimes(); n != 1 {
 		t.Errorf("loaded %d times without a change", n)
