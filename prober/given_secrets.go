@@ -30,6 +30,10 @@ const (
 	maxDense   = 128
 	sparseStep = 16
 
+	// maxCleanTexts is how many texts are remembered that hold no secret. A server
+	// says mostly the same at each probe, and a search is dear: it undoes codings.
+	maxCleanTexts = 32
+
 	maxWindows  = 1 << 19        // of one generation, about 8 MiB
 	tokenMemory = 24 * time.Hour // a token is remembered for one to two of these
 )
@@ -64,6 +68,10 @@ type serverSecrets struct {
 	key       [16]byte // makes tags and window hashes useless elsewhere
 	passwords generations
 	tokens    generations
+
+	clean   []uint64 // keyed hashes of texts that hold none of the secrets
+	oldest  int      // index in a full list
+	version uint64   // of the secrets: one more for each that was added
 }
 
 func newServerSecrets() *serverSecrets {
@@ -91,6 +99,7 @@ func (s *serverSecrets) add(secret mail.Secret, isToken bool, now time.Time) {
 		return
 	}
 	kept.current.tags[tag] = true
+	s.clean, s.oldest, s.version = nil, 0, s.version+1
 	for _, form := range searchedForms(text) {
 		for _, window := range windowsOf(form) {
 			kept.current.add(s.hash(pack(window), len(window)), len(window))
@@ -135,10 +144,39 @@ func (s *serverSecrets) find(text []byte, from int) (end, length int) {
 	return 0, 0
 }
 
-// shortest returns the length of the shortest window, 0 if there is no secret.
-func (s *serverSecrets) shortest() int {
+// lookUp returns the length of the shortest window, 0 if there is no secret, and
+// whether a text is known to hold none. version is for remember.
+func (s *serverSecrets) lookUp(text string) (shortest int, isClean bool, version uint64) {
+	h := s.hashOf(text)
 	s.mu.RLock()
 	defer s.mu.RUnlock()
+	return s.shortestLocked(), slices.Contains(s.clean, h), s.version
+}
+
+// remember notes that a text holds no secret of a version. The oldest note makes room.
+func (s *serverSecrets) remember(text string, version uint64) {
+	h := s.hashOf(text)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case version != s.version: // another secret was added during the search
+	case len(s.clean) < maxCleanTexts:
+		s.clean = append(s.clean, h)
+	default:
+		s.clean[s.oldest] = h
+		s.oldest = (s.oldest + 1) % maxCleanTexts
+	}
+}
+
+// hashOf is a keyed hash: no server can make two texts that have the same one.
+func (s *serverSecrets) hashOf(text string) uint64 {
+	var room [16 + maxSearchedText]byte
+	sum := sha256.Sum256(append(append(room[:0], s.key[:]...), text...))
+	return binary.LittleEndian.Uint64(sum[:])
+}
+
+// shortestLocked returns the length of the shortest window, 0 if there is no secret.
+func (s *serverSecrets) shortestLocked() int {
 	lengths := s.passwords.lengths() | s.tokens.lengths()
 	for length := 1; length <= secretWindow; length++ {
 		if lengths&(1<<length) != 0 {

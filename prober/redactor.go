@@ -35,12 +35,15 @@ type redactor struct {
 // contains reports whether a text holds a secret that the server was given.
 func (r *redactor) contains(text string) bool {
 	for _, s := range r.servers {
-		if shortest := s.shortest(); shortest > 0 {
-			r.search.secrets, r.search.shortest = s, shortest
-			if r.search.found([]byte(text), maxCodings) {
-				return true
-			}
+		shortest, known, version := s.lookUp(text)
+		if shortest == 0 || known {
+			continue
 		}
+		r.search.secrets, r.search.shortest = s, shortest
+		if r.search.found([]byte(text), maxCodings) {
+			return true
+		}
+		s.remember(text, version)
 	}
 	return false
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -169,12 +170,65 @@ func BenchmarkRedactor(b *testing.B) {
 		"* FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft)", "* 3 EXISTS", "* 0 RECENT", "* OK [UIDVALIDITY 1764345600] UIDs valid", "T3 OK [READ-ONLY] Examine completed.",
 		"* BYE Logging out", "T4 OK Logout completed."}
 	r := searchingFor(canary.New(), "password123")
-	b.ReportAllocs()
-	for b.Loop() {
-		for _, line := range lines {
-			if r.contains(line) {
-				b.Fatal(line)
+	search := func(b *testing.B, before func()) {
+		b.ReportAllocs()
+		for b.Loop() {
+			before()
+			for _, line := range lines {
+				if r.contains(line) {
+					b.Fatal(line)
+				}
 			}
 		}
+	}
+	b.Run("first_probe", func(b *testing.B) { search(b, func() { r.servers[0].clean = nil }) })
+	b.Run("next_probe", func(b *testing.B) { search(b, func() {}) })
+}
+
+// A text that was found clean is searched again once the server was given another
+// secret, and is never remembered for one that came during the search.
+func TestRedactorSearchesAgainAfterANewSecret(t *testing.T) {
+	const line = "* OK ready, hunter2hunter2 is the word"
+	s := newServerSecrets()
+	s.add(mail.NewSecret("another password"), false, time.Now())
+	r := &redactor{servers: []*serverSecrets{s}}
+	for range 2 {
+		if r.contains(line) {
+			t.Fatal("found before it was given")
+		}
+	}
+	if _, known, _ := s.lookUp(line); !known {
+		t.Error("a clean text is not remembered")
+	}
+	_, _, before := s.lookUp(line)
+	s.add(mail.NewSecret("hunter2hunter2"), false, time.Now())
+	s.remember(line, before)
+	for range 2 {
+		if !r.contains(line) {
+			t.Error("not found although it was given")
+		}
+	}
+	if _, known, _ := s.lookUp(line); known {
+		t.Error("a text with a secret is remembered as clean")
+	}
+}
+
+func TestRedactorRemembersFewTexts(t *testing.T) {
+	s := newServerSecrets()
+	s.add(mail.NewSecret("hunter2hunter2"), false, time.Now())
+	r := &redactor{servers: []*serverSecrets{s}}
+	for i := range 3 * maxCleanTexts {
+		if r.contains("clean " + strconv.Itoa(i)) {
+			t.Fatal("found")
+		}
+	}
+	if len(s.clean) != maxCleanTexts {
+		t.Errorf("%d texts, want %d", len(s.clean), maxCleanTexts)
+	}
+	if _, known, _ := s.lookUp("clean " + strconv.Itoa(3*maxCleanTexts-1)); !known {
+		t.Error("the newest text is forgotten")
+	}
+	if _, known, _ := s.lookUp("clean 0"); known {
+		t.Error("the oldest text is still known")
 	}
 }

@@ -187,8 +187,17 @@ func (t *transcript) splitSecretsLocked(r *redactor) map[int]bool {
 		}
 	}
 	var split map[int]bool
+	joined := "\x00" + string(letters) // no line holds a NUL
 	for _, s := range r.servers {
-		for end, length := s.find(letters, 0); end > 0; end, length = s.find(letters, end) {
+		_, known, version := s.lookUp(joined)
+		if known {
+			continue
+		}
+		end, length := s.find(letters, 0)
+		if end == 0 {
+			s.remember(joined, version)
+		}
+		for ; end > 0; end, length = s.find(letters, end) {
 			if length > maxWholeWord && owners[end-length] != owners[end-1] {
 				for _, owner := range owners[end-length : end] {
 					if split == nil {
