@@ -111,12 +111,15 @@ type planStep struct {
 	run   func(*session, context.Context) error
 }
 
+// maxSteps is the length of the longest plan.
+const maxSteps = 10
+
 // noPhase marks a step that no duration includes: the wait for the guard.
 const noPhase mail.Phase = ""
 
 // plan lists the steps of a connection's probe before the goodbye.
 func (s *session) plan() []planStep {
-	steps := []planStep{}
+	steps := make([]planStep, 0, maxSteps)
 	add := func(wanted bool, more ...planStep) {
 		if wanted {
 			steps = append(steps, more...)
@@ -208,6 +211,9 @@ func (s *session) addPhaseTime(phase mail.Phase, d time.Duration) {
 			s.outcome.Phases[i].Duration += d
 			return
 		}
+	}
+	if s.outcome.Phases == nil {
+		s.outcome.Phases = make([]mail.PhaseTime, 0, maxSteps)
 	}
 	s.outcome.Phases = append(s.outcome.Phases, mail.PhaseTime{Phase: phase, Duration: d})
 }

@@ -248,6 +248,9 @@ func lowerASCII(s string) string {
 // limit bytes, in which each control character, terminal escape, direction mark
 // and invalid byte is a "?". A text that is cut ends with "…".
 func cleanText(s string, limit int) string {
+	if len(s) <= limit && isPrintableASCII(s) {
+		return s
+	}
 	var b strings.Builder
 	for _, r := range s { // an invalid byte comes as U+FFFD, which is printable
 		if r == utf8.RuneError || !unicode.IsPrint(r) {
@@ -259,6 +262,15 @@ func cleanText(s string, limit int) string {
 		}
 	}
 	return b.String()
+}
+
+func isPrintableASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
 }
 
 // parsePOP3Capabilities reads the lines of a CAPA answer, without its +OK and

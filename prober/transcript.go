@@ -18,6 +18,7 @@ import (
 // The bounds of a kept dialogue; it is kept per connection, twice.
 const (
 	maxTranscriptLines = 64
+	usualLines         = 16  // for which there is room from the beginning
 	maxTranscriptText  = 160 // bytes of a line that are shown
 	maxSearchedText    = 512 // bytes of a line that are searched for secrets
 )
@@ -103,6 +104,9 @@ func (t *transcript) secretWasSent() bool {
 
 func (t *transcript) addLocked(line rawLine) {
 	line.at = time.Since(t.start)
+	if t.lines == nil {
+		t.lines = make([]rawLine, 0, usualLines)
+	}
 	switch n := len(t.lines); {
 	case n == maxTranscriptLines:
 		t.lines = append(t.lines, rawLine{at: line.at, from: mail.Note, text: "further lines are not kept"})
