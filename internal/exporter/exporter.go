@@ -248,16 +248,10 @@ func (e *Exporter) Run(ctx context.Context) error {
 
 	pooled := make(chan error, 1)
 	go func() { pooled <- e.pool.Run(ctx) }()
-	routed := make(chan struct{})
-	go func() { defer close(routed); e.routing.run(ctx) }()
-	kept := make(chan struct{})
-	go func() { defer close(kept); e.states.run(ctx) }()
-	remembered := make(chan struct{})
-	go func() { defer close(remembered); e.sightings.Run(ctx) }()
-	watched := make(chan struct{})
-	go func() { defer close(watched); e.watch(ctx) }()
-	paced := make(chan struct{})
-	go func() { defer close(paced); paceCollections(ctx) }()
+	var background sync.WaitGroup
+	for _, run := range []func(context.Context){e.routing.run, e.states.run, e.sightings.Run, e.watch, paceCollections} {
+		background.Go(func() { run(ctx) })
+	}
 	served := make(chan error, 2)
 	stop, err := e.serve(served)
 	if err == nil {
@@ -265,15 +259,29 @@ func (e *Exporter) Run(ctx context.Context) error {
 	}
 	cancel()
 	stop()
-	<-watched
-	<-paced
-	<-routed
-	<-kept
-	<-remembered
 	err = errors.Join(err, <-pooled)
-	e.states.write() // with the last outcomes
-	e.sightings.Save()
+	e.finish(&background)
 	return errors.Join(err, e.guard.Close())
+}
+
+// filesTime is what the files get to be written at the end.
+const filesTime = time.Second
+
+// finish waits for what runs beside the probes and writes the last outcomes down. A
+// disk that hangs does not keep the program from ending.
+func (e *Exporter) finish(background *sync.WaitGroup) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		background.Wait()
+		e.states.write()
+		e.sightings.Save()
+	}()
+	select {
+	case <-done:
+	case <-time.After(filesTime):
+		e.log.Warn("the disk does not answer: the last changes are not kept")
+	}
 }
 
 // wait reloads at each hangup until the end comes.
