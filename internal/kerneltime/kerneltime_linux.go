@@ -59,7 +59,7 @@ func (r *reader) read(p []byte) (int, error) {
 	began := time.Now()
 	err := r.raw.Read(r.call)
 	if err != nil && !(errors.Is(err, os.ErrDeadlineExceeded) && r.hasArrived()) {
-		return 0, err // its deadline passed, or it was closed
+		return 0, asRead(err) // its deadline passed, or it was closed
 	}
 	r.into = nil
 	switch {
@@ -71,6 +71,14 @@ func (r *reader) read(p []byte) (int, error) {
 	}
 	r.report(began, Stamp(r.control[:r.message.Controllen]))
 	return r.n, nil
+}
+
+// asRead names the operation of an error as net.Conn does: people read it.
+func asRead(err error) error {
+	if e, ok := errors.AsType[*net.OpError](err); ok {
+		e.Op = "read"
+	}
+	return err
 }
 
 // hasArrived receives what came before the deadline passed and was not read until
