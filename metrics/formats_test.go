@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -21,7 +20,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
 
 	"mailprobe/mail"
 )
@@ -351,72 +349,6 @@ func TestHandlerCompressesOnlyWithGzipAndOnlyWhenAsked(t *testing.T) {
 		if got := response.Header().Get("Content-Encoding"); got != want {
 			t.Errorf("Accept-Encoding %q: answered with %q, want %q", accept, got, want)
 		}
-	}
-}
-
-// Whatever servers say, the number of series stays what the closed sets allow.
-func TestServerTextNeverBecomesALabel(t *testing.T) {
-	c := inbox("a")
-	m := collectorOf(mail.HistogramsBoth, c)
-	reasons := []mail.Reason{mail.Closed, mail.Timeout, mail.AuthRejected, mail.ProtocolMalformed}
-	random := rand.New(rand.NewPCG(1, 2))
-	text := func() string {
-		raw := make([]byte, 1+random.IntN(40))
-		for i := range raw {
-			raw[i] = byte(random.IntN(256))
-		}
-		return string(raw)
-	}
-	hostile := func(reason mail.Reason) mail.Outcome {
-		o := refused(c)
-		o.End = o.Start.Add(time.Duration(random.Int64N(int64(time.Minute))))
-		o.Failure = &mail.Failure{Phase: mail.PhaseAuth, Reason: reason, Text: text(), Hint: text()}
-		facts := *o.TLS
-		facts.FingerprintSHA256 = fmt.Sprintf("%064x", random.Uint64())
-		facts.Handshake = time.Duration(random.Int64N(int64(time.Minute)))
-		facts.Chain = []mail.CertificateFacts{{Subject: text(), Issuer: text(), DNSNames: []string{text()}}}
-		o.TLS, o.Address = &facts, text()
-		o.Mailbox = mail.MailboxFacts{Tried: true, Counted: true, Messages: random.Uint64()}
-		o.Transcript = []mail.Line{{From: mail.Server, Text: text()}}
-		return o
-	}
-	for _, reason := range reasons {
-		m.Observe(hostile(reason))
-	}
-	want := seriesOf(t, m)
-	for range 100_000 {
-		m.Observe(hostile(reasons[random.IntN(len(reasons))]))
-	}
-	if got := seriesOf(t, m); got != want {
-		t.Errorf("%d series after 100,000 hostile outcomes, want %d as after the first %d", got, want, len(reasons))
-	}
-	state, _ := m.connections.Get("a")
-	if n := len(state.probeTimes.native); n > maxNativeBuckets {
-		t.Errorf("%d native buckets, want at most %d", n, maxNativeBuckets)
-	}
-	if n := len(m.pool.sets); n > 40 {
-		t.Errorf("%d shared label sets: something from no closed set was shared", n)
-	}
-	if err := pedantic(m); err != nil {
-		t.Error(err)
-	}
-}
-
-func TestHostileConfigurationKeepsTheScrapeValid(t *testing.T) {
-	c := inbox("\xff\xfe broken \"name\"\n",
-		mail.Label{Name: "connection", Value: "stolen"}, mail.Label{Name: "le", Value: "1"},
-		mail.Label{Name: "team", Value: "\x80"}, mail.Label{Name: "team", Value: "twice"},
-		mail.Label{Name: "no name", Value: "x"}, mail.Label{Name: "", Value: "x"})
-	m := collectorOf(mail.HistogramsBoth, c, inbox("other"), inbox("other"))
-	m.Observe(refused(c))
-	if err := pedantic(m); err != nil {
-		t.Error(err)
-	}
-	for _, accept := range []string{acceptText, acceptOpenMetrics, acceptProtobuf} {
-		parse(t, scrape(t, Handler(m, nil), accept))
-	}
-	if !model.LabelValue(m.connections.All()[0].current.own.labels[0].value()).IsValid() {
-		t.Error("label value is not valid")
 	}
 }
 

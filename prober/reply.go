@@ -6,6 +6,7 @@ package prober
 // The wire has bounded the lines before they come here.
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strings"
@@ -333,4 +334,9 @@ func cutText(s string, limit int) string {
 		end--
 	}
 	return s[:end] + elided
+}
+
+// trimEOL removes CRLF, or a bare LF, which most clients accept too.
+func trimEOL(line []byte) []byte {
+	return bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r"))
 }

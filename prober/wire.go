@@ -444,8 +444,3 @@ func (w *wire) SetReadDeadline(time.Time) error  { return nil }
 func (w *wire) SetWriteDeadline(time.Time) error { return nil }
 
 var _ net.Conn = (*wire)(nil)
-
-// trimEOL removes CRLF, or a bare LF, which most clients accept too.
-func trimEOL(line []byte) []byte {
-	return bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r"))
-}
