@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,11 +16,12 @@ import (
 func TestSecretFileThatHangsIsNotWaitedFor(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		hangs, inside := make(chan struct{}), 0
+		hangs := make(chan struct{})
+		var inside atomic.Int32
 		files := &SecretFiles{stat: statFile}
 		files.open = func(path string) ([]byte, fileStat, error) {
 			if strings.HasPrefix(path, "/nfs/") {
-				inside++
+				inside.Add(1)
 				<-hangs
 			}
 			return []byte("secret of " + path), fileStat{}, nil
@@ -51,8 +53,8 @@ func TestSecretFileThatHangsIsNotWaitedFor(t *testing.T) {
 			go func() { _, _ = read("/nfs/"+strconv.Itoa(i), time.Minute) }()
 		}
 		synctest.Wait()
-		if inside != readsPerFolder {
-			t.Errorf("%d reads hang in one folder, want %d", inside, readsPerFolder)
+		if inside.Load() != readsPerFolder {
+			t.Errorf("%d reads hang in one folder, want %d", inside.Load(), readsPerFolder)
 		}
 		if took, err := read("/etc/c", time.Minute); took != 0 || err != nil {
 			t.Errorf("a file elsewhere: %v after %v", err, took)
