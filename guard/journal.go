@@ -72,7 +72,7 @@ func (j *journal) read(file *os.File) (events []event, renewed bool, err error) 
 	if info.Size() == 0 {
 		giveTo(file, j.owner) // root probes by hand, the service user reads
 		j.damaged = j.damaged || j.expected && j.offset == 0
-		return nil, j.offset > 0, j.renew(file)
+		return nil, j.offset > 0, j.start(file)
 	}
 	head := make([]byte, 64)
 	n, err := file.ReadAt(head, 0)
@@ -130,18 +130,33 @@ func (j *journal) append(file *os.File, events []event, durable bool) error {
 	return nil
 }
 
-// renew empties the journal: all that it held is in the state file.
-func (j *journal) renew(file *os.File) error {
-	head := fmt.Sprintf("{%q:%q}\n", generationKey, strconv.FormatUint(newID(), 36))
-	if err := file.Truncate(0); err != nil {
+// replace begins the journal anew in a file of its own, because all that it held is in
+// the state file. Whoever is killed meanwhile leaves the old one or the new one: an
+// empty one would mean that somebody has emptied it.
+func (j *journal) replace() error {
+	head := newHead()
+	file, err := replaceFile(j.path, []byte(head), j.owner)
+	if err != nil {
 		return err
 	}
+	j.generation, j.offset, j.torn = head[:len(head)-1], int64(len(head)), false
+	return file.Close()
+}
+
+// start writes the first line of an empty journal.
+func (j *journal) start(file *os.File) error {
 	j.generation, j.offset, j.torn = "", 0, false
+	head := newHead()
 	if _, err := file.WriteAt([]byte(head), 0); err != nil {
 		return err
 	}
 	j.generation, j.offset = head[:len(head)-1], int64(len(head))
 	return nil
+}
+
+// newHead is the first line of a journal, which tells it from earlier ones.
+func newHead() string {
+	return fmt.Sprintf("{%q:%q}\n", generationKey, strconv.FormatUint(newID(), 36))
 }
 
 // readJournal reads the events of a journal, from its first line on or from another.

@@ -142,7 +142,7 @@ func (f *files) start(g *Guard, owner bool) error {
 	}
 	lost := f.lost(g)
 	if owner {
-		return f.compact(g, file)
+		return f.compact(g)
 	}
 	return f.journal.append(file, lost, true)
 }

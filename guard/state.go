@@ -19,7 +19,7 @@ import (
 
 const (
 	stateVersion = 2
-	maxState     = 64 << 20 // bytes; 10,000 accounts take about 4 MB
+	maxState     = 128 << 20 // bytes; 10,000 accounts take about 4 MB
 	maxAccounts  = 200_000
 	statePrefix  = `{"version":` // of every state file there ever was
 )
@@ -60,7 +60,7 @@ func readState(r io.Reader) (state *savedState, key []byte, err error) {
 	case !bytes.HasPrefix(raw, []byte(statePrefix)):
 		return nil, nil, errNotState
 	case len(raw) > maxState:
-		return nil, nil, errors.New("larger than 64 MiB")
+		return nil, nil, fmt.Errorf("larger than %d MiB", maxState>>20)
 	}
 	var head struct {
 		Version int `json:"version"`

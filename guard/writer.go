@@ -243,7 +243,7 @@ func (f *files) write(g *Guard, batch []request, owner, last bool) error {
 		f.dirty = true
 	}
 	if owner && f.due(g, batch, last) {
-		err = f.compact(g, file)
+		err = f.compact(g)
 	}
 	return err
 }
@@ -294,13 +294,13 @@ func (f *files) due(g *Guard, batch []request, last bool) bool {
 
 // compact writes the whole state and begins the journal anew. The caller has
 // locked the journal.
-func (f *files) compact(g *Guard, journal *os.File) error {
+func (f *files) compact(g *Guard) error {
 	if err := f.save(g); err != nil {
 		f.dirty = true
 		return err
 	}
 	f.dirty = false
-	return f.journal.renew(journal)
+	return f.journal.replace()
 }
 
 // save replaces the state file.

@@ -147,7 +147,10 @@ func TestGuardStateSurvivesKill(t *testing.T) {
 	}
 	state, _, err := readState(mustOpen(t, path))
 	if err != nil || len(state.Accounts) < 2 {
-		t.Errorf("%d accounts kept (%v), want those of before the kills", len(state.Accounts), err)
+		t.Fatalf("%d accounts kept (%v), want those of before the kills", len(state.Accounts), err)
+	}
+	if !state.DoubtUntil.IsZero() {
+		t.Errorf("a kill is taken for damage: unknown logins are withheld until %v", state.DoubtUntil)
 	}
 }
 
