@@ -5,7 +5,7 @@
 //	go run ./internal/benchmark
 //	go run ./internal/benchmark -blackbox /path/to/blackbox_exporter
 //
-// It takes less than three minutes on two cores, and prints the table that
+// It takes some minutes on two cores, and prints the table that
 // docs/measurements.md quotes. The server, every client and this program are
 // processes of their own; the clients share one core, the rest another. The
 // unit of processor time is the hand-written dialogue (bare.go). It takes turns
