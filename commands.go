@@ -156,7 +156,7 @@ func (p *program) add(ctx context.Context) error {
 func (p *program) importCommand(app *kingpin.Application) string {
 	from := app.Command("import", "Take over the mail servers that another program's configuration names.")
 	from.Arg("FILE", "Its configuration.").Required().StringVar(&p.from.Path)
-	from.Flag("format", "blackbox, uptime-kuma, fetchmail, getmail, mbsync, msmtp or thunderbird; told by the name of the file if it can be.").StringVar(&p.from.Format)
+	from.Flag("format", "blackbox, uptime-kuma, fetchmail, getmail, mbsync, msmtp or thunderbird; by default guessed from the name of the file.").StringVar(&p.from.Format)
 	from.Flag("targets", "Prometheus' configuration with the targets, for blackbox.").StringVar(&p.from.Targets)
 	from.Flag("write", "Add them to the configuration without asking.").BoolVar(&p.from.Write)
 	from.Flag("output", "Output format: table, or yaml, which only prints what would be added.").Short('o').Default("table").StringVar(&p.from.Output)

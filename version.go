@@ -1,6 +1,6 @@
 package main
 
-// This file says what was built where no release build has said so.
+// This file finds the version of a binary that no release build has set.
 
 import (
 	"cmp"

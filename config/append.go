@@ -1,8 +1,8 @@
 package config
 
-// This file appends connections to a configuration that a person wrote. It is
-// done as text, so that comments and order stay, and nothing is written before
-// the whole configuration was loaded with it.
+// This file appends connections to a configuration that a person wrote. It
+// inserts text, so that comments and order stay. Before it writes anything, it
+// loads the whole configuration with the new text in it.
 
 import (
 	"bytes"
@@ -20,22 +20,23 @@ import (
 	"mailprobe/oauth"
 )
 
-// Addition is a stanza to be appended, with the password that belongs to it.
+// Addition is a connection to append, with its password.
 type Addition struct {
 	Stanza
 	Password string // written to secrets/NAME beside the file; empty: there is none
 }
 
-// String leaves the password out.
+// String returns the connection's name, and never the password.
 func (n Addition) String() string { return n.Value("name") }
 
-// Appended says what Append did.
+// Appended is the result of Append.
 type Appended struct {
-	File    string   // that holds the new connections
-	Secrets []string // files that were made for their passwords
+	File    string   // the file that now holds the new connections
+	Secrets []string // the files made for their passwords; nil: none
 }
 
-// HandError says why a file cannot be appended to, and what a person would add.
+// HandError is returned by Append for a file in which text cannot safely be
+// inserted. It holds the YAML to add by hand.
 type HandError struct {
 	File, Reason, YAML string
 }
@@ -47,19 +48,20 @@ func (e *HandError) Error() string {
 // appending is one call of Append.
 type appending struct {
 	path      string // as given
-	file      string // that gets the additions: path, or a file in it
+	file      string // the file to change: path, or a file in that directory
 	additions []Addition
-	made      []string // files and folders, to be removed if it fails
+	made      []string // new files and folders; removed again on an error
 
-	// of all loads: connections with the same secrets and tokens are equal
+	// Both loads share these, so that an unchanged connection compares as equal.
 	files  mail.SecretFiles
 	tokens *oauth.Sources
 }
 
-// Append adds connections to a configuration: to the end of the list in a file,
-// which is made if it is not there, or as a file of its own in a directory.
-// Passwords go to files of their own, readable by the owner alone. On any error
-// nothing is changed.
+// Append adds connections to a configuration, of which there is at least one.
+// If path is a file, they are added to the end of its list; a missing file is
+// created. If path is a directory, they get a file of their own in it. Each
+// password goes to a file that only its owner can read. On any error nothing is
+// changed; the error is a *HandError where only a person can make the change.
 func Append(path string, additions []Addition) (Appended, error) {
 	a := &appending{path: path, file: path, additions: slices.Clone(additions)}
 	info, err := os.Stat(path)
@@ -113,8 +115,8 @@ func (a *appending) run() (Appended, error) {
 	return Appended{File: a.file, Secrets: secrets}, durable.Replace(target, after, 0o644) // no secret is in it
 }
 
-// load returns all connections, with text in place of the content of the file
-// that gets the additions; nil: as it is.
+// load returns all connections, disabled ones too. Text stands in for the content
+// of the file to change; nil: the file is read.
 func (a *appending) load(text []byte) ([]*mail.Connection, error) {
 	a.tokens = a.tokens.Next()
 	l := newFileLoader(a.path, a.tokens.Source)
@@ -129,7 +131,7 @@ func (a *appending) load(text []byte) ([]*mail.Connection, error) {
 	return slices.Concat(config.Connections, config.Disabled), nil
 }
 
-// listed are the stanzas one after the other.
+// listed returns the YAML of all additions.
 func listed(additions []Addition, indent string) string {
 	var b strings.Builder
 	for _, n := range additions {
@@ -138,7 +140,8 @@ func listed(additions []Addition, indent string) string {
 	return b.String()
 }
 
-// fileName is a connection's name as a name of a file.
+// fileName returns a file name for a connection's name: letters, digits and ._-
+// stay, anything else becomes a dash.
 func fileName(name string) string {
 	word := strings.Map(func(r rune) rune {
 		switch {
@@ -153,8 +156,8 @@ func fileName(name string) string {
 	return word
 }
 
-// writeSecrets makes a file for each password, which equal ones share, and adds
-// it to the settings.
+// writeSecrets makes one file for each different password, and adds its
+// path to the settings of the connections that use it.
 func (a *appending) writeSecrets() (files []string, err error) {
 	known := map[string]string{}
 	for i, n := range a.additions {
@@ -174,8 +177,8 @@ func (a *appending) writeSecrets() (files []string, err error) {
 	return files, nil
 }
 
-// writeSecret makes a new file for a password. One that is there is never
-// overwritten: another connection may use it.
+// writeSecret makes a new file for a password. It never overwrites a file, which
+// another connection may use.
 func (a *appending) writeSecret(n Addition) (string, error) {
 	dir := filepath.Join(filepath.Dir(a.file), "secrets")
 	switch err := durable.Mkdir(dir, 0o700, a.reader()); {
@@ -205,8 +208,8 @@ func (a *appending) writeSecret(n Addition) (string, error) {
 	}
 }
 
-// reader is a file or directory whose owner reads the configuration, and must read
-// its secrets too.
+// reader returns a path whose owner also becomes the owner of the secrets: who
+// reads the configuration must be able to read them.
 func (a *appending) reader() string {
 	if _, err := os.Stat(a.file); err == nil {
 		return a.file
@@ -214,8 +217,8 @@ func (a *appending) reader() string {
 	return filepath.Dir(a.file)
 }
 
-// unlike says in what the connections would not be what is meant: those of
-// before, and n more.
+// unlike returns why the connections after the change are not the ones before it
+// and n more; empty: they are.
 func unlike(before, after []*mail.Connection, n int) string {
 	if len(after) != len(before)+n {
 		return "its list of connections cannot be continued as text"
@@ -228,8 +231,8 @@ func unlike(before, after []*mail.Connection, n int) string {
 	return ""
 }
 
-// appended returns a file with more connections, or why that cannot be done as
-// text. Every byte before the new lines stays.
+// appended returns the content of a file with more connections, or the reason why
+// text cannot be inserted. It changes no byte of what is there.
 func appended(raw []byte, additions []Addition) (after []byte, reason string) {
 	if len(bytes.TrimSpace(raw)) == 0 {
 		return append(bytes.Clone(raw), "connections:\n"+listed(additions, "  ")...), ""
@@ -274,7 +277,7 @@ func appended(raw []byte, additions []Addition) (after []byte, reason string) {
 	return nil, "its list of connections is written in brackets"
 }
 
-// dashIndent is what stands before the first dash below a line.
+// dashIndent returns the spaces before the first dash below a line.
 func dashIndent(raw []byte, line int) string {
 	for text := range bytes.Lines(raw[lineEnd(raw, line):]) {
 		if bare := bytes.TrimLeft(text, " "); bytes.HasPrefix(bare, []byte("-")) {
@@ -284,7 +287,7 @@ func dashIndent(raw []byte, line int) string {
 	return "  "
 }
 
-// insert puts stanzas into a text, with the line ends of the text.
+// insert puts connections into a text, with the text's own line ends.
 func insert(raw []byte, at int, head string, additions []Addition, indent string) []byte {
 	text := head + listed(additions, indent)
 	if at > 0 && raw[at-1] != '\n' {
@@ -296,12 +299,12 @@ func insert(raw []byte, at int, head string, additions []Addition, indent string
 	return slices.Concat(raw[:at], []byte(text), raw[at:])
 }
 
-// documentEnd is the mark that ends a document of YAML.
+// documentEnd matches the mark that ends a YAML document.
 var documentEnd = regexp.MustCompile(`(?m)^\.\.\.`)
 
-// sectionEnd is where the section before a line ends: before the comments and
-// blank lines that belong to that line. Line 0 stands for the end of the file,
-// or of its document.
+// sectionEnd returns the offset where the section above a line ends. Comments and
+// blank lines directly above the line belong to the line. Line 0 stands for the
+// end of the YAML document.
 func sectionEnd(raw []byte, line int) int {
 	if line == 0 {
 		if at := documentEnd.FindIndex(raw); at != nil {
@@ -324,7 +327,7 @@ func sectionEnd(raw []byte, line int) int {
 	return end
 }
 
-// lineEnd is the offset behind the line end of a line, counted from 1.
+// lineEnd returns the offset just after a line, counted from 1.
 func lineEnd(raw []byte, line int) int {
 	at := 0
 	for range line {

@@ -10,8 +10,8 @@ import (
 	"mailprobe/oauth"
 )
 
-// builder makes connections of entries. What they share is made once: names,
-// secret files, tls.Configs.
+// builder turns entries into connections. It holds what connections share: names,
+// secret files and TLS configurations.
 type builder struct {
 	*reader
 	tokens  Tokens
@@ -19,13 +19,13 @@ type builder struct {
 	names   map[string]origin // where a name is used
 	secrets map[string]secretFile
 	files   *mail.SecretFiles
-	stalled time.Duration // spent on secret files that did not answer
+	stalled time.Duration // time spent on secret files that could not be read in time
 
 	enabled, disabled []*mail.Connection
 	routeList         []*mail.Route
 	routeNames        map[string]origin // where a route's name is used
 
-	inlineSecret bool // the file that is being read holds a secret
+	inlineSecret bool // the file being read contains a secret itself
 }
 
 func newBuilder(r *reader, tokens Tokens, files *mail.SecretFiles) *builder {
@@ -95,8 +95,9 @@ func (b *builder) connection(item *node, index int, defaults *entry) (c *mail.Co
 	return b.entry(n, at, e), e.enabled
 }
 
-// entry reads the fields of a connection into e, which holds its defaults, and
-// completes it; nil if it has no protocol, without which it cannot be validated.
+// entry reads the fields of a connection over the defaults in e, and builds the
+// connection. It returns nil if there is no protocol: no rule can be applied
+// without one.
 func (b *builder) entry(n *node, at position, e *entry) *mail.Connection {
 	b.set = e.set
 	connectionBlock.read(b.reader, n, at, e)
@@ -104,7 +105,7 @@ func (b *builder) entry(n *node, at position, e *entry) *mail.Connection {
 	b.want("protocol", string(e.Protocol), e, at)
 	b.want("host", e.Host, e, at)
 	if e.Protocol == "" {
-		return nil // no rule can be applied without it
+		return nil
 	}
 	e.dropUseless()
 	e.validate(b.reader, at)
@@ -112,14 +113,14 @@ func (b *builder) entry(n *node, at position, e *entry) *mail.Connection {
 	return b.build(e, at)
 }
 
-// want reports a field that has no value and no fault yet.
+// want reports a required field that has no value, unless it has a fault already.
 func (b *builder) want(field, value string, e *entry, at position) {
 	if where := e.at(field, at); value == "" && !b.blames(where) {
 		b.fault(where, "is missing")
 	}
 }
 
-// claimName makes sure that a name is used once.
+// claimName reports a connection without a name, or with one that is in use.
 func (b *builder) claimName(e *entry, at position) {
 	where := e.at("name", at)
 	b.want("name", e.Name, e, at)
@@ -156,14 +157,14 @@ func (b *builder) build(e *entry, at position) *mail.Connection {
 	return &c
 }
 
-// secretFile is what reading a secret file once told.
+// secretFile is the result of trying a secret file once.
 type secretFile struct {
 	err     error
 	remarks []string // see mail.Secret.Remarks
 }
 
-// secret makes a source and tries it: a secret that cannot be read is a fault
-// at load, not at three in the morning.
+// secret returns the source of a secret, and reads it once: a file that cannot be
+// read is reported at load, not at the first login.
 func (b *builder) secret(inline mail.Secret, file string, where position) mail.SecretSource {
 	if file == "" {
 		b.inlineSecret = b.inlineSecret || !inline.IsZero()
@@ -190,12 +191,12 @@ func (b *builder) secret(inline mail.Secret, file string, where position) mail.S
 	return source
 }
 
-// maxStalled is how long a load waits altogether for secret files that do not
-// answer.
+// maxStalled bounds how long one load waits in all for secret files on file
+// systems that hang.
 const maxStalled = 10 * time.Second
 
-// readSecret reads a secret once. A file system that hangs is waited for twice or
-// so, and not for each of its files.
+// readSecret reads a secret once. After maxStalled it fails at once, so that a
+// file system that hangs does not delay the load by each of its files.
 func (b *builder) readSecret(source mail.SecretSource) (mail.Secret, error) {
 	ctx, cancel := context.WithTimeoutCause(context.Background(), maxStalled-b.stalled, errSecretsStalled)
 	defer cancel()
@@ -209,7 +210,7 @@ func (b *builder) readSecret(source mail.SecretSource) (mail.Secret, error) {
 
 var errSecretsStalled = errors.New("other secret files did not answer")
 
-// tokenCredential is the secret that stands behind a connection's tokens.
+// tokenCredential returns the long-lived secret with which tokens are obtained.
 func (b *builder) tokenCredential(e *entry) mail.SecretSource {
 	o := e.oauth2
 	for _, file := range []string{o.accessTokenFile, o.refreshTokenFile, o.clientSecretFile} {
@@ -220,7 +221,7 @@ func (b *builder) tokenCredential(e *entry) mail.SecretSource {
 	return mail.InlineSecret(o.clientSecret)
 }
 
-// token makes the source of a connection's tokens, after its files were tried.
+// token returns the source of a connection's tokens, after reading its files once.
 func (b *builder) token(e *entry, at position) mail.TokenSource {
 	o := e.oauth2
 	settings := oauth.Settings{TokenURL: o.tokenURL, ClientID: o.clientID, Scopes: o.scopes,
@@ -228,7 +229,7 @@ func (b *builder) token(e *entry, at position) mail.TokenSource {
 		RefreshTokenFile: b.secret(mail.Secret{}, o.refreshTokenFile, e.at("oauth2.refresh_token_file", at)),
 		AccessTokenFile:  b.secret(mail.Secret{}, o.accessTokenFile, e.at("oauth2.access_token_file", at))}
 	if len(b.faults.list) > 0 {
-		return nil // it could not be used, and might be half filled
+		return nil // with a fault in it, the block may be incomplete
 	}
 	source, err := b.tokens(settings)
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 	"mailprobe/mail"
 )
 
-// entry is one connection of the file: the Connection itself, which the fields
-// write into after the defaults, and what build makes the rest of it of.
+// entry is one connection while it is read. Most fields are written straight into
+// the Connection; the others are kept here until build resolves them.
 type entry struct {
 	mail.Connection // SharedMailboxAccess may be auto until build resolves it
 
@@ -45,7 +45,7 @@ type tlsEntry struct {
 // exchangeLoginName is the default of login_name_format.
 const exchangeLoginName = `{username}\{shared_mailbox}`
 
-// freshEntry holds the built-in defaults.
+// freshEntry returns an entry with the built-in defaults.
 func freshEntry() *entry {
 	return &entry{
 		Connection: mail.Connection{
@@ -59,21 +59,22 @@ func freshEntry() *entry {
 	}
 }
 
-// inherit is a copy of the defaults for one connection.
+// inherit returns a copy of the file's defaults for the connection at a line.
 func (e *entry) inherit(line int) *entry {
 	c := *e
 	c.Labels, c.set, c.line = slices.Clone(e.Labels), inherited(e.set), line
 	return &c
 }
 
-// own reports whether the connection itself gave the field.
+// own reports whether the field is written in the connection itself, also if
+// blank.
 func (e *entry) own(field string) bool { return e.set[field].own }
 
-// wants reports whether the connection itself gave the field a value, be it the
-// built-in one.
+// wants reports whether the field has a value in the connection itself, also if
+// that is the built-in default.
 func (e *entry) wants(field string) bool { return e.set[field].own && !e.set[field].blank }
 
-// at is the position of a field: where it was given, or else where the
+// at returns the position of a field: where it is written, or else where the
 // connection begins.
 func (e *entry) at(field string, where position) position {
 	where = where.on(e.line)

@@ -1,8 +1,8 @@
 package config
 
-// This file is the only one that imports the YAML library. Values are never
-// decoded by it: its type errors quote them, secrets too. Nodes are walked, so
-// that lines, suggestions and secrecy are in our hands.
+// This file is the only one that imports the YAML library. It uses the parser
+// alone and walks the nodes: the library's decoder quotes values in its errors,
+// secrets too, and gives no line for ours.
 
 import (
 	"bytes"
@@ -20,14 +20,14 @@ import (
 )
 
 const (
-	// maxFile bounds the file. 10,000 connections written out take 5 MiB.
+	// maxFile bounds a file, in bytes. 10,000 connections take 5 MiB.
 	maxFile = 16 << 20
-	// maxNodes bounds what the file may consist of: the library takes some
-	// 350 bytes per value. 10,000 connections of 20 fields are 400,000.
+	// maxNodes bounds the keys and values of a file: the library needs about 350
+	// bytes for each. 10,000 connections of 20 fields have 400,000.
 	maxNodes = 1 << 20
 	// maxMerged bounds the fields that merge keys (<<) may copy.
 	maxMerged = 1 << 20
-	// maxMergeDepth bounds merges of merges, and ends circles.
+	// maxMergeDepth bounds merges within merges, and so ends cycles.
 	maxMergeDepth = 16
 )
 
@@ -68,8 +68,9 @@ func readBounded(path string, limit int64) ([]byte, error) {
 // parse returns the one document of a file, a null value for an empty file, or
 // nil and a fault.
 func (r *reader) parse(raw []byte) (root *node) {
-	// A merge key beside a list-valued key panics in the library when it
-	// decodes; nothing is known to panic when it only parses.
+	// The library is known to panic while decoding, on a merge key beside a key
+	// with a list. No panic while parsing is known; a bad file must not end the
+	// program in any case.
 	defer func() {
 		if recover() != nil {
 			r.fault(position{}, "is not valid YAML")
@@ -97,8 +98,8 @@ func (r *reader) parse(raw []byte) (root *node) {
 	return document.Content[0]
 }
 
-// unreadable finds what no YAML file may hold, and its line, before the
-// library sees it.
+// unreadable finds a byte that no YAML file may contain, before the library reads
+// it. It returns the line and what is wrong; empty: nothing.
 func unreadable(raw []byte) (line int, what string) {
 	separators := 0
 	for n, text := range bytes.Split(raw, []byte("\n")) {
@@ -126,13 +127,13 @@ func unreadable(raw []byte) (line int, what string) {
 var (
 	syntaxLine    = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`)
 	unknownAnchor = regexp.MustCompile(`^unknown anchor '(.*)' referenced$`)
-	// plainProblem matches the library's fixed sentences. Others may quote the
-	// file, and with it a secret.
+	// plainProblem matches the library's messages that are fixed text. Other
+	// messages may quote the file, and so a secret.
 	plainProblem = regexp.MustCompile(`^(did not find|could not find|found|mapping values|mapping keys|` +
 		`block sequence entries|exceeded max depth) ?[a-zA-Z0-9 '":,.<>{}\[\]%-]*$`)
 )
 
-// problemAdvice says what is usually behind a problem.
+// problemAdvice maps a message of the library to the usual cause.
 var problemAdvice = map[string]string{
 	"found character that cannot start any token":    "a value that begins with % or @ or ` needs quotes",
 	"mapping values are not allowed in this context": "the indentation is wrong, or a value with a colon and a space in it needs quotes",
@@ -140,7 +141,8 @@ var problemAdvice = map[string]string{
 	"found unexpected end of stream":                 "a quote is never closed",
 }
 
-// syntaxFault reports what the library could not parse, never the text itself.
+// syntaxFault reports where the library could not parse the file. It does not
+// show the file's text.
 func (r *reader) syntaxFault(raw []byte, err error) {
 	match := syntaxLine.FindStringSubmatch(err.Error())
 	if match == nil {
@@ -172,7 +174,7 @@ func (r *reader) syntaxFault(raw []byte, err error) {
 	r.fault(position{line: line}, "is not valid YAML: "+problem+hint)
 }
 
-// resolve follows an alias to what it stands for.
+// resolve returns the node that an alias stands for, or n if it is none.
 func resolve(n *node) *node {
 	if n.Kind == yaml.AliasNode {
 		return n.Alias
@@ -180,7 +182,7 @@ func resolve(n *node) *node {
 	return n
 }
 
-// mappingOf is the mapping that a file with these settings would hold.
+// mappingOf returns the mapping that a file with these settings would contain.
 func mappingOf(settings []Setting) *node {
 	root := &node{Kind: yaml.MappingNode}
 	inner := map[string]*node{"": root}
@@ -209,7 +211,7 @@ func mappingOf(settings []Setting) *node {
 	return root
 }
 
-// quoted is a value that can be nothing but text.
+// quoted returns a node in quotes, which is always text.
 func quoted(text string) *node {
 	return &node{Kind: yaml.ScalarNode, Value: text, Style: yaml.DoubleQuotedStyle}
 }
@@ -225,8 +227,8 @@ func isPlain(n *node) bool {
 func isMapping(n *node) bool  { return n.Kind == yaml.MappingNode }
 func isSequence(n *node) bool { return n.Kind == yaml.SequenceNode }
 
-// scalar returns the text of a single value as it is written: 0143 stays 0143.
-// It is false for lists, mappings, and values with a tag of their own.
+// scalar returns a single value as it is written: 0143 stays 0143. It returns
+// false for a list, a mapping, and a value with an explicit tag such as !!int.
 func scalar(n *node) (string, bool) {
 	if n.Kind != yaml.ScalarNode || n.Style&yaml.TaggedStyle != 0 || strings.HasPrefix(n.Tag, "!") && !strings.HasPrefix(n.Tag, "!!") {
 		return "", false
@@ -234,8 +236,9 @@ func scalar(n *node) (string, bool) {
 	return n.Value, true
 }
 
-// nameOf finds what messages call a connection before it is read. A name
-// cannot come from a merge: no two may have it.
+// nameOf returns the name of a connection for messages, before the connection is
+// read. It does not look into merge keys: names are unique, so none comes from
+// there.
 func nameOf(n *node) string {
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		if value := resolve(n.Content[i+1]); n.Content[i].Value == "name" && !isNull(value) {
@@ -246,8 +249,8 @@ func nameOf(n *node) string {
 	return ""
 }
 
-// pairs returns the fields of a mapping, those of its merge keys after its own,
-// which win. A key given twice is a fault.
+// pairs returns the fields of a mapping: first its own, then those of its merge
+// keys that it does not have itself. A key that is written twice is a fault.
 func (r *reader) pairs(n *node, at position) []pair {
 	seen := make(map[string]int, len(n.Content)/2)
 	return r.mergePairs(n, at, seen, 0)
@@ -286,7 +289,7 @@ func (r *reader) mergePairs(n *node, at position, seen map[string]int, depth int
 	return list
 }
 
-// mergeFrom returns the fields that `<<: *one` or `<<: [*one, *two]` brings.
+// mergeFrom returns the fields that `<<: *one` or `<<: [*one, *two]` adds.
 func (r *reader) mergeFrom(n *node, at position, seen map[string]int, depth int) []pair {
 	sources := []*node{n}
 	if isSequence(n) {
@@ -312,7 +315,7 @@ func (r *reader) mergeFrom(n *node, at position, seen map[string]int, depth int)
 	return list
 }
 
-// shownKey is a key as it may be shown in a message.
+// shownKey returns a key for a message, or a placeholder if it may hold a secret.
 func shownKey(key string) string {
 	if looksLikeWord(key) {
 		return key
@@ -320,8 +323,8 @@ func shownKey(key string) string {
 	return "a field"
 }
 
-// rootOf returns the root of a text that is one document, or nil if it has only
-// comments. The text was parsed before, by a reader.
+// rootOf returns the root node of a YAML text, or nil if it has only comments. A
+// reader has parsed the same text before, so that the bounds hold.
 func rootOf(raw []byte) (*node, error) {
 	var document yaml.Node
 	if err := yaml.Unmarshal(raw, &document); err != nil || len(document.Content) == 0 {
@@ -336,8 +339,8 @@ func isAliasNode(n *node) bool { return n.Kind == yaml.AliasNode }
 func isFlow(n *node) bool { return n.Style&yaml.FlowStyle != 0 }
 
 // Untyped decodes a YAML file of another program: mappings become map[string]any,
-// lists []any. The bounds of a configuration hold; the error does not quote the
-// file.
+// lists []any. The same bounds hold as for a configuration. An error names the
+// file and does not quote it.
 func Untyped(path string) (content any, err error) {
 	raw, err := readBounded(path, maxFile)
 	if err != nil {

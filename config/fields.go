@@ -1,7 +1,7 @@
 package config
 
-// This file says how a field is described: one table serves the reader, the
-// JSON Schema and the reference documentation.
+// This file defines how a field is described. The reader, the JSON Schema and the
+// reference documentation are made from the same tables.
 
 import (
 	"cmp"
@@ -62,8 +62,9 @@ type fieldDoc struct {
 	inner                             *blockDoc
 }
 
-// value makes a kind of a place in T and a function that reads the value. The
-// function reports its own faults and is false where there is nothing to store.
+// value returns a kind: at is the place in T where the value is stored, parse
+// reads it. parse reports its own faults, and returns false if there is nothing to
+// store.
 func value[T, V any](at func(*T) *V, parse func(*reader, *node, position) (V, bool)) kind[T] {
 	return kind[T]{
 		read: func(r *reader, n *node, where position, to *T) {
@@ -76,8 +77,8 @@ func value[T, V any](at func(*T) *V, parse func(*reader, *node, position) (V, bo
 	}
 }
 
-// nested makes a kind of a block within a block; its fields are merged with
-// what is there already.
+// nested returns the kind of a block within a block. Its fields are set one by
+// one: those that are not written keep their value.
 func nested[T, U any](b block[U], at func(*T) *U) kind[T] {
 	shape := b.blockDoc()
 	return kind[T]{
@@ -100,8 +101,9 @@ func (b block[T]) names() []string {
 	return names
 }
 
-// read stores the fields of a mapping in to, and in r.set which were given. A
-// blank value is the built-in default, also over a value of `defaults`.
+// read stores the fields of a mapping in to, and records in r.set which ones were
+// written. A blank value means the built-in default, even where `defaults` says
+// something else.
 func (b block[T]) read(r *reader, n *node, at position, to *T) {
 	if !isMapping(n) {
 		r.fault(at.on(n.Line), "must be a mapping of fields")
@@ -131,7 +133,8 @@ func (b block[T]) readPair(r *reader, p pair, at position, to *T) {
 	}
 }
 
-// hint says where an unknown field belongs, or what it may be the misspelling of.
+// hint returns where an unknown field belongs, or which field may be meant; empty:
+// neither is known.
 func (b block[T]) hint(key string) string {
 	for _, f := range b.blockDoc().fields {
 		if f.inner != nil && slices.ContainsFunc(f.inner.fields, func(inner fieldDoc) bool { return inner.name == key }) {
@@ -151,9 +154,9 @@ func (b block[T]) blockDoc() *blockDoc {
 	return o
 }
 
-// position is where a value stands, for messages.
+// position is the place of a value, for messages.
 type position struct {
-	file         string // empty: the one that is being read
+	file         string // empty: the file being read
 	line         int
 	where, field string
 }
@@ -163,7 +166,7 @@ func (p position) on(line int) position {
 	return p
 }
 
-// sub is the place of a field below this one.
+// sub returns the position of a field of this block.
 func (p position) sub(field string) position {
 	if p.field != "" {
 		field = p.field + "." + field
@@ -172,31 +175,30 @@ func (p position) sub(field string) position {
 	return p
 }
 
-// origin says where a field was given, and whether by the connection itself or
-// by `defaults`.
+// origin is the place where a field is written.
 type origin struct {
-	file string // only of fields at the top of a file
+	file string // only for fields at the top of a file
 	line int
-	own  bool
+	own  bool // written in the connection itself, not in `defaults`
 
-	blank bool // without a value
+	blank bool // written without a value
 }
 
 // reader reads the files of a configuration, one after the other.
 type reader struct {
-	file   string // the one that is being read, as shown
-	dir    string // relative paths start here
+	file   string // the file being read, as messages show it
+	dir    string // its directory, where relative paths start
 	strict bool   // strict_permissions
 	merged int    // fields copied by merge keys so far
 
-	syntaxOnly bool // leave secrets, certificates and keys alone
+	syntaxOnly bool // do not read secret, certificate and key files
 
-	overflown bool // merged has passed its bound, and that was said
+	overflown bool // merged is over its bound, and the fault is reported
 
-	top map[string]origin // fields given at the top of any file
-	set map[string]origin // fields given in the block that is being read
+	top map[string]origin // fields written at the top of any file
+	set map[string]origin // fields written in the block being read
 
-	seen contents // the files that were read, but secrets
+	seen contents // hashes of the files read, except secrets
 
 	faults, warnings findings
 }
@@ -205,7 +207,7 @@ func newReader(file string) *reader {
 	return &reader{file: file, set: map[string]origin{}, top: map[string]origin{}, seen: contents{}}
 }
 
-// enter makes r read a file.
+// enter makes file the one being read.
 func (r *reader) enter(file string) { r.file, r.dir = file, filepath.Dir(file) }
 
 func (r *reader) fault(at position, text string) { r.faults.add(r.finding(at, text)) }
@@ -222,12 +224,12 @@ func (r *reader) finding(at position, text string) Finding {
 	return Finding{File: cmp.Or(at.file, r.file), Line: at.line, Where: at.where, Field: at.field, Text: text}
 }
 
-// blames reports whether there is a fault of this field already.
+// blames reports whether this field has a fault already.
 func (r *reader) blames(at position) bool {
 	return r.faults.blamed[position{file: cmp.Or(at.file, r.file), line: at.line, field: at.field}]
 }
 
-// inherited is a copy of the origins of `defaults` for one connection.
+// inherited returns a copy of the origins of `defaults`, for one connection.
 func inherited(set map[string]origin) map[string]origin {
 	list := maps.Clone(set)
 	for name, m := range list {

@@ -1,6 +1,6 @@
 package config
 
-// This file says which files a configuration consists of.
+// This file finds the files of a configuration.
 
 import (
 	"errors"
@@ -12,28 +12,28 @@ import (
 	"strings"
 )
 
-// maxFiles bounds how many files a directory or a pattern may stand for.
+// maxFiles bounds the files of a directory or pattern.
 const maxFiles = 10_000
 
-// errNoFiles is wrapped where a directory or a pattern stands for no file.
+// errNoFiles is matched by the error of a directory or pattern without a file.
 var errNoFiles = errors.New("no files")
 
-// noFiles is errNoFiles in the words of a message.
+// noFiles is an error that matches errNoFiles and has a message of its own.
 type noFiles string
 
 func (n noFiles) Error() string        { return string(n) }
 func (n noFiles) Is(target error) bool { return target == errNoFiles }
 
-// expand lists the files that a path stands for, sorted by name: a file, the
-// *.yml and *.yaml files of a directory, or those that match a glob pattern. A
-// pattern that is the name of a file is that file.
+// expand returns the files of a path, sorted by name: the file itself, the *.yml
+// and *.yaml files of a directory, or those that match a glob pattern. A path that
+// exists is never taken as a pattern.
 func expand(path string) ([]string, error) {
 	info, err := os.Stat(path)
 	switch {
 	case err == nil && info.IsDir():
 		return filesOf(path)
 	case err == nil, !errors.Is(err, fs.ErrNotExist), !strings.ContainsAny(path, "*?["):
-		return []string{path}, nil // whatever is wrong with it, reading it says so
+		return []string{path}, nil // if it cannot be read, the reader reports it
 	}
 	files, err := filepath.Glob(path)
 	if err != nil {
@@ -42,8 +42,8 @@ func expand(path string) ([]string, error) {
 	return bounded(slices.DeleteFunc(files, isDirectory), "no file matches this pattern")
 }
 
-// filesOf lists the configuration files directly in a directory. Hidden ones are
-// left out: editors and Kubernetes keep copies under such names.
+// filesOf returns the configuration files directly in a directory. It ignores
+// hidden files: editors and Kubernetes keep copies under such names.
 func filesOf(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir) // sorted
 	if err != nil {
@@ -76,6 +76,6 @@ func bounded(files []string, none string) ([]string, error) {
 	return files, nil
 }
 
-// ReadFile reads a regular file of at most limit bytes; its errors name the file
-// and never its content.
+// ReadFile reads a regular file of at most limit bytes. Anything else is an
+// error, which names the file and never quotes it.
 func ReadFile(path string, limit int64) ([]byte, error) { return readBounded(path, limit) }

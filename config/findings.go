@@ -46,12 +46,12 @@ func (f Faults) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// maxFindings bounds what is kept of each kind: more is not read, and a
-// hostile file shall not fill the memory with complaints.
+// maxFindings bounds the faults, and the warnings, that are kept: nobody reads
+// more, and a hostile file must not fill the memory.
 const maxFindings = 1000
 
-// findings collects remarks. The same remark about the same line is kept once:
-// a value in defaults is checked for each connection that inherits it.
+// findings collects faults or warnings. Equal ones about the same line are kept
+// once: a value in `defaults` is checked for each connection that inherits it.
 type findings struct {
 	list    []Finding
 	seen    map[Finding]bool
@@ -65,7 +65,7 @@ func (l *findings) add(f Finding) {
 	switch {
 	case l.seen[key]:
 	case len(l.list) >= 2*maxFindings, len(l.list) >= maxFindings && f.Where != "":
-		l.dropped++ // what concerns the whole file is not crowded out by a thousand connections
+		l.dropped++ // the second thousand is kept for findings about the whole file
 	default:
 		if l.seen == nil {
 			l.seen, l.blamed = make(map[Finding]bool), make(map[position]bool)
@@ -76,7 +76,8 @@ func (l *findings) add(f Finding) {
 	}
 }
 
-// sorted returns the remarks by file and line, and says how many were left out.
+// sorted returns the findings by file and line. The last one says how many were
+// dropped, if any.
 func (l *findings) sorted() []Finding {
 	slices.SortStableFunc(l.list, func(a, b Finding) int {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line))
@@ -88,7 +89,8 @@ func (l *findings) sorted() []Finding {
 	return l.list
 }
 
-// quote shows a value that is not a secret: printable, and at most 60 runes.
+// quote returns a value in quotes, cut to 60 characters. The value must not be a
+// secret.
 func quote(value string) string {
 	if utf8.RuneCountInString(value) > 60 {
 		value = string([]rune(value)[:60]) + "…"
@@ -96,8 +98,8 @@ func quote(value string) string {
 	return strconv.Quote(value)
 }
 
-// looksLikeWord reports whether an unknown key may be shown. `password:secret`
-// without a space after the colon becomes a key too, and must not be.
+// looksLikeWord reports whether an unknown key may be shown. It must not be shown
+// if it may hold a secret: `password:secret`, without the space, is one key.
 func looksLikeWord(key string) bool {
 	for _, r := range key {
 		if r != '_' && r != '-' && !unicode.IsLetter(r) && !unicode.IsDigit(r) {
@@ -107,15 +109,15 @@ func looksLikeWord(key string) bool {
 	return key != "" && len(key) <= 40
 }
 
-// DidYouMean is `, did you mean "x"?` with the nearest valid word, or nothing if none is near: the one
-// with the fewest letters to change, else one that is longer or shorter, as
-// username is for user.
+// DidYouMean returns `, did you mean "x"?` with the nearest valid word, or nothing
+// if none is near. The nearest needs the fewest letters changed; failing that, it
+// begins with the word or the word begins with it, as with user and username.
 func DidYouMean(word string, valid []string) string {
 	word = strings.ToLower(word)
 	best, distance := "", max(2, len(word)/3)+1
 	for _, candidate := range valid {
 		if len(candidate)-len(word) >= distance || len(word)-len(candidate) >= distance {
-			continue // so many letters are to be inserted or dropped
+			continue // the difference in length alone is too much
 		}
 		if d := editDistance(word, candidate); d < distance && d < len(candidate) {
 			best, distance = candidate, d
@@ -130,8 +132,8 @@ func DidYouMean(word string, valid []string) string {
 	return ", did you mean " + strconv.Quote(best) + "?"
 }
 
-// longerOrShorter is the first valid word that begins with word, or that word
-// begins with. A single letter says nothing.
+// longerOrShorter returns the first valid word that begins with word, or that
+// word begins with. A single letter is not enough.
 func longerOrShorter(word string, valid []string) string {
 	for _, candidate := range valid {
 		if len(word) > 1 && strings.HasPrefix(candidate, word) || len(candidate) > 2 && strings.HasPrefix(word, candidate) {
@@ -142,7 +144,7 @@ func longerOrShorter(word string, valid []string) string {
 }
 
 // editDistance counts the letters to insert, drop, change or swap with their
-// neighbour to make b of a (optimal string alignment).
+// neighbour to turn a into b (optimal string alignment).
 func editDistance(a, b string) int {
 	before, last := make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range last {
@@ -166,7 +168,7 @@ func editDistance(a, b string) int {
 	return last[len(b)]
 }
 
-// orList joins words as people do: "a, b or c".
+// orList joins words for a message: "a, b or c".
 func orList(words []string) string {
 	if len(words) < 2 {
 		return strings.Join(words, "")

@@ -16,7 +16,7 @@ import (
 	"mailprobe/mail"
 )
 
-// check says what is wrong with a text, or nothing. It never quotes it.
+// check returns what is wrong with a text, or nothing. It never quotes the text.
 type check func(text string) string
 
 // text is a single line of text.
@@ -61,7 +61,7 @@ func secret[T any](at func(*T) *mail.Secret) kind[T] {
 	return k
 }
 
-// path is a file, relative to the configuration.
+// path is a file name, relative to the directory of the configuration file.
 func path[T any](at func(*T) *string) kind[T] {
 	k := value(at, func(r *reader, n *node, where position) (string, bool) {
 		v, ok := r.scalarText(n, where)
@@ -168,8 +168,8 @@ func boolean[T any](at func(*T) *bool) kind[T] {
 	return k
 }
 
-// decimal is a number as people write it: a leading zero would make it octal
-// to some readers of YAML and decimal to others.
+// decimal matches a whole number without a leading zero: some YAML readers take
+// 010 for 8, others for 10.
 var decimal = regexp.MustCompile(`^(0|[1-9][0-9]*)$`)
 
 // number is a whole number from low to high.
@@ -208,7 +208,7 @@ func number[T any](low, high int, at func(*T) *int) kind[T] {
 	return k
 }
 
-// fractional is what Prometheus does not understand, and people write.
+// fractional matches durations that Prometheus does not accept and people write.
 var fractional = regexp.MustCompile(`^[0-9]+\.[0-9]+(ms|s|m|h)$`)
 
 // duration is written as in Prometheus: 90s, 1m30s, 2h; or as 1.5s.
@@ -247,7 +247,7 @@ func duration[T any](low, high time.Duration, at func(*T) *time.Duration) kind[T
 	return k
 }
 
-// listWord is what the reference calls a list of words.
+// listWord is the type that the reference shows for a list of words.
 const listWord = "list"
 
 // words is a list of words without spaces.
@@ -276,14 +276,14 @@ func words[T any](at func(*T) *[]string) kind[T] {
 	return k
 }
 
-// raw keeps a node for later; its schema is given separately.
+// raw keeps a node, to be read later. Its schema is given separately.
 func raw[T any](word string, schema func() map[string]any, at func(*T) **node) kind[T] {
 	k := value(at, func(_ *reader, n *node, _ position) (*node, bool) { return n, true })
 	k.word, k.schema = word, schema
 	return k
 }
 
-// scalarText returns the text of a single value; its faults never show it.
+// scalarText returns the text of a single value. Its faults never show the value.
 func (r *reader) scalarText(n *node, where position) (string, bool) {
 	if isNull(n) {
 		return "", true
@@ -295,7 +295,8 @@ func (r *reader) scalarText(n *node, where position) (string, bool) {
 	return v, ok
 }
 
-// singleLine refuses what no command of a mail protocol can carry.
+// singleLine refuses control characters: no command of a mail protocol can carry
+// them.
 func singleLine(v string) string {
 	switch {
 	case !utf8.ValidString(v):
@@ -306,7 +307,7 @@ func singleLine(v string) string {
 	return ""
 }
 
-// trimmed refuses the space that copying from a form leaves behind.
+// trimmed refuses a space at the beginning or end, which copying easily adds.
 func trimmed(v string) string {
 	if v != strings.TrimSpace(v) {
 		return "starts or ends with a space"

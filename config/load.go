@@ -20,44 +20,44 @@ type Config struct {
 	Routes      []*mail.Route      // in the order of the files; names are unique
 }
 
-// Pool bounds the probes at once.
+// Pool bounds how many probes run at the same time.
 type Pool struct {
 	MaxInFlight        int // at least 1
 	MaxInFlightPerHost int // at least 1
 }
 
-// Metrics says how durations are told.
+// Metrics selects the kind of histogram that durations are exported as.
 type Metrics struct {
 	Histograms mail.Histograms
 }
 
-// Tokens makes, or finds, the token source of some OAuth2 settings: the method
-// Source of an oauth.Sources. Equal settings shall get the same source, also
-// after a reload, because it holds the one token of all its connections.
+// Tokens returns the token source for OAuth2 settings, usually the method Source
+// of an oauth.Sources. Equal settings must get the same source, also after a
+// reload: the source holds the token that all these connections share.
 type Tokens func(oauth.Settings) (mail.TokenSource, error)
 
 // Loader returns the configuration and its warnings, or Faults.
 type Loader func() (*Config, []Finding, error)
 
 // Load reads and validates a configuration: a file, a directory of *.yml and
-// *.yaml files, or a glob pattern. What is wrong comes as Faults, all of it at
-// once; what is merely unwise comes as warnings, sorted by file and line, also
-// beside an error. Neither ever holds a secret's value. Without tokens each Load
-// has token sources of its own.
+// *.yaml files, or a glob pattern. The error is Faults, with everything that is
+// wrong. The findings are warnings, sorted by file and line; they are returned
+// with an error too. Neither contains a secret. With nil tokens, each Load makes
+// token sources of its own.
 func Load(path string, tokens Tokens) (*Config, []Finding, error) {
 	return newFileLoader(path, tokens).load()
 }
 
-// CheckSyntax is Load without a look at secrets, certificates and keys, for
-// machines that do not have them. Its connections are to be shown, not probed.
+// CheckSyntax is Load without reading secret, certificate and key files, for
+// machines that do not have them. The connections cannot be probed.
 func CheckSyntax(path string) (*Config, []Finding, error) {
 	l := newFileLoader(path, nil)
 	l.reader.syntaxOnly = true
 	return l.load()
 }
 
-// Parse is Load for a text that is not in a file. name stands for
-// the file in findings, and relative paths are beside it.
+// Parse is Load for a text that is not in a file. Findings show name as the file,
+// and relative paths start in name's directory.
 func Parse(name string, raw []byte, tokens Tokens) (*Config, []Finding, error) {
 	l := newFileLoader(name, tokens)
 	l.texts = map[string][]byte{name: raw}
@@ -70,10 +70,10 @@ type fileLoader struct {
 	reader *reader
 	tokens Tokens
 	files  *mail.SecretFiles
-	texts  map[string][]byte // what stands in for the content of files; mostly nil
-	added  string            // a file that is to be in the directory; empty: none
+	texts  map[string][]byte // used in place of the content of these files; usually nil
+	added  string            // a file to read although it does not exist yet; empty: none
 
-	mayBeEmpty bool // nothing but comments, or no connections, is no fault
+	mayBeEmpty bool // a configuration without connections is no fault
 }
 
 func newFileLoader(path string, tokens Tokens) *fileLoader {
@@ -93,7 +93,8 @@ func (l *fileLoader) load() (*Config, []Finding, error) {
 	return config, warnings, nil
 }
 
-// config reads all files. The returned value is only good without faults.
+// config reads all files. The returned value is complete only if there are no
+// faults.
 func (l *fileLoader) config() *Config {
 	documents := l.documents()
 	r := l.reader
@@ -102,7 +103,7 @@ func (l *fileLoader) config() *Config {
 		return &Config{}
 	}
 	config := &Config{Pool: documents[0].pool, Metrics: documents[0].metrics}
-	for _, d := range documents { // one of them may have set what is for all
+	for _, d := range documents { // strict_permissions may be in any of the files
 		r.strict = r.strict || d.strict
 		if d.has("pool") {
 			config.Pool = d.pool
@@ -128,8 +129,8 @@ func (l *fileLoader) config() *Config {
 	return config
 }
 
-// documents parses the files, as far as they are mappings. Files that cannot be
-// read are faults.
+// documents parses the files and returns those that are mappings. It reports the
+// others, and files that cannot be read, as faults.
 func (l *fileLoader) documents() []*file {
 	paths := []string{l.path}
 	if l.texts[l.path] == nil {
@@ -171,8 +172,8 @@ func (l *fileLoader) documents() []*file {
 	return documents
 }
 
-// document reads the top of one file; nil if there is nothing in it. oneOfMany
-// files may be empty.
+// document reads the top level of one file. It returns nil if the file is empty,
+// which is a fault unless the file is oneOfMany.
 func (l *fileLoader) document(root *node, oneOfMany bool) *file {
 	r := l.reader
 	f := freshFile()
@@ -198,12 +199,13 @@ func (l *fileLoader) document(root *node, oneOfMany bool) *file {
 		r.top[name] = given
 	}
 	if !isMapping(root) {
-		return nil // that is a fault already
+		return nil // reported by parse
 	}
 	return f
 }
 
-// withoutPath is the cause alone, where the place names the file already.
+// withoutPath returns the cause of a file error without the file's name, which
+// the finding shows already.
 func withoutPath(err error) string {
 	if cause := errors.Unwrap(err); cause != nil {
 		return cause.Error()
@@ -214,7 +216,7 @@ func withoutPath(err error) string {
 // file is one document.
 type file struct {
 	path string
-	set  map[string]origin // which fields were given
+	set  map[string]origin // the fields written at its top
 
 	pool        Pool
 	metrics     Metrics
@@ -224,7 +226,7 @@ type file struct {
 	routes      *node
 }
 
-// has reports whether the document has a field at its top.
+// has reports whether a field is written at the top of the document.
 func (f *file) has(field string) bool { _, given := f.set[field]; return given }
 
 func freshFile() *file {

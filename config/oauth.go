@@ -29,7 +29,8 @@ var oauthBlock = block[oauthEntry]{
 	},
 }
 
-// tokenURL is oauth's own check, at the line of the field.
+// tokenURL applies the oauth package's check to the field, so that a fault has a
+// line.
 func tokenURL(v string) string {
 	if v == "" {
 		return ""
@@ -49,7 +50,7 @@ func (o *oauthEntry) fromEndpoint() bool {
 
 func (o *oauthEntry) hasSecret() bool { return !o.clientSecret.IsZero() || o.clientSecretFile != "" }
 
-// asks reports whether a token is to come from an endpoint.
+// asks reports whether tokens are requested from an endpoint.
 func (e *entry) asks() bool {
 	return e.usesToken() && e.oauth2.accessTokenFile == "" && e.oauth2.fromEndpoint()
 }

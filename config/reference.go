@@ -7,8 +7,8 @@ import (
 	"mailprobe/mail"
 )
 
-// Reference is docs/configuration.md: every field with its values, default,
-// meaning and an example, from the tables that the loader uses.
+// Reference returns the text of docs/configuration.md: every field with its
+// values, default, meaning and an example, from the tables that the loader uses.
 func Reference() []byte {
 	var b strings.Builder
 	b.WriteString(referenceHead)
@@ -34,8 +34,8 @@ func Reference() []byte {
 	return []byte(b.String())
 }
 
-// otherWarnings are those that are not in warningRules: they depend on files or on
-// all connections together.
+// otherWarnings are the warnings that are not in warningRules, because they depend
+// on files or on all connections together.
 var otherWarnings = [][2]string{
 	{"password, client_secret and their files", "begins or ends with a blank, begins with a byte order mark, looks like the name of a variable, or is cut at an unquoted #"},
 	{"*_file", "can be read by every user of the machine (a fault with `strict_permissions: true`)"},

@@ -1,7 +1,7 @@
 package config
 
-// This file reads the routes: messages that mailprobe sends itself and looks for.
-// They name connections, so they are completed after all connections are known.
+// This file reads the routes. A route names connections, so routes are built
+// after all connections are known.
 
 import (
 	"fmt"
@@ -11,8 +11,8 @@ import (
 	"mailprobe/mail"
 )
 
-// routeEntry is one route of the file: the Route itself, which the fields write
-// into, and the names that build resolves.
+// routeEntry is one route while it is read: the Route, into which most fields are
+// written, and the names of connections, which build resolves.
 type routeEntry struct {
 	mail.Route
 
@@ -24,7 +24,8 @@ type routeEntry struct {
 	set map[string]origin
 }
 
-// requirements are the results that a message must have; empty: any.
+// requirements are the results that a message must have in
+// Authentication-Results; an empty one accepts any.
 type requirements struct {
 	spf, dkim, dmarc, arc mail.CheckResult
 }
@@ -39,8 +40,8 @@ func freshRoute() *routeEntry {
 // minRouteInterval bounds how often a route may send: 1,440 messages a day.
 const minRouteInterval = time.Minute
 
-// maxRouteFolders bounds how many folders a route looks through: each costs a
-// round trip a look.
+// maxRouteFolders bounds the folders of a route: each costs one round trip in
+// each look.
 const maxRouteFolders = 5
 
 var routeBlock = block[routeEntry]{
@@ -92,7 +93,7 @@ var requireBlock = block[requirements]{
 	},
 }
 
-// results are the words that a message can be required to have.
+// results are the words that `require` accepts.
 var results = same(slices.DeleteFunc(mail.CheckResults(), func(r mail.CheckResult) bool { return r == mail.ResultUnknown })...)
 
 // folders is `auto` or a list of folder names.
@@ -136,7 +137,7 @@ func routesSchema() map[string]any {
 	return map[string]any{"type": []string{"array", "null"}, "items": map[string]any{"$ref": "#/$defs/route"}}
 }
 
-// routes reads the list of one file. It comes after the connections of all files.
+// routes reads the list of one file, after the connections of all files are read.
 func (b *builder) routes(f *file) {
 	list := f.routes
 	switch {
@@ -154,7 +155,7 @@ func (b *builder) routes(f *file) {
 	}
 }
 
-// route reads, judges and completes one entry.
+// route reads, validates and completes one entry.
 func (b *builder) route(item *node, index int) *mail.Route {
 	at := position{line: item.Line, where: fmt.Sprintf("routes[%d]", index)}
 	n := resolve(item)
@@ -182,9 +183,9 @@ func (b *builder) route(item *node, index int) *mail.Route {
 	e.Send = b.connectionOf(e, "send", e.send, at, smtpOnly)
 	e.Receive = b.connectionOf(e, "receive", e.receive, at, readers)
 	e.Bounces = b.connectionOf(e, "bounces", e.bounces, at, readers)
-	e.judge(b.reader, at)
+	e.validate(b.reader, at)
 	for _, l := range e.Labels {
-		// Those that no connection may have are faults already.
+		// Labels that no connection may have are reported already.
 		if what := mail.ReservedRouteLabel(l.Name); what != "" && mail.ReservedLabel(l.Name) == "" {
 			b.fault(e.at("labels", at).sub(l.Name), what)
 		}
@@ -192,7 +193,8 @@ func (b *builder) route(item *node, index int) *mail.Route {
 	return &e.Route
 }
 
-// at is the place of a field: where it was given, or else where the route begins.
+// at returns the position of a field: where it is written, or else where the
+// route begins.
 func (e *routeEntry) at(field string, where position) position {
 	if m, given := e.set[field]; given {
 		where = where.on(m.line)
@@ -201,7 +203,7 @@ func (e *routeEntry) at(field string, where position) position {
 	return where
 }
 
-// claimRoute makes sure that a name is used once.
+// claimRoute reports a route's name that is in use.
 func (b *builder) claimRoute(e *routeEntry, at position) {
 	if e.Name == "" {
 		return
@@ -214,7 +216,8 @@ func (b *builder) claimRoute(e *routeEntry, at position) {
 	b.routeNames[e.Name] = origin{file: b.file, line: where.line}
 }
 
-// connectionOf resolves the name of a connection that speaks one of protocols.
+// connectionOf returns the connection with a name. It must speak one of protocols;
+// otherwise a fault is reported and nil returned.
 func (b *builder) connectionOf(e *routeEntry, field, name string, at position, protocols []mail.Protocol) *mail.Connection {
 	if name == "" {
 		return nil
@@ -241,11 +244,11 @@ func (b *builder) connectionOf(e *routeEntry, field, name string, at position, p
 	return nil
 }
 
-// becomesTickets is why a watched mailbox is not one for routes.
+// becomesTickets is the fault of a route that ends in a watched mailbox.
 const becomesTickets = "is a connection with watch: something fetches its mail, and each message would become a ticket; use another mailbox, or say ticket_mailbox: accepted"
 
-// judge says which settings do not go together.
-func (e *routeEntry) judge(r *reader, at position) {
+// validate reports settings that contradict each other.
+func (e *routeEntry) validate(r *reader, at position) {
 	for _, rule := range []struct {
 		field  string
 		broken bool

@@ -1,7 +1,7 @@
 package config
 
-// This file says which settings go together. A connection's own setting that
-// cannot be obeyed is a fault; one that it only inherited is dropped.
+// This file knows which settings contradict each other. A setting that is written
+// in a connection and cannot be obeyed is a fault; an inherited one is dropped.
 
 import (
 	"net/netip"
@@ -10,7 +10,8 @@ import (
 	"mailprobe/mail"
 )
 
-// rule is a condition that must not hold, the field to blame, and why.
+// rule is a condition that must not hold, the field that the fault names, and the
+// text of the fault.
 type rule struct {
 	field  string
 	broken func(e *entry) bool
@@ -34,7 +35,8 @@ type inheritedDrop struct {
 	useless func(e *entry) bool
 }
 
-// inheritedDrops are asked in this order; a later one sees what the earlier ones dropped.
+// inheritedDrops are applied in this order: a later one sees what earlier ones
+// have dropped.
 var inheritedDrops = []inheritedDrop{
 	{"auth", func(e *entry) bool { return e.Username == "" }},
 	{"mailbox", func(e *entry) bool { return !e.LogsIn() }},
@@ -57,10 +59,11 @@ var inheritedDrops = []inheritedDrop{
 	{"watch_expect_every", func(e *entry) bool { return !e.watches() }},
 }
 
-// watches reports whether waiting messages are looked for.
+// watches reports whether the probe looks for waiting messages.
 func (e *entry) watches() bool { return e.Watch != mail.WatchNone }
 
-// access resolves `auto`; it is empty without a shared mailbox.
+// access returns shared_mailbox_access with `auto` resolved; empty: there is no
+// shared mailbox.
 func (e *entry) access() mail.SharedAccess {
 	switch {
 	case e.SharedMailbox == "":
@@ -96,8 +99,8 @@ func (e *entry) dropUseless() {
 	e.dropUselessOAuth()
 }
 
-// dropUselessOAuth drops what was inherited inside oauth2 where the connection chose
-// another form itself.
+// dropUselessOAuth drops inherited fields of oauth2 if the connection itself
+// chooses another way to get a token.
 func (e *entry) dropUselessOAuth() {
 	o := &e.oauth2
 	if e.own("oauth2.client_secret_file") && !e.own("oauth2.client_secret") {
@@ -152,7 +155,7 @@ var loginRules = []rule{
 	}, "external needs tls_config.cert_file and key_file"},
 }
 
-// withoutAuthzID are the methods that have no place for a second name.
+// withoutAuthzID are the methods that cannot send an authorization identity.
 var withoutAuthzID = []mail.AuthMethod{mail.AuthLogin, mail.AuthCRAMMD5, mail.AuthXOAuth2, mail.AuthSASLLogin, mail.AuthAPOP}
 
 var sharedRules = []rule{
@@ -221,7 +224,8 @@ var tlsRules = []rule{
 
 func obsolete(e *entry) bool { return e.tls.minVersion < freshTLS().minVersion }
 
-// validate reports what does not go together. The entry has a protocol.
+// validate reports settings that contradict each other. The entry must have a
+// protocol.
 func (e *entry) validate(r *reader, where position) {
 	fresh := freshEntry()
 	for _, f := range connectionBlock.fields {
@@ -241,8 +245,8 @@ func (e *entry) validate(r *reader, where position) {
 	}
 }
 
-// uncertain reports whether a setting that many others depend on was not
-// understood: further faults would only mislead.
+// uncertain reports whether a setting that many rules depend on has a fault. The
+// rules are then not applied: their faults could be wrong.
 func (r *reader) uncertain(e *entry, where position) bool {
 	return slices.ContainsFunc([]string{"protocol", "encryption", "username", "auth", "shared_mailbox", "shared_mailbox_access"},
 		func(f string) bool { return r.blames(e.at(f, where)) })

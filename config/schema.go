@@ -1,7 +1,8 @@
 package config
 
 // This file turns the field tables into a JSON Schema (draft 2020-12) for
-// editors. It says what a file looks like; what goes together is the loader's.
+// editors. The schema describes single fields; rules between fields are checked
+// by Load only.
 
 import (
 	"encoding/json"
@@ -9,9 +10,9 @@ import (
 	"unicode"
 )
 
-// Schema is the JSON Schema of the configuration. Its `defaults` values and
-// rules across fields are not in it: a file that it accepts may still be
-// refused by Load.
+// Schema returns the JSON Schema of the configuration. A file that the schema
+// accepts may still be refused by Load: values from `defaults` and rules between
+// fields are not in the schema.
 func Schema() []byte {
 	s := fileBlock.blockDoc().schema()
 	s["$schema"] = "https://json-schema.org/draft/2020-12/schema"
@@ -21,8 +22,8 @@ func Schema() []byte {
 	delete(defaults, "required")
 	delete(defaults["properties"].(map[string]any), "name")
 	s["$defs"] = map[string]any{"connection": connection.schema(), "defaults": defaults, "route": routeBlock.blockDoc().schema()}
-	// Maps are written in the order of their keys: the same tables produce the
-	// same bytes. A fixed structure of plain values cannot fail.
+	// Maps are encoded in the order of their keys, so equal tables produce equal
+	// bytes. Encoding plain values cannot fail.
 	text, _ := json.MarshalIndent(s, "", "  ")
 	return append(text, '\n')
 }
@@ -45,7 +46,7 @@ func (o *blockDoc) schema() map[string]any {
 	return s
 }
 
-// describe is the meaning with protocols and default.
+// describe returns the meaning of a field with its protocols and default.
 func (d fieldDoc) describe() string {
 	text := d.meaning
 	if d.only != nil {
@@ -72,14 +73,14 @@ func types(names ...string) map[string]any {
 	return map[string]any{"type": names}
 }
 
-// nullable lets an object be left blank.
+// nullable returns a schema that also accepts a blank value.
 func nullable(s map[string]any) map[string]any {
 	s["type"] = []string{"object", "null"}
 	return s
 }
 
-// caseBlind is a pattern for the words in upper and lower case: the regular
-// expressions of JSON Schema have no flag for it.
+// caseBlind returns a pattern that matches the words in upper and lower case.
+// Regular expressions in JSON Schema have no flag for that.
 func caseBlind(words []string) string {
 	var b strings.Builder
 	for i, word := range words {

@@ -1,7 +1,7 @@
 package config
 
-// This file builds one connection of settings that are in no file: of a URL, or
-// of what somebody typed.
+// This file builds a connection from settings that are in no file: from a URL, or
+// from answers typed by a person.
 
 import (
 	"slices"
@@ -10,18 +10,19 @@ import (
 	"mailprobe/oauth"
 )
 
-// Setting is one field of a connection: its path, such as tls_config.ca_file,
-// and its value as a file would have it, without YAML's quotes. The items of a
-// list are words with blanks between them.
+// Setting is one field of a connection: its path, such as tls_config.ca_file, and
+// its value as in a file, without YAML's quotes. The items of a list are separated
+// by spaces.
 type Setting struct{ Field, Value string }
 
-// String leaves the value out, which may be a password.
+// String returns the field's path, and not the value, which may be a password.
 func (s Setting) String() string { return s.Field }
 
-// NewConnection builds one connection of settings, by the rules of a file. All
-// faults come at once; findings name source in place of a file, and no line.
-// Relative paths start at the working directory. Without tokens the connection
-// has a token source of its own.
+// NewConnection builds one connection from settings, by the same rules as for a
+// file. The error is Faults, with everything that is wrong; the findings are
+// warnings. Both name source in place of a file, and no line. Relative paths start
+// in the working directory. With nil tokens the connection has a token source of
+// its own.
 func NewConnection(source string, settings []Setting, tokens Tokens) (*mail.Connection, []Finding, error) {
 	if tokens == nil {
 		tokens = new(oauth.Sources).Source
@@ -45,7 +46,7 @@ type Field struct {
 	List    bool // its value is any number of words
 }
 
-// Fields lists all fields of a connection, in the order of the reference.
+// Fields returns all fields of a connection, in the order of the reference.
 func Fields() []Field {
 	var list []Field
 	for _, doc := range connectionBlock.blockDoc().fields {

@@ -1,6 +1,6 @@
 package config
 
-// This file is a configuration that is loaded again while the program runs.
+// This file loads the configuration again while the program runs.
 
 import (
 	"crypto/sha256"
@@ -11,8 +11,9 @@ import (
 	"mailprobe/oauth"
 )
 
-// Source is a configuration on disk. Its token sources survive a reload, with
-// the tokens they hold. Its methods may be called by several goroutines at once.
+// Source is a configuration on disk that can be loaded again. Token sources, and
+// the tokens they hold, survive a reload. Its methods may be called by several
+// goroutines at once.
 type Source struct {
 	path  string
 	files *mail.SecretFiles // of all loads
@@ -22,10 +23,10 @@ type Source struct {
 	seen   contents       // what the last load read
 }
 
-// NewSource makes a Source of what --config.file names; see Load.
+// NewSource returns the source for a path as Load takes it. It reads nothing.
 func NewSource(path string) *Source { return &Source{path: path, files: new(mail.SecretFiles)} }
 
-// Load is the function Load, for this source.
+// Load reads and validates the configuration, like the function Load.
 func (s *Source) Load() (*Config, []Finding, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -41,10 +42,10 @@ func (s *Source) Load() (*Config, []Finding, error) {
 }
 
 // Changed reports whether a reload would read something else than the last Load
-// did, faulty or not: another content of a YAML, certificate or key file, or
-// another set of YAML files. Secret files do not count: they are read again
-// before each login. It looks at contents: a ConfigMap's file is a link into a
-// directory that is swapped, which no watch on the file sees.
+// did, with or without faults: another content of a YAML, certificate or key file,
+// or other YAML files. Secret files do not count: they are read again before each
+// login. It compares contents and does not watch the files: in Kubernetes, a
+// ConfigMap's file is a link into a directory that is replaced.
 func (s *Source) Changed() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -61,11 +62,10 @@ func (s *Source) Changed() bool {
 	return !maps.Equal(now, s.seen)
 }
 
-// contents holds a hash of each file that was read; zero for one that could not
-// be read.
+// contents maps each file that was read to its hash; zero: it could not be read.
 type contents map[string][sha256.Size]byte
 
-// read is readBounded, and remembers what was read.
+// read is readBounded, and records the hash.
 func (c contents) read(path string, limit int64) ([]byte, error) {
 	raw, err := readBounded(path, limit)
 	if err != nil {

@@ -8,13 +8,13 @@ import (
 	"strings"
 )
 
-// Stanza is one connection as it is to be written into a file.
+// Stanza is one connection to be written into a file.
 type Stanza struct {
 	Settings []Setting // name first; empty values are left out
 	Comments []string  // lines above it, without #
 }
 
-// Value returns the value of a field, or nothing.
+// Value returns the value of a field; empty: it is not set.
 func (s Stanza) Value(field string) string {
 	for _, setting := range s.Settings {
 		if setting.Field == field {
@@ -24,8 +24,9 @@ func (s Stanza) Value(field string) string {
 	return ""
 }
 
-// YAML returns the stanza as an item of the list of connections, each line after
-// an indent. The fields of a block stand together, where the first of them does.
+// YAML returns the stanza as an item of the list of connections, with indent
+// before each line. Fields of the same block are written together, in the place of
+// the first one.
 func (s Stanza) YAML(indent string) string {
 	var b strings.Builder
 	for _, comment := range s.Comments {
@@ -48,7 +49,7 @@ func (s Stanza) YAML(indent string) string {
 	return b.String()
 }
 
-// block are the lines of the fields of one block.
+// block returns the lines of one block's fields.
 func (s Stanza) block(outer, indent string) string {
 	var b strings.Builder
 	for _, setting := range s.Settings {
@@ -60,16 +61,16 @@ func (s Stanza) block(outer, indent string) string {
 }
 
 var (
-	// plainValue needs no quotes in YAML: a word that no reader takes for anything
-	// but a text or, in our fields, a number or a duration.
+	// plainValue matches values that need no quotes in YAML: every reader takes them
+	// for text or, in our fields, for a number or duration.
 	plainValue = regexp.MustCompile(`^[A-Za-z0-9/][A-Za-z0-9._@/+-]*$`)
-	// reservedValue would be a boolean or null, or an octal or other number, to some
-	// readers of YAML.
+	// reservedValue matches words that some YAML readers take for a boolean, null, a
+	// date or another number.
 	reservedValue = regexp.MustCompile(`(?i)^(true|false|yes|no|on|off|y|n|null|~|0[0-9]+|0[xob].*|[0-9]+e[0-9]+|[0-9]{4}-[0-9]+-[0-9]+|\.inf|\.nan)$`)
 	booleanValue  = regexp.MustCompile(`^(true|false)$`)
 )
 
-// yamlValueOf is the value of a setting, or the list of its words.
+// yamlValueOf returns the value of a setting in YAML: one value, or a list.
 func yamlValueOf(s Setting) string {
 	if !isList(s.Field) {
 		return yamlValue(s.Value)
@@ -81,15 +82,15 @@ func yamlValueOf(s Setting) string {
 	return "[" + strings.Join(words, ", ") + "]"
 }
 
-// yamlValue quotes a value where YAML would read another one. A text of JSON in
-// double quotes is one of YAML too.
+// yamlValue returns a value in YAML, in quotes if YAML would read it as something
+// else. A JSON string is also a YAML string.
 func yamlValue(v string) string {
 	if booleanValue.MatchString(v) || plainValue.MatchString(v) && !reservedValue.MatchString(v) {
 		return v
 	}
 	var b strings.Builder
 	encoder := json.NewEncoder(&b)
-	encoder.SetEscapeHTML(false) // & < > are nothing special here
-	_ = encoder.Encode(v)        // a text cannot fail
+	encoder.SetEscapeHTML(false) // & < > need no escape here
+	_ = encoder.Encode(v)        // a string cannot fail
 	return strings.TrimSuffix(b.String(), "\n")
 }

@@ -1,7 +1,7 @@
 package config
 
-// This file knows what names, addresses and labels look like. Its checks say
-// what is wrong and never quote more than is needed.
+// This file checks host names, mail addresses and labels. A check returns what is
+// wrong, and quotes no more than is needed.
 
 import (
 	"net/netip"
@@ -14,7 +14,7 @@ import (
 	"mailprobe/mail"
 )
 
-// dnsName is looser than RFC 1123: names with underscores do resolve.
+// dnsName allows underscores, which RFC 1123 does not: such names are in use.
 var dnsName = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*\.?$`)
 
 var hostAndPort = regexp.MustCompile(`^(\[[0-9A-Fa-f:.]+\]|[^:/@]+):[0-9]+$`)
@@ -51,8 +51,8 @@ func hostName(v string) string {
 	return ""
 }
 
-// asciiHost returns an international name as the DNS knows it (RFC 5891); others
-// stay as they are.
+// asciiHost returns an international name in its ASCII form (RFC 5891). Other
+// names are returned unchanged.
 func asciiHost(v string) (string, error) {
 	if strings.IndexFunc(v, func(r rune) bool { return r > 0x7f }) < 0 {
 		return v, nil
@@ -62,7 +62,7 @@ func asciiHost(v string) (string, error) {
 
 var addressLiteral = regexp.MustCompile(`^\[(IPv6:)?[0-9A-Fa-f:.]+\]$`)
 
-// greetingName accepts what EHLO takes: a domain or an address literal (RFC
+// greetingName accepts an argument of EHLO: a domain or an address literal (RFC
 // 5321 section 4.1.1.1).
 func greetingName(v string) string {
 	if v == "" || len(v) <= 253 && (dnsName.MatchString(v) || addressLiteral.MatchString(v)) {
@@ -71,8 +71,8 @@ func greetingName(v string) string {
 	return "is neither a host name nor an address literal such as [192.0.2.1]"
 }
 
-// mailAddress accepts an address as it stands between the angle brackets of
-// MAIL FROM, or <>. SMTPUTF8 is not spoken.
+// mailAddress accepts what MAIL FROM takes between its angle brackets, and <>.
+// Only ASCII: the probe does not use SMTPUTF8.
 func mailAddress(v string) string {
 	local, domain, found := cutLast(v, "@")
 	switch {
@@ -92,7 +92,7 @@ func mailAddress(v string) string {
 	return ""
 }
 
-// isAlias reports whether a mail address lacks nothing but its domain.
+// isAlias reports whether v would be a mail address if it had a domain.
 func isAlias(v string) bool { return !strings.Contains(v, "@") && mailAddress(v+"@example.org") == "" }
 
 func cutLast(v, sep string) (before, after string, found bool) {
@@ -123,7 +123,7 @@ const (
 
 var placeholder = regexp.MustCompile(`\{[^{}]*\}?`)
 
-// loginFormat wants both placeholders and no other.
+// loginFormat accepts a format with both placeholders and no other.
 func loginFormat(v string) string {
 	for _, p := range placeholder.FindAllString(v, -1) {
 		if p != holdsUser && p != holdsShared {
@@ -141,7 +141,7 @@ var labelName = regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]*$`)
 // maxLabels bounds the labels of one connection.
 const maxLabels = 20
 
-// labels is a mapping of names to values, merged with those of `defaults`.
+// labels is a mapping of names to values. It adds to the labels of `defaults`.
 func labels[T any](at func(*T) *[]mail.Label) kind[T] {
 	k := value(at, func(*reader, *node, position) ([]mail.Label, bool) { return nil, false })
 	k.read = func(r *reader, n *node, where position, to *T) { r.readLabels(n, where, at(to)) }
@@ -170,8 +170,8 @@ func (r *reader) readLabels(n *node, where position, to *[]mail.Label) {
 	}
 }
 
-// readLabel sets one label, or removes it where its value is empty: Prometheus
-// takes an empty label for an absent one.
+// readLabel sets one label, or removes an inherited one if the value is empty:
+// for Prometheus, an empty label is the same as none.
 func (r *reader) readLabel(p pair, at position, to *[]mail.Label) {
 	switch reserved := mail.ReservedLabel(p.key); {
 	case !labelName.MatchString(p.key):
@@ -204,8 +204,8 @@ func (r *reader) readLabel(p pair, at position, to *[]mail.Label) {
 	}
 }
 
-// shownLabel is the name of a label in a message. It is no secret, and is shown
-// even if it is not a word.
+// shownLabel returns the name of a label for a message. Label names hold no
+// secret, so it is shown even if it is no valid word.
 func shownLabel(name string) string {
 	if looksLikeWord(name) {
 		return name

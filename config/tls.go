@@ -1,7 +1,7 @@
 package config
 
-// This file builds the TLS configurations, once at load: building them for each
-// probe would be by far the most expensive mistake. Equal ones are shared.
+// This file builds the TLS configurations at load, because building one for each
+// probe would cost more than the probe. Equal ones are shared.
 
 import (
 	"crypto/tls"
@@ -49,7 +49,7 @@ var tlsBlock = block[tlsEntry]{
 	},
 }
 
-// tlsFiles reads each certificate file once, and makes one tls.Config of equal
+// tlsFiles reads each certificate file once, and makes one tls.Config for equal
 // settings.
 type tlsFiles struct {
 	pools   map[string]loaded[*x509.CertPool]
@@ -59,7 +59,7 @@ type tlsFiles struct {
 
 type loaded[V any] struct {
 	value V
-	field string // the one to blame for err
+	field string // the field that a fault about err names
 	err   error
 }
 
@@ -99,7 +99,7 @@ func (f *tlsFiles) config(r *reader, e *entry, where position) *tls.Config {
 		MinVersion:         e.tls.minVersion,
 		MaxVersion:         e.tls.maxVersion,
 		InsecureSkipVerify: e.tls.insecureSkipVerify,
-		// A resumed session would hide the handshake that is to be measured.
+		// The full handshake is what is measured, so no session is resumed.
 		SessionTicketsDisabled: true,
 	}
 	rootsOK, certOK := f.roots(r, e, where, c), f.certificate(r, e, where, c)
@@ -126,8 +126,9 @@ func (f *tlsFiles) roots(r *reader, e *entry, where position, c *tls.Config) boo
 	return pool.err == nil
 }
 
-// readPool is strict: AppendCertsFromPEM skips what it cannot parse, and the
-// missing authority would show as an untrusted server much later.
+// readPool returns an error for a certificate that cannot be parsed.
+// AppendCertsFromPEM would skip it, and the missing authority would show much
+// later, as an untrusted server.
 func readPool(seen contents, file string) (*x509.CertPool, error) {
 	raw, err := seen.read(file, maxPEM)
 	if err != nil {
@@ -158,7 +159,7 @@ func readPool(seen contents, file string) (*x509.CertPool, error) {
 func (f *tlsFiles) certificate(r *reader, e *entry, where position, c *tls.Config) bool {
 	files := [2]string{e.tls.certFile, e.tls.keyFile}
 	if files[0] == "" || files[1] == "" || r.syntaxOnly {
-		return true // one without the other is a fault of the rules
+		return true // one without the other is a fault of validate
 	}
 	key, done := f.keys[files]
 	if !done {
@@ -191,10 +192,11 @@ func readKeyPair(seen contents, certFile, keyFile string) loaded[*tls.Certificat
 	return loaded[*tls.Certificate]{value: &pair}
 }
 
-// checkMode remarks on a secret file that everybody on the machine can read.
+// checkMode reports a file with a secret that every user of the machine can read:
+// a fault with strict_permissions, otherwise a warning.
 func (r *reader) checkMode(file string, where position) {
 	info, err := os.Stat(file)
-	if err != nil || info.Mode().Perm()&0o004 == 0 || runtime.GOOS == "windows" { // there, Mode knows nothing of who may read
+	if err != nil || info.Mode().Perm()&0o004 == 0 || runtime.GOOS == "windows" { // Mode does not show permissions on Windows
 		return
 	}
 	text := file + " can be read by every user of this machine: chmod o-r"

@@ -1,6 +1,6 @@
 package config
 
-// This file says what is allowed but unwise.
+// This file warns about what is allowed but unwise.
 
 import (
 	"fmt"
@@ -12,7 +12,7 @@ import (
 	"mailprobe/mail"
 )
 
-// warningRule is a condition worth a warning, the field it is about, and why.
+// warningRule is a condition, the field that the warning names, and its text.
 type warningRule struct {
 	field string
 	holds func(e *entry) bool
@@ -106,14 +106,15 @@ func (e *entry) warn(r *reader, where position) {
 	}
 }
 
-// portsPerDestination is how many local ports Linux has for one destination in
-// a minute, the time that a closed connection may keep one (TIME_WAIT).
+// portsPerDestination is the number of local ports that Linux has for one
+// destination address and port. A closed connection may keep one for a minute
+// (TIME_WAIT).
 const portsPerDestination = 28232
 
 // load is what a group of connections needs.
 type load struct {
 	connections int
-	slots       float64 // probes at once if every probe takes its whole timeout
+	slots       float64 // probes at the same time, if each takes its whole timeout
 	perMinute   float64
 }
 
@@ -123,9 +124,9 @@ func (l *load) add(c *mail.Connection) {
 	l.perMinute += float64(time.Minute) / float64(c.Interval)
 }
 
-// warnLoad says where the intervals cannot be kept when servers stop
-// answering: the worst case, because that is when the figures matter. Connections
-// that are probed on scrapes count as if they were scraped on their intervals.
+// warnLoad warns if the intervals cannot be kept once every server stops
+// answering, when each probe takes its whole timeout. Connections that are probed
+// on scrapes count as if they were scraped at their intervals.
 func (r *reader) warnLoad(pool Pool, connections []*mail.Connection) {
 	var all load
 	hosts, addresses := map[string]*load{}, map[string]*load{}
@@ -158,7 +159,7 @@ func (r *reader) warnLoad(pool Pool, connections []*mail.Connection) {
 	}
 }
 
-// atPool is where a bound is written, or nowhere.
+// atPool returns the position of a field of `pool`; zero: it is not written.
 func (r *reader) atPool(field string) position {
 	given := r.top["pool."+field]
 	return position{file: given.file, line: given.line, field: "pool." + field}

@@ -104,16 +104,16 @@ func (s *search) parseClientConfig(raw []byte, source Source) ([]Candidate, erro
 }
 
 // autodiscoverRequest asks for the settings of IMAP, POP and SMTP (MS-OXDSCLI).
-// The address was parsed and holds none of XML's characters that matter; it is
-// escaped all the same.
+// The address was parsed and contains no special character of XML; it is escaped
+// nevertheless.
 const autodiscoverRequest = `<?xml version="1.0" encoding="utf-8"?>
 <Autodiscover xmlns="http://schemas.microsoft.com/exchange/autodiscover/outlook/requestschema/2006">
 <Request><EMailAddress>%s</EMailAddress>
 <AcceptableResponseSchema>http://schemas.microsoft.com/exchange/autodiscover/outlook/responseschema/2006a</AcceptableResponseSchema>
 </Request></Autodiscover>`
 
-// autodiscover asks the Exchange of the domain. One that wants a login first is
-// not answered: no credential is sent by a search.
+// autodiscover asks the Exchange server of the domain. If that demands a login, the
+// search goes on without it, because a search sends no credential.
 func (s *search) autodiscover(ctx context.Context) []Candidate {
 	var address bytes.Buffer
 	if err := xml.EscapeText(&address, []byte(s.report.Address)); err != nil {
@@ -170,8 +170,8 @@ var (
 	errDirective = errors.New("it holds a DTD, which could define entities")
 )
 
-// decodeXML refuses what files of this kind never hold: a DTD, which is where
-// entities are defined.
+// decodeXML decodes XML without a DTD. Such files have none, and a DTD could define
+// entities that grow without bound.
 func decodeXML(raw []byte, to any) error {
 	if len(raw) > maxXML {
 		return errTooLarge

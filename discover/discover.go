@@ -1,9 +1,9 @@
 // Package discover finds out where the mail of an address is read and sent: from
 // SRV records, from the domain's autoconfig file, and by guessing usual names.
 //
-// It sends no credential. Each candidate is probed up to its greeting,
-// certificate and capabilities. What it reads was written by strangers: names are
-// checked before they are used, and everything is bounded.
+// It sends no credential. Each candidate is probed up to its greeting, certificate
+// and capabilities. It does not trust what it reads: names are checked before they
+// are used, and everything is bounded.
 package discover
 
 import (
@@ -44,7 +44,7 @@ const (
 	FromGuess        Source = "guess"        // usual names and the default ports
 )
 
-// sources gives their order; read only.
+// sources lists the sources in the order in which they are asked; read only.
 var sources = []Source{FromSRV, FromAutoconfig, FromAutodiscover, FromISPDB, FromGuess}
 
 // Candidate is a place where a service may be.
@@ -60,14 +60,14 @@ type Candidate struct {
 	priority, weight uint16 // of an SRV record: the lowest first, then the largest
 }
 
-// Found is a candidate and what a probe without a login told of it.
+// Found is a candidate with the result of a probe without a login.
 type Found struct {
 	Candidate
 	Outcome mail.Outcome
 }
 
 // Verified reports whether a password may be sent there: the service speaks its
-// protocol, under TLS, with a certificate that is right for the host.
+// protocol, under TLS, with a valid certificate for the host.
 func (f *Found) Verified() bool {
 	return f.Outcome.Up() && f.Outcome.TLS != nil && f.Outcome.TLS.Verified
 }
@@ -85,10 +85,10 @@ func (r *Report) verified(protocol mail.Protocol) bool {
 	return slices.ContainsFunc(r.Found, func(f Found) bool { return f.Protocol == protocol && f.Verified() })
 }
 
-// Best returns the most trusted candidate of a protocol that a password may be
-// sent to, or nil. If the search allowed clear text and none is verified, it is
-// one without encryption, but never of a host that has shown a certificate: a
-// wrong one is not mended by doing without.
+// Best returns the most trusted candidate of a protocol to which a password may be
+// sent; nil: there is none. If the search allows clear text and no candidate is
+// verified, it returns one without encryption, but never one on a host that has shown
+// a certificate: clear text is no way around a wrong certificate.
 func (r *Report) Best(protocol mail.Protocol) *Found {
 	shown := map[string]bool{} // hosts, by their certificates
 	var clear *Found
@@ -112,8 +112,8 @@ func (r *Report) Best(protocol mail.Protocol) *Found {
 
 // Options say how to search.
 type Options struct {
-	// Connect makes a connection without a login of a candidate. Its error means
-	// that the candidate makes no sense, such as a host with a space in its name.
+	// Connect returns a connection without a login for a candidate. Its error means
+	// that the candidate is not valid, such as a host with a space in its name.
 	Connect func(Candidate) (*mail.Connection, error)
 	// Probe is a probe of one connection.
 	Probe func(context.Context, *mail.Connection) mail.Outcome
@@ -123,7 +123,7 @@ type Options struct {
 
 	AllowClear   bool // also look for services without encryption
 	Autodiscover bool // also ask the domain's Exchange, or Microsoft's
-	ISPDB        bool // also ask Thunderbird's directory, which tells it the domain
+	ISPDB        bool // also ask Thunderbird's directory, which learns the domain
 }
 
 // Resolver looks up SRV records; net.Resolver does.
@@ -159,9 +159,9 @@ type search struct {
 	declined map[mail.Protocol]int // SRV services that the domain says it does not have
 }
 
-// Search finds the services of an address, within 30 seconds and 40 connections.
-// An error means that the address is none; finding nothing is a Report without
-// verified candidates.
+// Search finds the services of an address, within 30 seconds and 40 connections. The
+// only error is ErrAddress, wrapped. If nothing is found, the Report has no verified
+// candidates.
 func Search(ctx context.Context, address string, o Options) (*Report, error) {
 	local, domain, err := SplitAddress(address)
 	if err != nil {
@@ -250,8 +250,8 @@ func (s *search) probe(ctx context.Context, candidates []Candidate) {
 	probes.Wait()
 }
 
-// fresh leaves out what was probed before, and repetitions: the most trusted
-// source counts. It also says which hosts are foreign.
+// fresh leaves out candidates that were probed before, and duplicates: the one of the
+// most trusted source stays. It also marks foreign hosts.
 func (s *search) fresh(candidates []Candidate) []Candidate {
 	type place struct {
 		protocol   mail.Protocol

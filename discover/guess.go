@@ -2,8 +2,8 @@ package discover
 
 import "mailprobe/mail"
 
-// guessedHosts are the usual names of a domain's servers. Never the MX: what
-// takes mail in is mostly not where users log in. Read only.
+// guessedHosts are the usual names of a domain's servers. The MX is never guessed: it
+// receives mail, and users usually log in elsewhere. Read only.
 var guessedHosts = []struct {
 	protocol mail.Protocol
 	names    []string
@@ -13,9 +13,9 @@ var guessedHosts = []struct {
 	{mail.SMTP, []string{"smtp", "mail"}},
 }
 
-// guesses are usual names with the default ports, for the protocols of which
-// nothing verified is published. Each service that the domain declines by SRV is
-// left out with its protocol if both are.
+// guesses returns usual names with the default ports, for protocols of which nothing
+// verified is published. A protocol is left out if the domain declines both of its
+// services by SRV.
 func (s *search) guesses() []Candidate {
 	var candidates []Candidate
 	for _, guess := range guessedHosts {

@@ -11,8 +11,8 @@ import (
 	"mailprobe/mail"
 )
 
-// service is a name in the DNS. The ones without s begin in clear text, where
-// STARTTLS is mandatory unless the search allows clear text.
+// service is a name in the DNS. Services whose names do not end in s begin in clear
+// text; then STARTTLS is mandatory, unless the search allows clear text.
 type service struct {
 	name       string
 	protocol   mail.Protocol
@@ -26,9 +26,9 @@ var services = []service{
 	{"submissions", mail.SMTP, mail.ImplicitTLS}, {"submission", mail.SMTP, mail.StartTLS},
 }
 
-// srv returns the targets of all services. Where a client would draw lots by the
-// weights of one priority, a search takes the heaviest: what is found is to be
-// probed for years, and the same each time.
+// srv returns the targets of all services. A client would choose at random by the
+// weights within a priority; a search takes the largest weight, so that its result is
+// always the same.
 func (s *search) srv(ctx context.Context) []Candidate {
 	answers := make([][]Candidate, len(services))
 	var asking sync.WaitGroup

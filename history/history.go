@@ -1,7 +1,6 @@
-// Package history remembers what the last probes of each connection learned, and
-// has the JSON form of an outcome. With ten thousand connections that is most of
-// the program's memory, so it is kept in packed form (packed.go) and unpacked
-// for its readers.
+// Package history keeps the last outcomes of each connection, and has the JSON form
+// of an outcome. With ten thousand connections that is most of the program's
+// memory, so outcomes are kept in packed form (packed.go).
 package history
 
 import (
@@ -15,14 +14,14 @@ import (
 	"mailprobe/mail"
 )
 
-// How much is remembered of a connection.
+// How much is kept of a connection.
 const (
 	MaxSamples  = 50 // outcomes
 	maxFailures = 20 // kinds: one for each phase and reason
 	maxChanges  = 20 // from up to down and back, or from one reason to another
 )
 
-// History remembers the last outcomes of every configured connection. The zero
+// History keeps the last outcomes of every configured connection. The zero
 // value has no connection and is ready to use. All methods are safe for
 // concurrent use.
 type History struct {
@@ -31,7 +30,7 @@ type History struct {
 	routes   routeRecords
 }
 
-// record is what is remembered of one connection.
+// record is what is kept of one connection.
 type record struct {
 	mu         sync.Mutex
 	connection *mail.Connection
@@ -59,8 +58,8 @@ type Sample struct {
 // Up reports whether the probe succeeded.
 func (s Sample) Up() bool { return s.Reason == "" }
 
-// Failure is all failures of one phase and reason: the last of them with its
-// text, when the first was, and how many there were.
+// Failure stands for all failures of one phase and reason: it has the last one with
+// its text, the time of the first one, and their number.
 type Failure struct {
 	Sample
 	Text  string
@@ -111,9 +110,9 @@ const (
 	full
 )
 
-// SetConnections replaces the connections, at load and at reload. Those with the
-// same target as before keep their history; the others begin anew or are
-// forgotten.
+// SetConnections replaces the connections, at load and at reload. Connections with
+// the same target as before keep their history; others begin anew. That of removed
+// connections is dropped.
 func (h *History) SetConnections(connections []*mail.Connection) {
 	restored := h.restored.Swap(nil)
 	h.records.Replace(connections, func(c *mail.Connection, old *record) *record {
@@ -126,9 +125,9 @@ func (h *History) SetConnections(connections []*mail.Connection) {
 	})
 }
 
-// Observe adds the outcome of one probe, and reports whether up became down or
-// down up. It is ignored when its connection is no longer configured, or has
-// another target now.
+// Observe adds the outcome of one probe. It returns true if the connection changed
+// between up and down. An outcome is ignored if its connection is not configured
+// any more, or now has another target.
 func (h *History) Observe(o mail.Outcome) (turned bool) {
 	if o.Connection == nil {
 		return false
@@ -166,9 +165,9 @@ func (h *History) snapshot(name string, wanted detail) (Snapshot, bool) {
 	return r.snapshot(wanted), true
 }
 
-// Summaries returns the state and the last outcome of each connection, sorted by
-// name, from the first name behind after; empty: of all. Each is looked up when
-// its turn comes, so that a list takes no memory however slowly it is used.
+// Summaries returns the state and the last outcome of each connection whose name
+// comes after a name, sorted by name; empty: of all. Each is copied when it is its
+// turn, so that a slow reader keeps only one.
 func (h *History) Summaries(after string) iter.Seq[Snapshot] {
 	records := h.records.All()
 	if after != "" {
@@ -236,7 +235,7 @@ func (r *record) observe(o *mail.Outcome) (turned bool) {
 		return turned
 	}
 	if r.lastFailure == nil || !isHeld(o) {
-		// A withheld login tells less than the refused one that led to it.
+		// The refused login before it says more than a withheld one.
 		r.lastFailure = r.last
 	}
 	r.addFailure(sample, o.Failure.Text)

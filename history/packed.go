@@ -1,8 +1,8 @@
 package history
 
-// This file is the small form of an outcome: words as one byte, times as few as
-// carry them, a dialogue as one string, and certificate chains shared by all
-// connections that see the same one.
+// This file packs an outcome: a word takes one byte, a time no more bytes than it
+// needs, a dialogue is one string, and equal certificate chains are shared by all
+// connections.
 
 import (
 	"encoding/json"
@@ -159,8 +159,8 @@ func sumOf(chain []mail.CertificateFacts) uint64 {
 	return h.Sum64()
 }
 
-// unpack gives the outcome back; with everything, dialogue and chain too. nil
-// stays nil.
+// unpack returns the outcome of connection c; with everything, also its dialogue and
+// chain. The result is nil if p is.
 func (p *packedOutcome) unpack(c *mail.Connection, everything bool) *mail.Outcome {
 	if p == nil {
 		return nil

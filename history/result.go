@@ -10,7 +10,7 @@ import (
 	"mailprobe/mail"
 )
 
-// Result is one outcome. What was not learned is absent.
+// Result is one outcome. What is not known is absent.
 type Result struct {
 	Connection string    `json:"connection"`
 	Up         bool      `json:"up"`
@@ -48,7 +48,7 @@ type FailureResult struct {
 	LastUp  time.Time   `json:"last_up,omitzero"` // when it last worked with the same settings
 }
 
-// TLSResult is what a handshake told.
+// TLSResult is the result of a handshake.
 type TLSResult struct {
 	Version     string              `json:"version,omitempty"`
 	Cipher      string              `json:"cipher,omitempty"`
@@ -82,7 +82,7 @@ type AuthResult struct {
 	NextAttempt time.Time       `json:"next_attempt,omitzero"`
 }
 
-// MailboxResult is what opening the mailbox or naming the sender told.
+// MailboxResult is the result of opening the mailbox or naming the sender.
 type MailboxResult struct {
 	OK       bool    `json:"ok"`
 	Messages *uint64 `json:"messages,omitempty"`
@@ -90,7 +90,7 @@ type MailboxResult struct {
 	Watch *WatchResult `json:"watch,omitempty"` // absent: not watched
 }
 
-// WatchResult is what a look at a watched mailbox told.
+// WatchResult is the result of a look at a watched mailbox.
 type WatchResult struct {
 	Mode        mail.WatchMode `json:"mode"`
 	MaxAge      float64        `json:"max_age_seconds"`
@@ -113,7 +113,8 @@ type DialogueLine struct {
 	Text string  `json:"text"`
 }
 
-// NewResult is the JSON form of o, with its dialogue if transcript. nil gives nil.
+// NewResult returns the JSON form of o, with its dialogue if transcript is set. The
+// result is nil if o is.
 func NewResult(o *mail.Outcome, transcript bool) *Result {
 	if o == nil {
 		return nil

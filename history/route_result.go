@@ -9,8 +9,7 @@ import (
 	"mailprobe/mail"
 )
 
-// RouteResult is what became of one message of a route. What was not learned is
-// absent.
+// RouteResult is the outcome of one message of a route. What is not known is absent.
 type RouteResult struct {
 	Route          string                                `json:"route"`
 	Up             bool                                  `json:"up"`

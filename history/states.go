@@ -1,8 +1,8 @@
 package history
 
-// This file is what outlives a restart: since when each connection is up or down,
-// and when it was last up. It has no name but those of the connections, and no
-// server text.
+// This file keeps what survives a restart: since when each connection is up or
+// down, and when it was last up. The stored form has the names of connections, no
+// other name and no server text.
 
 import (
 	"encoding/json"
@@ -81,8 +81,8 @@ func ReadStates(path string) (*States, error) {
 	return states, nil
 }
 
-// of returns what is said of a connection; false: nothing, or of one with other
-// settings.
+// of returns what is kept of a connection; false: nothing, or only of one with
+// other settings.
 func (s *States) of(c *mail.Connection) (keptState, bool) {
 	if s == nil {
 		return keptState{}, false

@@ -1,8 +1,8 @@
 package mail
 
-// This file is the advice about a failure. Where the connection worked before with
-// the same settings, these are probably right, so that the advice begins with what
-// may have changed.
+// This file holds the advice about a failure. If the connection worked before with
+// the same settings, they are probably right: the advice then begins with what may
+// have changed.
 
 // Advice says what to do. It is empty for the zero Failure.
 func (f *Failure) Advice() string {
@@ -18,26 +18,26 @@ func (f *Failure) Advice() string {
 		return own
 	}
 	advice := "It last worked at " + f.LastUp.UTC().Format("15:04 UTC, 2 Jan 2006") + ": " + changed
-	if f.Hint != "" { // which knows more than the reason does
+	if f.Hint != "" { // more precise than the reason's advice
 		advice += " " + f.Hint
 	}
 	return advice
 }
 
-// AdviceIfChanged is the advice in place of the other where the connection worked
-// before with the same settings: what has probably changed, and what to do. It is
-// written to stand behind a colon, and empty where the other blames no setting.
+// AdviceIfChanged returns the advice for a connection that worked before with the
+// same settings: what has probably changed, and what to do. It is written to follow
+// a colon. Empty: the ordinary advice names no setting and is good in this case too.
 func (r Reason) AdviceIfChanged() string { return changedAdvice[r] }
 
 // secretReasons are verdicts on the secret itself. Read only.
 var secretReasons = map[Reason]bool{AuthRejected: true, AuthExpired: true, TokenRejected: true}
 
-// newSecretAdvice is for a refused secret that is not the one accepted before.
+// newSecretAdvice is used if the refused secret is not the one accepted before.
 const newSecretAdvice = "the secret in the configuration was changed since. The new one is wrong, or not in effect at the server yet; " +
 	"to keep the account from being locked, the login is not repeated before the time shown."
 
-// changedAdvice has a line for each reason of a probe whose advice, or a hint, may
-// blame a setting. Read only.
+// changedAdvice has a line for each reason whose ordinary advice, or a hint, names
+// a setting. Read only.
 var changedAdvice = map[Reason]string{
 	DNSNotFound:         "the DNS record was removed since, or the domain has expired. Ask who runs the zone before you change host.",
 	ConnectRefused:      "the service has stopped since, or listens elsewhere. Check that it is running before you change the port.",

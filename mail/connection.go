@@ -1,7 +1,8 @@
-// Package mail holds the nouns of the house: a Connection, what a probe of it
-// learned (Outcome), the Reasons why one fails, and secrets that do not print.
+// Package mail holds the types that all packages share: a Connection, the Outcome
+// of a probe, the Reasons why one fails, and secrets that do not print.
 //
-// It imports nothing of ours. A failed service is an Outcome, never a Go error.
+// It imports no other package of this module. A failed service is an Outcome,
+// never a Go error.
 package mail
 
 import (
@@ -112,8 +113,8 @@ const (
 // ErrTokenUnavailable, ErrTokenRejected or ErrTokenSecret, and hold no text of
 // the endpoint.
 //
-// fresh asks it not to answer with the token it gave last: the server has
-// just refused that one.
+// With fresh it must not return the same token as last time, because the server
+// has just refused that one.
 type TokenSource func(ctx context.Context, fresh bool) (Secret, error)
 
 // Connection is one entry of the configuration, validated and complete: every
@@ -135,8 +136,9 @@ type Connection struct {
 
 	Auth  AuthMethod  // never empty; AuthAuto by default
 	Token TokenSource // not nil exactly with xoauth2 and oauthbearer
-	// TokenCredential is what Token gets its tokens with: the refresh token, the
-	// client secret, or the file with the token itself. Another one ends a hold.
+	// TokenCredential is the secret with which Token obtains tokens: the refresh
+	// token, the client secret, or the file with the token itself. If it changes, a
+	// hold ends.
 	TokenCredential SecretSource
 
 	SharedMailbox       string       // empty: the user's own mailbox
@@ -149,8 +151,8 @@ type Connection struct {
 	Recipient    string // SMTP: recipient tried after Sender; empty: none
 
 	Watch            WatchMode     // empty: none
-	WatchMaxAge      time.Duration // that a message may wait; 0 exactly where nothing is watched
-	WatchExpectEvery time.Duration // within which a message must arrive; 0: no matter
+	WatchMaxAge      time.Duration // how long a message may wait; 0 exactly if nothing is watched
+	WatchExpectEvery time.Duration // within this time a message must arrive; 0: not checked
 
 	Interval      time.Duration // start to start
 	Timeout       time.Duration // of a whole probe, absolute
@@ -162,8 +164,8 @@ type Connection struct {
 	Lockout    Lockout
 	HeldProbe  bool // while logins are held: go on with the phases before the login
 
-	// HideServerText: no words of the server are shown, only statuses and registered
-	// codes (server_text: hidden).
+	// HideServerText: no server text is shown, only statuses and registered codes
+	// (server_text: hidden).
 	HideServerText bool
 
 	Labels []Label // sorted by name; added to each metric of the connection

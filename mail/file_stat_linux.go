@@ -1,6 +1,6 @@
 package mail
 
-// This file tells by what the kernel knows of a file whether it has changed.
+// This file detects from a file's metadata whether the file has changed.
 
 import (
 	"io/fs"
@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// fileStat is equal for two looks at one unchanged file. The zero value is that
-// of no file.
+// fileStat is the metadata of a file; it is equal as long as the file is unchanged.
+// No file has the zero value.
 type fileStat struct {
 	device, inode uint64
 	size          int64
@@ -18,7 +18,7 @@ type fileStat struct {
 	touched       syscall.Timespec // content, owner, permissions, name
 }
 
-// statFile looks at a file, behind its links.
+// statFile returns the metadata of a file, and follows links.
 func statFile(path string) (fileStat, error) {
 	var s syscall.Stat_t
 	if err := syscall.Stat(path, &s); err != nil {
@@ -27,7 +27,7 @@ func statFile(path string) (fileStat, error) {
 	return newFileStat(&s), nil
 }
 
-// fileStatOf is statFile of a file that was looked at.
+// fileStatOf returns the metadata from the result of os.Stat.
 func fileStatOf(info fs.FileInfo) fileStat {
 	if s, ok := info.Sys().(*syscall.Stat_t); ok {
 		return newFileStat(s)

@@ -59,8 +59,8 @@ func (p Phase) Meaning() string {
 	return ""
 }
 
-// Outcome is what one probe learned. It is immutable once returned, and holds
-// no secret and no server text but the redacted Transcript and Failure.Text.
+// Outcome is the result of one probe. It is immutable once returned. It contains no
+// secret, and server text only in Transcript and Failure.Text, redacted.
 type Outcome struct {
 	Connection *Connection
 	Start, End time.Time // wall clock of the probe, monotonic too
@@ -83,7 +83,7 @@ type Outcome struct {
 	Port    int    // dialled; 0 if the probe never got that far
 	Address string // remote IP and port; empty if never connected
 
-	TLS     *TLSFacts // nil: no handshake got far enough to learn anything
+	TLS     *TLSFacts // nil: no handshake got far enough
 	Auth    AuthFacts
 	Mailbox MailboxFacts
 
@@ -129,10 +129,11 @@ func (f *Failure) Detail() string {
 	return f.Text
 }
 
-// plainText is the text of a failure of which nothing else may be said.
+// PlainText returns the text of a failure of which no details may be shown.
 func PlainText(phase Phase, reason Reason) string { return string(phase) + ": " + reason.Meaning() }
 
-// TLSFacts is what a handshake told, also one that failed at verification.
+// TLSFacts is the result of a handshake, also of one whose certificate was not
+// accepted.
 type TLSFacts struct {
 	Version  string // "TLS 1.3"; empty when the handshake failed
 	Cipher   string // IANA name; empty when the handshake failed
@@ -188,34 +189,35 @@ func (a AuthFacts) Known() bool { return a.Sent || a.Held && !a.HeldForOthers }
 // Withheld reports whether logins are withheld now that the probe is over.
 func (a AuthFacts) Withheld() bool { return a.Held || a.HeldNext }
 
-// MailboxFacts is what opening the mailbox, or naming the sender, told.
+// MailboxFacts is the result of opening the mailbox.
 type MailboxFacts struct {
 	Tried    bool
 	OK       bool
-	Counted  bool   // Messages was learned
+	Counted  bool   // Messages is known
 	Messages uint64 // IMAP EXISTS, POP3 STAT
 
 	Watch *WatchFacts // nil: the mailbox is not watched, or was not opened
 }
 
-// WatchFacts is what a look at a watched mailbox told. What was not learned is
-// nil or zero.
+// WatchFacts is the result of a look at a watched mailbox. What is not known is nil
+// or zero.
 type WatchFacts struct {
-	Unread  *uint64 // messages that nobody has read; POP3 knows no such thing
-	Waiting *uint64 // messages that the fetcher has still to take, by WatchMode
+	Unread  *uint64 // messages without \Seen; always nil for POP3
+	Waiting *uint64 // messages that the fetcher has still to fetch, by WatchMode
 
-	// Oldest is when the oldest waiting message arrived, and Newest when the newest
-	// of all messages did. Oldest is zero if none waits. A time in the future was
-	// taken for the time of the probe.
+	// Oldest is when the oldest waiting message arrived; zero: none waits. Newest is
+	// when the newest of all messages arrived. An arrival in the future counts as the
+	// time of the probe.
 	Oldest, Newest time.Time
-	// FirstSeen: the server does not say when messages arrived. Oldest and Newest are
-	// when we first saw them, so that they are at least so old.
+	// FirstSeen: the server does not tell when messages arrived. Oldest and Newest
+	// are then the times at which we first saw the messages, which may be older.
 	FirstSeen bool
 
 	Size                  *uint64 // bytes of all messages
 	QuotaUsed, QuotaLimit *uint64 // bytes, of the quota that is closest to its limit
 
-	// UIDNext counts arrivals for as long as UIDValidity stays; 0: not learned.
+	// UIDNext grows by one or more for each arrival while UIDValidity stays the same;
+	// 0: not known.
 	UIDNext, UIDValidity uint32
 }
 

@@ -1,6 +1,6 @@
 package mail
 
-// PoolStats tells how well the schedule of probes is kept. It is defined here
+// PoolStats shows how well the schedule of probes is kept. It is defined here
 // because the package that counts and the one that shows it do not know each
 // other.
 type PoolStats struct {

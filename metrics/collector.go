@@ -15,7 +15,7 @@ import (
 	"mailprobe/mail"
 )
 
-// Options says what a Collector shows. The zero value is ready to use.
+// Options chooses what a Collector exports. The zero value is ready to use.
 type Options struct {
 	// Histograms chooses the buckets; empty or an unknown word: both.
 	Histograms mail.Histograms
@@ -32,8 +32,8 @@ type Options struct {
 	// zero: not known. It is called at SetConnections. nil: nothing is known.
 	LastSuccess func(*mail.Connection) time.Time
 
-	// RouteCounts returns what is in flight on a route, at each scrape; nil: there
-	// are no routes.
+	// RouteCounts returns how many messages of a route are in flight or left behind.
+	// It is called at each scrape. nil: there are no routes.
 	RouteCounts func(route string) mail.RouteCounts
 }
 
@@ -96,7 +96,8 @@ func (c *Collector) Observe(o mail.Outcome) {
 	}
 }
 
-// SetRoutes replaces the routes. One whose name stays keeps its counters.
+// SetRoutes replaces the routes. A route whose name is unchanged keeps its
+// counters.
 func (c *Collector) SetRoutes(routes []*mail.Route) {
 	if c.routes != nil {
 		c.routes.set(routes)
@@ -115,8 +116,8 @@ func (c *Collector) ObserveStartDelay(delay time.Duration) {
 	c.exporter.startDelay.Observe(nonNegative(delay))
 }
 
-// ConfigReloaded records an attempt to load the configuration, the first one at
-// the start included. Before any the two metrics are absent.
+// ConfigReloaded records an attempt to load the configuration, also the first one
+// at the start. Before that, its two metrics are absent.
 func (c *Collector) ConfigReloaded(ok bool, at time.Time) {
 	c.exporter.reloads.record(ok, at)
 }
@@ -135,15 +136,14 @@ func (c *Collector) Gather() ([]*dto.MetricFamily, error) {
 	return families, err
 }
 
-// One is a Gatherer of a single outcome, for /probe: the gauges of Collector
-// under the same names, and nothing of the exporter itself. Counters and
-// histograms stay out: their state is the Collector's, and one that starts anew
-// at each scrape would be wrong. last_success_timestamp is there only when this
-// very probe was a success.
+// One returns a Gatherer of a single outcome, for /probe: the same gauges as a
+// Collector's, and nothing about the exporter itself. Counters and histograms are
+// not in it: a counter that starts anew at each scrape would be wrong.
+// last_success_timestamp is in it only if this outcome is a success.
 func One(o mail.Outcome) prometheus.Gatherer { return one(o, nil) }
 
-// One is the func One. Of an outcome that was withheld it also shows what the
-// last probe that contacted the server learned, as /metrics does.
+// One is like the function One. For a withheld probe it also has the values of the
+// last probe that contacted the server, as /metrics does.
 func (c *Collector) One(o mail.Outcome) prometheus.Gatherer {
 	var before *preparedMetrics
 	if o.Connection != nil {

@@ -20,7 +20,7 @@ type connectionMetrics struct {
 	current    *preparedMetrics // what a scrape shows besides histograms
 	probed     bool             // an outcome was observed: the counters are shown
 	spacing    time.Duration    // of probes, see mail.Outcome.Spacing
-	created    uint32           // when the counters were 0, in seconds since the Unix epoch
+	created    uint32           // when the counters began at 0, in seconds since the Unix epoch
 
 	probes, withheld, attempts, rejections uint64
 	failures, goodbyes                     []reasonCount
@@ -58,8 +58,8 @@ func (m *connectionMetrics) reconfigure(c *mail.Connection) bool {
 	return true
 }
 
-// configure takes over a definition. Counters and histograms continue; so do the
-// gauges of the last probe while they are about the same target. The caller holds
+// configure takes over a definition. Counters and histograms continue, and so do
+// the gauges of the last probe if they are about the same target. The caller holds
 // mu, or has not shared m yet.
 func (m *connectionMetrics) configure(c *mail.Connection) {
 	before := m.current
@@ -101,7 +101,7 @@ func (m *connectionMetrics) observe(o *mail.Outcome, pool *labelPool, kind mail.
 		return // probed before a reload changed the target
 	}
 	if o.Connection.Watch != m.configured.Watch {
-		o = withoutWatch(o) // the look was another one
+		o = withoutWatch(o) // the mode of the watch has changed since
 	}
 	o = m.arrived.count(o)
 	m.probed = true
@@ -160,7 +160,7 @@ func countReason(counts []reasonCount, reason mail.Reason, at time.Time, pool *l
 	return append(counts, reasonCount{labels, 1, uint32(at.Unix())})
 }
 
-// counterSamples is the counters of a connection that was probed.
+// counterSamples appends the counters of a connection that was probed.
 func (m *connectionMetrics) counterSamples(samples []sample) []sample {
 	add := func(family familyID, count uint64) {
 		samples = append(samples, sample{family: family, value: float64(count), created: m.created})

@@ -45,9 +45,9 @@ func newExporter(kind mail.Histograms, pool func() mail.PoolStats) *exporter {
 	return e
 }
 
-// newStartDelay returns the only histogram that uses the library's type. If histograms
-// are switched off, it stays, with classic buckets: without it one would not see that
-// probes start late.
+// newStartDelay returns the histogram of start delays, the only one of the library's
+// type. It is exported with classic buckets even if histograms are switched off:
+// without it, nobody would see that probes start late.
 func newStartDelay(kind mail.Histograms) prometheus.Histogram {
 	f := &families[poolStartDelay]
 	opts := prometheus.HistogramOpts{Name: f.name, Help: f.help}

@@ -1,5 +1,5 @@
-// Package metrics turns outcomes into Prometheus metrics. It is the only
-// package that names one.
+// Package metrics turns outcomes into Prometheus metrics. It is the only package
+// that knows their names.
 //
 // Collector holds the state of all connections and is a prometheus.Gatherer;
 // One shows a single outcome, for /probe; Handler serves either.
@@ -68,11 +68,12 @@ const (
 	familyCount
 )
 
-// family describes one metric. labels are those beyond every connection's own.
+// family describes one metric. labels are its labels beside those that every
+// metric of a connection has.
 type family struct {
 	name   string
 	kind   dto.MetricType
-	global bool // about the exporter: carries no connection's labels
+	global bool // about the exporter itself, without the labels of a connection
 	labels []string
 	help   string
 }
@@ -83,8 +84,8 @@ const (
 	histogram = dto.MetricType_HISTOGRAM
 )
 
-// families is the one table of names, in the order in which people read them.
-// It is read only.
+// families is the table of all metrics, in the order of the documentation. Read
+// only.
 var families = [familyCount]family{
 	up: {name: "mailprobe_up", kind: gauge,
 		help: "Whether the last probe reached the end of its plan (1) or not (0)."},
@@ -188,15 +189,15 @@ var families = [familyCount]family{
 type MetricDoc struct {
 	Name   string
 	Type   string   // gauge, counter or histogram
-	Labels []string // all but the connection's own `labels`
+	Labels []string // without those of the field `labels`
 	Help   string   // one or two sentences, with the unit
 }
 
-// connectionLabels are carried by every metric of a connection.
+// connectionLabels are on every metric of a connection.
 var connectionLabels = []string{"connection", "protocol"}
 
-// Table lists every metric of the exporter's own, in reading order. The
-// standard go_ and process_ metrics are not in it.
+// Table returns all metrics whose names begin with mailprobe_, in the order of the
+// documentation. The standard go_ and process_ metrics are not in it.
 func Table() []MetricDoc {
 	docs := make([]MetricDoc, 0, len(families))
 	for _, f := range families {
@@ -210,8 +211,8 @@ func Table() []MetricDoc {
 	return append(docs, routeTable()...)
 }
 
-// Markdown renders docs as a table for README.md and docs/metrics.md. The
-// labels that every metric of a connection carries are left out.
+// Markdown returns docs as a table for README.md and docs/metrics.md. The labels
+// that every metric of a connection has are left out.
 func Markdown(docs []MetricDoc) string {
 	var b strings.Builder
 	b.WriteString("| metric | type | further labels | meaning |\n|---|---|---|---|\n")
@@ -228,9 +229,8 @@ func Markdown(docs []MetricDoc) string {
 	return b.String()
 }
 
-// familyOrder lists the metrics about connections in the order of their names,
-// which is the order a Gatherer owes; familyRank is the place of each in it.
-// Read only.
+// familyOrder lists the metrics about connections sorted by name, as a Gatherer
+// must return them; familyRank is the index of each in it. Read only.
 var familyOrder, familyRank = sortFamilies()
 
 func sortFamilies() (order []familyID, rank [familyCount]int) {

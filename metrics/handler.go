@@ -20,10 +20,10 @@ import (
 	"github.com/prometheus/common/expfmt"
 )
 
-// Handler serves the metrics of gatherer as text, OpenMetrics or protobuf,
-// whichever the client prefers, with gzip where it accepts it. A part that
-// cannot be gathered is left out and logged; logger nil: not logged. It does
-// not limit how many requests are served at once.
+// Handler serves the metrics of gatherer as text, OpenMetrics or protobuf, as the
+// client prefers, with gzip if the client accepts it. A metric that cannot be
+// gathered is left out and logged; logger nil: it is not logged. The number of
+// concurrent requests is not limited here.
 func Handler(gatherer prometheus.Gatherer, logger *slog.Logger) http.Handler {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
@@ -35,7 +35,8 @@ func Handler(gatherer prometheus.Gatherer, logger *slog.Logger) http.Handler {
 		ErrorHandling:     promhttp.ContinueOnError,
 		ErrorLog:          errorLog{logger},
 		EnableOpenMetrics: true,
-		// Named one by one: the default grows with what the program links.
+		// A closed list: the default also offers every compression that happens to
+		// be linked in.
 		OfferedCompressions: []promhttp.Compression{promhttp.Identity, promhttp.Gzip},
 	})
 }
@@ -49,15 +50,14 @@ func (l errorLog) Println(v ...any) {
 }
 
 // scrapeHandler serves a Collector as promhttp would, but writes each family as
-// soon as it is encoded: a scrape of ten thousand connections, however slowly it
-// is read, holds a pointer per connection, a buffer, and with protobuf one
-// family.
+// soon as it is encoded. So a scrape that is read slowly keeps only one pointer per
+// connection, a buffer, and with protobuf one family.
 type scrapeHandler struct {
 	collector *Collector
 	log       *slog.Logger
 }
 
-// ServeHTTP implements http.Handler. With name[] in the query only families of
+// ServeHTTP implements http.Handler. If the query has name[], only the families of
 // these names are served.
 func (h *scrapeHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	own, err := h.collector.exporter.Gather()
@@ -83,11 +83,11 @@ func (h *scrapeHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// gzipWriters are used again: one takes 800 KiB. The fastest level takes a third
-// of the default level's time for twice the bytes; metrics shrink to a tenth
-// even so.
+// gzipWriters are reused: each takes 800 KiB. The fastest level takes a third of
+// the default level's time and produces twice its bytes, still only a tenth of the
+// text.
 var gzipWriters = sync.Pool{New: func() any {
-	w, _ := gzip.NewWriterLevel(nil, gzip.BestSpeed) // the level is a valid one
+	w, _ := gzip.NewWriterLevel(nil, gzip.BestSpeed) // a valid level is no error
 	return w
 }}
 

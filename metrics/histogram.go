@@ -1,9 +1,9 @@
 package metrics
 
-// This file is a histogram that is small at rest. The library's takes 4.4 KiB
-// with classic and native buckets, two of them more than all gauges of a
-// connection; this one takes about 0.4 KiB. A differential test holds it to the
-// library's results.
+// This file implements a small histogram. The library's takes 4.4 KiB with classic
+// and native buckets, so that two of them would take more than all gauges of a
+// connection; this one takes about 0.4 KiB. A test compares its results with the
+// library's.
 
 import (
 	"mailprobe/mail"
@@ -16,43 +16,42 @@ import (
 // maxClassicBuckets is the most finite classic buckets a histogram has.
 const maxClassicBuckets = 4
 
-// The upper bounds of the classic buckets, in seconds; read only. They are few:
-// each bound is a line per connection in every scrape that is not protobuf.
-// They tell a quick server from a slow and from a very slow one; native buckets
-// tell the rest.
+// The upper bounds of the classic buckets, in seconds; read only. They are few,
+// because each is one line per connection in every text scrape. They distinguish
+// quick, slow and very slow servers; native buckets are exact.
 var (
 	probeBounds     = []float64{0.1, 0.5, 2.5, 10}
 	handshakeBounds = []float64{0.05, 0.25, 1}
 )
 
 const (
-	// nativeFactor asks for native buckets at most 10 % wide, so that a quantile
-	// is within 5 % of the truth; it is schema 3, eight buckets per power of two.
+	// nativeFactor: native buckets are at most 10 % wide, so that a quantile is
+	// within 5 % of the truth. This is schema 3, with eight buckets per power of two.
 	nativeFactor = 1.1
 	nativeSchema = 3
 
-	// maxNativeBuckets bounds a histogram whatever servers do. At schema 3 it
-	// spans a factor of 256, say 40 ms to 10 s, which a single connection hardly
-	// leaves; beyond, buckets are merged in pairs and span twice the range.
+	// maxNativeBuckets bounds the size of a histogram. At schema 3, so many buckets
+	// span a factor of 256, such as 40 ms to 10 s, which is enough for nearly every
+	// connection. If it is not, buckets are merged in pairs.
 	maxNativeBuckets = 64
 
 	// minSchema is the coarsest one that Prometheus knows.
 	minSchema = -4
 )
 
-// zeroThreshold is the greatest value that counts as zero, 2^-128: the library's
-// default, so that histograms of both merge.
+// zeroThreshold is the greatest value that counts as zero, 2^-128. It is the
+// library's default, so that Prometheus can add histograms of both.
 var zeroThreshold = 0x1p-128
 
-// nativeBounds holds 2^(i/8-1): the lower bounds of schema 3's buckets between 0.5 and
-// 1, for the fraction that math.Frexp gives.
+// nativeBounds holds 2^(i/8-1), the lower bounds of schema 3's buckets between 0.5
+// and 1. math.Frexp returns a fraction in this range.
 var nativeBounds = [8]float64{
 	0.5, 0.5452538663326288, 0.5946035575013605, 0.6484197773255048,
 	0.7071067811865475, 0.7711054127039704, 0.8408964152537144, 0.9170040432046711,
 }
 
-// nativeBucket is one exponential bucket: it ends at 2^(key/2^schema). 2^32
-// probes in one bucket take 136 years at one a second.
+// nativeBucket is one exponential bucket, which ends at 2^(key/2^schema). Its count
+// overflows after 136 years at one probe a second.
 type nativeBucket struct {
 	key   int32
 	count uint32
@@ -65,7 +64,7 @@ type durations struct {
 	zero    uint64
 	sum     float64
 	classic [maxClassicBuckets]uint32 // not cumulative
-	merged  int8                      // how often native buckets were merged in pairs
+	merged  int8                      // how many times native buckets were merged in pairs
 	native  []nativeBucket            // sorted by key
 }
 
@@ -102,8 +101,8 @@ func (h *durations) observeNative(value float64) {
 	}
 }
 
-// halve returns the bucket that takes key after merging times: half of it, rounded
-// up, because a bucket is named after its upper end.
+// halve returns the key of the bucket that holds key after so many merges. Each one
+// halves the key and rounds up, because a key stands for the bucket's upper end.
 func halve(key int, times int8) int32 {
 	return int32((key + 1<<times - 1) >> times)
 }
@@ -123,7 +122,7 @@ func (h *durations) mergePairs() {
 	h.native = kept
 }
 
-// copyFrom makes h a copy of other in the memory that h has.
+// copyFrom copies other into h and reuses the memory of h.
 func (h *durations) copyFrom(other *durations) {
 	native := append(h.native[:0], other.native...)
 	*h = *other

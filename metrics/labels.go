@@ -1,7 +1,7 @@
 package metrics
 
-// This file is the only one that makes labels, so it is here that a value
-// becomes valid UTF-8, that a name is a plain one, and that no name occurs twice.
+// This file is the only one that makes labels. It ensures that values are valid
+// UTF-8, that names are valid, and that no name occurs twice.
 
 import (
 	"slices"
@@ -14,8 +14,8 @@ import (
 	"mailprobe/mail"
 )
 
-// label is one label as the text formats write it, name="value" with the value
-// escaped: it is written at every scrape and parsed never.
+// label is one label as the text formats write it: name="value", with the value
+// escaped. It is written in every scrape and never parsed.
 type label struct {
 	text       string
 	nameLength int
@@ -39,7 +39,7 @@ type labelSet struct {
 	text   string  // of all labels, with commas between them
 	labels []label // sorted by name; their texts are parts of text
 
-	pairs []*dto.LabelPair // the same for protobuf, for shared sets only; else nil
+	pairs []*dto.LabelPair // the same for protobuf; only in shared sets, else nil
 }
 
 // newLabelSet makes a set of labels whose names differ. Prometheus refuses a
@@ -68,8 +68,8 @@ func newLabelSet(labels ...mail.Label) *labelSet {
 	return s
 }
 
-// messages returns the labels for protobuf; those of a shared set are shared and
-// must not be written to.
+// messages returns the labels for protobuf. They must not be changed: those of a
+// shared set are used by several connections.
 func (s *labelSet) messages() []*dto.LabelPair {
 	switch {
 	case s == nil:
@@ -80,9 +80,9 @@ func (s *labelSet) messages() []*dto.LabelPair {
 	return newPairs(s.labels)
 }
 
-// pairInOne is a label pair with the two string headers it points to: the
-// encoder visits each pair once per series, and three places are three cache
-// misses.
+// pairInOne is a label pair together with the two strings it points to. The encoder
+// visits each pair once per series, and three separate places in memory would be
+// three cache misses.
 type pairInOne struct {
 	pair        dto.LabelPair
 	name, value string
@@ -100,12 +100,12 @@ func newPairs(labels []label) []*dto.LabelPair {
 	return pairs
 }
 
-// maxShared bounds a labelPool, which never forgets.
+// maxShared bounds a labelPool, which never drops a set.
 const maxShared = 4096
 
-// labelPool shares the label sets of closed vocabularies (phases, reasons, TLS
-// versions and ciphers) between all connections: they are a third of a
-// connection's samples.
+// labelPool shares label sets between all connections. The sets have values of
+// closed lists (phases, reasons, TLS versions and ciphers); a third of a
+// connection's samples has one.
 type labelPool struct {
 	mu   sync.RWMutex
 	sets map[[2]mail.Label]*labelSet
@@ -143,9 +143,9 @@ func (p *labelPool) set(key [2]mail.Label) *labelSet {
 	return set
 }
 
-// ownLabels are the labels that every metric of a connection carries. A user's
-// label whose name is reserved, is no plain name, or was there before is left
-// out: config refuses it, and here it would make the whole scrape invalid.
+// ownLabels returns the labels that every metric of a connection has. It leaves out
+// a user's label whose name is reserved, invalid or used twice: config refuses such
+// a label, and here it would make the whole scrape invalid.
 func ownLabels(c *mail.Connection) *labelSet {
 	labels := []mail.Label{
 		{Name: "connection", Value: c.Name},

@@ -1,7 +1,7 @@
 package metrics
 
-// This file makes messages of protobuf out of samples and histograms, one family
-// at a time.
+// This file turns samples and histograms into protobuf messages, one family at a
+// time.
 
 import (
 	"mailprobe/mail"
@@ -22,7 +22,7 @@ func (g *gathered) message() *dto.MetricFamily {
 	return m
 }
 
-// sampleMessage is one metric with all it points to, in one piece.
+// sampleMessage is one metric with all that it points to, in one allocation.
 type sampleMessage struct {
 	metric  dto.Metric
 	gauge   dto.Gauge
@@ -59,8 +59,8 @@ func (g *gathered) histogramMessages() []*dto.Metric {
 	return metrics
 }
 
-// ownPairs returns the own labels of connection i. They are made once per
-// scrape: at rest they would be a tenth of a connection's memory.
+// ownPairs returns the own labels of connection i. They are made in each scrape:
+// to keep them would take a tenth of a connection's memory.
 func (g *gathered) ownPairs(i int) []*dto.LabelPair {
 	if g.pairs == nil {
 		g.pairs = make([][]*dto.LabelPair, len(g.prepared))
@@ -71,8 +71,8 @@ func (g *gathered) ownPairs(i int) []*dto.LabelPair {
 	return g.pairs[i]
 }
 
-// timestamp returns the message for a time in seconds since the Unix epoch.
-// Most connections began at the same time.
+// timestamp returns the message for a time in seconds since the Unix epoch. It
+// keeps the last one, because most connections began at the same time.
 func (g *gathered) timestamp(created uint32) *timestamppb.Timestamp {
 	if g.lastTimestamp == nil || g.lastTimestamp.Seconds != int64(created) {
 		g.lastTimestamp = &timestamppb.Timestamp{Seconds: int64(created)}
@@ -97,7 +97,8 @@ func mergePairs(own, extra []*dto.LabelPair) []*dto.LabelPair {
 	return append(append(merged, own...), extra...)
 }
 
-// histogramMessage is one dto.Histogram with all it points to, in one piece.
+// histogramMessage is one dto.Histogram with all that it points to, in one
+// allocation.
 type histogramMessage struct {
 	metric     dto.Metric
 	histogram  dto.Histogram
@@ -110,7 +111,7 @@ type histogramMessage struct {
 	schema     int32
 }
 
-// message makes the metric that a scrape hands out.
+// message returns the histogram as a metric.
 func (h *durations) message(own []*dto.LabelPair, kind mail.Histograms, upper []float64, created *timestamppb.Timestamp) *dto.Metric {
 	m := &histogramMessage{count: h.count, zero: h.zero, sum: h.sum, schema: int32(nativeSchema - h.merged)}
 	m.metric.Label, m.metric.Histogram = own, &m.histogram
@@ -133,8 +134,8 @@ func (h *durations) message(own []*dto.LabelPair, kind mail.Histograms, upper []
 	return &m.metric
 }
 
-// maxGap is how many empty buckets are written out rather than opening another
-// span, which takes more bytes on the wire.
+// maxGap is the number of empty buckets up to which they are written out. A longer
+// gap begins a new span, which takes more bytes than two empty buckets.
 const maxGap = 2
 
 // span is a BucketSpan with what it points to.
@@ -144,8 +145,8 @@ type span struct {
 	length  uint32
 }
 
-// fillSpans writes native buckets as the format has them: runs of neighbours,
-// and of each count only its difference from the one before.
+// fillSpans writes native buckets in the format of protobuf: spans of adjacent
+// buckets, and for each count its difference from the previous one.
 func (h *durations) fillSpans(out *dto.Histogram) {
 	if len(h.native) == 0 {
 		return
@@ -178,7 +179,7 @@ func (h *durations) fillSpans(out *dto.Histogram) {
 	}
 }
 
-// spanSizes is how many spans and deltas the native buckets need.
+// spanSizes returns how many spans and deltas the native buckets need.
 func (h *durations) spanSizes() (spans, deltas int) {
 	spans, deltas = 1, len(h.native)
 	for i := 1; i < len(h.native); i++ {

@@ -1,6 +1,6 @@
 package metrics
 
-// This file holds names, types, labels and help texts of the metrics of routes,
+// This file holds the names, types, labels and help texts of the metrics of routes,
 // as families.go does for connections.
 
 import (
@@ -35,8 +35,8 @@ const (
 	routeFamilyCount
 )
 
-// routeFamilies is the table of the metrics of routes, in the order in which
-// people read them. Read only.
+// routeFamilies is the table of the metrics of routes, in the order of the
+// documentation. Read only.
 var routeFamilies = [routeFamilyCount]family{
 	routeUp: {name: "mailprobe_route_up", kind: gauge,
 		help: "Whether the last message of the route arrived as configured (1) or not (0); absent before the first."},
@@ -78,10 +78,10 @@ var routeFamilies = [routeFamilyCount]family{
 		help: "Time after which a message counts as lost, as configured, in seconds."},
 }
 
-// routeLabels are carried by every metric of a route.
+// routeLabels are on every metric of a route.
 var routeLabels = []string{"route"}
 
-// routeDesc describes a metric of a route with its own labels.
+// routeDesc returns the description of a metric of a route with the route's labels.
 func routeDesc(id routeFamilyID, own prometheus.Labels) *prometheus.Desc {
 	f := &routeFamilies[id]
 	return prometheus.NewDesc(f.name, f.help, slices.Clone(f.labels), own)

@@ -1,7 +1,7 @@
 package metrics
 
-// This file is the metrics of routes. There are few, so that the library makes
-// them at each scrape.
+// This file holds the metrics of routes. There are few routes, so the library's
+// const metrics are made at each scrape.
 
 import (
 	"maps"
@@ -28,12 +28,12 @@ type routesMetrics struct {
 	routes map[string]*routeMetrics
 }
 
-// routeMetrics is what is counted of one route.
+// routeMetrics holds the last outcome and the counters of one route.
 type routeMetrics struct {
 	route  *mail.Route
 	own    prometheus.Labels
 	last   *mail.RouteOutcome // nil: none yet
-	good   time.Time          // end of the last that arrived as configured; zero: none
+	good   time.Time          // end of the last message that arrived as configured; zero: none
 	totals map[routeFamilyID]float64
 	failed map[mail.Reason]float64
 	sum    float64
@@ -41,13 +41,13 @@ type routeMetrics struct {
 	bucket []uint64 // by deliveryBounds, not cumulative
 }
 
-// newRoutes makes the metrics of no routes. counts tells what is in flight and
-// left behind; it is called from scrapes.
+// newRoutes returns metrics without routes. counts returns what is in flight and
+// left behind on a route; it is called in each scrape.
 func newRoutes(counts func(route string) mail.RouteCounts) *routesMetrics {
 	return &routesMetrics{counts: counts, routes: map[string]*routeMetrics{}}
 }
 
-// set replaces the routes. One whose name stays keeps its counters.
+// set replaces the routes. A route whose name is unchanged keeps its counters.
 func (r *routesMetrics) set(list []*mail.Route) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -63,8 +63,8 @@ func (r *routesMetrics) set(list []*mail.Route) {
 	r.routes = next
 }
 
-// observe takes in what became of one message. It is ignored when its route is no
-// longer configured.
+// observe records the outcome of one message. It is ignored if its route is not
+// configured any more.
 func (r *routesMetrics) observe(o mail.RouteOutcome) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -98,7 +98,7 @@ func (m *routeMetrics) deliveredAfter(seconds float64) {
 	m.count++
 }
 
-// ownRouteLabels are the labels that every metric of a route carries.
+// ownRouteLabels returns the labels that every metric of a route has.
 func ownRouteLabels(route *mail.Route) prometheus.Labels {
 	own := prometheus.Labels{"route": route.Name}
 	for _, l := range route.Labels {
@@ -151,7 +151,7 @@ func (m *routeMetrics) collect(to chan<- prometheus.Metric, counts mail.RouteCou
 	}
 }
 
-// collectLast is what the last message told.
+// collectLast sends the metrics of the last message.
 func (m *routeMetrics) collectLast(send func(id routeFamilyID, value float64, labels ...string)) {
 	o := m.last
 	send(routeUp, boolSample(up, o.Up()).value)
@@ -185,7 +185,7 @@ func (m *routeMetrics) histogram() prometheus.Metric {
 	return prometheus.MustNewConstHistogram(routeDesc(routeDeliveryDuration, m.own), m.count, m.sum, cumulative)
 }
 
-// routeTable lists the metrics of routes, in reading order.
+// routeTable returns the metrics of routes, in the order of the documentation.
 func routeTable() []MetricDoc {
 	docs := make([]MetricDoc, 0, len(routeFamilies))
 	for _, f := range routeFamilies {

@@ -1,7 +1,7 @@
 package metrics
 
-// This file decides what an outcome says. A value that was not learned has no
-// sample: it is absent rather than 0.
+// This file turns outcomes into samples. A value that is not known has no sample:
+// it is absent, not 0.
 
 import (
 	"cmp"
@@ -12,23 +12,23 @@ import (
 	"mailprobe/mail"
 )
 
-// sample is one gauge or counter: 24 bytes, where a message of protobuf with all
+// sample is one gauge or counter. It takes 24 bytes; a protobuf message with all
 // that it points to takes five times as much.
 type sample struct {
 	family  familyID
-	created uint32 // of a counter: when it was 0, in seconds since the Unix epoch
+	created uint32 // counters: when it was 0, in seconds since the Unix epoch
 	value   float64
 	extra   *labelSet // the labels beyond the connection's own; nil: none
 }
 
-// preparedMetrics is the finished gauges and counters of one connection.
-// Immutable: scrapes read it while the next one is already being made.
+// preparedMetrics holds the finished gauges and counters of one connection.
+// It is immutable: scrapes read it while the next one is being prepared.
 type preparedMetrics struct {
 	own     *labelSet
 	samples []sample // sorted by the name of their families
 }
 
-// maxSamples is room for all samples of an ordinary connection.
+// maxSamples is enough room for the samples of an ordinary connection.
 const maxSamples = 48
 
 // prepare sorts samples and keeps a copy. Samples of one family stay in order.
@@ -37,8 +37,8 @@ func prepare(own *labelSet, samples []sample) *preparedMetrics {
 	return &preparedMetrics{own, slices.Clone(samples)}
 }
 
-// extraOf returns the further labels of the first sample of a family; nil: there
-// is none.
+// extraOf returns the extra labels of the first sample of a family; nil: there is
+// no sample.
 func (p *preparedMetrics) extraOf(family familyID) *labelSet {
 	if p == nil {
 		return nil
@@ -51,7 +51,7 @@ func (p *preparedMetrics) extraOf(family familyID) *labelSet {
 	return nil
 }
 
-// valueOf returns the value of the first sample of a family; 0: there is none.
+// valueOf returns the value of the first sample of a family; 0: there is no sample.
 func (p *preparedMetrics) valueOf(family familyID) float64 {
 	if p == nil {
 		return 0
@@ -64,7 +64,7 @@ func (p *preparedMetrics) valueOf(family familyID) float64 {
 	return 0
 }
 
-// boolSample is a sample of 1 or 0.
+// boolSample returns a sample of value 1 or 0.
 func boolSample(family familyID, yes bool) sample {
 	if yes {
 		return sample{family: family, value: 1}
@@ -72,7 +72,7 @@ func boolSample(family familyID, yes bool) sample {
 	return sample{family: family}
 }
 
-// infoSample is a sample of the constant 1 with its labels.
+// infoSample returns a sample of value 1 whose labels are the information.
 func infoSample(family familyID, labels *labelSet) sample {
 	return sample{family: family, value: 1, extra: labels}
 }
@@ -80,7 +80,7 @@ func infoSample(family familyID, labels *labelSet) sample {
 // noSharedMailbox is the shared_mailbox_access of a connection without one.
 const noSharedMailbox = "none"
 
-// configLabels are the labels of connection_info.
+// configLabels returns the labels of connection_info.
 func configLabels(c *mail.Connection) *labelSet {
 	access := noSharedMailbox
 	if c.SharedMailbox != "" {
@@ -94,8 +94,9 @@ func configLabels(c *mail.Connection) *labelSet {
 		mail.Label{Name: "ip_protocol", Value: string(c.IPProtocol)})
 }
 
-// configSamples is what is known before the first probe. spacing is the interval,
-// or longer where the server asked for that; info is what configLabels returned.
+// configSamples appends the samples that are known before the first probe. spacing
+// is the time between probes: the interval, or longer if the server asked for it.
+// info is the result of configLabels.
 func configSamples(samples []sample, c *mail.Connection, spacing time.Duration, info *labelSet) []sample {
 	samples = watchConfigSamples(samples, c)
 	return append(samples,
@@ -104,8 +105,8 @@ func configSamples(samples []sample, c *mail.Connection, spacing time.Duration, 
 		infoSample(connectionInfo, info))
 }
 
-// outcomeSamples is what one probe learned. before is what was learned earlier,
-// for labels that are the same; it may be nil.
+// outcomeSamples appends the samples of one outcome. before are the earlier
+// samples, whose labels are reused where they are equal; it may be nil.
 func outcomeSamples(samples []sample, o *mail.Outcome, before *preparedMetrics, pool *labelPool) []sample {
 	samples = append(samples,
 		boolSample(up, o.Up()),
@@ -136,14 +137,14 @@ func outcomeSamples(samples []sample, o *mail.Outcome, before *preparedMetrics, 
 	return samples
 }
 
-// keptFamilies are about the server as the last probe that contacted it found
-// it. Read only.
+// keptFamilies describe the server. They stay when a probe contacts no server.
+// Read only.
 var keptFamilies = []familyID{effectivePort, phaseDuration, lastProbeDuration,
 	tlsInfo, certificateVerified, certificateNotAfter, certificateNotBefore, certificateInfo}
 
-// keptSamples repeats what the last probe that contacted the server learned: a
-// withheld probe learned nothing about it, and a certificate does not become
-// unknown because a password is wrong.
+// keptSamples appends the earlier samples of these families. It is used for a
+// withheld probe, which contacts no server: a certificate does not become unknown
+// because a password is wrong.
 func keptSamples(samples []sample, before *preparedMetrics, families []familyID) []sample {
 	if before == nil {
 		return samples
@@ -156,9 +157,9 @@ func keptSamples(samples []sample, before *preparedMetrics, families []familyID)
 	return samples
 }
 
-// loginSamples is what happened to login and mailbox. A credential that was sent
-// and got no verdict, because the connection broke or the time was up, counts
-// as not accepted: it was tried, and a mail client would not be in either.
+// loginSamples appends the samples about login and mailbox. A credential that was
+// sent and got no reply, because the connection broke or the time was up, counts as
+// not accepted: a mail client could not have logged in either.
 func loginSamples(samples []sample, o *mail.Outcome) []sample {
 	if o.Auth.Known() {
 		samples = append(samples, boolSample(authSuccess, o.Auth.Accepted))
@@ -178,7 +179,8 @@ func loginSamples(samples []sample, o *mail.Outcome) []sample {
 	return samples
 }
 
-// tlsSamples is what the handshake told, also one that failed at verification.
+// tlsSamples appends the samples about a handshake, also if its certificate was
+// not accepted.
 func tlsSamples(samples []sample, facts *mail.TLSFacts, before *preparedMetrics, pool *labelPool) []sample {
 	if facts.Version != "" {
 		samples = append(samples, infoSample(tlsInfo, pool.two("version", facts.Version, "cipher", facts.Cipher)))
@@ -197,7 +199,8 @@ func tlsSamples(samples []sample, facts *mail.TLSFacts, before *preparedMetrics,
 	return samples
 }
 
-// fingerprintLabels reuses the labels of before while the certificate stays.
+// fingerprintLabels returns the labels of a fingerprint. It reuses those of before
+// if the certificate is the same.
 func fingerprintLabels(fingerprint string, before *preparedMetrics) *labelSet {
 	if set := before.extraOf(certificateInfo); set != nil && strings.Contains(set.text, fingerprint) {
 		return set
@@ -210,9 +213,9 @@ func logsIn(c *mail.Connection) bool {
 	return c.Username != "" && c.Auth != mail.AuthNone
 }
 
-// seconds is a time since the epoch as Prometheus counts it, exact to the
-// microsecond.
+// seconds returns a time in seconds since the Unix epoch, exact to the microsecond.
 func seconds(t time.Time) float64 { return float64(t.UnixMicro()) / 1e6 }
 
-// nonNegative is a duration in seconds; a stepped clock makes it 0.
+// nonNegative returns a duration in seconds; 0 if it is negative, as after the
+// clock was set back.
 func nonNegative(d time.Duration) float64 { return max(d, 0).Seconds() }

@@ -1,9 +1,9 @@
 package metrics
 
 // This file writes the two text formats straight from samples: Prometheus text
-// 0.0.4 and OpenMetrics 1.0. The library's encoders need messages and look at
-// every label again at each scrape; a differential test holds this one to
-// their output, byte by byte.
+// 0.0.4 and OpenMetrics 1.0. The library's encoders need protobuf messages and
+// check every label again in each scrape. A test compares this file's output with
+// theirs, byte by byte.
 
 import (
 	"bytes"
@@ -16,7 +16,7 @@ import (
 	"github.com/prometheus/common/expfmt"
 )
 
-// textBuffer is how many bytes are collected before they are written out.
+// textBuffer is the number of bytes that are collected before they are written.
 const textBuffer = 64 << 10
 
 // textWriter is the familyEncoder of the text formats. The first error of out is
@@ -54,7 +54,7 @@ func (w *textWriter) family(g *gathered) error {
 	return w.err
 }
 
-// message writes a family of the library's.
+// message writes a family that the library gathered.
 func (w *textWriter) message(family *dto.MetricFamily) error {
 	var err error
 	if w.openMetrics {
@@ -65,7 +65,7 @@ func (w *textWriter) message(family *dto.MetricFamily) error {
 	return err
 }
 
-// finish writes what is left.
+// finish writes the rest of the buffer, and the end mark of OpenMetrics.
 func (w *textWriter) finish() error {
 	if w.openMetrics {
 		w.buffer = append(w.buffer, "# EOF\n"...)
@@ -83,7 +83,8 @@ func (w *textWriter) header(name string, f *family) {
 	w.buffer = append(w.buffer, "# HELP "+name+" "+help.Replace(f.help)+"\n# TYPE "+name+" "+strings.ToLower(f.kind.String())+"\n"...)
 }
 
-// helpText escapes the help in the older format, where quotes need none.
+// helpText escapes a help text for the older format, in which quotes stay as they
+// are.
 var helpText = strings.NewReplacer(`\`, `\\`, "\n", `\n`)
 
 func (w *textWriter) histograms(g *gathered) {
@@ -115,7 +116,7 @@ func (w *textWriter) histograms(g *gathered) {
 	}
 }
 
-// boundTexts are the labels of the classic buckets.
+// boundTexts returns the values of the label le of the classic buckets.
 func (w *textWriter) boundTexts(bounds []float64) []string {
 	texts := make([]string, len(bounds))
 	for i, bound := range bounds {
@@ -176,7 +177,8 @@ func (w *textWriter) integer(value uint64) {
 	w.value(float64(value))
 }
 
-// appendFloat appends the shortest form; OpenMetrics wants a point in it.
+// appendFloat appends the shortest form of a number; OpenMetrics needs a point or
+// an exponent in it.
 func (w *textWriter) appendFloat(b []byte, value float64) []byte {
 	start := len(b)
 	switch {
@@ -195,14 +197,14 @@ func (w *textWriter) appendFloat(b []byte, value float64) []byte {
 	return b
 }
 
-// Write appends what an encoder of the library has to say.
+// Write appends the output of an encoder of the library. It implements io.Writer.
 func (w *textWriter) Write(text []byte) (int, error) {
 	w.buffer = append(w.buffer, text...)
 	w.spill()
 	return len(text), w.err
 }
 
-// spill writes out what is more than a buffer.
+// spill writes the buffer out if it is full.
 func (w *textWriter) spill() {
 	if len(w.buffer) >= textBuffer {
 		w.flush()

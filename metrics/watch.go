@@ -1,6 +1,6 @@
 package metrics
 
-// This file is about watched mailboxes: what waits in them, and what arrives.
+// This file makes the metrics of watched mailboxes: waiting messages and arrivals.
 
 import (
 	"time"
@@ -8,12 +8,12 @@ import (
 	"mailprobe/mail"
 )
 
-// watchedFamilies are what a look at a watched mailbox tells. A probe whose login is
-// withheld repeats them. Read only.
+// watchedFamilies are the metrics of a look at a watched mailbox. They stay when a
+// login is withheld. Read only.
 var watchedFamilies = []familyID{mailboxUnread, mailboxWaiting, mailboxOldestWaiting, mailboxNewest,
 	mailboxSize, mailboxQuotaUsed, mailboxQuotaLimit}
 
-// watchConfigSamples is what the configuration says of a watch.
+// watchConfigSamples appends the samples of the fields `watch_…`.
 func watchConfigSamples(samples []sample, c *mail.Connection) []sample {
 	if !c.Watches() {
 		return samples
@@ -27,8 +27,9 @@ func watchConfigSamples(samples []sample, c *mail.Connection) []sample {
 	return samples
 }
 
-// watchSamples is what a look at the mailbox told. The newest message may have been
-// fetched and deleted since the look before: it is still the newest that arrived.
+// watchSamples appends the samples of a look at a mailbox. The time of the newest
+// message stays if that message was deleted after the last look: it is still the
+// last arrival.
 func watchSamples(samples []sample, o *mail.Outcome, before *preparedMetrics) []sample {
 	w := o.Mailbox.Watch
 	if w == nil {
@@ -64,15 +65,15 @@ func watchSamples(samples []sample, o *mail.Outcome, before *preparedMetrics) []
 // within one UIDVALIDITY (RFC 9051 section 2.3.1.1); where it does, and where
 // UIDVALIDITY changes, counting begins anew from there without a jump.
 type arrivals struct {
-	next, validity uint32 // as last seen; 0: never
+	next, validity uint32 // UIDNEXT and UIDVALIDITY of the last look; 0: none yet
 	total          uint64
 	created        uint32    // when counting began, in seconds since the Unix epoch; 0: not yet
 	looked         time.Time // when next was seen
 }
 
-// count takes in the look of an outcome, and returns the outcome with the time of the
-// newest arrival: if messages came since the look before and none of them is there any
-// more, or none with a date of these days, that is the time of the probe.
+// count counts the arrivals since the last look. It returns the outcome with the
+// time of the newest arrival: the time of this probe, if messages arrived since the
+// last look and none of them is left, or none has a recent date.
 func (a *arrivals) count(o *mail.Outcome) *mail.Outcome {
 	w := o.Mailbox.Watch
 	if w == nil || w.UIDNext == 0 || w.UIDValidity == 0 {
@@ -94,7 +95,7 @@ func (a *arrivals) count(o *mail.Outcome) *mail.Outcome {
 	return o
 }
 
-// samples is the counter, from the first look on.
+// samples appends the counter, once there was a look.
 func (a *arrivals) samples(samples []sample) []sample {
 	if a.created == 0 {
 		return samples
@@ -102,7 +103,7 @@ func (a *arrivals) samples(samples []sample) []sample {
 	return append(samples, sample{family: mailboxArrivals, value: float64(a.total), created: a.created})
 }
 
-// withoutWatch is a copy of an outcome without what the look told.
+// withoutWatch returns a copy of an outcome without the look at the mailbox.
 func withoutWatch(o *mail.Outcome) *mail.Outcome {
 	c := *o
 	c.Mailbox.Watch = nil

@@ -121,7 +121,7 @@ func fileSource(file mail.SecretSource) mail.TokenSource {
 	}
 }
 
-// Sources gives connections with equal settings one source, so that a token is
+// Sources returns one source for connections with equal settings, so that a token is
 // fetched once for all of them. It belongs to one loaded configuration. The
 // zero value is ready; it is not safe for concurrent use, its sources are.
 type Sources struct {

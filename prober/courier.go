@@ -1,8 +1,8 @@
 package prober
 
-// This file is the door to everything that writes: a Courier submits a message
-// and deletes it again. A Prober has no way to it, so that a plain probe cannot
-// change anything on a server.
+// This file holds the only way to commands that write: a Courier submits a message
+// and deletes it again. A Prober cannot obtain one, so a plain probe cannot change
+// anything on a server.
 
 import (
 	"context"
@@ -16,31 +16,31 @@ import (
 )
 
 const (
-	sessionTime = 40 * time.Second // that a task in a mailbox may take
-	answerTime  = 2 * time.Minute  // that a server may take to answer the end of DATA; RFC 5321 section 4.5.3.2.6 wants 10 minutes
+	sessionTime = 40 * time.Second // for a task in a mailbox
+	answerTime  = 2 * time.Minute  // for the reply to the end of DATA; RFC 5321 section 4.5.3.2.6 asks clients to wait 10 minutes
 )
 
-// Courier carries the messages of routes. Its sessions are a probe's: the same
-// wire, the same TLS, the same login through the same guard.
+// Courier submits, reads and deletes the messages of routes. Its sessions are like
+// those of a probe: same TLS, same login, same account holds.
 type Courier struct{ prober *Prober }
 
 // NewCourier returns a courier whose sessions are those of p.
 func NewCourier(p *Prober) *Courier { return &Courier{prober: p} }
 
-// Envelope is what a message is submitted with (RFC 5321 section 3.3).
+// Envelope is the SMTP envelope of a message (RFC 5321 section 2.3.1).
 type Envelope struct {
 	From, To string
-	ID       string // of the envelope, for delivery status notifications (RFC 3461); empty: none are asked for
+	ID       string // ENVID, with which delivery status notifications are asked for (RFC 3461); empty: they are not
 }
 
-// Submission is what became of a message that was submitted.
+// Submission is the result of submitting a message.
 type Submission struct {
 	Outcome  mail.Outcome  // of the session; its failure says where it ended
-	Accepted bool          // the server answered the end of DATA with 250
-	Took     time.Duration // from the dial to the answer to DATA; 0: none came
-	Answered time.Time     // when that answer came
+	Accepted bool          // the server replied 250 to the end of DATA
+	Took     time.Duration // from the dial to the reply to the end of DATA; 0: none came
+	Answered time.Time     // when that reply came; zero: none came
 	Notified bool          // the server promised to send delivery status notifications
-	Refused  bool          // the message itself was refused: sender and recipient were accepted
+	Refused  bool          // the message was refused after sender and recipient were accepted
 }
 
 // Folder is one mailbox of an IMAP account; POP3 has one, named INBOX.
@@ -49,48 +49,47 @@ type Folder struct {
 	Junk bool // SPECIAL-USE \Junk (RFC 6154), or else one of the usual names
 }
 
-// Mark is a place in a folder: messages that came after it are new.
+// Mark is a position in a folder. Messages that came later are new.
 type Mark struct {
 	Validity uint32   `json:"validity,omitempty"` // IMAP UIDVALIDITY
 	Next     uint32   `json:"next,omitempty"`     // IMAP UIDNEXT
 	Last     []string `json:"last,omitempty"`     // POP3: unique ids of the newest messages, newest first
 }
 
-// Candidate is a new message in a folder that may be one of a route.
+// Candidate is a new message in a folder that may belong to a route.
 type Candidate struct {
-	ID   string // UID or unique id: only for this mailbox and session
+	ID   string // UID or unique id; valid for this folder and session only
 	Mark string // value of X-Mailprobe; empty: it has none
 }
 
-// Content is a message as it was read: bounded, and cut if it is longer.
+// Content is a message that was read, cut to the bounds below.
 type Content struct {
 	Header []byte // at most 32 KiB
 	Body   []byte // at most 8 KiB
 }
 
-// Mailbox is an open session after the login. Its methods are called one at a
-// time, and fail for good once the session has failed.
+// Mailbox is a session after the login. Its methods must not be called
+// concurrently. Once the session has failed, all calls fail.
 type Mailbox interface {
 	// Folders lists the folders of the account, at most 100.
 	Folders() ([]Folder, error)
-	// Mark returns where the folder ends now, without opening it for writing.
+	// Mark returns the current end of the folder, without opening it for writing.
 	Mark(folder string) (Mark, error)
-	// Since returns the messages behind a mark, at most the newest 200, with their
-	// X-Mailprobe fields. Without a mark, or with one of another UIDVALIDITY, it
-	// returns the newest few.
+	// Since returns the messages after a mark, at most the newest 200, with their
+	// X-Mailprobe fields. If the mark is zero, or of another UIDVALIDITY, it returns
+	// the newest few.
 	Since(folder string, from Mark) ([]Candidate, error)
-	// Content reads one message without marking it as read; whole asks for all of
-	// it up to the bounds, for delivery status notifications.
+	// Content reads the header of one message without marking it as read. With whole
+	// it also reads the body, as for delivery status notifications.
 	Content(folder, id string, whole bool) (Content, error)
-	// Delete removes exactly these messages, or returns an error and has removed
-	// none. It never expunges what it did not mark itself.
+	// Delete removes exactly these messages. With an error, none or some of them may
+	// be gone. It never expunges a message that it did not mark itself.
 	Delete(folder string, ids []string) error
 }
 
-// Open logs in to an IMAP or POP3 connection and lets use work in the mailbox.
-// The outcome is that of the session, with the error of use as its failure in
-// phase mailbox. The connection's timeout bounds what comes before use; ctx
-// bounds all.
+// Open logs in to an IMAP or POP3 connection and calls use with its mailbox. It
+// returns the outcome of the session; an error of use is its failure, in phase
+// mailbox. The connection's timeout bounds the time before use, ctx bounds all.
 func (c *Courier) Open(ctx context.Context, conn *mail.Connection, use func(Mailbox) error) mail.Outcome {
 	return c.run(ctx, conn, sessionTime, func(s *session) error {
 		box, err := courierMailbox(s.d)
@@ -143,7 +142,8 @@ func (c *Courier) Submit(ctx context.Context, conn *mail.Connection, e Envelope,
 	return s
 }
 
-// run runs a session whose task may take more than the connection's timeout.
+// run runs a session whose task may take longer than the connection's timeout, by
+// more.
 func (c *Courier) run(ctx context.Context, conn *mail.Connection, more time.Duration, task func(*session) error) mail.Outcome {
 	ctx, cancel := context.WithTimeoutCause(ctx, conn.Timeout+more, os.ErrDeadlineExceeded)
 	defer cancel()
@@ -151,7 +151,7 @@ func (c *Courier) run(ctx context.Context, conn *mail.Connection, more time.Dura
 	return s.run(ctx)
 }
 
-// submit sends the message of a courier and fills in what became of it.
+// submit sends the message and fills in the result.
 func (d *smtpDialect) submit(e Envelope, message []byte, s *Submission) error {
 	mailOptions, rcptOptions := &smtp.MailOptions{}, &smtp.RcptOptions{}
 	_, offered := d.caps["DSN"]

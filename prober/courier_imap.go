@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	maxHeader  = 32 << 10 // bytes of a header that are read
-	maxBody    = 8 << 10  // bytes of a body that are read
+	maxHeader  = 32 << 10 // bytes of a header to read
+	maxBody    = 8 << 10  // bytes of a body to read
 	maxFolders = 100
 )
 
@@ -59,7 +59,7 @@ func (m *imapMailbox) Folders() ([]Folder, error) {
 	return list, nil
 }
 
-// Mark asks with STATUS, which opens nothing.
+// Mark sends STATUS, which opens no folder.
 func (m *imapMailbox) Mark(folder string) (Mark, error) {
 	responses, err := m.d.data("STATUS", func() error {
 		_, err := m.d.client.Status(folder, &imap.StatusOptions{UIDNext: true, UIDValidity: true}).Wait()
@@ -83,7 +83,7 @@ func (m *imapMailbox) Mark(folder string) (Mark, error) {
 	return Mark{}, malformedf("STATUS: without UIDNEXT or UIDVALIDITY")
 }
 
-// examine opens a folder read-only. One that is open is asked for news with NOOP.
+// examine opens a folder read-only. If it is open already, NOOP asks for changes.
 func (m *imapMailbox) examine(folder string) error {
 	if m.open == folder {
 		return m.d.serverError("NOOP", m.d.client.Noop().Wait())
@@ -99,7 +99,7 @@ func (m *imapMailbox) examine(folder string) error {
 
 func (m *imapMailbox) Since(folder string, from Mark) ([]Candidate, error) {
 	// STATUS of the open folder is discouraged (RFC 9051 section 6.3.11), but servers
-	// answer it, and it tells at once that there is nothing new.
+	// answer it, and it shows cheaply that nothing is new.
 	now, err := m.Mark(folder)
 	if err != nil {
 		return nil, err
@@ -118,7 +118,7 @@ func (m *imapMailbox) Since(folder string, from Mark) ([]Candidate, error) {
 	}
 	var list []Candidate
 	for _, items := range responses {
-		// n:* always answers with the last message (RFC 9051 section 9).
+		// n:* always includes the last message (RFC 9051 section 9).
 		uid, ok := uidOf(items)
 		if !ok || uid < begin || len(list) >= maxCandidates {
 			continue
@@ -128,8 +128,8 @@ func (m *imapMailbox) Since(folder string, from Mark) ([]Candidate, error) {
 	return list, nil
 }
 
-// newestFrom is the first UID to look at: behind the mark, but among the newest
-// maxCandidates; where the mark is of another UIDVALIDITY, the newest few.
+// newestFrom returns the first UID to look at: after the mark, but within the
+// newest maxCandidates; if the mark has another UIDVALIDITY, the newest few.
 func newestFrom(now, from Mark) uint32 {
 	begin, limit := from.Next, uint32(maxCandidates)
 	if from.Validity != now.Validity || from.Next == 0 {
@@ -164,7 +164,7 @@ func uidOf(items []imapValue) (uint32, bool) {
 	return v.number()
 }
 
-// sectionOf returns the text of the section whose name begins so.
+// sectionOf returns the text of the section whose name begins with name.
 func sectionOf(items []imapValue, name string) []byte {
 	for i := 0; i+1 < len(items); i += 2 {
 		if strings.HasPrefix(upperASCII(items[i].text), "BODY["+name) {
@@ -201,8 +201,8 @@ func (m *imapMailbox) Content(folder, id string, whole bool) (Content, error) {
 	return Content{}, malformedf("FETCH: no response for this message")
 }
 
-// Delete needs UIDPLUS: without UID EXPUNGE only a bare EXPUNGE would remove the
-// messages, and with them those that others have marked.
+// Delete needs UIDPLUS (RFC 4315). Without UID EXPUNGE, only a bare EXPUNGE would
+// remove the messages, and with them messages that others have marked.
 func (m *imapMailbox) Delete(folder string, ids []string) error {
 	if !m.d.caps["UIDPLUS"] && !m.d.filter.now().caps["UIDPLUS"] && !m.d.caps["IMAP4REV2"] {
 		return errors.New("the server has no UIDPLUS, so that a message cannot be deleted alone")
@@ -230,7 +230,7 @@ func (m *imapMailbox) Delete(folder string, ids []string) error {
 	if m.d.caps["UNSELECT"] {
 		return m.d.serverError("UNSELECT", m.d.client.Unselect().Wait())
 	}
-	return nil // the next EXAMINE, or LOGOUT, closes it without EXPUNGE
+	return nil // EXAMINE and LOGOUT close the folder without expunging
 }
 
 func parseUID(id string) (imap.UID, error) {

@@ -13,13 +13,13 @@ import (
 )
 
 const (
-	maxMarkIDs     = 20  // unique ids of the newest messages that a mark remembers
-	maxCandidates  = 200 // messages behind a mark that are looked at
-	unmarkedNewest = 50  // messages that are looked at where the mark says nothing
-	topLines       = 60  // lines of a body; a message of ours has fewer
+	maxMarkIDs     = 20  // unique ids of the newest messages in a mark
+	maxCandidates  = 200 // messages after a mark to look at
+	unmarkedNewest = 50  // messages to look at without a usable mark
+	topLines       = 60  // lines of a body to read; our messages have fewer
 )
 
-// pop3Mailbox is a maildrop. POP3 shows what was there when the session began.
+// pop3Mailbox is a maildrop, as it was when the session began.
 type pop3Mailbox struct {
 	d       *pop3Dialect
 	count   int            // messages; -1: not asked yet
@@ -68,7 +68,7 @@ func (m *pop3Mailbox) Mark(string) (Mark, error) {
 	return mark, nil
 }
 
-// Since goes back from the newest message to the first one that the mark knows.
+// Since goes back from the newest message to the first one that is in the mark.
 func (m *pop3Mailbox) Since(_ string, from Mark) ([]Candidate, error) {
 	if err := m.stat(); err != nil {
 		return nil, err
@@ -102,7 +102,8 @@ func (m *pop3Mailbox) top(number, lines int) ([]byte, error) {
 	if err := m.d.serverError("TOP", err); err != nil {
 		return nil, err
 	}
-	// The library leaves the dots that RFC 1939 section 3 doubles.
+	// RFC 1939 section 3 doubles a dot at the beginning of a line. The library does
+	// not undo that.
 	stuffed := append([]byte("\r\n"), text.Bytes()...)
 	return bytes.ReplaceAll(stuffed, []byte("\r\n.."), []byte("\r\n."))[2:], nil
 }
@@ -138,7 +139,7 @@ func (m *pop3Mailbox) Delete(_ string, ids []string) error {
 	return nil
 }
 
-// splitMessage parts the header of a message from its body, and cuts both.
+// splitMessage separates the header of a message from its body, and cuts both.
 func splitMessage(text []byte) Content {
 	header, body, _ := bytes.Cut(text, []byte("\r\n\r\n"))
 	return Content{Header: append(bytes.Clone(header[:min(len(header), maxHeader)]), "\r\n"...), Body: body[:min(len(body), maxBody)]}

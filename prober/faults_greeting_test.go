@@ -175,7 +175,7 @@ func firstWordFaults() []faultCase {
 			encryptions: []mail.Encryption{mail.NoEncryption, mail.ImplicitTLS},
 			script:      map[mail.Protocol]string{mail.POP3: "S: +OK ready <" + strings.Repeat("a", 500) + "@example.org>\nC: CAPA\nS: -ERR\nBYE pop3"},
 			change:      func(c *mail.Connection) { c.Auth = mail.AuthAPOP },
-			phase:       mail.PhaseAuth, reason: mail.AuthMechanism, unsaid: true,
+			phase:       mail.PhaseAuth, reason: mail.AuthMechanism, notTried: true,
 		},
 	}
 }

@@ -83,14 +83,14 @@ func (run *faultRun) judgeTime(t *testing.T) {
 func (run *faultRun) judgeLogin(t *testing.T) {
 	t.Helper()
 	o, logins := &run.outcome, run.session.Logins()
-	tries := o.Up() || o.Failure.Phase == mail.PhaseAuth && !run.fault.unsaid ||
+	tries := o.Up() || o.Failure.Phase == mail.PhaseAuth && !run.fault.notTried ||
 		o.Failure.Phase == mail.PhaseMailbox || o.Failure.Phase == mail.PhaseQuit
 	tries = tries && run.connection.LogsIn()
 	switch {
 	case logins > 1+run.fault.refusedUnsent:
 		t.Errorf("%d logins: %q", logins, run.session.Lines)
 	case !tries && (logins != 0 || o.Auth.Sent):
-		t.Errorf("%d logins where none may be, told %v: %q", logins, o.Auth.Sent, run.session.Lines)
+		t.Errorf("%d logins where none may be, sent %v: %q", logins, o.Auth.Sent, run.session.Lines)
 	case tries && o.Auth.Sent == run.fault.unsent:
 		t.Errorf("sent is %t in the outcome, want %t", o.Auth.Sent, !run.fault.unsent)
 	}

@@ -179,7 +179,7 @@ func exchangeFaults() []faultCase {
 		{
 			numbers: []int{100}, story: "the_mechanism_is_not_offered", after: asked, script: every("{after opened}"),
 			change: func(c *mail.Connection) { c.Auth = mail.AuthCRAMMD5 },
-			phase:  mail.PhaseAuth, reason: mail.AuthMechanism, unsaid: true,
+			phase:  mail.PhaseAuth, reason: mail.AuthMechanism, notTried: true,
 		},
 		{
 			numbers: []int{101}, story: "a_challenge_that_is_not_base64_is_cancelled", after: secured, script: cram,

@@ -177,7 +177,7 @@ func secondListFaults() []faultCase {
 		{
 			numbers: []int{83}, story: "logins_were_offered_before_tls_alone", after: greeted, encryptions: onlyStartTLS,
 			script: map[mail.Protocol]string{mail.SMTP: nothing[mail.SMTP]},
-			phase:  mail.PhaseAuth, reason: mail.AuthMechanism, unsaid: true,
+			phase:  mail.PhaseAuth, reason: mail.AuthMechanism, notTried: true,
 		},
 		{
 			numbers: []int{83}, story: "no_list_after_tls_is_not_the_list_before", after: greeted, encryptions: onlyStartTLS,
@@ -186,7 +186,7 @@ func secondListFaults() []faultCase {
 				mail.POP3: before[mail.POP3] + "C: CAPA\nS: -ERR unknown command\nBYE pop3",
 				mail.SMTP: before[mail.SMTP] + "C: EHLO *\nS: 250 mx\nBYE smtp"},
 			change: func(c *mail.Connection) { c.Auth = mail.AuthPlain },
-			phase:  mail.PhaseAuth, reason: mail.AuthMechanism, unsaid: true,
+			phase:  mail.PhaseAuth, reason: mail.AuthMechanism, notTried: true,
 		},
 		{
 			numbers: []int{83}, story: "a_mechanism_offered_before_tls_alone", after: greeted, encryptions: onlyStartTLS,
@@ -195,18 +195,18 @@ func secondListFaults() []faultCase {
 				mail.POP3: before[mail.POP3] + "C: CAPA\nS: +OK\nS: SASL PLAIN\nS: .\nBYE pop3",
 				mail.SMTP: before[mail.SMTP] + "C: EHLO *\nS: 250-mx\nS: 250 AUTH PLAIN\nBYE smtp"},
 			change: func(c *mail.Connection) { c.Auth = mail.AuthCRAMMD5 },
-			phase:  mail.PhaseAuth, reason: mail.AuthMechanism, unsaid: true,
+			phase:  mail.PhaseAuth, reason: mail.AuthMechanism, notTried: true,
 		},
 		{
 			numbers: []int{84}, story: "logins_are_disabled_inside_tls", after: greeted, encryptions: onlyStartTLS,
 			script: map[mail.Protocol]string{mail.IMAP: nothing[mail.IMAP]},
-			phase:  mail.PhaseAuth, reason: mail.AuthNeedsTLS, unsaid: true,
+			phase:  mail.PhaseAuth, reason: mail.AuthNeedsTLS, notTried: true,
 		},
 		{
 			numbers: []int{84}, story: "logins_are_disabled", after: greeted,
 			encryptions: []mail.Encryption{mail.NoEncryption, mail.ImplicitTLS},
 			script:      map[mail.Protocol]string{mail.IMAP: "C: {tag} CAPABILITY\nS: * CAPABILITY IMAP4rev1 STARTTLS LOGINDISABLED\nS: {tag} OK done\nBYE imap"},
-			phase:       mail.PhaseAuth, reason: mail.AuthNeedsTLS, unsaid: true,
+			phase:       mail.PhaseAuth, reason: mail.AuthNeedsTLS, notTried: true,
 		},
 	}
 }

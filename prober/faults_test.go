@@ -68,8 +68,8 @@ type faultCase struct {
 	goodbye mail.Reason
 	// anyGoodbye: which it is depends on who is quicker.
 	anyGoodbye bool
-	// unsaid: the login is not tried although the probe comes to its phase.
-	unsaid bool
+	// notTried: the login is not tried although the probe comes to its phase.
+	notTried bool
 	// unsent: the login is begun, but ends before a name or a secret is sent.
 	unsent bool
 	// refusedUnsent counts the mechanisms refused before that.

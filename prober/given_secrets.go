@@ -1,10 +1,9 @@
 package prober
 
-// This file remembers which secrets each server was given, so that its words can be
+// This file remembers which secrets each server was given, so that its text can be
 // searched for all of them. A server is known by its configured name and by its
-// address. The search is confined to secrets of the same server on purpose: a server
-// that could make a page say "contains a secret" for a secret of another server could
-// guess it.
+// address. Text is never searched for secrets of other servers: a server could send
+// guesses and see in <withheld> which of them is right.
 
 import (
 	"crypto/rand"
@@ -19,23 +18,24 @@ import (
 )
 
 const (
-	// secretWindow is how many bytes of a secret in a row are a hit. A shorter secret
-	// is a hit as a whole.
+	// secretWindow is the number of consecutive bytes of a secret that count as a
+	// hit. A shorter secret counts as a whole.
 	secretWindow = 8
-	// maxWholeWord is the length up to which a secret is found only as a word of its
-	// own: two letters are part of every other word.
+	// maxWholeWord is the length up to which a secret is only found as a separate
+	// word: two letters are a part of many words.
 	maxWholeWord = 3
 	// Of a secret longer than maxDense, such as a token, one window in sparseStep is
 	// kept: that finds every part of secretWindow+sparseStep-1 bytes.
 	maxDense   = 128
 	sparseStep = 16
 
-	// maxCleanTexts is how many texts are remembered that hold no secret. A server
-	// says mostly the same at each probe, and a search is dear: it undoes codings.
+	// maxCleanTexts bounds the texts that are remembered as clean. A server mostly
+	// sends the same text in each probe, and a search is expensive, because it
+	// decodes.
 	maxCleanTexts = 32
 
-	maxWindows  = 1 << 19        // of one generation, about 8 MiB
-	tokenMemory = 24 * time.Hour // a token is remembered for one to two of these
+	maxWindows  = 1 << 19        // in one generation, about 8 MiB
+	tokenMemory = 24 * time.Hour // a token is remembered for 24 to 48 h
 )
 
 // givenSecrets holds the secrets given to every server. Its zero value is ready to
@@ -61,8 +61,8 @@ func (g *givenSecrets) server(name string) *serverSecrets {
 	return s
 }
 
-// serverSecrets are the secrets that one server was given. Passwords are kept while
-// there is room; tokens, which are renewed every hour, for a day or two.
+// serverSecrets holds the secrets that one server was given. Passwords are kept
+// while there is room; tokens, which are renewed every hour, for 24 to 48 h.
 type serverSecrets struct {
 	mu        sync.RWMutex
 	key       [16]byte // makes tags and window hashes useless elsewhere
@@ -71,7 +71,7 @@ type serverSecrets struct {
 
 	clean   []uint64 // keyed hashes of texts that hold none of the secrets
 	oldest  int      // index in a full list
-	version uint64   // of the secrets: one more for each that was added
+	version uint64   // incremented for each secret that is added
 }
 
 func newServerSecrets() *serverSecrets {
@@ -144,8 +144,8 @@ func (s *serverSecrets) find(text []byte, from int) (end, length int) {
 	return 0, 0
 }
 
-// lookUp returns the length of the shortest window, 0 if there is no secret, and
-// whether a text is known to hold none. version is for remember.
+// lookUp returns the length of the shortest window (0: there is no secret), whether
+// the text is known to be clean, and the version to pass to remember.
 func (s *serverSecrets) lookUp(text string) (shortest int, isClean bool, version uint64) {
 	h := s.hashOf(text)
 	s.mu.RLock()
@@ -153,7 +153,8 @@ func (s *serverSecrets) lookUp(text string) (shortest int, isClean bool, version
 	return s.shortestLocked(), slices.Contains(s.clean, h), s.version
 }
 
-// remember notes that a text holds no secret of a version. The oldest note makes room.
+// remember notes that a text is clean of the secrets of a version. If the list is
+// full, the oldest note is dropped.
 func (s *serverSecrets) remember(text string, version uint64) {
 	h := s.hashOf(text)
 	s.mu.Lock()
@@ -168,7 +169,8 @@ func (s *serverSecrets) remember(text string, version uint64) {
 	}
 }
 
-// hashOf is a keyed hash: no server can make two texts that have the same one.
+// hashOf returns a keyed hash: without the key, a server cannot construct two texts
+// with the same hash.
 func (s *serverSecrets) hashOf(text string) uint64 {
 	var room [16 + maxSearchedText]byte
 	sum := sha256.Sum256(append(append(room[:0], s.key[:]...), text...))
@@ -186,14 +188,14 @@ func (s *serverSecrets) shortestLocked() int {
 	return 0
 }
 
-// hash mixes a window and its length with the key. It is one to one for windows of
-// one length, so that only windows of different lengths can collide.
+// hash mixes a window and its length with the key. Different windows of the same
+// length never have the same hash.
 func (s *serverSecrets) hash(window uint64, length int) uint64 {
 	h := (window ^ binary.LittleEndian.Uint64(s.key[:8])) * (binary.LittleEndian.Uint64(s.key[8:]) | 1)
 	return (h ^ h>>32) + uint64(length)
 }
 
-// isWord reports whether text[from:to] has no letter or digit beside it.
+// isWord reports whether there is no letter or digit next to text[from:to].
 func isWord(text []byte, from, to int) bool {
 	return (from == 0 || !isAlnum(text[from-1])) && (to == len(text) || !isAlnum(text[to]))
 }
@@ -210,15 +212,15 @@ func pack(window string) (packed uint64) {
 	return packed
 }
 
-// generations are the newer and the older half of a memory. A secret in use moves
-// to the newer one when it is given again; the older one is dropped as a whole.
+// generations holds secrets in a newer and an older set. A secret that is used again
+// moves to the newer set; the older set is dropped as a whole.
 type generations struct {
 	current, previous secretSet
 	began             time.Time
 }
 
-// rotate drops the older generation when the newer one is full or, unless maxAge is
-// 0, old enough.
+// rotate drops the older generation if the newer one is full or older than maxAge;
+// 0: age does not matter.
 func (g *generations) rotate(now time.Time, maxAge time.Duration) {
 	full := len(g.current.windows) > maxWindows || maxAge > 0 && now.Sub(g.began) > maxAge
 	if g.current.tags != nil && !full {
@@ -233,8 +235,8 @@ func (g *generations) has(h uint64) bool { return g.current.has(h) || g.previous
 
 func (g *generations) lengths() uint { return g.current.lengths | g.previous.lengths }
 
-// secretSet is a set of windows. Most lookups end at the filter in front of
-// the map, a Bloom filter of one bit for each window.
+// secretSet is a set of windows. A Bloom filter with one bit for each window
+// answers most lookups without the map.
 type secretSet struct {
 	tags    map[[sha256.Size]byte]bool
 	windows map[uint64]struct{}
@@ -272,8 +274,8 @@ func (s *secretSet) has(h uint64) bool {
 	return found
 }
 
-// searchedForms are a secret, folded, and its letters and digits alone, both also
-// backwards.
+// searchedForms returns the forms in which a secret is searched for: folded, its
+// letters and digits alone, and both backwards.
 func searchedForms(secret string) []string {
 	backwards := []rune(secret)
 	slices.Reverse(backwards)
@@ -286,14 +288,14 @@ func searchedForms(secret string) []string {
 			}
 		}
 	}
-	// What punctuation leaves of a short secret may be in any word.
+	// A short secret without its punctuation may be a part of any word.
 	return slices.DeleteFunc(forms, func(form string) bool {
 		return len(form) <= maxWholeWord && len(form) < len(secret)
 	})
 }
 
-// windowsOf returns the parts of a form that are looked for. Those that are in the
-// ordinary sentences of servers are left out, unless little else would remain.
+// windowsOf returns the parts of a form that are searched for. Parts that occur in
+// ordinarySentences are left out, unless few others would remain.
 func windowsOf(form string) []string {
 	if len(form) <= secretWindow {
 		return []string{form}
@@ -316,8 +318,9 @@ func windowsOf(form string) []string {
 	return rare
 }
 
-// ordinarySentences are what many servers say, folded. Eight letters of "correct
-// horse" are in "incorrect user name": such a window says nothing of the secret.
+// ordinarySentences are sentences of many servers, folded. Eight letters of the
+// password "correct horse" are in "incorrect user name": such a window is no sign
+// of the secret.
 const ordinarySentences = `
 incorrect username or password (failure) incorrect user name or password. incorrect login or password
 invalid credentials invalid username or password invalid login invalid password wrong password bad password
@@ -340,8 +343,8 @@ capability completed select completed examine completed namespace completed logo
 transport layer security start tls ready to start begin tls negotiation now encryption required starttls first
 administrator contact your administrator postmaster security update company internet service provider mail.example.org`
 
-// ordinaryWindows are the windows of ordinarySentences, with and without what is
-// between the words.
+// ordinaryWindows returns the windows of ordinarySentences, with and without the
+// characters between words.
 var ordinaryWindows = sync.OnceValue(func() map[string]bool {
 	windows := map[string]bool{}
 	for _, text := range []string{ordinarySentences, string(lettersOf(nil, []byte(ordinarySentences)))} {

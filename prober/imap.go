@@ -1,7 +1,8 @@
 package prober
 
-// This file speaks IMAP (RFC 3501, RFC 9051) through go-imap/v2. What comes
-// before STARTTLS is a dialogue of our own: no library can be trusted there.
+// This file speaks IMAP (RFC 3501, RFC 9051) through go-imap/v2. The commands
+// before STARTTLS are sent without the library: in clear text, an attacker can
+// answer them.
 
 import (
 	"bytes"
@@ -24,10 +25,10 @@ type imapDialect struct {
 	w      *wire
 	filter imapFilter
 	client *imapclient.Client // nil before the first command over a safe wire
-	x      *saslExchange      // under way; nil: none
+	x      *saslExchange      // the exchange of the current login; nil: none
 	caps   map[string]bool    // as last announced
-	// ordered: what the library sends is put in order, because it writes the items of
-	// a list in an order of chance.
+	// ordered: the list that ends a command is sorted, because the library sends its
+	// items in random order.
 	ordered bool
 }
 
@@ -58,7 +59,9 @@ func (d *imapDialect) greeting() error {
 	return nil
 }
 
-// hello sends CAPABILITY: by itself before STARTTLS, through the library afterwards. What was announced in clear text is forgotten (RFC 3501 6.2.1).
+// hello sends CAPABILITY: without the library before STARTTLS, through it
+// afterwards. Capabilities announced in clear text are forgotten (RFC 3501 section
+// 6.2.1).
 func (d *imapDialect) hello() error {
 	if clearText(d.c, d.w) {
 		r, err := d.roundTrip("P1", "CAPABILITY")
@@ -72,7 +75,8 @@ func (d *imapDialect) hello() error {
 	}
 	d.caps, d.filter = nil, imapFilter{maxLiteral: d.w.bounds.literal}
 	d.w.filter, d.w.outgoing = d.inspect, d.outgoing
-	// The capability code keeps the library from awaitingContinuation beside our command.
+	// With a capability code in the greeting, the library does not send CAPABILITY
+	// by itself.
 	d.w.replay("* OK [CAPABILITY IMAP4rev1] replayed\r\n")
 	d.client = imapclient.New(d.w, nil)
 	_, err := d.client.Capability().Wait()
@@ -80,7 +84,7 @@ func (d *imapDialect) hello() error {
 	return d.serverError("CAPABILITY", err)
 }
 
-// starttls asks for TLS; the handshake is the plan's next step.
+// starttls sends STARTTLS. The handshake is the next step of the plan.
 func (d *imapDialect) starttls() error {
 	if !d.caps["STARTTLS"] {
 		return notOffered("CAPABILITY lists no STARTTLS")
@@ -115,8 +119,8 @@ func (d *imapDialect) native(user, password string) error {
 	return err
 }
 
-// exchange logs in with AUTHENTICATE. The library leaves the command open when
-// the mechanism gives up, or a challenge is not base64; "*" ends it (RFC 9051
+// exchange logs in with AUTHENTICATE. If the mechanism gives up, or a challenge is
+// not base64, the library does not end the command; "*" is sent then (RFC 9051
 // section 6.2.2).
 func (d *imapDialect) exchange(x *saslExchange) error {
 	if d.caps["SASL-IR"] { // RFC 4959
@@ -139,7 +143,8 @@ func (d *imapDialect) exchange(x *saslExchange) error {
 // apop exists in POP3 only.
 func (d *imapDialect) apop(_, _ string) error { return errNoAPOP }
 
-// mailbox examines, which changes nothing, and counts.
+// mailbox opens the mailbox with EXAMINE, which changes nothing, and returns how
+// many messages are in it.
 func (d *imapDialect) mailbox() (mail.MailboxFacts, error) {
 	names := []string{d.c.Mailbox}
 	if d.c.SharedMailboxAccess == mail.SharedFolder && strings.EqualFold(d.c.Mailbox, "INBOX") {
@@ -172,16 +177,17 @@ func (d *imapDialect) mailbox() (mail.MailboxFacts, error) {
 	return mail.MailboxFacts{Tried: true}, firstErr
 }
 
-// isMissing reports whether err says that the mailbox does not exist. Of the names
-// that a shared mailbox can have, an existing one that is denied tells more.
+// isMissing reports whether err says that the mailbox does not exist. A shared
+// mailbox can have several names: one that exists and is denied is the better
+// answer.
 func isMissing(err error) bool {
 	var no *refusal
 	return errors.As(err, &no) && no.reason == mail.MailboxMissing
 }
 
-// examine opens one mailbox, read-only. A server that refuses clients without a
-// name is sent ours (ID, RFC 2971) and asked again. All others are not, because
-// that would cost one more round trip each probe.
+// examine opens one mailbox, read-only. Some servers refuse clients that have not
+// sent their name: ID (RFC 2971) is sent to those only, because it costs a round
+// trip.
 func (d *imapDialect) examine(name string) error {
 	ask := func() error {
 		d.filter.forgetCount()
@@ -199,7 +205,7 @@ func (d *imapDialect) examine(name string) error {
 	return ask()
 }
 
-// isUnnamed reports whether a server refuses clients that have not said their name.
+// isUnnamed reports whether a server refuses clients that have not sent ID.
 func isUnnamed(no *refusal) bool {
 	_, unnamed := unnamedTexts.find(lowerASCII(no.reply.text))
 	return unnamed
@@ -243,8 +249,8 @@ func (d *imapDialect) sharedNames() ([]string, error) {
 	return names, nil
 }
 
-// quit logs out through the library, or by itself if the library waits for leave
-// to send a literal.
+// quit logs out through the library, or without it if the library is waiting for
+// the "+" that allows a literal.
 func (d *imapDialect) quit() error {
 	switch {
 	case d.client == nil:
@@ -282,8 +288,8 @@ func (d *imapDialect) release() {
 	}
 }
 
-// inspect is the lineFilter of IMAP. Before the library learns the answer to a
-// command and can send the next one, the lines behind that answer are checked.
+// inspect is the lineFilter of IMAP. It looks at the lines after a tagged reply
+// before the library receives that reply and can send the next command.
 func (d *imapDialect) inspect(line []byte) ([]byte, error) {
 	passed, err := d.filter.pass(line)
 	if tag, _, _ := bytes.Cut(passed, []byte(" ")); err == nil && libraryTag(tag) && hasUnsolicitedReply(d.w.unread()) {
@@ -292,9 +298,9 @@ func (d *imapDialect) inspect(line []byte) ([]byte, error) {
 	return passed, err
 }
 
-// hasUnsolicitedReply reports whether lines hold a tagged reply of ours. It is
-// called while no command is under way. A reply to a command not yet sent means
-// the peer is not the intended server: our tags can be guessed.
+// hasUnsolicitedReply reports whether lines contain a tagged reply to a command
+// that was not sent yet. Our tags can be guessed, so such a peer is not the
+// intended server. No command may be under way.
 func hasUnsolicitedReply(lines []byte) bool {
 	for line := range bytes.Lines(lines) {
 		tag, _, _ := bytes.Cut(bytes.ToUpper(line), []byte(" "))
@@ -306,8 +312,8 @@ func hasUnsolicitedReply(lines []byte) bool {
 	return false
 }
 
-// outgoing corrects what the library sends. It writes an empty SASL response as
-// "=", which is right for an initial response only (RFC 4959 section 3).
+// outgoing corrects what the library sends: it writes every empty SASL response as
+// "=", which is allowed for an initial response only (RFC 4959 section 3).
 func (d *imapDialect) outgoing(p []byte) ([]byte, error) {
 	if d.filter.inLogin() && string(p) == "=\r\n" {
 		return []byte("\r\n"), nil
@@ -364,8 +370,8 @@ func (d *imapDialect) handleUntagged(line, rest string) error {
 	return nil
 }
 
-// serverError replaces the library's error by what the server said: the library
-// reduces transport errors to text and forgets a BYE.
+// serverError replaces the library's error by one made from the server's
+// responses. The library turns transport errors into text and drops a BYE.
 func (d *imapDialect) serverError(command string, err error) error {
 	var refused *imap.Error
 	seen := d.filter.now()
@@ -373,7 +379,7 @@ func (d *imapDialect) serverError(command string, err error) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &refused):
-		// A complete reply decides, whatever became of the connection behind it.
+		// A complete reply decides, even if the connection failed after it.
 		no := d.refused(command, seen.tagged)
 		if seen.warning != nil {
 			no.explainBy(d.refused(command, reply{seen.tagged.status, seen.warning.code, seen.warning.text}))
@@ -382,8 +388,8 @@ func (d *imapDialect) serverError(command string, err error) error {
 	case seen.bye != nil:
 		return d.refused(command, *seen.bye)
 	case transport != nil:
-		// Either the library's reader receives the alert that explains the end, or it
-		// stopped because our write had failed before.
+		// Wait for the library's reader: it may still receive the TLS alert that
+		// explains the end, unless it stopped because our write failed.
 		if errors.Is(d.drain(interruptedGoodbyeTime), os.ErrDeadlineExceeded) {
 			return d.w.failed()
 		}

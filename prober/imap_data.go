@@ -1,9 +1,9 @@
 package prober
 
-// This file reads untagged data responses of IMAP, such as FETCH, STATUS and LIST
-// (RFC 9051 section 7), which the library must not see: pure functions from bytes
-// to nested values, and the namespaces of NAMESPACE. They allocate no more than they are given and never recurse,
-// so that no server can stall or crash them.
+// This file parses untagged data responses of IMAP, such as FETCH, STATUS, LIST
+// and NAMESPACE (RFC 9051 section 7), which the library must not see. Its functions
+// have no state, allocate in proportion to their input and do not recurse, so that
+// no server can stall or crash them.
 
 import (
 	"bytes"
@@ -42,8 +42,8 @@ func (v imapValue) number64() (uint64, bool) {
 	return n, err == nil && !v.isText && !v.isList
 }
 
-// property returns the value behind a name in a list of pairs, such as the items
-// of FETCH. Names are case-blind.
+// property returns the value after a name in a list of name-value pairs, such as
+// the items of FETCH. Upper and lower case of names are the same.
 func property(pairs []imapValue, name string) (imapValue, bool) {
 	for i := 0; i+1 < len(pairs); i += 2 {
 		if !pairs[i].isList && strings.EqualFold(pairs[i].text, name) {
@@ -53,8 +53,8 @@ func property(pairs []imapValue, name string) (imapValue, bool) {
 	return imapValue{}, false
 }
 
-// parseIMAPData reads what stands behind the "* " of one response, with its
-// literals in place: `12 FETCH (UID 34 BODY[HEADER] {5}CRLF.....)`.
+// parseIMAPData parses one response without its "* " and with its literals in
+// place: `12 FETCH (UID 34 BODY[HEADER] {5}CRLF.....)`.
 func parseIMAPData(raw []byte) ([]imapValue, error) {
 	stack := [][]imapValue{nil}
 	count := 0
@@ -146,9 +146,9 @@ func literalString(raw []byte) (text string, n int, err error) {
 	return string(rest[:size]), len(raw) - len(rest) + int(size), nil
 }
 
-// atomLength is the length of the atom that raw begins with. A section in brackets
-// belongs to it, spaces and parentheses included: BODY[HEADER.FIELDS (X-A)]. At
-// least one byte is an atom, so that a reader always goes on.
+// atomLength returns the length of the atom at the beginning of raw. A section in
+// brackets is part of it, with its spaces and parentheses: BODY[HEADER.FIELDS
+// (X-A)]. The length is at least 1, so that the parser always advances.
 func atomLength(raw []byte) int {
 	inSection := false
 	for i, c := range raw {
@@ -167,10 +167,10 @@ func atomLength(raw []byte) int {
 	return len(raw)
 }
 
-// namespace is one place where mailboxes of others live.
+// namespace is one namespace with mailboxes of other users (RFC 2342).
 type namespace struct {
-	prefix    string // "Other Users/", "shared."
-	delimiter string // "/" or "."; empty for a flat one
+	prefix    string // such as "Other Users/" or "shared."
+	delimiter string // "/" or "."; empty: no hierarchy
 }
 
 // mailbox returns the name of an owner's mailbox in the namespace. The delimiter is
@@ -187,10 +187,10 @@ func (n namespace) mailbox(owner string) string {
 // the server a search.
 const maxSharedNames = 4
 
-// sharedMailboxNames returns the names that an owner's mailbox can have by a
-// NAMESPACE response, the likeliest first. In the namespaces of Other Users it is
-// the owner's folder itself on some servers and the INBOX in it on others; in the
-// Shared ones it is mostly a folder of its own. Any other response has none.
+// sharedMailboxNames returns the possible names of an owner's mailbox according to
+// a NAMESPACE response, the likeliest first; nil for any other response. In an
+// Other Users namespace, some servers use the owner's folder itself and others the
+// INBOX in it; in a Shared namespace it is usually a folder.
 func sharedMailboxNames(response []imapValue, owner string) (names []string) {
 	if len(response) != 4 || !strings.EqualFold(response[0].text, "NAMESPACE") {
 		return nil
@@ -207,8 +207,8 @@ func sharedMailboxNames(response []imapValue, owner string) (names []string) {
 	return names[:min(len(names), maxSharedNames)]
 }
 
-// inbox returns the name of the INBOX in an owner's folder; none in a flat
-// namespace.
+// inbox returns the name of the INBOX in an owner's folder; nil in a namespace
+// without hierarchy.
 func (n namespace) inbox(owner string) []string {
 	if n.delimiter == "" {
 		return nil
@@ -231,8 +231,8 @@ func namespaces(group imapValue) (found []namespace) {
 	return found
 }
 
-// decodeMailboxName reads modified UTF-7 (RFC 3501 section 5.1.3); the library
-// writes it. A name that is none stays as it is.
+// decodeMailboxName decodes modified UTF-7 (RFC 3501 section 5.1.3), which the
+// library encodes. A name that is not valid stays as it is.
 func decodeMailboxName(name string) string {
 	var b strings.Builder
 	for rest := name; rest != ""; {

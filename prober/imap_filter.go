@@ -1,9 +1,9 @@
 package prober
 
 // This file filters the lines that go-imap reads. The library ends a session at an
-// untagged response that it does not know, sends CAPABILITY by itself when it
-// takes its list for outdated, and loops forever on a "(" in a capability list. So it
-// gets only the responses that a probe needs, written anew.
+// unknown untagged response, sends CAPABILITY by itself, and loops forever on a
+// "(" in a capability list. So it gets only the responses that a probe needs, and
+// those are written anew.
 
 import (
 	"bytes"
@@ -13,11 +13,13 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"mailprobe/mail"
 )
 
-// imapFilter is the lineFilter of IMAP. It keeps the responses that it passed,
-// because the library drops their codes. The library's reader calls it while the
-// dialect reads the responses.
+// imapFilter is the lineFilter of IMAP. It also keeps the responses for the
+// dialect, because the library drops their codes. The library's reader calls it in
+// a goroutine of its own.
 type imapFilter struct {
 	mu                   sync.Mutex // guards everything below
 	responses            responses
@@ -25,14 +27,14 @@ type imapFilter struct {
 	exchange             *saslExchange // of that login; nil with LOGIN
 	answered             bool          // a tagged reply has come
 	waiting              string        // tag of the command under way; empty: none
-	awaitingContinuation bool          // a literal of ours waits for the server's leave
-	literalRemaining     int           // bytes of it still to be written
-	inLiteral            bool          // a literal is being dropped
-	skip                 int           // bytes of it still to come
+	awaitingContinuation bool          // our literal waits for the server's "+"
+	literalRemaining     int           // bytes of our literal still to be written
+	inLiteral            bool          // a literal of the server is being dropped
+	skip                 int           // bytes of that literal still to come
 	maxLiteral           int           // bytes of one literal
 	collecting           bool          // data responses are kept for the dialect, not only dropped
-	kept                 []byte        // the data response under way, without its "* "
-	data                 [][]byte      // the complete ones
+	kept                 []byte        // the data response being received, without its "* "
+	data                 [][]byte      // complete data responses
 	warning              *reply        // untagged NO since the last tagged reply; nil: none
 }
 
@@ -49,7 +51,8 @@ type responses struct {
 }
 
 // openedCodes are the numbers of the response codes with which a server opens a
-// mailbox (RFC 3501 section 6.3.1); 0: not told. A rev2 server does not tell unseen.
+// mailbox (RFC 3501 section 6.3.1); 0: not sent. An IMAP4rev2 server does not send
+// unseen.
 type openedCodes struct{ unseen, uidNext, uidValidity uint32 }
 
 // now returns the responses received so far.
@@ -59,7 +62,7 @@ func (f *imapFilter) now() responses {
 	return f.responses
 }
 
-// forgetCount prepares for another EXAMINE.
+// forgetCount drops what the last EXAMINE returned, before another one.
 func (f *imapFilter) forgetCount() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -112,7 +115,7 @@ func (f *imapFilter) pass(line []byte) ([]byte, error) {
 	}
 	r, ok := parseTagged(text)
 	if !ok || !strings.EqualFold(tag, f.waiting) {
-		// Also a second answer: it must not take the place of the first.
+		// This is also the case of a second reply, which must not replace the first.
 		return nil, malformedf("not an IMAP response to this command")
 	}
 	f.responses.tagged, f.responses.bad, f.answered, f.waiting = r, nil, true, ""
@@ -123,9 +126,9 @@ func (f *imapFilter) pass(line []byte) ([]byte, error) {
 	return f.taggedLine(tag, r.status), nil
 }
 
-// capabilityCode takes the capabilities from the answer to a login, "OK [CAPABILITY
-// …] text": many servers announce most of what they know only there. A list that is
-// none leaves those from before the login.
+// capabilityCode takes the capabilities from the reply to a login, "OK [CAPABILITY
+// …] text": many servers announce most of them only there. An invalid list changes
+// nothing.
 func (f *imapFilter) capabilityCode(rest string) {
 	_, after, _ := strings.Cut(rest, " ")
 	_, args, _ := cutIMAPCode(after)
@@ -134,7 +137,7 @@ func (f *imapFilter) capabilityCode(rest string) {
 	}
 }
 
-// setCapabilities replaces what the server is known to announce.
+// setCapabilities replaces the known capabilities.
 func (f *imapFilter) setCapabilities(caps []string) {
 	f.responses.caps = make(map[string]bool, len(caps))
 	for _, name := range caps {
@@ -149,9 +152,9 @@ func parseTagged(text string) (reply, bool) {
 	return r, ok
 }
 
-// taggedLine writes a tagged reply anew, with the tag in the library's letters:
-// some servers give it back in their own. The capability code after a login keeps
-// the library from awaitingContinuation for capabilities beside our next command.
+// taggedLine writes a tagged reply anew, with the tag as the library sent it: some
+// servers change upper and lower case. A capability code is added after a login,
+// so that the library does not send CAPABILITY by itself.
 func (f *imapFilter) taggedLine(tag, status string) []byte {
 	code := ""
 	if f.login && status == "OK" {
@@ -160,10 +163,9 @@ func (f *imapFilter) taggedLine(tag, status string) []byte {
 	return fmt.Appendf(nil, "%s %s %sreply\r\n", upperASCII(tag), status, code)
 }
 
-// continuation passes a "+" line. The library takes an empty challenge for a
-// request for an initial response, which it never has: saslExchange keeps it back.
-// "=" stands for an empty challenge, and for a text that tells the mechanism
-// nothing, which need not be base64.
+// continuation passes a "+" line. The library would take an empty challenge for a
+// request for the initial response, so "=" stands for an empty challenge. It also
+// stands for a text that the mechanism does not use, which need not be base64.
 func (f *imapFilter) continuation(challenge string) []byte {
 	f.awaitingContinuation = false
 	if x := f.exchange; x != nil && (challenge == "" || x.textless.Load()) {
@@ -173,8 +175,8 @@ func (f *imapFilter) continuation(challenge string) []byte {
 }
 
 // sent follows what the library writes: the tag of each command, and its literals.
-// If a tagged reply comes instead of the "+" that allows a literal, the password
-// has not been sent, and the library can send nothing more.
+// If the server sends a tagged reply instead of the "+" for a literal, the password
+// has not left, and the library cannot send another command.
 func (f *imapFilter) sent(p []byte) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -194,8 +196,8 @@ func (f *imapFilter) sent(p []byte) {
 	}
 }
 
-// libraryTag reports whether a word is a tag of go-imap: T1, T2. Base64 of a
-// mechanism cannot be one, because no space follows it.
+// libraryTag reports whether a word is a tag of go-imap, such as T1. A mechanism's
+// base64 is never taken for one, because no space follows it.
 func libraryTag(word []byte) bool {
 	_, err := strconv.ParseUint(strings.TrimPrefix(string(word), "T"), 10, 64)
 	return err == nil && word[0] == 'T'
@@ -218,7 +220,7 @@ func (f *imapFilter) untagged(text, rest string) ([]byte, error) {
 	return nil, f.literal(text)
 }
 
-// status reads an untagged status response; the library gets none of them.
+// status keeps an untagged status response. The library gets none of them.
 func (f *imapFilter) status(name, text string) error {
 	_, r, ok := parseIMAPStatus(text)
 	switch {
@@ -241,8 +243,8 @@ func (f *imapFilter) status(name, text string) error {
 // numericCodes are the response codes whose argument is a 32-bit number.
 var numericCodes = map[string]bool{"UIDVALIDITY": true, "UIDNEXT": true, "UNSEEN": true}
 
-// openedCode keeps a code's number. It returns a fault if the argument is no
-// nz-number (RFC 9051 section 9): such a server must not be reported as healthy.
+// openedCode keeps a code's number. It returns a fault if the argument is not an
+// nz-number (RFC 9051 section 9): such a server must not be reported as up.
 func (f *imapFilter) openedCode(text, code string) error {
 	at := strings.Index(upperASCII(text), "["+code)
 	arg, _, _ := strings.Cut(strings.TrimSpace(text[at+1+len(code):]), "]")
@@ -261,7 +263,8 @@ func (f *imapFilter) openedCode(text, code string) error {
 	return nil
 }
 
-// messageData names the untagged data that begins with a number, in our own words.
+// messageData are the untagged responses that begin with a number. Errors use
+// these words, not the server's.
 var messageData = map[string]string{"EXISTS": "EXISTS", "RECENT": "RECENT", "EXPUNGE": "EXPUNGE", "FETCH": "FETCH"}
 
 // number passes "n EXISTS" and checks the number of all other message data.
@@ -281,7 +284,7 @@ func (f *imapFilter) number(word, args string) ([]byte, error) {
 	return fmt.Appendf(nil, "* %d EXISTS\r\n", n), nil
 }
 
-// capability writes a capability list anew, out of clean atoms.
+// capability writes a capability list anew, from valid atoms only.
 func (f *imapFilter) capability(args string) ([]byte, error) {
 	caps, err := capabilityAtoms(args)
 	if err != nil {
@@ -307,10 +310,10 @@ func capabilityAtoms(args string) ([]string, error) {
 
 // notAtom reports the characters that an IMAP atom cannot hold.
 func notAtom(r rune) bool {
-	return r <= ' ' || r >= 0x7f || strings.ContainsRune(`(){%*"\]`, r)
+	return mail.NotVisible(r) || strings.ContainsRune(`(){%*"\]`, r)
 }
 
-// literal begins to skip the literal that a dropped line may end with.
+// literal begins to drop the literal that a dropped line announces, if any.
 func (f *imapFilter) literal(text string) error {
 	open := strings.LastIndexByte(text, '{')
 	if open < 0 || !strings.HasSuffix(text, "}") {
@@ -339,7 +342,7 @@ func (f *imapFilter) dropLiteral(line []byte) error {
 	return f.literal(rest)
 }
 
-// collect begins (true) and ends the keeping of data responses.
+// collect switches the keeping of data responses on or off.
 func (f *imapFilter) collect(on bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -353,11 +356,11 @@ func (f *imapFilter) collected() [][]byte {
 	return f.data
 }
 
-// notData are the untagged responses that carry no data of a mailbox.
+// notData are the untagged responses that are not about a mailbox.
 var notData = map[string]bool{"OK": true, "NO": true, "BAD": true, "BYE": true, "PREAUTH": true, "CAPABILITY": true}
 
-// keep keeps the first line of a data response. It returns err, so that the
-// caller has one way out.
+// keep keeps the first line of a data response, unless it was passed on to the
+// library. It returns err as it is, so that its caller can return the result.
 func (f *imapFilter) keep(rest string, passed []byte, err error) error {
 	word, _, _ := strings.Cut(rest, " ")
 	if !f.collecting || err != nil || passed != nil || notData[upperASCII(word)] {
@@ -377,7 +380,7 @@ func (f *imapFilter) keepRest(line []byte, err error) error {
 	return err
 }
 
-// keepWhole puts a response aside when its last line is there.
+// keepWhole moves a response to data when its last line has come.
 func (f *imapFilter) keepWhole() {
 	if !f.inLiteral {
 		f.data = append(f.data, f.kept)

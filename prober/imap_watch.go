@@ -1,10 +1,11 @@
 package prober
 
-// This file looks for the messages that wait in a watched IMAP mailbox: what their
-// number is, and since when the oldest of them waits. It asks for counts, flags and
-// arrival times, and never for content. No mailbox is opened but with EXAMINE.
+// This file looks for waiting messages in a watched IMAP mailbox: how many there
+// are, and since when the oldest one waits. It asks for counts, flags and arrival
+// times, and never for content. It opens mailboxes with EXAMINE only.
 //
-// A look that fails makes no probe fail. What it did not learn stays unknown.
+// A look that fails does not fail the probe. The values it did not get stay
+// unknown.
 
 import (
 	"bytes"
@@ -18,18 +19,20 @@ import (
 	"mailprobe/mail"
 )
 
-// maxPlainSearch is how many unread messages a SEARCH without RETURN may list: its
-// answer is one line, of 3 KB for so many and 30 KB for 5,000.
+// maxPlainSearch is the number of unread messages up to which SEARCH is sent
+// without RETURN. Its answer is a single line: 3 KB for 500 messages, 30 KB for
+// 5,000.
 const maxPlainSearch = 500
 
-// statusAnswer is what STATUS told; nil: not told.
+// statusAnswer is the answer to STATUS; nil: not in the answer.
 type statusAnswer struct {
 	unseen, size         *uint64
-	uidNext, uidValidity uint32 // 0: not told
+	uidNext, uidValidity uint32 // 0: not in the answer
 }
 
-// statusBefore asks for the counts of a watched mailbox before it is opened: STATUS
-// of the open one is discouraged (RFC 9051 section 6.3.11). A refusal is noted.
+// statusBefore sends STATUS for a watched mailbox before it is opened: for the
+// open one it is discouraged (RFC 9051 section 6.3.11). A refusal is noted in the
+// dialogue.
 func (d *imapDialect) statusBefore(name string) (s statusAnswer) {
 	if !d.c.Watches() {
 		return s
@@ -50,8 +53,8 @@ func (d *imapDialect) statusBefore(name string) (s statusAnswer) {
 	return s
 }
 
-// read takes in the items of one STATUS response. Of counts that contradict each
-// other none is believed.
+// read stores the items of one STATUS response. If counts contradict each other,
+// none is stored.
 func (s *statusAnswer) read(items []imapValue) {
 	number := func(name string) (uint32, bool) {
 		v, _ := property(items, name)
@@ -76,10 +79,11 @@ type imapLook struct {
 	now    time.Time
 	opened responses // as of the answer to EXAMINE
 	facts  *mail.WatchFacts
-	newest bool // facts.Newest is asked for already
+	newest bool // the newest message's time has been asked for
 }
 
-// look returns what waits in the mailbox that was just opened; nil: it is not watched.
+// look returns the waiting messages of the mailbox that was just opened; nil: it
+// is not watched.
 func (d *imapDialect) look(name string, status statusAnswer, opened responses) *mail.WatchFacts {
 	if !d.c.Watches() {
 		return nil
@@ -115,20 +119,20 @@ func (l *imapLook) count(exists uint64) {
 	}
 }
 
-// hasMessages reports whether FETCH has something to answer with: of an empty
-// mailbox it is an error (RFC 9051 section 9, seq-number).
+// hasMessages reports whether FETCH can be sent: in an empty mailbox it is an error
+// (RFC 9051 section 9, seq-number).
 func (l *imapLook) hasMessages() bool {
 	return l.opened.counted && l.opened.exists > 0 && l.d.w.failed() == nil
 }
 
-// candidate is a message that may be the oldest that waits.
+// candidate is a message that may be the oldest waiting one.
 type candidate struct {
 	number uint32 // its sequence number; 0: known by its UID
 	uid    imap.UID
 }
 
-// isIt reports whether a FETCH response is about the candidate: servers push flags
-// of others at any time.
+// isIt reports whether a FETCH response is about the candidate: servers may send
+// flags of other messages at any time.
 func (c candidate) isIt(m fetchedMessage) bool {
 	if c.number != 0 {
 		return m.number == c.number
@@ -136,18 +140,18 @@ func (c candidate) isIt(m fetchedMessage) bool {
 	return m.uid == uint32(c.uid)
 }
 
-// rung is one way to find the oldest waiting message; false: it is not possible
-// here, or found none.
+// rung is one way to find the oldest waiting message. It returns false if the
+// server does not offer this way, or if none was found.
 type rung func(*imapLook) (candidate, bool)
 
-// rungs are the ways for each mode, the cheapest first. Each answer is verified by
-// the flags of the message, because servers err. Read only.
+// rungs are the ways for each mode, the cheapest first. Each answer is checked
+// with the message's flags, because servers make mistakes. Read only.
 var rungs = map[mail.WatchMode][]rung{
 	mail.WatchAll:    {(*imapLook).firstMessage},
 	mail.WatchUnread: {(*imapLook).byUnseenCode, (*imapLook).byExtendedSearch, (*imapLook).byPlainSearch, (*imapLook).firstOfUnread},
 }
 
-// findOldest goes down the rungs until one leads to a message that waits.
+// findOldest tries the rungs until one leads to a waiting message.
 func (l *imapLook) findOldest() {
 	if w := l.facts.Waiting; w != nil && *w == 0 {
 		return
@@ -169,7 +173,7 @@ func (l *imapLook) findOldest() {
 	}
 }
 
-// numSet is the set for a FETCH of a candidate and of the newest message.
+// numSet returns the set for a FETCH of a candidate and of the newest message.
 func numSet(c candidate) imap.NumSet {
 	if c.number != 0 {
 		return imap.SeqSet{{Start: c.number, Stop: c.number}, {}}
@@ -177,17 +181,17 @@ func numSet(c candidate) imap.NumSet {
 	return imap.UIDSet{{Start: c.uid, Stop: c.uid}, {}}
 }
 
-// firstMessage is message 1.
+// firstMessage returns message 1.
 func (l *imapLook) firstMessage() (candidate, bool) { return candidate{number: 1}, true }
 
-// byUnseenCode takes the number that the answer to EXAMINE named (RFC 3501 section
-// 7.1); it costs nothing. RFC 9051 has no such code.
+// byUnseenCode returns the message of the code [UNSEEN n] in the answer to EXAMINE
+// (RFC 3501 section 7.1), which costs nothing. RFC 9051 has no such code.
 func (l *imapLook) byUnseenCode() (candidate, bool) {
 	n := l.opened.opened.unseen
 	return candidate{number: n}, n > 0 && uint64(n) <= l.opened.exists
 }
 
-// byExtendedSearch asks for the lowest UID alone (ESEARCH, RFC 4731).
+// byExtendedSearch asks for the lowest UID only (ESEARCH, RFC 4731).
 func (l *imapLook) byExtendedSearch() (candidate, bool) {
 	if !l.d.announces("ESEARCH") && !l.d.announces("IMAP4REV2") {
 		return candidate{}, false
@@ -195,7 +199,7 @@ func (l *imapLook) byExtendedSearch() (candidate, bool) {
 	return l.search(&imap.SearchOptions{ReturnMin: true})
 }
 
-// byPlainSearch lists the unread messages, where they are few.
+// byPlainSearch asks for the unread messages, if they are few.
 func (l *imapLook) byPlainSearch() (candidate, bool) {
 	if unread := l.facts.Unread; unread == nil || *unread > maxPlainSearch {
 		return candidate{}, false
@@ -203,7 +207,7 @@ func (l *imapLook) byPlainSearch() (candidate, bool) {
 	return l.search(nil)
 }
 
-// firstOfUnread is message 1 if STATUS said that no message is read.
+// firstOfUnread returns message 1 if no message is read, according to STATUS.
 func (l *imapLook) firstOfUnread() (candidate, bool) {
 	return candidate{number: 1}, l.facts.Unread != nil && *l.facts.Unread >= l.opened.exists
 }
@@ -231,7 +235,7 @@ func (l *imapLook) search(options *imap.SearchOptions) (candidate, bool) {
 }
 
 // foundUIDs returns the UIDs of one SEARCH response, or the minimum of an ESEARCH
-// response about UIDs. UID 0 does not exist; a server that says so found none.
+// response about UIDs. UID 0 does not exist: a server that sends it has found none.
 func foundUIDs(response []imapValue) (uids []uint32) {
 	if len(response) == 0 {
 		return nil
@@ -244,7 +248,7 @@ func foundUIDs(response []imapValue) (uids []uint32) {
 			values = values[1:]
 		}
 		if len(values) == 0 || !strings.EqualFold(values[0].text, "UID") {
-			return nil // the numbers would be those of the messages
+			return nil // sequence numbers, not UIDs
 		}
 		lowest, _ := property(values[1:], "MIN")
 		values = []imapValue{lowest}
@@ -262,18 +266,18 @@ func foundUIDs(response []imapValue) (uids []uint32) {
 // fetchedMessage is one FETCH response.
 type fetchedMessage struct {
 	number   uint32
-	uid      uint32    // 0: not told
+	uid      uint32    // 0: not in the response
 	flags    []string  // in lower case
-	hasFlags bool      // they were told
-	arrived  time.Time // zero: not told, or no date
+	hasFlags bool      // flags were in the response, perhaps none
+	arrived  time.Time // zero: not in the response, or no valid date
 }
 
-// isUnread reports whether the server says that nobody has read the message.
+// isUnread reports whether the message is known to be without the flag \Seen.
 func (m fetchedMessage) isUnread() bool { return m.hasFlags && !slices.Contains(m.flags, `\seen`) }
 
 // fetch asks for UID, flags and arrival time of a candidate and of the newest
-// message, which every set of this file holds as "*", and returns the candidate.
-// Without a candidate there are no flags to verify.
+// message, which is "*" in every set of this file. It returns the candidate.
+// Without a candidate, no flags are asked for.
 func (l *imapLook) fetch(set imap.NumSet, c *candidate) (found fetchedMessage, ok bool) {
 	options := &imap.FetchOptions{UID: true, Flags: c != nil, InternalDate: true}
 	last := l.d.filter.now().exists
@@ -299,7 +303,7 @@ func (l *imapLook) fetch(set imap.NumSet, c *candidate) (found fetchedMessage, o
 	return found, ok
 }
 
-// read reads one FETCH response. An arrival in the future counts as now.
+// read parses one FETCH response. An arrival in the future counts as now.
 func (l *imapLook) read(response []imapValue) (m fetchedMessage, ok bool) {
 	if len(response) != 3 || !strings.EqualFold(response[1].text, "FETCH") || !response[2].isList {
 		return m, false
@@ -324,9 +328,9 @@ func (l *imapLook) read(response []imapValue) (m fetchedMessage, ok bool) {
 	return m, true
 }
 
-// internalDate reads date-time of RFC 9051 section 9, whose day may begin with a
-// space. It is zero for what is none, and for the epoch, which servers write for
-// messages whose arrival they do not know.
+// internalDate parses a date-time of RFC 9051 section 9; its day may begin with a
+// space. It returns zero for anything else, and for 1970-01-01, which servers send
+// if they do not know the arrival.
 func internalDate(text string) time.Time {
 	t, err := time.Parse("_2-Jan-2006 15:04:05 -0700", text)
 	if err != nil || t.Unix() < 24*60*60 {
@@ -352,8 +356,8 @@ func (l *imapLook) quota(name string) {
 	}
 }
 
-// storageQuota reads a QUOTA response, whose STORAGE is in units of 1024 octets, and
-// returns bytes. A limit of 0 is none.
+// storageQuota parses a QUOTA response and returns bytes; on the wire, STORAGE is
+// in units of 1024 octets. A limit of 0 means no limit.
 func storageQuota(response []imapValue) (used, limit uint64, ok bool) {
 	if len(response) != 3 || !strings.EqualFold(response[0].text, "QUOTA") {
 		return 0, 0, false
@@ -373,14 +377,15 @@ func storageQuota(response []imapValue) (used, limit uint64, ok bool) {
 // announces reports whether the server announced a capability.
 func (d *imapDialect) announces(name string) bool { return d.filter.now().caps[name] }
 
-// ask is data for the commands of a look.
+// ask runs one command of a look and returns the data responses to it.
 func (d *imapDialect) ask(command string, run func() error) ([][]imapValue, error) {
 	d.ordered = true
 	defer func() { d.ordered = false }()
 	return d.data(command, run)
 }
 
-// noteUnlearned notes in the dialogue what is unknown because a command failed.
+// noteUnlearned notes in the dialogue which value is unknown because a command
+// failed.
 func (d *imapDialect) noteUnlearned(err error, command, what string) {
 	why := "has no usable answer"
 	var no *refusal
@@ -393,8 +398,9 @@ func (d *imapDialect) noteUnlearned(err error, command, what string) {
 // itemOrder is the order of the items of a look in a command. Read only.
 var itemOrder = []string{"MESSAGES", "UNSEEN", "UIDNEXT", "UIDVALIDITY", "SIZE", "UID", "FLAGS", "INTERNALDATE"}
 
-// inOrder puts the list that ends a command into an order that is always the same,
-// and has NOT SEEN for UNSEEN: more servers get it right.
+// inOrder sorts the list that ends a command, so that equal commands have equal
+// bytes. It also replaces UNSEEN in a search by NOT SEEN, which more servers
+// answer correctly.
 func inOrder(p []byte) []byte {
 	if command, ok := bytes.CutSuffix(p, []byte(" UNSEEN\r\n")); ok {
 		return append(bytes.Clone(command), " NOT SEEN\r\n"...)

@@ -133,8 +133,8 @@ func (x *saslExchange) keep(err error) error {
 // objected reports whether the server sent the challenge by which a token mechanism
 // reports an error.
 func (x *saslExchange) objected() bool {
-	told, ok := x.mechanism.(interface{ rejected() bool })
-	return ok && told.rejected()
+	rejecter, ok := x.mechanism.(interface{ rejected() bool })
+	return ok && rejecter.rejected()
 }
 
 // verified returns an error if the server accepted the login without the proof of its
@@ -158,10 +158,10 @@ type oneMessage struct {
 	message []byte
 	asked   bool
 
-	// farewell answers the error a token mechanism sends as a challenge, to be
+	// errorResponse answers the error a token mechanism sends as a challenge, to be
 	// followed by the final refusal; nil: the mechanism has no such thing.
-	farewell []byte
-	refused  bool
+	errorResponse []byte
+	refused       bool
 }
 
 // Start returns the message as the initial response.
@@ -176,17 +176,17 @@ func (m *oneMessage) Next(challenge []byte) ([]byte, error) {
 	case len(challenge) == 0 && !m.asked && !m.refused:
 		m.asked = true
 		return m.message, nil
-	case len(challenge) > 0 && m.farewell != nil && !m.refused:
+	case len(challenge) > 0 && m.errorResponse != nil && !m.refused:
 		// The challenge is a JSON text with the reason (RFC 7628 section 3.2.2). It is
 		// not parsed: its arrival alone means a refusal.
 		m.refused = true
-		return m.farewell, nil
+		return m.errorResponse, nil
 	}
 	return nil, unexpected(m.method, "a challenge where none is due")
 }
 
 // ignoresChallenges reports whether every challenge only asks for the message.
-func (m *oneMessage) ignoresChallenges() bool { return m.farewell == nil }
+func (m *oneMessage) ignoresChallenges() bool { return m.errorResponse == nil }
 
 // rejected reports whether the server sent its error challenge.
 func (m *oneMessage) rejected() bool { return m.refused }
@@ -211,7 +211,7 @@ func newExternal(id identity) (sasl.Client, error) {
 // newXOAuth2 is XOAUTH2 as Google and Microsoft document it. There is no RFC.
 func newXOAuth2(id identity) (sasl.Client, error) {
 	message := "user=" + id.user + "\x01auth=Bearer " + id.secret + "\x01\x01"
-	return &oneMessage{method: mail.AuthXOAuth2, message: []byte(message), farewell: []byte{}}, framed(id, mail.AuthXOAuth2)
+	return &oneMessage{method: mail.AuthXOAuth2, message: []byte(message), errorResponse: []byte{}}, framed(id, mail.AuthXOAuth2)
 }
 
 // newOAuthBearer is OAUTHBEARER (RFC 7628). Its user is the authorization
@@ -223,7 +223,7 @@ func newOAuthBearer(id identity) (sasl.Client, error) {
 	}
 	message := "n,a=" + saslName(who) + ",\x01host=" + oauthHost(id.host) + "\x01port=" + strconv.Itoa(id.port) +
 		"\x01auth=Bearer " + id.secret + "\x01\x01"
-	return &oneMessage{method: mail.AuthOAuthBearer, message: []byte(message), farewell: []byte{1}}, framed(id, mail.AuthOAuthBearer)
+	return &oneMessage{method: mail.AuthOAuthBearer, message: []byte(message), errorResponse: []byte{1}}, framed(id, mail.AuthOAuthBearer)
 }
 
 // framed returns an error for names that hold the separator of the token mechanisms.

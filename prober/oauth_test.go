@@ -284,9 +284,9 @@ func wantNoToken(t *testing.T, c *mail.Connection, server *mailtest.Server, want
 	if o.Auth.Sent || o.Auth.Rejected || o.Address != "" || len(server.Commands()) != 0 {
 		t.Errorf("login %+v at %q, the server heard %q; want nothing", o.Auth, o.Address, server.Commands())
 	}
-	for _, told := range []string{canary, strings.ToLower(canary), "secret-of-the-client"} {
-		if text := story(o) + fmt.Sprintf("%+v", o); strings.Contains(text, told) {
-			t.Errorf("%q is told:\n%s", told, text)
+	for _, shown := range []string{canary, strings.ToLower(canary), "secret-of-the-client"} {
+		if text := story(o) + fmt.Sprintf("%+v", o); strings.Contains(text, shown) {
+			t.Errorf("%q is shown:\n%s", shown, text)
 		}
 	}
 }

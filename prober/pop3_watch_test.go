@@ -12,7 +12,7 @@ import (
 )
 
 // sightings is a memory without a file and without secrets.
-func sightings(t testing.TB) *firstseen.Memory {
+func sightings(t testing.TB) *firstseen.Store {
 	t.Helper()
 	m, err := firstseen.Open("", func(parts ...string) (h [16]byte) {
 		copy(h[:], parts[len(parts)-1])

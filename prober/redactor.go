@@ -1,8 +1,8 @@
 package prober
 
-// This file decides which of a server's words may be shown: all but those that hold
-// a secret which the server was given, in any usual coding. It cannot find a coding
-// that a hostile server makes up (SECURITY.md).
+// This file decides which server text may be shown: all but text that contains a
+// secret which the server was given, in any usual coding. It cannot find a coding
+// that a hostile server invents (SECURITY.md).
 
 import (
 	"bytes"
@@ -18,18 +18,18 @@ import (
 )
 
 const (
-	redacted = "<redacted>"                       // a line of ours that holds a secret
-	withheld = "<withheld: it contains a secret>" // a line of the server that holds one
+	redacted = "<redacted>"                       // in place of our line with a secret
+	withheld = "<withheld: it contains a secret>" // in place of a server's line with one
 	elided   = "…"                                // text that is not shown, or cut
 
-	notAuthenticated = "(not authenticated)" // a server's words before TLS is up
+	notAuthenticated = "(not authenticated)" // after server text that came before TLS
 )
 
-// redactor searches the server's words in one probe. Its zero value knows no secret.
+// redactor searches the server text of one probe. Its zero value knows no secret.
 type redactor struct {
 	hidden  bool             // server_text: hidden
 	servers []*serverSecrets // by name and by address; empty: no login is planned
-	search  secretSearch     // its room is used again
+	search  secretSearch     // kept, so that its buffers are reused
 }
 
 // contains reports whether a text holds a secret that the server was given.
@@ -48,20 +48,20 @@ func (r *redactor) contains(text string) bool {
 	return false
 }
 
-// maxCodings is how many codings around one another are removed, such as base64 of
-// percent encoding.
+// maxCodings bounds nested codings, such as base64 of percent encoding: so many
+// are decoded one after the other.
 const maxCodings = 2
 
 // secretSearch searches one text in all codings.
 type secretSearch struct {
 	secrets  *serverSecrets
-	shortest int // bytes of the shortest secret window
+	shortest int // length in bytes of the shortest secret window
 
 	room [maxCodings + 1][]byte // reused, one for each level of coding
 }
 
-// found reports whether a secret is in the text: as it is, by its letters alone,
-// which joins what was spaced or split, or in a coding.
+// found reports whether the text contains a secret: as it is, in its letters and
+// digits alone (the secret may be spaced out or split), or in a coding.
 func (s *secretSearch) found(text []byte, codings int) bool {
 	if len(text) < s.shortest {
 		return false
@@ -96,8 +96,8 @@ func fold(to, text []byte) []byte {
 	return to
 }
 
-// lettersOf appends the letters and digits of a text: bytes of other characters
-// than ASCII count as such.
+// lettersOf appends the letters and digits of a text. Bytes of non-ASCII
+// characters count as letters.
 func lettersOf(to, text []byte) []byte {
 	for _, b := range text {
 		if isAlnum(b) {
@@ -107,8 +107,8 @@ func lettersOf(to, text []byte) []byte {
 	return to
 }
 
-// decodeEscapes replaces percent and quoted-printable escapes, those of strings
-// (\x41 \u0041 \101 \") and the entities of HTML, in any mixture.
+// decodeEscapes decodes percent and quoted-printable escapes, string escapes (\x41
+// \u0041 \101 \") and HTML entities, in any mixture.
 func decodeEscapes(text []byte, next func([]byte) bool) bool {
 	if !bytes.ContainsAny(text, `%=\&`) {
 		return false
@@ -135,8 +135,8 @@ func decodeEscapes(text []byte, next func([]byte) bool) bool {
 	return len(decoded) < len(text) && next(decoded)
 }
 
-// hexEscape reads digits of an escape behind its first skip bytes. If there are
-// none, the escape is its first byte alone.
+// hexEscape reads the hexadecimal digits of an escape after its first skip bytes.
+// If they are not all there, it returns the first byte alone.
 func hexEscape(text []byte, skip, digits int) (value rune, size int) {
 	if len(text) < skip+digits {
 		return rune(text[0]), 1
@@ -148,7 +148,8 @@ func hexEscape(text []byte, skip, digits int) (value rune, size int) {
 	return rune(n), skip + digits
 }
 
-// stringEscape reads an escape that begins with a backslash.
+// stringEscape reads an escape that begins with a backslash, and returns its
+// character and length.
 func stringEscape(text []byte) (value rune, size int) {
 	if len(text) < 2 {
 		return '\\', 1
@@ -188,8 +189,9 @@ func decodeNumbers(text []byte, shortest int, next func([]byte) bool) bool {
 	return len(decoded) >= shortest && next(decoded)
 }
 
-// decodeHex reads runs of hex digits in the letters of a text, in which bytes that
-// were apart are joined ("73:65", "0x73 0x65"), from both possible starts.
+// decodeHex reads runs of hex digits in the letters of a text, where bytes that
+// were separated are joined ("73:65", "0x73 0x65"). A byte may begin at an odd
+// digit, so it tries both starts.
 func decodeHex(letters []byte, shortest int, next func([]byte) bool) bool {
 	if bytes.Contains(letters, []byte("0x")) {
 		letters = bytes.ReplaceAll(letters, []byte("0x"), nil)
@@ -211,8 +213,8 @@ func isHexDigit(b byte) bool {
 	return b >= '0' && b <= '9' || b >= 'a' && b <= 'f' || b >= 'A' && b <= 'F'
 }
 
-// decodeBase64 reads runs of both alphabets of base64, from all four possible
-// starts.
+// decodeBase64 reads runs of both base64 alphabets. A group may begin at any
+// letter, so it tries all four starts.
 func decodeBase64(text []byte, shortest int, next func([]byte) bool) bool {
 	is := func(b byte) bool { return isAlnum(b) && b < 0x80 || bytes.IndexByte([]byte("+/-_,"), b) >= 0 }
 	return eachRun(text, shortest, is, func(run []byte) bool {
@@ -234,8 +236,8 @@ func decodeBase64(text []byte, shortest int, next func([]byte) bool) bool {
 	})
 }
 
-// decodeBase32 reads runs of base32 in capitals or small letters, from all eight
-// possible starts.
+// decodeBase32 reads runs of base32 in upper or lower case. It tries all eight
+// starts.
 func decodeBase32(text []byte, shortest int, next func([]byte) bool) bool {
 	is := func(b byte) bool { return isAlnum(b) && b < 0x80 && (b > '9' || b >= '2' && b <= '7') }
 	return eachRun(text, shortest, is, func(run []byte) bool {
@@ -249,8 +251,8 @@ func decodeBase32(text []byte, shortest int, next func([]byte) bool) bool {
 	})
 }
 
-// decodeRun decodes as much of a run as is whole: a group of letters that cannot end
-// a coding is shortened.
+// decodeRun decodes a run. If the last group has a length that no coding ends
+// with, its end is left out.
 func decodeRun(decode func(to, from []byte) (int, error), run []byte, group int) []byte {
 	decoded := make([]byte, len(run))
 	for cut := range min(group, len(run)) {
@@ -277,8 +279,8 @@ func eachRun(text []byte, shortest int, is func(byte) bool, fn func(run []byte) 
 	return false
 }
 
-// redactCertificates removes names that hold a secret, or all of them where no text
-// of the server is shown.
+// redactCertificates removes names that contain a secret, or all names if no
+// server text is shown.
 func (r *redactor) redactCertificates(chain []mail.CertificateFacts) {
 	for i := range chain {
 		cert := &chain[i]
@@ -301,8 +303,8 @@ func (r *redactor) redact(text *string) {
 	}
 }
 
-// isExchangeData reports whether a SASL challenge is of SCRAM (RFC 5802). It is data
-// and no words, and with it a password could be guessed off line.
+// isExchangeData reports whether a SASL challenge is one of SCRAM (RFC 5802). Such
+// a challenge is never shown: it helps to guess the password off line.
 func isExchangeData(challenge string) bool {
 	decoded, err := base64.StdEncoding.DecodeString(strings.TrimSpace(challenge))
 	return err == nil && (bytes.HasPrefix(decoded, []byte("r=")) || bytes.HasPrefix(decoded, []byte("v=")))

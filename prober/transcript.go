@@ -1,7 +1,7 @@
 package prober
 
-// This file keeps the dialogue of a probe. No client line is kept while a login
-// runs. The server's lines are kept as they came until the probe ends, and are then
+// This file keeps the dialogue of a probe. Our own lines are not kept while a login
+// runs. The server's lines are kept until the probe ends, and are then
 // searched for secrets (redactor.go).
 
 import (
@@ -18,7 +18,7 @@ import (
 // The bounds of a kept dialogue; it is kept per connection, twice.
 const (
 	maxTranscriptLines = 64
-	usualLines         = 16  // for which there is room from the beginning
+	usualLines         = 16  // room for so many is allocated at the beginning
 	maxTranscriptText  = 160 // bytes of a line that are shown
 	maxSearchedText    = 512 // bytes of a line that are searched for secrets
 )
@@ -31,7 +31,7 @@ type transcript struct {
 	mu         sync.Mutex
 	lines      []rawLine
 	login      bool // a login is under way: no client line is kept
-	secretSent bool // a secret byte went out
+	secretSent bool // a byte of a secret was sent
 	clear      bool // before STARTTLS: nothing is authentic (rule R09)
 }
 
@@ -41,10 +41,10 @@ type rawLine struct {
 	from   mail.Side
 	text   string // at most maxSearchedText bytes
 	clear  bool   // of the server, before TLS was up
-	isData bool   // a challenge that is no words
+	isData bool   // a challenge, which is data and not text
 }
 
-// client keeps what we said, line by line.
+// client keeps what we sent, line by line.
 func (t *transcript) client(p []byte) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -74,14 +74,15 @@ func (t *transcript) note(text string) {
 	t.addLocked(rawLine{from: mail.Note, text: text})
 }
 
-// guardSecret begins (true) and ends the time in which our lines hold a secret.
+// guardSecret switches the keeping of our own lines off (true) and on: during a
+// login they contain a secret.
 func (t *transcript) guardSecret(on bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.login = on
 }
 
-// inClear says whether what follows is before a STARTTLS handshake.
+// inClear sets whether the following lines come before a STARTTLS handshake.
 func (t *transcript) inClear(on bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -95,7 +96,7 @@ func (t *transcript) isInClear() bool {
 	return t.clear
 }
 
-// secretWasSent reports whether a secret byte has gone out.
+// secretWasSent reports whether any byte of a secret was sent.
 func (t *transcript) secretWasSent() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -137,8 +138,8 @@ func (t *transcript) kept(r *redactor) []mail.Line {
 	return lines
 }
 
-// clientText is a line of ours as it may be shown. A folder's name is partly the
-// server's choice, so that it is searched too.
+// clientText returns one of our lines as it may be shown. It is searched for
+// secrets too: the server chooses a part of a folder's name.
 func clientText(r *redactor, line rawLine) string {
 	if r.contains(line.text) {
 		command, _, _ := strings.Cut(line.text, " ")
@@ -147,8 +148,8 @@ func clientText(r *redactor, line rawLine) string {
 	return cleanText(line.text, maxTranscriptText)
 }
 
-// serverText is a line of the server as it may be shown: its words, or if they are
-// not shown its status and, if it is a registered one, its code.
+// serverText returns a line of the server as it may be shown. If its text must not
+// be shown, the status remains, and the response code if it is a registered one.
 func (t *transcript) serverText(r *redactor, line rawLine, isSplit bool) string {
 	instead := elided
 	switch {
@@ -169,14 +170,15 @@ func joinWords(words ...string) string {
 	return strings.Join(slices.DeleteFunc(words, func(w string) bool { return w == "" }), " ")
 }
 
-// splitSecretsLocked returns the lines over which the server has split a secret.
+// splitSecretsLocked returns the indexes of lines over which the server has split
+// a secret. The caller holds mu.
 func (t *transcript) splitSecretsLocked(r *redactor) map[int]bool {
 	size := 0
 	for _, line := range t.lines {
 		size += len(line.text)
 	}
 	letters := make([]byte, 0, size)
-	owners := make([]uint8, 0, size) // of each letter: its line
+	owners := make([]uint8, 0, size) // the line of each letter
 	for i, line := range t.lines {
 		if line.from != mail.Server {
 			continue
@@ -215,8 +217,7 @@ func (t *transcript) splitSecretsLocked(r *redactor) map[int]bool {
 	return split
 }
 
-// wordsOf returns a line of the server without the words before its text: a tag, a
-// status.
+// wordsOf returns the text of a server's line, without its tag or status.
 func (t *transcript) wordsOf(line string) string {
 	if t.protocol == mail.SMTP && len(line) > 4 {
 		return line[4:] // "250-word"
@@ -233,9 +234,9 @@ func (t *transcript) wordsOf(line string) string {
 	return line
 }
 
-// knownCode returns a response code if it is registered, so that showing it shows
-// nothing else: RFC 5530 and 9051 for IMAP, RFC 2449, 3206 and 6856 for
-// POP3; an enhanced code of RFC 3463 is digits. For any other code it returns the empty string.
+// knownCode returns a response code if it is a registered one (RFC 5530 and 9051
+// for IMAP, RFC 2449, 3206 and 6856 for POP3) or an enhanced status code (RFC
+// 3463); empty: it is neither, and may hold anything.
 func knownCode(code string) string {
 	if responseCodes[code] || isEnhanced(code) {
 		return code

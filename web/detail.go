@@ -117,7 +117,7 @@ func newProbeView(title string, o *mail.Outcome, now time.Time) *probeView {
 	return v
 }
 
-// facts lists what a probe learned besides its durations. Facts that it did not learn
+// facts lists what is known from a probe besides its durations. Facts that are not known
 // are left out.
 func facts(o *mail.Outcome) []fact {
 	var list []fact

@@ -15,7 +15,7 @@ type mailboxView struct {
 	Text   string // 12 waiting, oldest 3 h 10 min (limit 15 min); empty: not known
 	Late   bool   // the oldest is older than the limit
 	Silent string // nothing has arrived for too long; empty: not so
-	Quota  string // empty: not told
+	Quota  string // empty: not known
 	Full   bool   // 90 % of the quota at least
 }
 
@@ -50,7 +50,7 @@ func silence(o *mail.Outcome) time.Duration {
 	return 0
 }
 
-// quotaUsed is a share; 0 where it is not told, or there is no limit.
+// quotaUsed returns a share from 0 to 1; 0 if it is not known or there is no limit.
 func quotaUsed(o *mail.Outcome) float64 {
 	w := o.Mailbox.Watch
 	if w == nil || w.QuotaUsed == nil || w.QuotaLimit == nil || *w.QuotaLimit == 0 {

@@ -20,7 +20,7 @@ const (
 	barStep   = 5 // from bar to bar
 	barWidth  = 4
 	barHeight = 24
-	barLow    = 8 // height of a good outcome that took no time
+	barLow    = 8 // height of a successful outcome that took no time
 
 	// failedHeight is the height of a failed outcome. Its bar hangs from the top, so
 	// that it can be recognised without colour.

@@ -29,7 +29,7 @@ type routeView struct {
 	Name               string
 	Send, Receive      linked // connections; no address: it may name a person
 	State              history.State
-	For                string // how long it is so; empty: no message yet
+	For                string // time in this state; empty: no message yet
 	Interval, Deadline string
 	Labels             []mail.Label
 	Failure            *mail.RouteFailure
@@ -57,8 +57,8 @@ type legView struct {
 	X, Width float64 // place in the picture, which is legsWidth wide
 }
 
-// legsWidth is the whole of a message's timeline, and legLeast what a leg that
-// took next to no time has of it.
+// legsWidth is the width of a message's timeline, legLeast the smallest width of a
+// leg.
 const (
 	legsWidth = 1000.0
 	legLeast  = 8.0
@@ -134,7 +134,8 @@ func newMessageView(o *mail.RouteOutcome, now time.Time) messageView {
 	return v
 }
 
-// newLegs is the timeline of a message. A leg that did not finish goes on to its end.
+// newLegs returns the timeline of a message. A leg that did not finish extends to the
+// end of the timeline.
 func newLegs(o *mail.RouteOutcome) []legView {
 	whole := max(o.Total, o.Submit+o.Transfer)
 	if o.Transfer == 0 {
@@ -160,7 +161,7 @@ func newLegs(o *mail.RouteOutcome) []legView {
 	return legs
 }
 
-// messageFacts is what there is to know of a message beside its times.
+// messageFacts lists what is known of a message besides its times.
 func messageFacts(o *mail.RouteOutcome) []fact {
 	facts := []fact{{"Sent", o.Sent.UTC().Format("2006-01-02 15:04:05 MST")}}
 	add := func(name, value string) {
@@ -189,7 +190,7 @@ func messageFacts(o *mail.RouteOutcome) []fact {
 	return facts
 }
 
-// routeJSON is a route with what is remembered of it.
+// routeJSON is the JSON form of a route with its last messages.
 type routeJSON struct {
 	Name     string                `json:"name"`
 	State    history.State         `json:"state"`

@@ -22,9 +22,9 @@ type AddOptions struct {
 	Settings []config.Setting // fields that flags have set
 }
 
-// Add asks for what is missing, tries the connection, and adds it to the
-// configuration if it is up. Without a terminal the flags must say everything.
-// A nil error means that it was added, or printed with -o yaml.
+// Add asks for what the flags do not say, tries the connection, and adds it to the
+// configuration if it is up. Without a terminal it cannot ask, and something missing
+// is an error. It returns nil if the connection was added, or printed with -o yaml.
 func Add(ctx context.Context, o AddOptions) error {
 	return o.with(func(s *setup) error {
 		a := &adding{setup: s, values: map[string]string{}}
@@ -65,10 +65,10 @@ type adding struct {
 type question struct {
 	field string
 	text  string
-	usual func(a *adding) string // the answer of a blank line; nil: blank
-	asked func(a *adding) bool   // nil: always
+	usual func(a *adding) string // the default answer; nil: none
+	asked func(a *adding) bool   // whether to ask; nil: always
 
-	ofLogin bool // its answer may be why a login was refused
+	ofLogin bool // a wrong answer can be the cause of a refused login
 }
 
 // questions are the form, in its order; read only.
@@ -153,8 +153,8 @@ func (a *adding) nothing() error {
 	return &ExitError{Code: ExitDown}
 }
 
-// correct changes what was tried: takes the neighbour that answers, or asks again.
-// It reports whether to try once more.
+// correct changes the connection after a failed try: it takes the neighbour that
+// answers, or asks again. It reports whether to try once more.
 func (a *adding) correct(ctx context.Context, tried attempt) (bool, error) {
 	if tried.neighbour != "" {
 		taken, err := a.yes(ctx, tried.neighbour+": take that?", true)
@@ -195,8 +195,8 @@ func (a *adding) askMissing(ctx context.Context) error {
 	return nil
 }
 
-// askAgain asks the questions again that a failure leaves open, all without one,
-// with the last answers as the usual ones.
+// askAgain asks again the questions whose answers may have caused the failure; nil:
+// all questions. The last answers are the defaults.
 func (a *adding) askAgain(ctx context.Context, failure *mail.Failure) error {
 	for _, q := range questions {
 		if failure != nil && afterTLS[failure.Phase] && !q.ofLogin {
@@ -238,7 +238,7 @@ func (a *adding) askField(ctx context.Context, q question, usual string) error {
 		switch answer {
 		case "":
 			answer = usual
-		case "-": // takes the usual answer away
+		case "-": // blank, in place of the default
 			answer = ""
 		}
 		a.set(q.field, answer)
@@ -251,7 +251,7 @@ func (a *adding) askField(ctx context.Context, q question, usual string) error {
 	return nil
 }
 
-// faultOf says what is wrong with one field as it stands; empty: nothing.
+// faultOf returns what is wrong with the answer to one field; empty: nothing.
 func (a *adding) faultOf(field string) string {
 	_, _, err := config.NewConnection("add", a.settings(), nil)
 	var faults config.Faults
@@ -283,17 +283,16 @@ func (a *adding) askPassword(ctx context.Context, prompt string) error {
 	return err
 }
 
-// attempt is one trial of the connection as it stands.
+// attempt is the result of trying the connection once.
 type attempt struct {
 	outcome mail.Outcome
 
-	neighbour  string // that another port or encryption of the host answers; mostly empty
+	neighbour  string // says that another port or encryption of the host answers; empty: none does
 	encryption mail.Encryption
 	port       int
 }
 
-// try probes the connection as it stands, and its neighbours if it did not get as
-// far as the login.
+// try probes the connection, and its neighbours if the probe did not reach the login.
 func (a *adding) try(ctx context.Context) (attempt, error) {
 	settings := a.settings()
 	if a.password != "" {

@@ -47,7 +47,7 @@ type URLOptions struct {
 // errBadURL quotes nothing: the URL may hold a password.
 var errBadURL = errors.New("the URL cannot be parsed; percent-encode special characters in the user, such as % as %25")
 
-// adHoc makes a connection of a URL such as imaps://user@example.org@host:993. Its
+// adHoc returns a connection for a URL such as imaps://user@example.org@host:993. Its
 // error lists every fault, and never quotes a password.
 func adHoc(ctx context.Context, text string, o URLOptions) (*mail.Connection, error) {
 	u, err := url.Parse(text)
@@ -75,7 +75,7 @@ func adHoc(ctx context.Context, text string, o URLOptions) (*mail.Connection, er
 		}
 	}
 	settings := []config.Setting{{Field: "name", Value: name}, {Field: "host", Value: u.Hostname()}, {Field: "port", Value: u.Port()},
-		// Without a scheme the other settings are checked all the same.
+		// With an unknown scheme, the other settings are checked nevertheless.
 		{Field: "protocol", Value: string(cmp.Or(s.protocol, mail.IMAP))}, {Field: "encryption", Value: string(cmp.Or(s.encryption, mail.ImplicitTLS))}}
 	if o.CAFile != "" {
 		settings = append(settings, config.Setting{Field: "tls_config.ca_file", Value: o.CAFile})

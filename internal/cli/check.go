@@ -1,7 +1,7 @@
 package cli
 
-// This file is --config.check: what is wrong with a configuration, or what each
-// probe will do.
+// This file implements --config.check: it shows what is wrong with a configuration, or
+// what each probe will do.
 
 import (
 	"cmp"
@@ -51,7 +51,7 @@ func Check(o CheckOptions) error {
 	return err
 }
 
-// noConnection says what to do about an empty list.
+// noConnection is printed for an empty list of connections.
 const noConnection = "no connection is configured: add one below `connections:` (docs/configuration.md has an example of each kind), " +
 	"or try a server at once with: mailprobe probe imaps://USER@HOST"
 
@@ -63,7 +63,7 @@ func plural(n int, thing string) string {
 	return fmt.Sprintf("%d %ss", n, thing)
 }
 
-// steps says what a probe does once the connection stands.
+// steps describes what a probe does once it is connected.
 func steps(c *mail.Connection) string {
 	list := []string{"no login"}
 	if c.LogsIn() {
@@ -78,7 +78,7 @@ func steps(c *mail.Connection) string {
 	return printable(strings.Join(list, ", ")) + ", goodbye"
 }
 
-// loginStep names the user as the server will see it.
+// loginStep describes the login, with the name as the server will see it.
 func loginStep(c *mail.Connection) string {
 	text := "login as " + cmp.Or(c.LoginName(), "whom the certificate names")
 	switch c.SharedMailboxAccess {
@@ -90,7 +90,7 @@ func loginStep(c *mail.Connection) string {
 	return text
 }
 
-// mailboxStep is the last step before the goodbye; empty: there is none.
+// mailboxStep describes the step after the login; empty: there is none.
 func mailboxStep(c *mail.Connection) string {
 	sender := c.Sender
 	if c.SharedMailbox != "" && c.SharedMailboxAccess == mail.SharedSender {
@@ -114,7 +114,7 @@ func mailboxStep(c *mail.Connection) string {
 	return ""
 }
 
-// watchStep says what is looked for in the mailbox; empty: nothing.
+// watchStep describes the look at waiting messages; empty: there is none.
 func watchStep(c *mail.Connection) string {
 	if !c.Watches() {
 		return ""

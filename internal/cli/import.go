@@ -23,7 +23,7 @@ import (
 type ImportOptions struct {
 	SetupOptions
 	Path    string // of the other program's configuration
-	Format  string // empty: told by the name of the file
+	Format  string // empty: guessed from the name of the file
 	Targets string // Prometheus' configuration, for blackbox
 	Write   bool   // add without asking
 }

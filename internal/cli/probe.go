@@ -28,7 +28,7 @@ import (
 // The exit codes of `mailprobe probe`, as monitoring plugins have them.
 const (
 	ExitDown   = 2 // something is down
-	ExitNotRun = 3 // nothing could be said
+	ExitNotRun = 3 // nothing could be probed
 )
 
 // ExitError is an error with an exit code of its own; Err may be nil.
@@ -63,7 +63,7 @@ type ProbeOptions struct {
 	Log            *slog.Logger
 }
 
-// Probe probes once and prints what it learned. A nil error means that all are
+// Probe probes once and prints the outcomes. A nil error means that all are
 // up; an ExitError says which exit code to return.
 func Probe(ctx context.Context, o ProbeOptions) error {
 	run := o.probe

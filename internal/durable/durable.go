@@ -35,7 +35,8 @@ func Replace(path string, content []byte, fresh fs.FileMode) error {
 	return syncDirectory(dir)
 }
 
-// inherit gives a new file the owner and the mode of the one that it replaces.
+// inherit sets the owner and the mode of a new file to those of the file that it
+// replaces.
 func inherit(file *os.File, path string, fresh fs.FileMode) error {
 	old, err := os.Lstat(path)
 	switch {

@@ -1,8 +1,8 @@
 package exporter
 
-// This file says how much garbage may pile up before it is collected. Each
-// collection looks at all that is alive, so that a probe is the cheaper the fewer
-// there are; and nobody misses a few megabytes where there are few connections.
+// This file sets how much garbage may pile up before it is collected. Each
+// collection visits all live memory, so fewer collections make a probe cheaper, and
+// with few connections they cost only a few megabytes.
 
 import (
 	"context"
@@ -19,7 +19,7 @@ const (
 	garbageAllowed = 64 << 20
 	// The bounds of GOGC. Go's own default is the lower one.
 	minGOGC, maxGOGC = 100, 200
-	// paceInterval is the time between two looks at what is alive.
+	// paceInterval is the time between two measurements of live memory.
 	paceInterval = 10 * time.Second
 )
 
@@ -48,12 +48,13 @@ func paceCollections(ctx context.Context) {
 	}
 }
 
-// gogcFor is the percentage of the bytes alive that may be garbage.
+// gogcFor returns the value of GOGC for so many live bytes.
 func gogcFor(alive uint64) int {
 	return int(min(maxGOGC, max(minGOGC, garbageAllowed*100/max(1, alive))))
 }
 
-// aliveBytes is what the last collection found to be alive; 0: there was none.
+// aliveBytes returns the live bytes that the last collection found; 0: there was no
+// collection yet.
 func aliveBytes() uint64 {
 	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 	metrics.Read(sample)

@@ -11,12 +11,11 @@ import (
 )
 
 // connLimiter bounds the open HTTP connections. Beyond the bound it closes the
-// connection that has been longest without a whole request, be it the newest one:
-// many clients that send half a header displace each other, and a scrape is still
-// served.
+// connection that has been without a complete request for the longest time. So
+// clients that send half a header displace each other, and a scrape is still served.
 type connLimiter struct {
-	limit   int // all; those that wait for a probe among them
-	waiting int // those without a whole request
+	limit   int // of all connections
+	waiting int // connections without a complete request
 
 	mu   sync.Mutex
 	open map[net.Conn]*list.Element // in idle; nil while a request is served

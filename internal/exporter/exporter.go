@@ -1,6 +1,6 @@
-// Package exporter is mailprobe as a service: it loads a configuration, keeps
-// the pool probing, serves the results, reloads and stops. It wires the
-// packages together and has no state of its own but who is up.
+// Package exporter is mailprobe as a service: it loads a configuration, runs the
+// pool, serves the results, reloads and stops. It connects the other packages; its
+// only state of its own is the last logged status of each connection.
 package exporter
 
 import (
@@ -47,7 +47,7 @@ type Options struct {
 // Exporter is the running service.
 type Exporter struct {
 	options   Options
-	first     *config.Config // whose pool and metrics count until the end
+	first     *config.Config // its pool and metrics settings apply until the end
 	log       *slog.Logger
 	guard     *guard.Guard
 	pool      *pool.Pool
@@ -56,7 +56,7 @@ type Exporter struct {
 	changes   *changes
 	handler   http.Handler
 	routing   *routing
-	sightings *firstseen.Memory // of POP3 messages
+	sightings *firstseen.Store // of POP3 messages
 	states    *stateKeeper
 	inFlight  int // probes at once
 
@@ -64,8 +64,8 @@ type Exporter struct {
 	lastReload atomic.Pointer[reloadResult]
 }
 
-// New loads the first configuration. A broken one is an error: there is nothing
-// to fall back to.
+// New loads the first configuration. A faulty one is an error, because there is no
+// older one to keep.
 func New(o Options) (*Exporter, error) {
 	if err := checkPprofAddress(o.PprofAddress); err != nil {
 		return nil, err
@@ -114,7 +114,8 @@ func New(o Options) (*Exporter, error) {
 	return e, nil
 }
 
-// newCollector wires the metrics. What they ask is made later, and never changes.
+// newCollector makes the metrics. The fields that its functions read are set later,
+// before the first scrape, and then never changed.
 func (e *Exporter) newCollector() *metrics.Collector {
 	o := metrics.Options{
 		Histograms:  e.first.Metrics.Histograms,
@@ -128,7 +129,7 @@ func (e *Exporter) newCollector() *metrics.Collector {
 	return metrics.NewCollector(o)
 }
 
-// newHandler wires the site.
+// newHandler makes the HTTP handler.
 func (e *Exporter) newHandler() (http.Handler, error) {
 	o := e.options
 	return web.New(web.Options{
@@ -138,7 +139,7 @@ func (e *Exporter) newHandler() (http.Handler, error) {
 	})
 }
 
-// probeNow is the pool's ProbeNow with the errors that web knows.
+// probeNow calls the pool's ProbeNow and translates its errors for web.
 func (e *Exporter) probeNow(ctx context.Context, name string) (mail.Outcome, error) {
 	o, err := e.pool.ProbeNow(ctx, name)
 	switch {
@@ -150,7 +151,7 @@ func (e *Exporter) probeNow(ctx context.Context, name string) (mail.Outcome, err
 	return o, err
 }
 
-// release is the guard's Release with the error that web knows.
+// release calls the guard's Release and translates its error for web.
 func (e *Exporter) release(c *mail.Connection) error {
 	err := e.guard.Release(c)
 	if errors.Is(err, guard.ErrReleasedLately) {
@@ -159,7 +160,7 @@ func (e *Exporter) release(c *mail.Connection) error {
 	return err
 }
 
-// load asks for the configuration and logs its warnings.
+// load loads the configuration and logs its warnings.
 func load(o Options) (*config.Config, error) {
 	loaded, warnings, err := o.Load()
 	for _, warning := range warnings {
@@ -170,7 +171,7 @@ func load(o Options) (*config.Config, error) {
 
 // apply makes a good configuration the current one.
 func (e *Exporter) apply(loaded *config.Config) {
-	e.history.SetConnections(loaded.Connections) // first: the metrics ask it for what it knows from before a restart
+	e.history.SetConnections(loaded.Connections) // first, because the metrics read the last success from it
 	e.history.SetRoutes(loaded.Routes)
 	e.collector.SetConnections(loaded.Connections)
 	e.collector.SetRoutes(loaded.Routes)
@@ -186,14 +187,14 @@ func (e *Exporter) apply(loaded *config.Config) {
 	e.log.Info("configuration loaded", "connections", len(loaded.Connections))
 }
 
-// reloadResult is how a reload went, for the status page.
+// reloadResult is the result of a reload, for the status page.
 type reloadResult struct {
 	fault error
 	at    time.Time
 }
 
-// reloadFault returns when the last reload was, and why it failed; nil: it did not,
-// or there was none.
+// reloadFault returns the time of the last reload, and why it failed; nil: it did
+// not fail, or there was none.
 func (e *Exporter) reloadFault() (at time.Time, fault error) {
 	if last := e.lastReload.Load(); last != nil {
 		return last.at, last.fault
@@ -201,8 +202,8 @@ func (e *Exporter) reloadFault() (at time.Time, fault error) {
 	return time.Time{}, nil
 }
 
-// Reload replaces the configuration. A broken one changes nothing but the two
-// reload metrics; its faults are the error. Several callers wait for each other.
+// Reload replaces the configuration. A faulty one changes only the two metrics about
+// reloads, and is returned as the error. Concurrent calls run one after the other.
 func (e *Exporter) Reload() error {
 	e.reloading.Lock()
 	defer e.reloading.Unlock()
@@ -230,7 +231,7 @@ func (e *Exporter) report(o mail.Outcome) {
 	e.changes.note(o)
 }
 
-// reportRoute takes what became of one message of a route.
+// reportRoute takes the outcome of one message of a route.
 func (e *Exporter) reportRoute(o mail.RouteOutcome) {
 	e.collector.ObserveRoute(o)
 	e.history.ObserveRoute(o)
@@ -264,11 +265,11 @@ func (e *Exporter) Run(ctx context.Context) error {
 	return errors.Join(err, e.guard.Close())
 }
 
-// filesTime is what the files get to be written at the end.
+// filesTime bounds the writing of the files at the end.
 const filesTime = time.Second
 
-// finish waits for what runs beside the probes and writes the last outcomes down. A
-// disk that hangs does not keep the program from ending.
+// finish waits for the background work and saves the last outcomes. A disk that hangs
+// does not keep the program from ending.
 func (e *Exporter) finish(background *sync.WaitGroup) {
 	done := make(chan struct{})
 	go func() {
@@ -284,7 +285,7 @@ func (e *Exporter) finish(background *sync.WaitGroup) {
 	}
 }
 
-// wait reloads at each hangup until the end comes.
+// wait reloads at each SIGHUP until ctx ends or a server fails.
 func (e *Exporter) wait(ctx context.Context, hangups <-chan os.Signal, served <-chan error) error {
 	for {
 		select {
@@ -299,5 +300,5 @@ func (e *Exporter) wait(ctx context.Context, hangups <-chan os.Signal, served <-
 	}
 }
 
-// Handler is everything that is served.
+// Handler returns the handler of all HTTP endpoints.
 func (e *Exporter) Handler() http.Handler { return e.handler }

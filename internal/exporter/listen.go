@@ -24,8 +24,8 @@ const (
 	vsockPrefix = "vsock://:"
 )
 
-// listen opens every socket that the flags name, or takes over those of systemd.
-// Either all are open or none.
+// listen opens every socket that the flags name, or takes over those of systemd. On
+// an error none stays open.
 func listen(flags *toolkit.FlagConfig) ([]net.Listener, error) {
 	if flags.WebSystemdSocket != nil && *flags.WebSystemdSocket {
 		return inherited()
@@ -45,7 +45,7 @@ func listen(flags *toolkit.FlagConfig) ([]net.Listener, error) {
 	return listeners, nil
 }
 
-// inherited are the sockets that systemd opened, all of them.
+// inherited returns all sockets that systemd opened.
 func inherited() ([]net.Listener, error) {
 	listeners, err := activation.Listeners()
 	if err == nil && len(listeners) == 0 {
@@ -76,9 +76,8 @@ func listenAt(address string) (net.Listener, error) {
 	return net.Listen("tcp", address)
 }
 
-// listenUnix opens a socket in the file system. One that a process left behind
-// when it was killed is replaced; one that is in use, or a file of another kind,
-// is an error.
+// listenUnix opens a socket in the file system. It replaces a socket that a killed
+// process has left. A socket that is in use, or another kind of file, is an error.
 func listenUnix(path string) (net.Listener, error) {
 	if path == "" {
 		return nil, errors.New("unix: needs a path, such as unix:/run/mailprobe/http.sock")

@@ -1,8 +1,7 @@
 package exporter
 
-// This file keeps probes and routes out of each other's POP3 sessions: a maildrop
-// is locked for as long as one session has it open (RFC 1939 section 4), and the
-// other would be refused with mailbox_in_use.
+// This file makes probes and routes take turns at a POP3 maildrop. A session locks
+// it (RFC 1939 section 4), and another one would be refused with mailbox_in_use.
 
 import (
 	"context"
@@ -13,12 +12,12 @@ import (
 	"mailprobe/routes"
 )
 
-// maildrop is a POP3 mailbox, as far as a configuration tells: two names of one
+// maildrop is a POP3 mailbox, as far as a configuration shows: two names of one
 // host are two.
 type maildrop struct{ host, user, shared string }
 
-// maildrops has a place for each maildrop that is in use or waited for. The zero
-// value is ready.
+// maildrops has an entry for each maildrop that is in use or waited for. The zero
+// value is ready to use.
 type maildrops struct {
 	mu   sync.Mutex
 	open map[maildrop]*turn
@@ -27,12 +26,12 @@ type maildrops struct {
 // turn is the right to open a maildrop.
 type turn struct {
 	free  chan struct{} // holds one value while nobody has the maildrop
-	users int           // that have it or wait for it
+	users int           // how many have the maildrop or wait for it
 }
 
-// enter waits until nobody else has the maildrop of a connection, at most until
-// ctx ends: then the server says what it thinks. Others than POP3 never wait.
-// leave must be called in any case.
+// enter waits until the maildrop of a connection is free. If ctx ends before that, it
+// returns too, and the server decides. Other protocols than POP3 never wait. leave
+// must always be called.
 func (m *maildrops) enter(ctx context.Context, c *mail.Connection) (leave func()) {
 	if c.Protocol != mail.POP3 || !c.LogsIn() {
 		return func() {}
@@ -76,7 +75,7 @@ func (m *maildrops) probe(next func(context.Context, *mail.Connection) mail.Outc
 	}
 }
 
-// transport makes the sessions of routes wait likewise.
+// transport makes the sessions of routes wait in the same way.
 type transport struct {
 	routes.Transport
 	maildrops *maildrops

@@ -1,7 +1,7 @@
 package exporter
 
-// This file wires the routes: the engine that sends, the journal that remembers,
-// and who is told.
+// This file connects the parts of the routes: the engine that sends, its journal, and
+// the receivers of its outcomes.
 
 import (
 	"context"
@@ -14,15 +14,15 @@ import (
 	"mailprobe/routes"
 )
 
-// routing is the routes of the service.
+// routing holds the routes of the service.
 type routing struct {
 	engine  *routes.Engine
 	journal *routes.Journal
 	durable bool // there is a state file
 }
 
-// newRouting opens the journal beside the state file; without one it lives in
-// memory.
+// newRouting opens the journal beside the state file. Without a state file, the
+// journal is in memory only.
 func newRouting(stateFile string, p *prober.Prober, drops *maildrops, report func(mail.RouteOutcome), log *slog.Logger) (*routing, error) {
 	path := ""
 	if stateFile != "" {
@@ -37,8 +37,8 @@ func newRouting(stateFile string, p *prober.Prober, drops *maildrops, report fun
 	return &routing{engine: engine, journal: journal, durable: path != ""}, nil
 }
 
-// check refuses routes that this process must not run. A message that is to be
-// deleted must be remembered across a crash.
+// check returns an error for routes that this process must not run: messages can be
+// deleted only if the journal survives a crash.
 func (r *routing) check(list []*mail.Route) error {
 	var faults []error
 	for _, route := range list {

@@ -1,7 +1,7 @@
 package exporter
 
-// This file runs the HTTP servers and holds their time limits. What they serve is
-// made in package web.
+// This file runs the HTTP servers and holds their time limits. Package web has the
+// handlers.
 
 import (
 	"context"
@@ -20,8 +20,8 @@ import (
 )
 
 const (
-	// stopTime is what open HTTP requests get to end. Probes say goodbye in the
-	// same time, so that a SIGTERM is obeyed within 5 s.
+	// stopTime is the time for open HTTP requests to end. Probes say goodbye in the
+	// same time, so that the program ends within 5 s of a SIGTERM.
 	stopTime = 3 * time.Second
 
 	headerTime = 10 * time.Second // for the header of a request
@@ -66,7 +66,7 @@ func (e *Exporter) serve(served chan<- error) (stop func(), err error) {
 	}, nil
 }
 
-// report sends an error to who waits for the first one.
+// report sends an error, unless the channel has no room for it.
 func report(served chan<- error, err error) {
 	select {
 	case served <- err:
@@ -74,7 +74,8 @@ func report(served chan<- error, err error) {
 	}
 }
 
-// shutDown lets open requests end, for a while, at all servers at once.
+// shutDown stops all servers at the same time, and gives open requests stopTime to
+// end.
 func shutDown(servers []*http.Server) {
 	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
 	defer cancel()
@@ -89,8 +90,8 @@ func shutDown(servers []*http.Server) {
 	stopped.Wait()
 }
 
-// serveProfiles serves net/http/pprof where it was asked for: on a listener of
-// its own, since a profile reveals more of the program than every client should see.
+// serveProfiles serves net/http/pprof, if configured, on a listener of its own: a
+// profile reveals more than every client should see.
 func (e *Exporter) serveProfiles(served chan<- error) (stop func()) {
 	address := e.options.PprofAddress
 	if address == "" {

@@ -1,6 +1,6 @@
 package exporter
 
-// This file wires the memory of watched POP3 mailboxes.
+// This file opens the store of when POP3 messages were first seen.
 
 import (
 	"mailprobe/guard"
@@ -8,9 +8,9 @@ import (
 	"mailprobe/mail"
 )
 
-// openSightings opens the memory beside the state file; without one it lives in
-// memory. Its hashes have the key of the guard.
-func openSightings(o Options, g *guard.Guard) (*firstseen.Memory, error) {
+// openSightings opens the file beside the state file. Without a state file, the store
+// is in memory only. Its hashes use the guard's key.
+func openSightings(o Options, g *guard.Guard) (*firstseen.Store, error) {
 	path := ""
 	if o.StateFile != "" {
 		path = firstseen.Path(o.StateFile)

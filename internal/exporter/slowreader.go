@@ -1,7 +1,7 @@
 package exporter
 
-// This file drops clients that ask for answers and do not read them. What they
-// have not read is in our memory.
+// This file drops clients that ask for answers and do not read them: what they have
+// not read takes our memory.
 
 import (
 	"errors"

@@ -31,7 +31,7 @@ type stateKeeper struct {
 	woken   chan struct{}
 
 	writing sync.Mutex
-	failed  bool // the last write; said once
+	failed  bool // the last write failed, and that is logged
 }
 
 // newStateKeeper lets the history go on as the file says. One that is not ours is
@@ -85,7 +85,7 @@ func (k *stateKeeper) run(ctx context.Context) {
 	}
 }
 
-// write replaces the file. That it fails is said once.
+// write replaces the file. A failure is logged once, until a write succeeds.
 func (k *stateKeeper) write() {
 	if k == nil {
 		return

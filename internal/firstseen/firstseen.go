@@ -31,8 +31,8 @@ const (
 // Hash is a keyed hash, so that a stolen file confirms no guess; see guard.KeyedHash.
 type Hash func(parts ...string) [16]byte
 
-// Memory remembers when messages were first seen. Its methods may be called at once.
-type Memory struct {
+// Store remembers when messages were first seen. Its methods are safe for concurrent use.
+type Store struct {
 	path string // empty: memory alone
 	hash Hash
 	log  *slog.Logger
@@ -41,7 +41,7 @@ type Memory struct {
 	drops   map[string]*maildrop
 	changed bool // since the last save
 	damaged bool // the file cannot be read; it is moved aside before the first save
-	failing bool // the last save failed, which was said
+	failing bool // the last save failed, and that is logged
 }
 
 // maildrop is what is known of one maildrop.
@@ -68,8 +68,8 @@ func Path(stateFile string) string { return stateFile + ".seen" }
 // Open reads the memory at path, or begins one; an empty path is memory alone. Only
 // Save writes it. With a damaged file ages begin anew, which is said in the log. The
 // error is that of a file that cannot be read at all.
-func Open(path string, hash Hash, log *slog.Logger) (*Memory, error) {
-	m := &Memory{path: path, hash: hash, log: log, drops: map[string]*maildrop{}}
+func Open(path string, hash Hash, log *slog.Logger) (*Store, error) {
+	m := &Store{path: path, hash: hash, log: log, drops: map[string]*maildrop{}}
 	if m.log == nil {
 		m.log = slog.New(slog.DiscardHandler)
 	}
@@ -102,7 +102,7 @@ func readFile(path string) ([]byte, error) {
 }
 
 // restore reads the file's content; it refuses nonsense.
-func (m *Memory) restore(raw []byte) error {
+func (m *Store) restore(raw []byte) error {
 	var file saved
 	if err := json.Unmarshal(raw, &file); err != nil {
 		return err
@@ -120,17 +120,17 @@ func (m *Memory) restore(raw []byte) error {
 }
 
 // Empty takes in that a maildrop holds no message.
-func (m *Memory) Empty(c *mail.Connection, now time.Time) { m.update(c, "", "", now) }
+func (m *Store) Empty(c *mail.Connection, now time.Time) { m.update(c, "", "", now) }
 
-// Seen takes in which messages are the first and the last of a maildrop, by their
-// unique ids; they are equal if there is one. It returns since when they are known
-// to be there: they are at least so old. Messages of a maildrop stand in the order of
-// their arrival, so that the first is at least as old as the last.
-func (m *Memory) Seen(c *mail.Connection, first, last string, now time.Time) (oldest, newest time.Time) {
+// Seen records the unique ids of the first and the last message of a maildrop; with
+// one message they are equal. It returns since when each is known, which is the least
+// age it can have. Messages of a maildrop are in the order of their arrival, so that
+// the first is at least as old as the last.
+func (m *Store) Seen(c *mail.Connection, first, last string, now time.Time) (oldest, newest time.Time) {
 	return m.update(c, first, last, now)
 }
 
-func (m *Memory) update(c *mail.Connection, first, last string, now time.Time) (oldest, newest time.Time) {
+func (m *Store) update(c *mail.Connection, first, last string, now time.Time) (oldest, newest time.Time) {
 	key := m.keyOf(c)
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -153,14 +153,14 @@ func (m *Memory) update(c *mail.Connection, first, last string, now time.Time) (
 
 // keyOf names the maildrop of a connection: another account, server or mailbox is
 // another one, another password is not.
-func (m *Memory) keyOf(c *mail.Connection) string {
+func (m *Store) keyOf(c *mail.Connection) string {
 	h := m.hash("maildrop", string(c.Protocol), c.Address(), c.LoginName(), c.SharedMailbox)
 	return hex.EncodeToString(h[:])
 }
 
 // short is the name of a message: 64 bits of a keyed hash of its unique id, which is
 // unique within its maildrop alone.
-func (m *Memory) short(key, id string) string {
+func (m *Store) short(key, id string) string {
 	h := m.hash("message", key, id)
 	return hex.EncodeToString(h[:8])
 }
@@ -208,8 +208,8 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// Run saves what changed from time to time until ctx ends.
-func (m *Memory) Run(ctx context.Context) {
+// Run saves changes from time to time until ctx ends.
+func (m *Store) Run(ctx context.Context) {
 	ticker := time.NewTicker(saveEvery)
 	defer ticker.Stop()
 	for {
@@ -222,15 +222,15 @@ func (m *Memory) Run(ctx context.Context) {
 	}
 }
 
-// Save writes the file if something changed since the last time. A failure is said
-// in the log once, until it works again.
-func (m *Memory) Save() {
+// Save writes the file if something changed since the last time. A failure is logged
+// once, until a save succeeds.
+func (m *Store) Save() {
 	if m.path != "" {
 		m.save(time.Now())
 	}
 }
 
-func (m *Memory) save(now time.Time) {
+func (m *Store) save(now time.Time) {
 	raw, err := m.marshal(now)
 	if raw == nil && err == nil {
 		return
@@ -253,7 +253,7 @@ func (m *Memory) save(now time.Time) {
 
 // replace writes the file; after a crash at any moment the old one or the new one
 // is there.
-func (m *Memory) replace(raw []byte) error {
+func (m *Store) replace(raw []byte) error {
 	m.mu.Lock()
 	damaged := m.damaged
 	m.damaged = false
@@ -266,7 +266,7 @@ func (m *Memory) replace(raw []byte) error {
 
 // marshal returns the file's content; nil: nothing changed since the last time. It
 // forgets maildrops that were not looked at for a month.
-func (m *Memory) marshal(now time.Time) ([]byte, error) {
+func (m *Store) marshal(now time.Time) ([]byte, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if !m.changed {

@@ -33,7 +33,7 @@ func maildropOf(user string) *mail.Connection {
 	return &mail.Connection{Name: "pop", Protocol: mail.POP3, Encryption: mail.ImplicitTLS, Host: "mail.example.org", Username: user}
 }
 
-func open(t *testing.T, path string) *Memory {
+func open(t *testing.T, path string) *Store {
 	t.Helper()
 	m, err := Open(path, keyed, nil)
 	if err != nil {
@@ -89,7 +89,7 @@ func TestAgesOfMaildrops(t *testing.T) {
 }
 
 // What is remembered of a maildrop is bounded, and the first message stays.
-func TestMemoryIsBounded(t *testing.T) {
+func TestStoreIsBounded(t *testing.T) {
 	m, c := open(t, ""), maildropOf("anna")
 	for minute := range 10_000 {
 		now := noon.Add(time.Duration(minute) * time.Minute)
@@ -110,16 +110,16 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 }
 
-func TestMemoryOverRestarts(t *testing.T) {
+func TestStoreOverRestarts(t *testing.T) {
 	path := Path(filepath.Join(t.TempDir(), "state"))
-	run := func(use func(*Memory)) {
+	run := func(use func(*Store)) {
 		m := open(t, path)
 		use(m)
 		m.Save()
 	}
 	c := maildropOf("anna@example.org")
-	run(func(m *Memory) { m.Seen(c, "first-id", "last-id", noon) })
-	run(func(m *Memory) {
+	run(func(m *Store) { m.Seen(c, "first-id", "last-id", noon) })
+	run(func(m *Store) {
 		if oldest, _ := m.Seen(c, "first-id", "other", noon.Add(time.Hour)); !oldest.Equal(noon) {
 			t.Errorf("after a restart the oldest is of %v", oldest)
 		}
@@ -132,7 +132,7 @@ func TestMemoryOverRestarts(t *testing.T) {
 			t.Errorf("with another password the oldest is of %v", oldest)
 		}
 	})
-	run(func(m *Memory) {
+	run(func(m *Store) {
 		if oldest, newest := m.Seen(c, "first-id", "other", noon.Add(2*time.Hour)); !oldest.Equal(noon) || !newest.Equal(noon.Add(time.Hour)) {
 			t.Errorf("after two restarts the messages are of %v and %v", oldest, newest)
 		}

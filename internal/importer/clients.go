@@ -39,7 +39,7 @@ func sections(text string, begins ...string) []section {
 	return all
 }
 
-// unquoted takes the quotes off a value, and what backslashes hide.
+// unquoted returns a value without its quotes, and with its backslash escapes resolved.
 func unquoted(text string) string {
 	if len(text) < 2 || text[0] != '"' && text[0] != '\'' || text[len(text)-1] != text[0] {
 		return text
@@ -54,7 +54,7 @@ func unquoted(text string) string {
 	return text[1 : len(text)-1]
 }
 
-// notCarried notes the keys of a block that a probe has no use for, or cannot use.
+// notCarried records the keys of a block that are not carried over.
 func (s section) notCarried(e *Entry, used ...string) {
 	for _, key := range sortedKeys(s.values) {
 		if !slices.Contains(used, key) {
@@ -69,7 +69,7 @@ func readMbsync(text string) ([]Entry, error) {
 	for _, s := range sections(text, "imapaccount", "imapstore", "maildirstore", "channel", "group") {
 		v := s.values
 		if s.kind != "imapaccount" && (s.kind != "imapstore" || v["host"]+v["tunnel"] == "") {
-			continue // an account may stand in its store
+			continue // an account may be defined inside its store
 		}
 		e := Entry{Name: s.name, Protocol: mail.IMAP, Host: v["host"], Port: portOf(v["port"]), Username: v["user"], Password: v["pass"], CAFile: v["certificatefile"]}
 		kind := strings.ToLower(v["tlstype"] + v["ssltype"])
@@ -85,8 +85,8 @@ func readMbsync(text string) ([]Entry, error) {
 	return entries, nil
 }
 
-// readMsmtp reads the accounts of an msmtprc. Its defaults hold for the accounts
-// below them.
+// readMsmtp reads the accounts of an msmtprc. Its defaults apply to the accounts after
+// them.
 func readMsmtp(text string) ([]Entry, error) {
 	var entries []Entry
 	defaults := map[string]string{}
@@ -129,7 +129,7 @@ func readMsmtp(text string) ([]Entry, error) {
 	return entries, nil
 }
 
-// inherit adds what a block does not say itself.
+// inherit adds the values that a block does not have itself.
 func inherit(values, from map[string]string) {
 	for key, value := range from {
 		if _, own := values[key]; !own {
@@ -206,7 +206,7 @@ func (f *fetchmailrc) next() string {
 	return unquoted(w)
 }
 
-// end keeps the user that was read last.
+// end adds the user that was read last to the entries.
 func (f *fetchmailrc) end() {
 	if f.open && !f.defaults {
 		f.entries = append(f.entries, f.user)

@@ -1,6 +1,6 @@
-// Package importer reads the configurations of other programs that know mail
-// servers, as far as a probe can use them. What it cannot carry over is said,
-// never guessed; a password stays apart from everything that is shown.
+// Package importer reads the configurations of other programs that know mail servers,
+// as far as a probe can use them. It lists what it cannot carry over, and guesses
+// nothing. A password is kept apart from everything that is shown.
 package importer
 
 import (
@@ -13,8 +13,8 @@ import (
 	"mailprobe/mail"
 )
 
-// Entry is one account or target that another program knows. One without a Host
-// cannot be used, and Lost says why.
+// Entry is one account or target of another program. An entry without a Host cannot be
+// used; Lost then says why.
 type Entry struct {
 	Name       string
 	Protocol   mail.Protocol
@@ -31,12 +31,12 @@ type Entry struct {
 	Lost       []string // what could not be carried over, a sentence each; no secret
 }
 
-// lose notes what is not carried over.
+// lose adds a sentence about what is not carried over.
 func (e *Entry) lose(format string, args ...any) {
 	e.Lost = append(e.Lost, fmt.Sprintf(format, args...))
 }
 
-// String leaves the password out.
+// String returns the entry's name, and never the password.
 func (e Entry) String() string { return e.Name }
 
 // Format is a kind of file.
@@ -73,7 +73,7 @@ var fileNames = []struct {
 	{"prefs.js", Thunderbird}, {".json", UptimeKuma},
 }
 
-// Guess is the format of a file by its name; empty: it cannot be told.
+// Guess returns the format of a file by its name; empty: it is not known.
 func Guess(path string) Format {
 	base := strings.ToLower(filepath.Base(path))
 	for _, n := range fileNames {
@@ -98,8 +98,8 @@ func Read(format Format, text string) ([]Entry, error) {
 	return named(entries), nil
 }
 
-// named leaves out entries that say nothing, and gives a name to those that have
-// none: the host and the protocol, never the user.
+// named drops empty entries, and names those without a name after host and protocol,
+// never after the user.
 func named(entries []Entry) []Entry {
 	entries = slices.DeleteFunc(entries, func(e Entry) bool { return e.Host == "" && e.Name == "" || e.Protocol == "" })
 	for i := range entries {
@@ -122,7 +122,7 @@ var mailPorts = map[int]mail.Protocol{
 // implicitTLS reports whether TLS usually starts with the first byte on a port.
 func implicitTLS(port int) bool { return slices.Contains([]int{993, 995, 465}, port) }
 
-// portOf reads a port; 0 for what is none.
+// portOf returns a port; 0: the text is no port.
 func portOf(text string) int {
 	n, err := strconv.Atoi(strings.TrimSpace(text))
 	if err != nil || n < 0 || n > 65535 {

@@ -10,5 +10,5 @@ import (
 // Reader returns nil: only Linux has receive timestamps for TCP.
 func Reader(*net.TCPConn, func(began, arrival time.Time)) func(p []byte) (int, error) { return nil }
 
-// FirstRoundTrip returns false: only Linux tells it.
+// FirstRoundTrip returns false: only Linux has this value.
 func FirstRoundTrip(*net.TCPConn) (time.Duration, bool) { return 0, false }

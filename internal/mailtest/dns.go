@@ -156,7 +156,7 @@ func (d *DNS) stream(conn net.Conn) {
 	}
 }
 
-// answer gives the reply to a message: nil for none, empty to hang up.
+// answer returns the reply to a message; nil: no reply, empty: hang up.
 func (d *DNS) answer(message []byte, tcp bool) []byte {
 	var parser dnsmessage.Parser
 	header, err := parser.Start(message)
@@ -210,7 +210,7 @@ func pack(reply dnsmessage.Message, tcp bool) []byte {
 	return packed
 }
 
-// ask notes a question and gives what is known about its name.
+// ask records a question and returns the records of its name.
 func (d *DNS) ask(question dnsmessage.Question) DNSName {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -17,7 +17,7 @@ import (
 var message = []byte("From: a@mailtest.example\r\nTo: b@mailtest.example\r\nSubject: a message of the test server\r\n\r\n" +
 	strings.Repeat("-", 27) + "\r\n")
 
-// newIMAP gives the function that serves one IMAP connection.
+// newIMAP returns the function that serves one IMAP connection.
 func (s *Server) newIMAP() (func(net.Conn), error) {
 	users := map[string]*imapmemserver.User{}
 	for name := range s.owners() {
@@ -123,7 +123,7 @@ func (s *imapSession) Authenticate(name string) (sasl.Server, error) {
 	}), nil
 }
 
-// Namespace tells the prefixes of Options.
+// Namespace returns the prefixes of Options.
 func (s *imapSession) Namespace() (*imap.NamespaceData, error) {
 	data, err := s.UserSession.Namespace()
 	if err != nil {

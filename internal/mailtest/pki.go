@@ -167,7 +167,7 @@ func Loopback() CertOptions {
 	}
 }
 
-// descend mints n authorities below ca and gives the last one, with the chain
+// descend mints n authorities below ca and returns the last one, with the chain
 // from it upwards, ca left out.
 func (ca *CA) descend(n int) (*CA, [][]byte, error) {
 	var chain [][]byte
@@ -189,7 +189,7 @@ func (ca *CA) descend(n int) (*CA, [][]byte, error) {
 	return issuer, chain, nil
 }
 
-// filler gives one stout certificate n times.
+// filler returns one large certificate n times.
 func (ca *CA) filler(n int) ([][]byte, error) {
 	if n == 0 {
 		return nil, nil

@@ -17,7 +17,7 @@ import (
 // response with a token is longer.
 const maxPOP3Line = 64 << 10
 
-// newPOP3 gives the function that serves one POP3 connection. No library has a
+// newPOP3 returns the function that serves one POP3 connection. No library has a
 // POP3 server, so this one is ours: RFC 1939, 2449 (CAPA), 2595 (STLS), 5034
 // (AUTH), for a maildrop of equal messages that cannot be changed.
 func (s *Server) newPOP3() (func(net.Conn), error) {

@@ -98,7 +98,7 @@ type parser struct {
 	at    int // number of the last line taken
 }
 
-// take gives the next line that says something.
+// take returns the next line that is not empty and no comment.
 func (p *parser) take() (string, bool) {
 	for p.at < len(p.lines) {
 		line := strings.TrimSuffix(p.lines[p.at], "\r")

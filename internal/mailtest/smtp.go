@@ -12,7 +12,7 @@ import (
 	"github.com/emersion/go-smtp"
 )
 
-// newSMTP gives the function that serves one SMTP connection.
+// newSMTP returns the function that serves one SMTP connection.
 func (s *Server) newSMTP() (func(net.Conn), error) {
 	return func(conn net.Conn) {
 		server := smtp.NewServer(smtp.BackendFunc(func(c *smtp.Conn) (smtp.Session, error) {

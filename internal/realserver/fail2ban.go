@@ -12,7 +12,7 @@ import (
 var failureRow = regexp.MustCompile(`(?m)^\['[^']*',\s*([0-9.]+),`)
 
 // Failures lets Debian's fail2ban read a log with one of its filters, such as
-// "dovecot[mode=aggressive]", and gives the time of each line that it counts.
+// "dovecot[mode=aggressive]", and returns the time of each line that it counts.
 func Failures(t testing.TB, log, filter string) []time.Time {
 	t.Helper()
 	Need(t, "fail2ban-regex")

@@ -114,7 +114,7 @@ func write(t testing.TB, dir, name, content string, mode os.FileMode) string {
 	return path
 }
 
-// fill gives the text of a server's configuration.
+// fill returns the text of a server's configuration.
 func fill(t testing.TB, form *template.Template, settings any) string {
 	t.Helper()
 	var text strings.Builder
@@ -142,7 +142,7 @@ func issue(t testing.TB, dir string, ca *mailtest.CA, options mailtest.CertOptio
 	}
 }
 
-// output runs a short command of a server and gives what it printed.
+// output runs a short command of a server and returns what it printed.
 func output(t testing.TB, name string, args ...string) string {
 	t.Helper()
 	out, err := exec.Command(name, args...).CombinedOutput()

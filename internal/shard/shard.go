@@ -53,10 +53,11 @@ func Parse(text, hostname string) (Shard, error) {
 func (s Shard) String() string { return strconv.Itoa(s.Index) + "/" + strconv.Itoa(max(1, s.Count)) }
 
 // Of returns the connections of this share, in their order. Each connection is in
-// exactly one share. All connections of a server are in the same one, because
-// logins to it are counted by the process, unless they are more than a whole share:
-// then its accounts are divided. With one share more, only what goes to that one
-// moves, and what belongs to servers that have become larger than a share.
+// exactly one share. All connections of a server are in the same share, because each
+// process counts the logins to a server for itself. A server with more connections
+// than a share is an exception: its accounts are divided. If a share is added, only
+// the connections of the new share move, and those of servers that are now larger than
+// a share.
 func (s Shard) Of(connections []*mail.Connection) []*mail.Connection {
 	if s.Count <= 1 {
 		return connections
@@ -79,8 +80,8 @@ func (s Shard) Of(connections []*mail.Connection) []*mail.Connection {
 	return mine
 }
 
-// owner is the share with the highest hash for this key (rendezvous hashing): a
-// share more takes keys from all others, and moves none between those.
+// owner returns the share with the highest hash for this key (rendezvous hashing). An
+// added share takes keys from all others, and none moves between those.
 func owner(key string, count int) (best int) {
 	var highest uint64
 	for i := range count {
