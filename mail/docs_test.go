@@ -89,3 +89,21 @@ func TestDocsReasons(t *testing.T) {
 		t.Errorf("%s differs from the table: run make generate", path)
 	}
 }
+
+// TestComparisonCountsAsTheTablesDo: the numbers in docs/comparison.md are those of
+// the tables of reasons and phases.
+func TestComparisonCountsAsTheTablesDo(t *testing.T) {
+	text, err := os.ReadFile("../docs/comparison.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	numbers := []string{8: "eight", 9: "nine", 10: "ten", 11: "eleven"}
+	for _, want := range []string{
+		fmt.Sprintf("one of %d reasons", len(Reasons())),
+		numbers[len(Phases())] + " phases",
+	} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("docs/comparison.md does not say %q", want)
+		}
+	}
+}
