@@ -8,8 +8,9 @@ const (
 	renewUrgent = "connection:mailprobe_tls_certificate_renew_urgent:timestamp_seconds"
 )
 
-// moment lies that many days before the end of a certificate, or that part of
-// its whole lifetime: whichever is shorter.
+// moment is the time at which an alert about a certificate begins: a number of days
+// before its end, or a part of its lifetime before it, whichever is later. The figures
+// are those of mail.ExpiryThresholds; a test compares them.
 type moment struct{ days, part int }
 
 var (

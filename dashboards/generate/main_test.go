@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 	"gopkg.in/yaml.v3"
@@ -64,6 +65,23 @@ func TestLayoutFillsLines(t *testing.T) {
 	for i, p := range got {
 		if p.GridPos != want[i] || p.ID != i+1 {
 			t.Errorf("panel %d: number %d at %+v, want %+v", i, p.ID, p.GridPos, want[i])
+		}
+	}
+}
+
+// TestAlertsAndPageHaveOneThreshold: the alerts begin when the status page and the
+// Nagios output say that a certificate ends soon.
+func TestAlertsAndPageHaveOneThreshold(t *testing.T) {
+	issued := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for _, days := range []int{1, 6, 30, 60, 90, 365} {
+		lifetime := time.Duration(days) * 24 * time.Hour
+		begins := func(m moment) time.Duration {
+			return min(lifetime/time.Duration(m.part), time.Duration(m.days)*24*time.Hour)
+		}
+		warning, critical := mail.ExpiryThresholds(issued, issued.Add(lifetime))
+		if begins(soon) != warning || begins(urgent) != critical {
+			t.Errorf("a certificate of %d days: alerts %v and %v before its end, the page %v and %v",
+				days, begins(soon), begins(urgent), warning, critical)
 		}
 	}
 }
