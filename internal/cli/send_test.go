@@ -90,10 +90,10 @@ func TestSend(t *testing.T) {
 		code          int
 		want          string // regular expression
 	}{
-		{"inbox", "table", 0, `(?s)ROUTE +MESSAGE +UP +SUBMIT +TRANSFER +TOTAL +LEG +REASON\ninbox +1 +up +\S+ m?s +\S+ m?s +\S+ m?s +- +-\n +found in INBOX, .*; deleted`},
+		{"inbox", "table", 0, `(?s)ROUTE +MESSAGE +UP +SUBMIT +TRANSFER +TOTAL +LEG +REASON\ninbox +1 +up +\S+ (µs|m?s) +\S+ (µs|m?s) +\S+ (µs|m?s) +- +-\n +found in INBOX, .*; deleted`},
 		{"inbox", "table", ExitNotRun, `route "inbox": enough was sent: the next message may be sent in \d+s`},
 		{"junk", "nagios", ExitDown, `^MAILPROBE CRITICAL - route junk: filed_as_spam on leg transfer: .* \| submit=\d\.\d+s transfer=\d\.\d+s total=\d\.\d+s\n$`},
-		{"never", "table", ExitDown, `(?s)never +1 +down +\S+ m?s +- +- +submit +refused_content\n.*no probes here`},
+		{"never", "table", ExitDown, `(?s)never +1 +down +\S+ (µs|m?s) +- +- +submit +refused_content\n.*no probes here`},
 		{"lost", "json", ExitDown, `"reason": "not_delivered"`},
 		{"inbx", "table", ExitNotRun, `route "inbx" is not configured, did you mean "inbox"\? \(configured are inbox, junk, lost, never\)`},
 		{"inbox", "xml", ExitNotRun, `-o xml: not one of table, json, nagios`},
