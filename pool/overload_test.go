@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -61,6 +62,34 @@ func scrapeEach(ctx context.Context, s *fixture, conns []*mail.Connection) {
 			}
 		}()
 	}
+}
+
+// TestPoolThatIsFullLooksSeldom: while every place is taken, what becomes due is looked
+// at together, and starts a moment late at worst.
+func TestPoolThatIsFullLooksSeldom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		conns := mailboxes(3, "box", "")
+		script := map[string]time.Duration{}
+		for _, c := range conns {
+			c.Interval = 9 * time.Millisecond
+			script[c.Host] = 4 * time.Millisecond
+		}
+		began := time.Now()
+		s := newFixture(t, Options{MaxInFlight: 1}, script, conns...)
+		time.Sleep(12 * time.Millisecond)
+		s.stop()
+		var starts []time.Duration
+		for _, c := range conns {
+			for _, at := range s.startsOf(c.Name) {
+				starts = append(starts, at.Sub(began))
+			}
+		}
+		slices.Sort(starts)
+		// The others are due after 3 and 6 ms, and the place is free after 4 and 9 ms.
+		if want := []time.Duration{0, breath, 2 * breath}; !slices.Equal(starts, want) {
+			t.Errorf("probes start after %v, want %v", starts, want)
+		}
+	})
 }
 
 // All thirty connections of a silent host have a real result within two

@@ -23,6 +23,9 @@ const (
 	// no longer those of the servers.
 	shortSpread = 10 * time.Second
 	spreadRate  = 400
+	// While every place is taken, Run looks at what is due this seldom: no probe could
+	// begin before, and there may be thousands of them in a second.
+	breath = 5 * time.Millisecond
 	// How long Run sleeps when nothing is due at all.
 	idle = time.Hour
 )
@@ -157,6 +160,9 @@ func (p *Pool) startDue(now time.Time) time.Duration {
 		case p.serveIntervalLocked(e, due):
 			overruns = append(overruns, e)
 		}
+	}
+	if p.all.taken >= p.all.capacity {
+		wait = max(wait, breath)
 	}
 	p.mu.Unlock()
 
