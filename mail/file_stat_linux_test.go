@@ -4,57 +4,65 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
-// TestSecretFileIsReadAgainOnlyWhenItChanged counts the reads of a file whose
-// look and age a story tells.
+// TestSecretFileIsReadAgainOnlyWhenItChanged counts the looks at a file, and its
+// reads, by stories of its changes.
 func TestSecretFileIsReadAgainOnlyWhenItChanged(t *testing.T) {
 	t.Parallel()
 	if _, err := statFile(t.TempDir()); err != nil {
 		t.Fatal(err)
 	}
-	content, reads := "first", 0
-	changed := time.Now().Add(-time.Minute)
-	look := func() fileStat {
-		is := fileStat{inode: 1, size: int64(len(content))}
-		is.written.Sec, is.touched.Sec = 1, changed.Unix()
-		return is
-	}
-	files := &SecretFiles{
-		stat: func(string) (fileStat, error) { return look(), nil },
-		open: func(string) ([]byte, fileStat, error) { reads++; return []byte(content), look(), nil },
-	}
-	source := files.Source("password")
-	for _, step := range []struct {
-		story string
-		do    func()
-		want  string
-		reads int
-	}{
-		{"the first read", func() {}, "first", 1},
-		{"nothing changed", func() {}, "first", 1},
-		{"another content of the same length", func() { content, changed = "other", changed.Add(time.Second) }, "other", 2},
-		{"nothing changed since", func() {}, "other", 2},
-		{"changed a moment ago", func() { content, changed = "young", time.Now() }, "young", 3},
-		{"changed once more in the same tick", func() { content = "again" }, "again", 4},
-		{"a clock of the file server that is ahead", func() { content, changed = "ahead", time.Now().Add(time.Hour) }, "ahead", 5},
-		{"the same a moment later", func() { content = "later" }, "later", 6},
-	} {
-		step.do()
-		if secret, err := source.Read(t.Context()); err != nil || secret.Reveal() != step.want || reads != step.reads {
-			t.Errorf("%s: %q, %v after %d reads; want %q after %d", step.story, secret.Reveal(), err, reads, step.want, step.reads)
+	synctest.Test(t, func(t *testing.T) {
+		content, looks, reads := "first", 0, 0
+		changed := time.Now().Add(-time.Minute)
+		look := func() fileStat {
+			is := fileStat{inode: 1, size: int64(len(content))}
+			is.written.Sec, is.touched.Sec = 1, changed.Unix()
+			return is
 		}
-	}
-	content, changed = "", time.Now().Add(-time.Minute)
-	for range 2 {
-		if _, err := source.Read(t.Context()); err == nil {
-			t.Error("an empty file is a secret")
+		files := &SecretFiles{
+			stat: func(string) (fileStat, error) { looks++; return look(), nil },
+			open: func(string) ([]byte, fileStat, error) { reads++; return []byte(content), look(), nil },
 		}
-	}
-	if reads != 8 {
-		t.Errorf("an error is remembered: %d reads", reads)
-	}
+		source := files.Source("password")
+		for _, step := range []struct {
+			story        string
+			after        time.Duration
+			do           func()
+			want         string
+			looks, reads int
+		}{
+			{"the first read", 0, func() {}, "first", 0, 1},
+			{"another connection of the account", lookedFor / 2, func() { content, changed = "other", changed.Add(time.Second) }, "first", 0, 1},
+			{"the next one sees another content of the same length", lookedFor / 2, func() {}, "other", 1, 2},
+			{"nothing changed since", lookedFor, func() {}, "other", 2, 2},
+			{"a look at an unchanged file counts as well", lookedFor / 2, func() {}, "other", 2, 2},
+			{"changed a moment ago", lookedFor, func() { content, changed = "young", time.Now() }, "young", 3, 3},
+			{"changed once more in the same tick", 0, func() { content = "again" }, "again", 3, 4},
+			{"a clock of the file server that is ahead", 0, func() { content, changed = "ahead", time.Now().Add(time.Hour) }, "ahead", 3, 5},
+			{"the same a moment later", 0, func() { content = "later" }, "later", 3, 6},
+		} {
+			time.Sleep(step.after)
+			step.do()
+			secret, err := source.Read(t.Context())
+			if err != nil || secret.Reveal() != step.want || reads != step.reads || looks != step.looks {
+				t.Errorf("%s: %q, %v after %d looks and %d reads; want %q after %d and %d",
+					step.story, secret.Reveal(), err, looks, reads, step.want, step.looks, step.reads)
+			}
+		}
+		content, changed = "", time.Now().Add(-time.Minute)
+		for range 2 {
+			if _, err := source.Read(t.Context()); err == nil {
+				t.Error("an empty file is a secret")
+			}
+		}
+		if reads != 8 {
+			t.Errorf("an error is remembered: %d reads", reads)
+		}
+	})
 }
 
 // TestFileStatSeesEveryChange: none of the ways in which files change goes unseen.

@@ -27,6 +27,9 @@ const (
 	// settledAfter is how old the last change of a file must be before its times
 	// say whether it changed again: two changes in a row may have one time.
 	settledAfter = 2 * time.Second
+	// lookedFor is how long a look at an unchanged file counts: the connections of one
+	// account often share a file, and are probed shortly after one another.
+	lookedFor = 50 * time.Millisecond
 	// A read that hangs holds a thread. At most maxReads do, and at most
 	// readsPerFolder in one folder, so that one dead mount leaves room for others.
 	maxReads       = 256
@@ -56,7 +59,8 @@ type SecretFiles struct {
 type secretFile struct {
 	running *secretRead // nil: none
 	used    time.Time
-	stat    fileStat // of the file when secret was read; zero: not remembered
+	looked  time.Time // when the last look began that found secret to be up to date
+	stat    fileStat  // of the file when secret was read; zero: not remembered
 	secret  Secret
 }
 
@@ -80,7 +84,10 @@ func (f *SecretFiles) read(ctx context.Context, path string) (Secret, error) {
 	if f == nil {
 		f = new(SecretFiles)
 	}
-	r := f.join(path)
+	known, r := f.join(path)
+	if r == nil {
+		return known, nil
+	}
 	patience := time.NewTimer(time.Until(r.began.Add(secretPatience)))
 	defer patience.Stop()
 	select {
@@ -92,8 +99,9 @@ func (f *SecretFiles) read(ctx context.Context, path string) (Secret, error) {
 	return Secret{}, &fs.PathError{Op: "read", Path: path, Err: fmt.Errorf("%w since %s", ErrFileStalled, r.began.UTC().Format(time.RFC3339))}
 }
 
-// join returns the read of a file that is under way, or begins one.
-func (f *SecretFiles) join(path string) *secretRead {
+// join returns the read of a file that is under way, or begins one. The read is nil
+// if known is the file's secret by a look of a moment ago.
+func (f *SecretFiles) join(path string) (known Secret, r *secretRead) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	now := time.Now()
@@ -104,11 +112,14 @@ func (f *SecretFiles) join(path string) *secretRead {
 		f.known[path] = file
 	}
 	file.used = now
+	if file.stat != (fileStat{}) && now.Sub(file.looked) < lookedFor {
+		return file.secret, nil
+	}
 	if file.running == nil {
 		file.running = &secretRead{began: now, done: make(chan struct{})}
 		go f.run(path, file, f.folderLocked(path))
 	}
-	return file.running
+	return Secret{}, file.running
 }
 
 // folderLocked returns the places of a file's folder.
@@ -156,7 +167,7 @@ func (f *SecretFiles) run(path string, file *secretFile, folder chan struct{}) {
 	<-folder
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	file.running, file.secret, file.stat = nil, secret, stat
+	file.running, file.secret, file.stat, file.looked = nil, secret, stat, r.began
 	r.secret, r.err = secret, err
 	close(r.done)
 }
