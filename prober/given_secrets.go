@@ -86,8 +86,6 @@ func (s *serverSecrets) add(secret mail.Secret, isToken bool, now time.Time) {
 	if secret.IsZero() {
 		return
 	}
-	text := secret.Reveal()
-	tag := sha256.Sum256(append(s.key[:], text...))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	kept, maxAge := &s.passwords, time.Duration(0)
@@ -95,6 +93,12 @@ func (s *serverSecrets) add(secret mail.Secret, isToken bool, now time.Time) {
 		kept, maxAge = &s.tokens, tokenMemory
 	}
 	kept.rotate(now, maxAge)
+	if kept.latest == secret { // as at nearly each probe
+		return
+	}
+	kept.latest = secret
+	text := secret.Reveal()
+	tag := sha256.Sum256(append(s.key[:], text...))
 	if kept.current.tags[tag] {
 		return
 	}
@@ -217,6 +221,7 @@ func pack(window string) (packed uint64) {
 type generations struct {
 	current, previous secretSet
 	began             time.Time
+	latest            mail.Secret // that was given since then; zero: none
 }
 
 // rotate drops the older generation if the newer one is full or older than maxAge;
@@ -228,7 +233,7 @@ func (g *generations) rotate(now time.Time, maxAge time.Duration) {
 	}
 	g.previous = g.current
 	g.current = secretSet{tags: map[[sha256.Size]byte]bool{}, windows: map[uint64]struct{}{}}
-	g.began = now
+	g.began, g.latest = now, mail.Secret{}
 }
 
 func (g *generations) has(h uint64) bool { return g.current.has(h) || g.previous.has(h) }

@@ -184,18 +184,18 @@ func (s *session) decidingPhase() mail.Phase {
 
 // runStep runs one step and adds its time to its phase.
 func (s *session) runStep(ctx context.Context, step planStep) error {
-	start, clock := time.Now(), s.delay.clock()
+	watch := s.delay.begin()
 	if step.phase == noPhase {
 		err := step.run(s, ctx)
-		s.outcome.Start = s.outcome.Start.Add(clock())
+		s.outcome.Start = s.outcome.Start.Add(watch.elapsed())
 		return err
 	}
 	s.phase = step.phase
 	err := step.run(s, ctx)
 	if err == nil && step.phase != mail.PhaseTLS { // which goes on with what it has read
-		s.delay.answered(start)
+		s.delay.answered(watch.start)
 	}
-	s.addPhaseTime(step.phase, clock())
+	s.addPhaseTime(step.phase, watch.elapsed())
 	var no *refusal // an answer that came in time counts
 	if cause := context.Cause(ctx); err != nil && cause != nil && !errors.Is(cause, os.ErrDeadlineExceeded) && !errors.As(err, &no) {
 		// A cancelled context stops a call by a past deadline; add the cause.

@@ -95,7 +95,7 @@ func (s *session) connect(ctx context.Context) error {
 // attach creates the wire and the dialect of a connection.
 func (s *session) attach(ctx context.Context, conn net.Conn) {
 	s.outcome.Address = conn.RemoteAddr().String()
-	if host, _, err := net.SplitHostPort(s.outcome.Address); err == nil {
+	if host, _, err := net.SplitHostPort(s.outcome.Address); err == nil && host != s.c.Host {
 		s.searchFor(host)
 		s.rememberSecret()
 	}
@@ -123,7 +123,7 @@ func (s *session) hostname() string {
 func (s *session) handshake(context.Context) error {
 	config, asked := watchClientCertificate(s.c.TLS)
 	verified := s.p.chains.install(config)
-	clock := s.delay.clock()
+	watch := s.delay.begin()
 	state, err := s.w.startTLS(config)
 	facts := &mail.TLSFacts{}
 	if err != nil {
@@ -133,7 +133,7 @@ func (s *session) handshake(context.Context) error {
 		}
 		return &handshakeError{err: err, clientCertAsked: *asked}
 	}
-	facts.Handshake = clock()
+	facts.Handshake = watch.elapsed()
 	facts.Version, facts.Cipher = tls.VersionName(state.Version), cipherName(state.CipherSuite)
 	addCertificates(facts, state.PeerCertificates)
 	s.outcome.TLS = facts
@@ -249,7 +249,7 @@ func (s *session) goodbye(ctx context.Context) {
 	if s.w == nil {
 		return
 	}
-	start, clock := time.Now(), s.delay.clock()
+	watch := s.delay.begin()
 	inStep := s.w.failed() == nil && ctx.Err() == nil
 	switch {
 	case !s.canSpeak():
@@ -261,7 +261,7 @@ func (s *session) goodbye(ctx context.Context) {
 			s.outcome.Goodbye = classify(mail.PhaseQuit, s.c, err).reason
 			s.abrupt = s.outcome.Goodbye == mail.Timeout
 		} else {
-			s.delay.answered(start)
+			s.delay.answered(watch.start)
 		}
 	default:
 		s.w.extend(interruptedGoodbyeTime)
@@ -272,7 +272,7 @@ func (s *session) goodbye(ctx context.Context) {
 		calledOff := errors.Is(context.Cause(ctx), context.Canceled)
 		s.abrupt = err != nil || !answered && !calledOff
 	}
-	s.addPhaseTime(mail.PhaseQuit, clock())
+	s.addPhaseTime(mail.PhaseQuit, watch.elapsed())
 }
 
 // grace returns the time for a goodbye: within the probe's own timeout, which is

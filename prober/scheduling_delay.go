@@ -34,13 +34,19 @@ func (l *schedulingDelay) sum() time.Duration {
 	return l.total
 }
 
-// clock returns a func that returns the time since this call, without the
-// scheduling delay.
-func (l *schedulingDelay) clock() func() time.Duration {
-	start, before := time.Now(), l.sum()
-	return func() time.Duration {
-		return max(0, time.Since(start)-(l.sum()-before))
-	}
+// stopwatch measures a part of a probe, without the scheduling delay.
+type stopwatch struct {
+	delay  *schedulingDelay
+	start  time.Time
+	before time.Duration // delay until then
+}
+
+// begin returns a stopwatch that begins now.
+func (l *schedulingDelay) begin() stopwatch { return stopwatch{l, time.Now(), l.sum()} }
+
+// elapsed is the time since the begin.
+func (w stopwatch) elapsed() time.Duration {
+	return max(0, time.Since(w.start)-(w.delay.sum()-w.before))
 }
 
 // read records a read that began at began and ends now, of bytes that the kernel

@@ -36,9 +36,9 @@ func TestSchedulingDelayOfARead(t *testing.T) {
 func TestSchedulingDelayIsInNoClock(t *testing.T) {
 	var l schedulingDelay
 	l.add(time.Hour) // before it
-	clock := l.clock()
+	watch := l.begin()
 	l.add(time.Minute)
-	if got := clock(); got != 0 {
+	if got := watch.elapsed(); got != 0 {
 		t.Errorf("the clock shows %v after no time but scheduling delay", got)
 	}
 	l.read(time.Time{}, time.Time{})

@@ -173,10 +173,11 @@ func joinWords(words ...string) string {
 // splitSecretsLocked returns the indexes of lines over which the server has split
 // a secret. The caller holds mu.
 func (t *transcript) splitSecretsLocked(r *redactor) map[int]bool {
-	size := 0
-	for _, line := range t.lines {
-		size += len(line.text)
+	whole, isClean := t.isCleanLocked(r)
+	if isClean {
+		return nil
 	}
+	size := len(whole)
 	letters := make([]byte, 0, size)
 	owners := make([]uint8, 0, size) // the line of each letter
 	for i, line := range t.lines {
@@ -193,15 +194,11 @@ func (t *transcript) splitSecretsLocked(r *redactor) map[int]bool {
 		}
 	}
 	var split map[int]bool
-	joined := "\x00" + string(letters) // no line holds a NUL
 	for _, s := range r.servers {
-		_, known, version := s.lookUp(joined)
-		if known {
-			continue
-		}
+		_, _, version := s.lookUp(whole)
 		end, length := s.find(letters, 0)
 		if end == 0 {
-			s.remember(joined, version)
+			s.remember(whole, version)
 		}
 		for ; end > 0; end, length = s.find(letters, end) {
 			if length > maxWholeWord && owners[end-length] != owners[end-1] {
@@ -215,6 +212,31 @@ func (t *transcript) splitSecretsLocked(r *redactor) map[int]bool {
 		}
 	}
 	return split
+}
+
+// isCleanLocked returns all that the server said as one text, and whether it is known
+// that no secret is split over its lines. The caller holds mu.
+func (t *transcript) isCleanLocked(r *redactor) (whole string, isClean bool) {
+	size := len(t.protocol) + 1
+	for i := range t.lines {
+		size += len(t.lines[i].text) + 1
+	}
+	text := make([]byte, 0, size)
+	// What counts of a line depends on the protocol. No line holds a line feed, so that
+	// no single line is such a text.
+	text = append(append(text, t.protocol...), '\n')
+	for i := range t.lines {
+		if t.lines[i].from == mail.Server {
+			text = append(append(text, t.lines[i].text...), '\n')
+		}
+	}
+	whole = string(text)
+	for _, s := range r.servers {
+		if _, known, _ := s.lookUp(whole); !known {
+			return whole, false
+		}
+	}
+	return whole, true
 }
 
 // wordsOf returns the text of a server's line, without its tag or status.

@@ -360,8 +360,9 @@ func (w *wire) readAlert() {
 func (w *wire) fail(err error) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	_, isAlert := alertWords(err)
-	if w.err == nil || isAlert && isPeerGone(w.err) {
+	if w.err == nil {
+		w.err = err
+	} else if _, isAlert := alertWords(err); isAlert && isPeerGone(w.err) {
 		w.err = err
 	}
 	return err
