@@ -41,7 +41,8 @@ var warningRules = []warningRule{
 	{"tls_config.insecure_skip_verify", func(e *entry) bool { return e.tls.insecureSkipVerify && e.Encryption != mail.NoEncryption },
 		"any certificate is accepted: anyone in the path can read the password; to trust a private CA, use ca_file"},
 	{"tls_config.ca_file", func(e *entry) bool {
-		return e.tls.insecureSkipVerify && e.tls.caFile != "" && e.Encryption != mail.NoEncryption
+		return e.tls.insecureSkipVerify && e.tls.caFile != "" && e.Encryption != mail.NoEncryption &&
+			(e.own("tls_config.ca_file") || !e.own("tls_config.insecure_skip_verify")) // else the defaults are overruled on purpose
 	},
 		"is not used: insecure_skip_verify accepts any certificate"},
 	{"tls_config.allow_obsolete_tls", func(e *entry) bool {
