@@ -1,6 +1,6 @@
 package main
 
-// This file is the commands: their flags, and what they do beside the service.
+// This file defines the commands other than the service: their flags and what they do.
 
 import (
 	"context"
@@ -62,8 +62,8 @@ func (p *program) discoverCommand(app *kingpin.Application) string {
 	return find.FullCommand()
 }
 
-// probe is for terminals, scripts and Nagios. Warnings about the configuration
-// are --config.check's.
+// probe runs `mailprobe probe`. It prints no warnings about the configuration; that is
+// what --config.check does.
 func (p *program) probe(ctx context.Context) error {
 	o := p.once
 	o.Load, o.StateFile, o.Log = config.NewSource(p.configFile).Load, p.probeState(), p.log
@@ -75,8 +75,8 @@ func (p *program) probe(ctx context.Context) error {
 	return cli.Probe(ctx, o)
 }
 
-// connectionNames is what a shell completes after `probe`: the names in the
-// configuration of an unfinished command line, none if it cannot be loaded.
+// connectionNames returns the words that a shell completes after `probe`: the names in
+// the configuration of an unfinished command line; nil if it cannot be loaded.
 func connectionNames(args []string) (names []string) {
 	path := foundConfig("")
 	for i, arg := range args {
@@ -189,8 +189,8 @@ func (p *program) colored() bool {
 	return isTerminal(p.stdout) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 }
 
-// probeState is the state file for a probe by hand: with the configuration of the
-// service it is the service's, so that its holds are obeyed.
+// probeState returns the state file for a probe by hand. With the configuration of the
+// service it is the service's file, so that its holds are obeyed.
 func (p *program) probeState() string {
 	if p.stateGiven || p.configFile != p.root+serviceConfig {
 		return p.stateFile
@@ -198,5 +198,5 @@ func (p *program) probeState() string {
 	if _, err := os.Stat(p.root + serviceState); errors.Is(err, fs.ErrNotExist) {
 		return ""
 	}
-	return p.root + serviceState // whatever else is wrong with it, opening it says so
+	return p.root + serviceState // if it cannot be opened, that is reported later
 }

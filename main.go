@@ -80,8 +80,8 @@ type program struct {
 	formLabels    map[string]string
 }
 
-// run is the program; it returns the exit code: 0 well, 1 not, 2 for a command
-// line that makes no sense.
+// run is the program. It returns the exit code: 0 for success, 1 for an error, 2 for
+// an invalid command line.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	completeVersion()
 	p := &program{stdout: stdout, stderr: stderr}
@@ -111,7 +111,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	p.log = promslog.New(logs)
 	do := commands[command]
 	if p.check {
-		do = p.checkConfig // whatever the command: it promises to check and exit
+		do = p.checkConfig // with any command: the flag promises to check and exit
 	}
 	return p.end(do(ctx), logs, lines)
 }
@@ -140,7 +140,7 @@ func (p *program) end(err error, logs *promslog.Config, lines *logline.Writer) i
 	return code
 }
 
-// findConfig settles which configuration is meant where none is named.
+// findConfig chooses the configuration if no flag names one.
 func (p *program) findConfig() {
 	if p.configFile == "" {
 		p.configFile = foundConfig(p.root)
@@ -157,7 +157,7 @@ func foundConfig(root string) string {
 	return defaultConfig
 }
 
-// lacksConfiguration reports whether err is that of the very first start.
+// lacksConfiguration reports whether err means that there is no configuration yet.
 func (p *program) lacksConfiguration(err error) bool {
 	var faults config.Faults
 	if !errors.As(err, &faults) {
@@ -167,7 +167,7 @@ func (p *program) lacksConfiguration(err error) bool {
 	return errors.Is(err, fs.ErrNotExist)
 }
 
-// droppedLines is the line that stands for lines that were not read in time.
+// droppedLines returns the log line that reports n dropped lines.
 func droppedLines(logs *promslog.Config, n uint64) []byte {
 	var line bytes.Buffer
 	promslog.New(&promslog.Config{Level: logs.Level, Format: logs.Format, Style: logs.Style, Writer: &line}).
@@ -187,7 +187,7 @@ func exitCode(err error) int {
 	return 0
 }
 
-// reported is the error to print; nil: what there is to say was printed already.
+// reported returns the error to print; nil: it was printed already.
 func reported(err error) error {
 	var exit *cli.ExitError
 	if errors.As(err, &exit) {

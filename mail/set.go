@@ -11,8 +11,8 @@ import (
 )
 
 // ConnectionSet holds one value per configured connection, for instance its
-// metrics or its history. Each package has a set of its own, because what it
-// keeps is nobody else's business; the reload is the same everywhere and is
+// metrics or its history. Each package has a set of its own, so that no package sees
+// what another one keeps; the code for a reload is the same everywhere and is
 // here. (The pool has its own map: a reload changes its schedule under the same
 // lock.) The zero value is an empty set. All methods are safe for concurrent
 // use; readers take no lock.

@@ -1,8 +1,8 @@
 package web
 
-// This file bounds what answers hold while their clients read them, or do not. A
-// list is shared (lists.go); a page is held as a whole, and all pages together have
-// a budget. Whoever stops reading is dropped.
+// This file bounds the memory of answers while their clients read them. A list is
+// shared (lists.go); a page is kept as a whole, and all pages together have a budget.
+// A client that stops reading is dropped.
 
 import (
 	"bufio"

@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	// listShared is how old a text may be that others are reading, for a new client
-	// to get it too; listStale where there is no room for a newer one. Clients that
+	// A new client gets a text that others are reading if it is not older than
+	// listShared, or than listStale if there is no room for a newer one. Clients that
 	// do not read are dropped earlier, which makes room.
 	listShared = 5 * time.Second
 	listStale  = 15 * time.Second
@@ -49,7 +49,7 @@ type list struct {
 
 	chunks  [][]byte // nil: it did not fit
 	size    int      // bytes that count for the budget
-	readers int      // that use it now, and who writes it
+	readers int      // clients that use it now, and the one that writes it
 }
 
 // sendList sends what write writes, a JSON document. Requests with the same key
@@ -96,8 +96,8 @@ func (a *answers) sendText(w http.ResponseWriter, text *list) {
 	}
 }
 
-// get returns a text that is young enough, or has one written; nil: there is no
-// room for it. The caller releases it.
+// get returns a text that is new enough, or writes one; nil: there is no room for it.
+// The caller must release it.
 func (l *lists) get(key listKey, write func(*bufio.Writer) bool) *list {
 	text, isNew := l.join(key, time.Now())
 	if isNew {

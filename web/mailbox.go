@@ -1,6 +1,6 @@
 package web
 
-// This file says in words what waits in a watched mailbox.
+// This file describes the waiting messages of a watched mailbox in words.
 
 import (
 	"fmt"
@@ -22,7 +22,7 @@ type mailboxView struct {
 // almostFull is the share of a quota from which MailprobeMailboxAlmostFull fires.
 const almostFull = 0.9
 
-// newMailboxView is nil where the last probe did not look into the mailbox.
+// newMailboxView returns nil if the last probe did not look into the mailbox.
 func newMailboxView(o *mail.Outcome) *mailboxView {
 	w, c := o.Mailbox.Watch, o.Connection
 	if w == nil || !c.Watches() {
@@ -38,7 +38,7 @@ func newMailboxView(o *mail.Outcome) *mailboxView {
 	return v
 }
 
-// silence is for how long nothing has arrived, where that is too long; otherwise 0.
+// silence returns for how long nothing has arrived, if that is too long; otherwise 0.
 func silence(o *mail.Outcome) time.Duration {
 	w, c := o.Mailbox.Watch, o.Connection
 	if w == nil || w.Newest.IsZero() || c.WatchExpectEvery == 0 {
@@ -59,7 +59,7 @@ func quotaUsed(o *mail.Outcome) float64 {
 	return float64(*w.QuotaUsed) / float64(*w.QuotaLimit)
 }
 
-// needsLook is Troubled of an outcome, without the words.
+// needsLook is Troubled for an outcome, and does not make the words.
 func needsLook(o *mail.Outcome) bool {
 	return o.Connection.Watches() && (o.Overdue() || silence(o) > 0 || quotaUsed(o) >= almostFull)
 }
@@ -67,7 +67,7 @@ func needsLook(o *mail.Outcome) bool {
 // Troubled reports whether somebody should look at the mailbox.
 func (v *mailboxView) Troubled() bool { return v != nil && (v.Late || v.Silent != "" || v.Full) }
 
-// Troubles are what is wrong, each in words.
+// Troubles returns a sentence for each thing that is wrong.
 func (v *mailboxView) Troubles() []string {
 	var list []string
 	if v.Late {
@@ -82,7 +82,7 @@ func (v *mailboxView) Troubles() []string {
 	return list
 }
 
-// Advice is what to look at first.
+// Advice returns what to look at first.
 func (v *mailboxView) Advice() string {
 	switch {
 	case v.Late:

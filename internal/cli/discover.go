@@ -1,6 +1,7 @@
 package cli
 
-// This file is `mailprobe discover`: from a mail address to tested connections.
+// This file implements `mailprobe discover`: from a mail address to tested
+// connections.
 
 import (
 	"context"
@@ -141,8 +142,8 @@ func (d *discovery) domain() string {
 	return domain
 }
 
-// connect makes the connection that a search probes. The rules of the
-// configuration check what strangers published.
+// connect returns the connection that a search probes. What others have published is
+// checked by the rules of the configuration.
 func (d *discovery) connect(c discover.Candidate) (*mail.Connection, error) {
 	connection, _, err := config.NewConnection(string(c.Source), given(d.settings(c)), nil)
 	if err == nil && c.Port <= 0 {
@@ -192,8 +193,8 @@ func (d *discovery) table() error {
 	return nil
 }
 
-// choose picks the best of each protocol. A host outside of the domain needs a
-// yes: whoever controls the DNS of the domain names it.
+// choose returns the best candidate of each protocol. A host outside of the domain
+// needs a yes from the user, because the DNS may have been forged.
 func (d *discovery) choose(ctx context.Context) ([]*discover.Found, error) {
 	var chosen []*discover.Found
 	accepted := map[string]bool{}
@@ -221,8 +222,8 @@ func (d *discovery) choose(ctx context.Context) ([]*discover.Found, error) {
 	return chosen, nil
 }
 
-// login tries the password at the best server, and at the others only after it
-// was accepted there: a wrong one costs the account a single attempt.
+// login tries the password at the best server, and at the others only if it was
+// accepted there. So a wrong password costs the account one attempt.
 func (d *discovery) login(ctx context.Context, chosen []*discover.Found) error {
 	if len(chosen) == 0 {
 		return nil
@@ -263,13 +264,13 @@ func (d *discovery) login(ctx context.Context, chosen []*discover.Found) error {
 			return errInterrupted
 		}
 		if a := outcome.Auth; !a.Accepted && (a.Sent || a.Held) {
-			break // not once more with the same password
+			break // the same password is not tried again
 		}
 	}
 	return nil
 }
 
-// keep notes what was tried, and what can be written.
+// keep adds an outcome to tried, and if it is up the connection to additions.
 func (d *discovery) keep(outcome mail.Outcome, settings []config.Setting, password string) {
 	d.tried = append(d.tried, outcome)
 	if outcome.Up() {

@@ -19,7 +19,7 @@ var formats = map[string]func(*ProbeOptions, []mail.Outcome) (int, error){
 	"table": (*ProbeOptions).table, "json": (*ProbeOptions).json, "nagios": (*ProbeOptions).nagios,
 }
 
-// table prints a line a connection, and below it the phases and what to do.
+// table prints one line for each connection, and below it the phases and what to do.
 func (o *ProbeOptions) table(outcomes []mail.Outcome) (int, error) {
 	t := table{header: []string{"CONNECTION", "PROTOCOL", "ADDRESS", "ENCRYPTION", "UP", "TIME", "TLS", "CERTIFICATE", "REASON"},
 		width: o.Width, state: 4, paint: o.paint}
@@ -82,7 +82,7 @@ func (o *ProbeOptions) row(outcome *mail.Outcome) tableRow {
 	return row
 }
 
-// waiting says what waits in a watched mailbox; empty: nothing is known of it.
+// waiting describes the waiting messages of a watched mailbox; empty: not known.
 func waiting(outcome *mail.Outcome) string {
 	w, c := outcome.Mailbox.Watch, outcome.Connection
 	if w == nil {
@@ -95,8 +95,8 @@ func waiting(outcome *mail.Outcome) string {
 	return text
 }
 
-// nextLogin says when a login that was refused is tried again. A probe by hand
-// that shares no state file forgets the refusal, and must say so.
+// nextLogin says when a refused login is tried again. A probe by hand without a state
+// file cannot withhold it, which the text says.
 func (o *ProbeOptions) nextLogin(outcome *mail.Outcome) string {
 	at := outcome.Auth.NextAttempt
 	switch {
@@ -222,7 +222,7 @@ func watchPerfdata(outcome *mail.Outcome, label string) (figures []string) {
 	return figures
 }
 
-// unpiped keeps a text from beginning the performance data.
+// unpiped replaces |, which would begin the performance data.
 func unpiped(text string) string { return strings.ReplaceAll(text, "|", "/") }
 
 // stateWord is one word for an outcome: up, held or down.

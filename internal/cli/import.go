@@ -1,7 +1,7 @@
 package cli
 
-// This file is `mailprobe import`: connections of what another program knows.
-// Nothing is probed: a program may know more accounts than should be tried at once.
+// This file implements `mailprobe import`: it makes connections of another program's
+// configuration. It probes nothing, because that may have very many accounts.
 
 import (
 	"context"
@@ -106,7 +106,7 @@ func formatList() string {
 	return strings.Join(words, ", ")
 }
 
-// additions makes stanzas of entries, and says which ones cannot be used.
+// additions makes additions of entries, and reports those that cannot be used.
 func (s *setup) additions(entries []importer.Entry) []config.Addition {
 	taken := s.names()
 	var list []config.Addition
@@ -141,7 +141,8 @@ func usable(name string, a config.Addition) error {
 	return err
 }
 
-// addition is the stanza of an entry, with a comment for all that is lost.
+// addition returns the addition for an entry, with a comment for each setting that is
+// lost.
 func (s *setup) addition(e importer.Entry, taken map[string]bool) config.Addition {
 	if e.Username != "" && e.Password == "" {
 		e.Lost = append(e.Lost, "no password was found: to log in as "+e.Username+", add username and password_file")

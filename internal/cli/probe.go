@@ -1,7 +1,7 @@
 package cli
 
-// This file is `mailprobe probe`: each connection once, now. It obeys the holds
-// of a serving mailprobe, so that a curious administrator locks no account.
+// This file implements `mailprobe probe`, which probes each connection once. It obeys
+// the holds of a serving mailprobe, so that probing by hand locks no account.
 
 import (
 	"context"
@@ -73,7 +73,7 @@ func Probe(ctx context.Context, o ProbeOptions) error {
 	err := run(ctx)
 	var exit *ExitError
 	if o.Output == "nagios" && errors.As(err, &exit) && exit.Err != nil {
-		// Nagios reads nothing but the output, and of that the first line above all.
+		// Nagios shows only the output, and mainly its first line.
 		line := strings.NewReplacer(":\n", ": ", "\n", "; ").Replace(exit.Err.Error())
 		fmt.Fprintf(o.Stdout, "MAILPROBE UNKNOWN - %s\n", unpiped(line))
 	}
@@ -161,7 +161,7 @@ func (o *ProbeOptions) connections(ctx context.Context) (chosen, configured []*m
 	return chosen, configured, pool, errors.Join(faults...)
 }
 
-// find takes a URL for a connection of its own, and anything else for a name.
+// find returns the connection of a URL, or the configured one of a name.
 func (o *ProbeOptions) find(ctx context.Context, name string, configured []*mail.Connection) (*mail.Connection, error) {
 	if isURL(name) {
 		return adHoc(ctx, name, o.URL)
@@ -176,7 +176,7 @@ func (o *ProbeOptions) find(ctx context.Context, name string, configured []*mail
 	return nil, fmt.Errorf("%q is not configured%s (%s)", name, config.DidYouMean(name, names), someOf(names))
 }
 
-// someOf says what is configured, without filling the screen.
+// someOf returns a short list of the configured names.
 func someOf(names []string) string {
 	const shown = 10
 	switch {
@@ -188,15 +188,15 @@ func someOf(names []string) string {
 	return "configured are " + strings.Join(names, ", ")
 }
 
-// sightings returns what the serving mailprobe remembers of watched POP3 mailboxes;
-// nil: nothing. A run by hand adds nothing to it.
+// sightings returns what the serving mailprobe has stored of watched POP3 mailboxes;
+// nil: nothing. A probe by hand does not change it.
 func (o *ProbeOptions) sightings(g *guard.Guard) prober.Sightings {
 	if o.StateFile == "" {
 		return nil
 	}
 	memory, err := firstseen.Open(firstseen.Path(o.StateFile), g.KeyedHash, o.Log)
 	if err != nil {
-		return nil // the counts are there without it
+		return nil // only the ages are missing then
 	}
 	return memory
 }
@@ -244,7 +244,7 @@ func (o *ProbeOptions) lastUp() func(*mail.Connection) time.Time {
 	}
 	states, err := history.ReadStates(history.StatesPath(o.StateFile))
 	if err != nil && o.Log != nil {
-		o.Log.Warn("when the connections last worked is not known", "err", err)
+		o.Log.Warn("last successes not known: their file cannot be read", "err", err)
 	}
 	return states.LastUp
 }

@@ -1,7 +1,7 @@
 package cli
 
-// This file is `mailprobe probe --send`: one message of a route, now. It is the
-// only way to send one beside the passing of time.
+// This file implements `mailprobe probe --send`, which sends one message of a route
+// now. Otherwise only the interval of a route sends messages.
 
 import (
 	"context"
@@ -165,7 +165,7 @@ func (o *ProbeOptions) sentJSON(outcome *mail.RouteOutcome) (int, error) {
 	return code, encoder.Encode(history.NewRouteResult(outcome))
 }
 
-// degraded are the failures of a message that arrived all the same: a warning.
+// degraded are failures of a message that arrived nevertheless; they are warnings.
 // Read only.
 var degraded = []mail.Reason{mail.Late, mail.CleanupFailed, mail.Duplicated}
 

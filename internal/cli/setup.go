@@ -1,7 +1,7 @@
 package cli
 
-// This file is what discover, add and import have in common: a connection is
-// tried before it is written, and never written as something else.
+// This file holds what discover, add and import share: a connection is tried, and
+// exactly what was tried is written.
 
 import (
 	"cmp"
@@ -24,9 +24,9 @@ import (
 
 // SetupOptions are the flags that discover, add and import share.
 type SetupOptions struct {
-	ConfigFile   string // that gets the connections
+	ConfigFile   string // to which the connections are added
 	StateFile    string // of the serving mailprobe; empty: no hold is known
-	PasswordFile string // empty: asked for on Ask
+	PasswordFile string // empty: Ask asks for the password
 	Output       string // table, yaml or json
 
 	Ask            *Terminal // nil: there is none
@@ -40,8 +40,7 @@ type SetupOptions struct {
 	Timeout  time.Duration                                                        // of each probe here, if the connection's own is longer; 0: 10 s
 }
 
-// setupTimeout is how long somebody at a terminal waits for a server that says
-// nothing.
+// setupTimeout bounds a probe for which a person waits at a terminal.
 const setupTimeout = 10 * time.Second
 
 // setup is one run of a command that sets connections up.

@@ -156,8 +156,8 @@ func certified(change func(*mailtest.CertOptions)) func(*environment, recipe) st
 	}
 }
 
-// scripted runs a server that plays a script. What its clients do against the
-// script is nothing to the demo.
+// scripted runs a server that plays a script. Clients that do not follow the script
+// are ignored.
 func scripted(text string) func(*environment, recipe) start {
 	return func(*environment, recipe) start {
 		return func(address string) (running, error) {

@@ -54,8 +54,8 @@ func inherit(file *os.File, path string, fresh fs.FileMode) error {
 }
 
 // Adopt gives a new file the owner and group of the file or directory at like, if
-// this process is root: what root makes for a service must be the service's to
-// read. For any other user it does nothing.
+// this process is root: the service must be able to read what root creates for it.
+// For any other user it does nothing.
 func Adopt(file *os.File, like string) error {
 	info, err := os.Stat(like)
 	if err != nil || os.Geteuid() != 0 {

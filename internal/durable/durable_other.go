@@ -7,14 +7,13 @@ import (
 	"os"
 )
 
-// Lock opens the lock file. This system has no flock: that only one process
-// writes is left to whoever starts them.
+// Lock opens the lock file, without a lock: this system has no flock. The
+// administrator must make sure that only one process writes.
 func Lock(path string) (io.Closer, error) {
 	return os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 }
 
-// IsFull reports whether an error comes from a disk that takes no more. It is not
-// known here.
+// IsFull returns false: on this system it is not known whether a disk is full.
 func IsFull(error) bool { return false }
 
 func syncDirectory(string) error { return nil }

@@ -32,7 +32,7 @@ func Lock(path string) (io.Closer, error) {
 	return file, nil
 }
 
-// IsFull reports whether an error comes from a disk that takes no more.
+// IsFull reports whether an error means that the disk or the quota is full.
 func IsFull(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EIO)
 }

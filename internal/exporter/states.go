@@ -44,7 +44,7 @@ func newStateKeeper(stateFile string, h *history.History, log *slog.Logger) *sta
 	states, err := history.ReadStates(k.path)
 	if err != nil {
 		aside := k.path + ".damaged"
-		log.Warn("since when connections are up or down is forgotten: the file is unusable", "err", err, "kept", aside)
+		log.Warn("times of up and down are lost: their file is unusable", "err", err, "kept", aside)
 		_ = os.Rename(k.path, aside) // at worst it is replaced
 	}
 	h.Restore(states)
@@ -97,7 +97,7 @@ func (k *stateKeeper) write() {
 		err = durable.Replace(k.path, raw, 0o600)
 	}
 	if err != nil && !k.failed {
-		k.log.Warn("since when connections are up or down cannot be kept: a restart would forget it", "err", err)
+		k.log.Warn("times of up and down not saved: a restart would lose them", "err", err)
 	}
 	k.failed = err != nil
 }

@@ -62,12 +62,12 @@ type saved struct {
 	Maildrops map[string]*maildrop `json:"maildrops"` // by a keyed hash of the account and its server
 }
 
-// Path is where the memory of a process with this state file lies.
+// Path returns the path of the store that belongs to a state file.
 func Path(stateFile string) string { return stateFile + ".seen" }
 
-// Open reads the memory at path, or begins one; an empty path is memory alone. Only
-// Save writes it. With a damaged file ages begin anew, which is said in the log. The
-// error is that of a file that cannot be read at all.
+// Open reads the store at path; if there is no file, it is empty. With an empty path
+// it is kept in memory only. Only Save writes the file. If the file is damaged, ages
+// begin anew, which is logged. The error means that the file cannot be read at all.
 func Open(path string, hash Hash, log *slog.Logger) (*Store, error) {
 	m := &Store{path: path, hash: hash, log: log, drops: map[string]*maildrop{}}
 	if m.log == nil {
@@ -101,7 +101,7 @@ func readFile(path string) ([]byte, error) {
 	return os.ReadFile(path)
 }
 
-// restore reads the file's content; it refuses nonsense.
+// restore reads the file's content. Impossible values are an error.
 func (m *Store) restore(raw []byte) error {
 	var file saved
 	if err := json.Unmarshal(raw, &file); err != nil {
@@ -119,7 +119,7 @@ func (m *Store) restore(raw []byte) error {
 	return nil
 }
 
-// Empty takes in that a maildrop holds no message.
+// Empty records that a maildrop has no message.
 func (m *Store) Empty(c *mail.Connection, now time.Time) { m.update(c, "", "", now) }
 
 // Seen records the unique ids of the first and the last message of a maildrop; with
@@ -151,21 +151,21 @@ func (m *Store) update(c *mail.Connection, first, last string, now time.Time) (o
 	return oldest, newest
 }
 
-// keyOf names the maildrop of a connection: another account, server or mailbox is
-// another one, another password is not.
+// keyOf returns the name of a connection's maildrop. It depends on account, server and
+// mailbox, and not on the password.
 func (m *Store) keyOf(c *mail.Connection) string {
 	h := m.hash("maildrop", string(c.Protocol), c.Address(), c.LoginName(), c.SharedMailbox)
 	return hex.EncodeToString(h[:])
 }
 
-// short is the name of a message: 64 bits of a keyed hash of its unique id, which is
-// unique within its maildrop alone.
+// short returns the name of a message: 64 bits of a keyed hash of its unique id, which
+// is unique within its maildrop only.
 func (m *Store) short(key, id string) string {
 	h := m.hash("message", key, id)
 	return hex.EncodeToString(h[:8])
 }
 
-// seen takes in the first and the last message.
+// seen records the first and the last message.
 func (d *maildrop) seen(first, last string, now time.Time) (oldest, newest time.Time, changed bool) {
 	find := func(id string) int { return slices.IndexFunc(d.Messages, func(m message) bool { return m.ID == id }) }
 	if at := find(last); at >= 0 && at < len(d.Messages)-1 { // nothing is behind the last
@@ -188,8 +188,8 @@ func (d *maildrop) seen(first, last string, now time.Time) (oldest, newest time.
 	return oldest, newest, changed
 }
 
-// thin forgets the message whose neighbours were first seen closest to each other:
-// the first and the last stay.
+// thin drops the message whose neighbours have the closest times. The first and the
+// last message stay.
 func (d *maildrop) thin() {
 	least, gap := 1, time.Duration(1<<63-1)
 	for i := 1; i < len(d.Messages)-1; i++ {

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// waiting is how many lines may wait for a slow reader; about half a MiB of lines
-// as they are, and at most a few MiB.
+// waiting bounds the lines that wait for a slow reader: usually half a MiB, at most a
+// few MiB.
 const waiting = 1024
 
 // Writer passes each Write on in a goroutine of its own. A Write never blocks:
@@ -27,8 +27,8 @@ type Writer struct {
 	closed bool
 }
 
-// New begins to write to an underlying writer. note makes the line that says how
-// many were dropped before it; nil: nothing says so but Dropped.
+// New returns a Writer to an underlying writer. note returns the line that reports how
+// many lines were dropped before it; nil: only Dropped reports them.
 func New(to io.Writer, note func(dropped uint64) []byte) *Writer {
 	w := &Writer{to: to, note: note, lines: make(chan []byte, waiting), ended: make(chan struct{})}
 	go w.run()
