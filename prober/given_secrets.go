@@ -34,7 +34,7 @@ const (
 	// decodes.
 	maxCleanTexts = 32
 
-	maxWindows  = 1 << 19        // in one generation, about 8 MiB
+	maxWindows  = 1 << 19        // in one generation, 4 to 8 MiB
 	tokenMemory = 24 * time.Hour // a token is remembered for 24 to 48 h
 )
 
@@ -67,11 +67,11 @@ type serverSecrets struct {
 	mu        sync.RWMutex
 	key       [16]byte // makes tags and window hashes useless elsewhere
 	passwords generations
-	tokens    generations
+	tokens    *generations // nil: none was given yet
 
 	clean   []uint64 // keyed hashes of texts that hold none of the secrets
-	oldest  int      // index in a full list
-	version uint64   // incremented for each secret that is added
+	oldest  uint32   // index in a full list
+	version uint32   // incremented for each secret that is added
 }
 
 func newServerSecrets() *serverSecrets {
@@ -90,7 +90,10 @@ func (s *serverSecrets) add(secret mail.Secret, isToken bool, now time.Time) {
 	defer s.mu.Unlock()
 	kept, maxAge := &s.passwords, time.Duration(0)
 	if isToken {
-		kept, maxAge = &s.tokens, tokenMemory
+		if s.tokens == nil {
+			s.tokens = new(generations)
+		}
+		kept, maxAge = s.tokens, tokenMemory
 	}
 	kept.rotate(now, maxAge)
 	if kept.latest == secret { // as at nearly each probe
@@ -98,17 +101,26 @@ func (s *serverSecrets) add(secret mail.Secret, isToken bool, now time.Time) {
 	}
 	kept.latest = secret
 	text := secret.Reveal()
-	tag := sha256.Sum256(append(s.key[:], text...))
-	if kept.current.tags[tag] {
+	tag := s.tagOf(text)
+	if kept.current.has(tag) {
 		return
 	}
-	kept.current.tags[tag] = true
 	s.clean, s.oldest, s.version = nil, 0, s.version+1
+	hashes := []uint64{tag}
 	for _, form := range searchedForms(text) {
 		for _, window := range windowsOf(form) {
-			kept.current.add(s.hash(pack(window), len(window)), len(window))
+			hashes = append(hashes, s.hash(pack(window), len(window)))
+			kept.current.lengths |= 1 << len(window)
 		}
 	}
+	kept.current.add(hashes)
+}
+
+// tagOf returns a keyed hash of a whole secret, which is kept among those of its
+// windows.
+func (s *serverSecrets) tagOf(secret string) uint64 {
+	sum := sha256.Sum256(append(s.key[:], secret...))
+	return binary.LittleEndian.Uint64(sum[:])
 }
 
 // has reports whether bytes, folded like the forms of a secret (fold), hold a window
@@ -123,7 +135,7 @@ func (s *serverSecrets) has(text []byte) bool {
 func (s *serverSecrets) find(text []byte, from int) (end, length int) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	lengths := s.passwords.lengths() | s.tokens.lengths()
+	lengths := s.lengthsLocked()
 	if lengths == 0 {
 		return 0, 0
 	}
@@ -134,7 +146,7 @@ func (s *serverSecrets) find(text []byte, from int) (end, length int) {
 			continue
 		}
 		for left := lengths; left != 0; left &= left - 1 {
-			length := bits.TrailingZeros(left)
+			length := bits.TrailingZeros16(left)
 			if length > end {
 				break
 			}
@@ -150,7 +162,7 @@ func (s *serverSecrets) find(text []byte, from int) (end, length int) {
 
 // lookUp returns the length of the shortest window (0: there is no secret), whether
 // the text is known to be clean, and the version to pass to remember.
-func (s *serverSecrets) lookUp(text string) (shortest int, isClean bool, version uint64) {
+func (s *serverSecrets) lookUp(text string) (shortest int, isClean bool, version uint32) {
 	h := s.hashOf(text)
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -159,7 +171,7 @@ func (s *serverSecrets) lookUp(text string) (shortest int, isClean bool, version
 
 // remember notes that a text is clean of the secrets of a version. If the list is
 // full, the oldest note is dropped.
-func (s *serverSecrets) remember(text string, version uint64) {
+func (s *serverSecrets) remember(text string, version uint32) {
 	h := s.hashOf(text)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -181,9 +193,12 @@ func (s *serverSecrets) hashOf(text string) uint64 {
 	return binary.LittleEndian.Uint64(sum[:])
 }
 
+// lengthsLocked returns the lengths of all windows: bit n, there is one of n bytes.
+func (s *serverSecrets) lengthsLocked() uint16 { return s.passwords.lengths() | s.tokens.lengths() }
+
 // shortestLocked returns the length of the shortest window, 0 if there is no secret.
 func (s *serverSecrets) shortestLocked() int {
-	lengths := s.passwords.lengths() | s.tokens.lengths()
+	lengths := s.lengthsLocked()
 	for length := 1; length <= secretWindow; length++ {
 		if lengths&(1<<length) != 0 {
 			return length
@@ -219,65 +234,99 @@ func pack(window string) (packed uint64) {
 // generations holds secrets in a newer and an older set. A secret that is used again
 // moves to the newer set; the older set is dropped as a whole.
 type generations struct {
-	current, previous secretSet
-	began             time.Time
-	latest            mail.Secret // that was given since then; zero: none
+	current  secretSet
+	previous *secretSet  // nil: there is none yet
+	began    int64       // the current one, in seconds since the Unix epoch; 0: never
+	latest   mail.Secret // that was given since then; zero: none
 }
 
 // rotate drops the older generation if the newer one is full or older than maxAge;
 // 0: age does not matter.
 func (g *generations) rotate(now time.Time, maxAge time.Duration) {
-	full := len(g.current.windows) > maxWindows || maxAge > 0 && now.Sub(g.began) > maxAge
-	if g.current.tags != nil && !full {
+	full := g.current.used > maxWindows || maxAge > 0 && now.Unix()-g.began > int64(maxAge/time.Second)
+	if g.began != 0 && !full {
 		return
 	}
-	g.previous = g.current
-	g.current = secretSet{tags: map[[sha256.Size]byte]bool{}, windows: map[uint64]struct{}{}}
-	g.began, g.latest = now, mail.Secret{}
+	if g.began != 0 {
+		older := g.current
+		g.previous = &older
+	}
+	g.current, g.began, g.latest = secretSet{}, now.Unix(), mail.Secret{}
 }
 
-func (g *generations) has(h uint64) bool { return g.current.has(h) || g.previous.has(h) }
+func (g *generations) has(h uint64) bool {
+	return g != nil && (g.current.has(h) || g.previous != nil && g.previous.has(h))
+}
 
-func (g *generations) lengths() uint { return g.current.lengths | g.previous.lengths }
+func (g *generations) lengths() uint16 {
+	if g == nil {
+		return 0
+	}
+	lengths := g.current.lengths
+	if g.previous != nil {
+		lengths |= g.previous.lengths
+	}
+	return lengths
+}
 
-// secretSet is a set of windows. A Bloom filter with one bit for each window
-// answers most lookups without the map.
+// secretSet is a set of windows and of tags of whole secrets, as a table in which each
+// hash is at the first free place from its own one on. A server mostly knows one
+// secret, of some dozen windows: a map would take three times the memory.
 type secretSet struct {
-	tags    map[[sha256.Size]byte]bool
-	windows map[uint64]struct{}
-	filter  []uint64
-	lengths uint // bit n: there is a window of n bytes
+	table   []uint64 // 0: a free place
+	used    uint32
+	lengths uint16 // bit n: there is a window of n bytes
 }
 
-func (s *secretSet) add(h uint64, length int) {
-	s.windows[h] = struct{}{}
-	s.lengths |= 1 << length
-	if wanted := 16 * len(s.windows); wanted > 64*len(s.filter) {
-		size := max(4, 2*len(s.filter)) // a power of two
-		s.filter = make([]uint64, size)
-		for each := range s.windows {
-			s.mark(each)
+// add takes in the hashes of one secret.
+func (s *secretSet) add(hashes []uint64) {
+	wanted := int(s.used) + len(hashes)
+	if fit := wanted + wanted/4 + 1; fit > len(s.table) {
+		old := s.table
+		if len(old) > 0 {
+			fit = max(fit, len(old)+len(old)/2) // so that growing is rare
+		}
+		s.table, s.used = make([]uint64, fit), 0
+		for _, h := range old {
+			s.put(h)
 		}
 	}
-	s.mark(h)
+	for _, h := range hashes {
+		s.put(orOne(h))
+	}
 }
 
-func (s *secretSet) mark(h uint64) {
-	at := h & uint64(64*len(s.filter)-1)
-	s.filter[at/64] |= 1 << (at % 64)
+// put does nothing for a 0 or a hash that is there.
+func (s *secretSet) put(h uint64) {
+	if h == 0 {
+		return
+	}
+	if at := s.place(h); s.table[at] == 0 {
+		s.table[at] = h
+		s.used++
+	}
 }
 
+// has reports whether a hash was added.
 func (s *secretSet) has(h uint64) bool {
-	if len(s.filter) == 0 {
-		return false
-	}
-	at := h & uint64(64*len(s.filter)-1)
-	if s.filter[at/64]&(1<<(at%64)) == 0 {
-		return false
-	}
-	_, found := s.windows[h]
-	return found
+	return len(s.table) > 0 && s.table[s.place(orOne(h))] != 0
 }
+
+// place returns where a hash is, or the free place where it belongs. The table is
+// never full.
+func (s *secretSet) place(h uint64) int {
+	own, _ := bits.Mul64(h, uint64(len(s.table))) // spreads the hashes over any length
+	at := int(own)
+	for s.table[at] != 0 && s.table[at] != h {
+		if at++; at == len(s.table) {
+			at = 0
+		}
+	}
+	return at
+}
+
+// orOne is h, but 1 for 0, which is a free place in a table.
+func orOne(h uint64) uint64 { return max(h, 1) }
 
 // searchedForms returns the forms in which a secret is searched for: folded, its
 // letters and digits alone, and both backwards.

@@ -139,7 +139,7 @@ func TestGivenSecretsAreRememberedAndBounded(t *testing.T) {
 		for range 3 * maxWindows / 160 { // each has about 160 windows
 			server.add(mail.NewSecret(canary.New()), false, time.Now())
 		}
-		if n := len(server.passwords.current.windows) + len(server.passwords.previous.windows); n > 2*maxWindows+1000 {
+		if n := server.passwords.current.used + server.passwords.previous.used; n > 2*maxWindows+1000 {
 			t.Errorf("%d windows are kept", n)
 		}
 		if r.contains(password) {
