@@ -111,14 +111,14 @@ func presentedChain(err error) []*x509.Certificate {
 	return nil
 }
 
-// maxChains bounds the cache. An entry takes about 200 bytes.
+// maxChains bounds the cache. An entry takes about 100 bytes.
 const maxChains = 16384
 
 // chainCache holds chains that passed verification. Its zero value is empty and
 // works. Failures are never kept.
 type chainCache struct {
 	mu      sync.Mutex
-	entries map[chainKey]chainDates
+	entries map[chainKey]keptDates
 }
 
 // chainKey is all that a verification depends on but the time. It keeps the pool
@@ -134,6 +134,18 @@ type chainDates struct {
 	from      time.Time // when the last of its certificates becomes valid
 	notAfter  time.Time // when the first of them ends
 	notBefore time.Time // when that one became valid
+}
+
+// keptDates are chainDates in a third of the space: certificates count whole seconds.
+type keptDates struct{ from, notAfter, notBefore int64 }
+
+func (d chainDates) keep() keptDates {
+	return keptDates{d.from.Unix(), d.notAfter.Unix(), d.notBefore.Unix()}
+}
+
+func (d keptDates) dates() chainDates {
+	at := func(seconds int64) time.Time { return time.Unix(seconds, 0).UTC() }
+	return chainDates{at(d.from), at(d.notAfter), at(d.notBefore)}
 }
 
 // covers reports whether the chain is valid at a time.
@@ -216,8 +228,8 @@ func keyOfChain(config *tls.Config, presented []*x509.Certificate) chainKey {
 func (c *chainCache) get(key chainKey) (chainDates, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	dates, found := c.entries[key]
-	return dates, found
+	kept, found := c.entries[key]
+	return kept.dates(), found
 }
 
 // put keeps a chain; a full cache loses an arbitrary one.
@@ -225,7 +237,7 @@ func (c *chainCache) put(key chainKey, dates chainDates) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.entries == nil {
-		c.entries = make(map[chainKey]chainDates)
+		c.entries = make(map[chainKey]keptDates)
 	}
 	for old := range c.entries {
 		if len(c.entries) < maxChains {
@@ -233,7 +245,7 @@ func (c *chainCache) put(key chainKey, dates chainDates) {
 		}
 		delete(c.entries, old)
 	}
-	c.entries[key] = dates
+	c.entries[key] = dates.keep()
 }
 
 // lastingChain returns the chain that lasts longest, of those without weak keys:
