@@ -111,7 +111,7 @@ func TestAppendKeepsEveryByte(t *testing.T) {
 			}
 			c := config.Connections[len(config.Connections)-1]
 			secret, err := c.Password.Read(t.Context())
-			if c.Name != "new too" || c.Username != "anna: #1" || c.Encryption != mail.StartTLS || c.TLS.ServerName != "x.example.org" ||
+			if c.Name != "new too" || c.Username != "anna: #1" || c.Encryption != mail.StartTLS || c.ServerName() != "x.example.org" ||
 				err != nil || secret != mail.NewSecret("hunter2 # %") {
 				t.Errorf("the new one is %+v, %v", c, err)
 			}

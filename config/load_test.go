@@ -129,7 +129,7 @@ func describe(b *strings.Builder, c *mail.Connection) {
 	fmt.Fprintf(b, "  interval=%v timeout=%v scrape=%v ip=%s lockout=%s held=%v labels=%v", c.Interval, c.Timeout, c.ProbeOnScrape,
 		c.IPProtocol, c.Lockout, c.HeldProbe, c.Labels)
 	if c.TLS != nil {
-		fmt.Fprintf(b, " tls=%s,%#x,%#x,%v", c.TLS.ServerName, c.TLS.MinVersion, c.TLS.MaxVersion, c.TLS.InsecureSkipVerify)
+		fmt.Fprintf(b, " tls=%s,%#x,%#x,%v", c.ServerName(), c.TLS.MinVersion, c.TLS.MaxVersion, c.TLS.InsecureSkipVerify)
 	}
 	b.WriteByte('\n')
 	if c.Watches() {

@@ -54,7 +54,7 @@ var tlsBlock = block[tlsEntry]{
 type tlsFiles struct {
 	pools   map[string]loaded[*x509.CertPool]
 	keys    map[[2]string]loaded[*tls.Certificate]
-	configs map[tlsKey]*tls.Config
+	configs map[tlsEntry]*tls.Config
 }
 
 type loaded[V any] struct {
@@ -63,16 +63,11 @@ type loaded[V any] struct {
 	err   error
 }
 
-type tlsKey struct {
-	entry tlsEntry
-	name  string
-}
-
 func newTLSFiles() *tlsFiles {
 	return &tlsFiles{
 		pools:   map[string]loaded[*x509.CertPool]{},
 		keys:    map[[2]string]loaded[*tls.Certificate]{},
-		configs: map[tlsKey]*tls.Config{},
+		configs: map[tlsEntry]*tls.Config{},
 	}
 }
 
@@ -81,21 +76,11 @@ func (f *tlsFiles) config(r *reader, e *entry, where position) *tls.Config {
 	if e.Encryption == mail.NoEncryption {
 		return nil
 	}
-	key := tlsKey{entry: e.tls, name: e.tls.serverName}
-	if key.name == "" {
-		key.name = e.Host
-	}
-	// Certificates carry names without the trailing dot of the DNS.
-	key.name = strings.TrimSuffix(key.name, ".")
-	// Nor the zone of a link-local address (RFC 4007).
-	if address, _, zoned := strings.Cut(key.name, "%"); zoned {
-		key.name = address
-	}
-	if c, done := f.configs[key]; done {
+	if c, done := f.configs[e.tls]; done {
 		return c
 	}
 	c := &tls.Config{
-		ServerName:         key.name,
+		ServerName:         strings.TrimSuffix(e.tls.serverName, "."), // see mail.Connection.ServerName
 		MinVersion:         e.tls.minVersion,
 		MaxVersion:         e.tls.maxVersion,
 		InsecureSkipVerify: e.tls.insecureSkipVerify,
@@ -104,7 +89,7 @@ func (f *tlsFiles) config(r *reader, e *entry, where position) *tls.Config {
 	}
 	rootsOK, certOK := f.roots(r, e, where, c), f.certificate(r, e, where, c)
 	if rootsOK && certOK {
-		f.configs[key] = c
+		f.configs[e.tls] = c
 	}
 	return c
 }

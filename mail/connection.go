@@ -160,7 +160,7 @@ type Connection struct {
 
 	IPProtocol IPProtocol
 	EHLO       string      // SMTP: name to greet with; empty: this host's name
-	TLS        *tls.Config // built once at load, ServerName set; nil with NoEncryption; read only
+	TLS        *tls.Config // built once at load, see ServerName; nil with NoEncryption; read only
 	Lockout    Lockout
 	HeldProbe  bool // while logins are held: go on with the phases before the login
 
@@ -197,6 +197,19 @@ func (c *Connection) EffectivePort() int {
 // Address is the host and effective port, in brackets where IPv6 needs them.
 func (c *Connection) Address() string {
 	return net.JoinHostPort(c.Host, strconv.Itoa(c.EffectivePort()))
+}
+
+// ServerName is the name that the certificate must be valid for. Connections of
+// equal settings share one tls.Config, whose ServerName is empty unless one is
+// configured: the name is then the host's.
+func (c *Connection) ServerName() string {
+	if c.TLS != nil && c.TLS.ServerName != "" {
+		return c.TLS.ServerName
+	}
+	// Certificates carry names without the trailing dot of the DNS, and addresses
+	// without the zone of a link-local one (RFC 4007).
+	name, _, _ := strings.Cut(strings.TrimSuffix(c.Host, "."), "%")
+	return name
 }
 
 // LoginName is the user name on the wire, which a shared mailbox may change. It

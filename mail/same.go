@@ -72,7 +72,7 @@ var comparedFields = []comparedField{
 	compared("Recipient", OtherTarget, func(c *Connection) string { return c.Recipient }),
 
 	compared("EHLO", OtherSettings, func(c *Connection) string { return c.EHLO }),
-	{"TLS", OtherSettings, func(a, b *Connection) bool { return sameTLS(a.TLS, b.TLS) }, func(c *Connection) string { return tlsText(c.TLS) }},
+	{"TLS", OtherSettings, sameTLS, tlsText},
 
 	compared("Password", OtherProbe, func(c *Connection) SecretSource { return c.Password }),
 	// Two token sources cannot be compared: the new one is taken over.
@@ -138,22 +138,24 @@ func (c *Connection) SameProbe(d *Connection) bool { return c.Compare(d) < Other
 
 // sameTLS compares the settings that the configuration can express; each load
 // builds a new tls.Config.
-func sameTLS(a, b *tls.Config) bool {
+func sameTLS(c, d *Connection) bool {
+	a, b := c.TLS, d.TLS
 	if a == nil || b == nil {
 		return a == b
 	}
-	return a.ServerName == b.ServerName && a.InsecureSkipVerify == b.InsecureSkipVerify &&
+	return c.ServerName() == d.ServerName() && a.InsecureSkipVerify == b.InsecureSkipVerify &&
 		a.MinVersion == b.MinVersion && a.MaxVersion == b.MaxVersion &&
 		(a.RootCAs == b.RootCAs || a.RootCAs != nil && b.RootCAs != nil && a.RootCAs.Equal(b.RootCAs)) &&
 		slices.EqualFunc(a.Certificates, b.Certificates, sameCertificate)
 }
 
 // tlsText is what Settings takes of the TLS settings.
-func tlsText(t *tls.Config) string {
+func tlsText(c *Connection) string {
+	t := c.TLS
 	if t == nil {
 		return ""
 	}
-	text := fmt.Sprint(t.ServerName, " ", t.InsecureSkipVerify, t.MinVersion, t.MaxVersion, t.RootCAs != nil)
+	text := fmt.Sprint(c.ServerName(), " ", t.InsecureSkipVerify, t.MinVersion, t.MaxVersion, t.RootCAs != nil)
 	for _, certificate := range t.Certificates {
 		for _, raw := range certificate.Certificate {
 			text += fmt.Sprintf(" %x", sha256.Sum256(raw))

@@ -121,7 +121,7 @@ func (s *session) hostname() string {
 
 // handshake starts TLS. It records certificates also if verification failed.
 func (s *session) handshake(context.Context) error {
-	config, asked := watchClientCertificate(s.c.TLS)
+	config, asked := watchClientCertificate(s.c)
 	verified := s.p.chains.install(config)
 	watch := s.delay.begin()
 	state, err := s.w.startTLS(config)
@@ -169,12 +169,13 @@ func cipherName(id uint16) string {
 	return tls.CipherSuiteName(id) // its number
 }
 
-// watchClientCertificate returns a copy of the configuration and a flag that is set
-// when the server asks for a client certificate: that explains why a server may
-// end a handshake.
-func watchClientCertificate(base *tls.Config) (*tls.Config, *bool) {
+// watchClientCertificate returns a copy of the connection's configuration, with the
+// name to verify, and a flag that is set when the server asks for a client
+// certificate: that explains why a server may end a handshake.
+func watchClientCertificate(c *mail.Connection) (*tls.Config, *bool) {
 	asked := new(bool)
-	config := base.Clone()
+	config := c.TLS.Clone()
+	config.ServerName = c.ServerName()
 	if config.GetClientCertificate != nil {
 		return config, asked
 	}

@@ -214,7 +214,7 @@ func certificateReasons(c *mail.Connection, err error) []mail.Reason {
 	if unknownAuthority(c, chain) {
 		note(mail.CertUntrusted)
 	}
-	if c != nil && c.TLS != nil && chain[0].VerifyHostname(c.TLS.ServerName) != nil {
+	if c != nil && c.TLS != nil && chain[0].VerifyHostname(c.ServerName()) != nil {
 		note(mail.CertName)
 	}
 	return faults

@@ -47,7 +47,7 @@ type Options struct {
 // Exporter is the running service.
 type Exporter struct {
 	options   Options
-	first     *config.Config // its pool and metrics settings apply until the end
+	first     *config.Config // only its pool and metrics settings, which apply until the end
 	log       *slog.Logger
 	guard     *guard.Guard
 	pool      *pool.Pool
@@ -78,7 +78,7 @@ func New(o Options) (*Exporter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("state file: %w", err)
 	}
-	e := &Exporter{options: o, first: first, log: o.Log, guard: guard, history: &history.History{}, changes: newChanges(o.Log)}
+	e := &Exporter{options: o, first: &config.Config{Pool: first.Pool, Metrics: first.Metrics}, log: o.Log, guard: guard, history: &history.History{}, changes: newChanges(o.Log)}
 	e.states = newStateKeeper(o.StateFile, e.history, o.Log)
 	limit, lowered := pool.DescriptorLimit(first.Pool.MaxInFlight)
 	if lowered {
