@@ -223,14 +223,14 @@ func (r *record) observe(o *mail.Outcome) (turned bool) {
 	case first:
 		r.stateSince = r.firstSince(sample)
 	case turned:
-		r.stateSince = sample.at
+		r.stateSince = sample.at()
 	}
 	r.samples = push(r.samples, sample, MaxSamples)
 	r.last = packOutcome(o, r.lastSuccess, r.lastFailure)
 	if o.Up() {
 		r.lastSuccess = r.last
 		if o.Connection.SameSettings(r.connection) {
-			r.lastUp = sample.at
+			r.lastUp = sample.at()
 		}
 		return turned
 	}
@@ -244,7 +244,7 @@ func (r *record) observe(o *mail.Outcome) (turned bool) {
 
 // addFailure counts a failure among those of its phase and reason.
 func (r *record) addFailure(sample packedSample, text string) {
-	f := packedFailure{packedSample: sample, text: text, first: sample.at}
+	f := packedFailure{packedSample: sample, text: text, first: sample.at()}
 	same := func(g packedFailure) bool { return g.phase == sample.phase && g.reason == sample.reason }
 	if i := slices.IndexFunc(r.failures, same); i >= 0 {
 		f.first, f.count = r.failures[i].first, r.failures[i].count

@@ -1,28 +1,30 @@
 package history
 
-// This file packs an outcome: a word takes one byte, a time no more bytes than it
-// needs, a dialogue is one string, and equal certificate chains are shared by all
-// connections.
+// This file is the small form of outcomes. Certificate chains are shared by all
+// connections that see the same one.
 
 import (
-	"encoding/json"
 	"hash/maphash"
 	"math"
 	"slices"
-	"strings"
+	"sync"
 	"time"
 	"unique"
 
 	"mailprobe/mail"
 )
 
-// packedSample is a Sample in 16 bytes.
+// packedSample is a Sample in 12 bytes.
 type packedSample struct {
-	at       int64  // Unix milliseconds
+	seconds  uint32 // of the end, since the Unix epoch
 	duration uint32 // microseconds; a longer one than 71 minutes is that
+	millis   uint16 // of the end
 	phase    uint8  // 1 + index in the table of phases; 0: none
 	reason   uint8  // likewise
 }
+
+// at is the end in Unix milliseconds.
+func (b packedSample) at() int64 { return int64(b.seconds)*1000 + int64(b.millis) }
 
 type packedFailure struct {
 	packedSample // the last one
@@ -31,38 +33,16 @@ type packedFailure struct {
 	count        uint32
 }
 
-// packedOutcome is an outcome whose dialogue and chain are packed, and that
-// holds on to no connection: an old definition would live as long.
+// packedOutcome is an outcome in packed form. It holds on to no connection: an old
+// definition would live as long.
 type packedOutcome struct {
-	outcome mail.Outcome
-	text    string // of all lines, one after the other
-	lines   []packedLine
-	phases  []packedPhase
-	chain   unique.Handle[string] // JSON of the chain; the zero handle: none
-	sum     uint64                // of the chain, to know it again
+	data  string                // see coder
+	chain unique.Handle[string] // likewise; the zero handle: none
+	sum   uint64                // of the chain, to know it again
 }
-
-// packedPhase is a PhaseTime in 8 bytes.
-type packedPhase struct {
-	duration uint32 // microseconds
-	phase    uint8  // index in the table of phases
-}
-
-// packedLine is a line of the dialogue in 8 bytes.
-type packedLine struct {
-	at     uint32 // microseconds
-	length uint16
-	from   mail.Side
-}
-
-// The tables behind the one-byte words; read only.
-var (
-	phaseTable  = mail.Phases()
-	reasonTable = mail.Reasons()
-)
 
 func packSample(o *mail.Outcome) packedSample {
-	b := packedSample{at: o.End.UnixMilli(), duration: micros(o.Duration())}
+	b := packedSample{seconds: uint32(o.End.Unix()), millis: uint16(o.End.Nanosecond() / 1e6), duration: micros(o.Duration())}
 	if o.Failure != nil {
 		b.phase = uint8(slices.Index(phaseTable, o.Failure.Phase) + 1)
 		b.reason = uint8(slices.Index(reasonTable, o.Failure.Reason) + 1)
@@ -76,7 +56,7 @@ func packSample(o *mail.Outcome) packedSample {
 func (b packedSample) up() bool { return b.reason == 0 }
 
 func (b packedSample) unpack() Sample {
-	sample := Sample{At: time.UnixMilli(b.at), Duration: time.Duration(b.duration) * time.Microsecond}
+	sample := Sample{At: time.UnixMilli(b.at()), Duration: time.Duration(b.duration) * time.Microsecond}
 	if b.phase > 0 {
 		sample.Phase = phaseTable[b.phase-1]
 	}
@@ -99,33 +79,29 @@ func micros(d time.Duration) uint32 {
 	return uint32(min(max(d.Microseconds(), 0), math.MaxUint32))
 }
 
-// packOutcome packs o, and takes from the outcomes before it what is the same.
+// writers are coders whose buffers are used again.
+var writers = sync.Pool{New: func() any { return &coder{} }}
+
+// packOutcome packs o, and takes the chain from the outcomes before it if it is the
+// same.
 func packOutcome(o *mail.Outcome, before ...*packedOutcome) *packedOutcome {
-	p := &packedOutcome{outcome: *o}
-	p.outcome.Connection, p.outcome.Transcript, p.outcome.Phases = nil, nil, nil
-	p.text, p.lines = packLines(o.Transcript)
-	p.phases = packPhases(o.Phases)
-	if o.TLS == nil {
+	c := writers.Get().(*coder)
+	defer writers.Put(c)
+	c.written = c.written[:0]
+	c.outcome(o, true)
+	p := &packedOutcome{data: string(c.written)}
+	if o.TLS == nil || len(o.TLS.Chain) == 0 {
 		return p
 	}
-	facts := *o.TLS
-	p.sum = sumOf(facts.Chain)
+	p.sum = sumOf(o.TLS.Chain)
 	for _, b := range before {
-		if b == nil || b.outcome.TLS == nil {
-			continue
-		}
-		if b.outcome.TLS.FingerprintSHA256 == facts.FingerprintSHA256 {
-			facts.FingerprintSHA256 = b.outcome.TLS.FingerprintSHA256
-		}
-		if b.sum == p.sum {
+		if b != nil && b.sum == p.sum {
 			p.chain = b.chain
 		}
 	}
-	if len(facts.Chain) > 0 && p.chain == (unique.Handle[string]{}) {
-		p.chain = packChain(facts.Chain)
+	if p.chain == (unique.Handle[string]{}) {
+		p.chain = packChain(o.TLS.Chain)
 	}
-	facts.Chain = nil
-	p.outcome.TLS = &facts
 	return p
 }
 
@@ -159,87 +135,31 @@ func sumOf(chain []mail.CertificateFacts) uint64 {
 	return h.Sum64()
 }
 
-// unpack returns the outcome of connection c; with everything, also its dialogue and
+// unpack returns the outcome of a connection; with everything, also its dialogue and
 // chain. The result is nil if p is.
-func (p *packedOutcome) unpack(c *mail.Connection, everything bool) *mail.Outcome {
+func (p *packedOutcome) unpack(connection *mail.Connection, everything bool) *mail.Outcome {
 	if p == nil {
 		return nil
 	}
-	o := p.outcome
-	o.Connection, o.Phases = c, unpackPhases(p.phases)
-	if !everything {
-		return &o
+	o := &mail.Outcome{}
+	c := &coder{unread: p.data, reading: true}
+	c.outcome(o, everything)
+	o.Connection = connection
+	if everything && o.TLS != nil && p.chain != (unique.Handle[string]{}) {
+		o.TLS.Chain = unpackChain(p.chain)
 	}
-	o.Transcript = unpackLines(p.text, p.lines)
-	if o.TLS != nil && p.chain != (unique.Handle[string]{}) {
-		facts := *o.TLS
-		facts.Chain = unpackChain(p.chain)
-		o.TLS = &facts
-	}
-	return &o
-}
-
-// packPhases leaves out a phase that is not in the table.
-func packPhases(phases []mail.PhaseTime) []packedPhase {
-	packed := make([]packedPhase, 0, len(phases))
-	for _, t := range phases {
-		if i := slices.Index(phaseTable, t.Phase); i >= 0 {
-			packed = append(packed, packedPhase{micros(t.Duration), uint8(i)})
-		}
-	}
-	return packed
-}
-
-func unpackPhases(packed []packedPhase) []mail.PhaseTime {
-	if len(packed) == 0 {
-		return nil
-	}
-	phases := make([]mail.PhaseTime, len(packed))
-	for i, t := range packed {
-		phases[i] = mail.PhaseTime{Phase: phaseTable[t.phase], Duration: time.Duration(t.duration) * time.Microsecond}
-	}
-	return phases
-}
-
-func packLines(lines []mail.Line) (string, []packedLine) {
-	if len(lines) == 0 {
-		return "", nil
-	}
-	var text strings.Builder
-	size := 0
-	for _, line := range lines {
-		size += len(line.Text)
-	}
-	text.Grow(size)
-	packed := make([]packedLine, len(lines))
-	for i, line := range lines {
-		length := min(len(line.Text), math.MaxUint16)
-		text.WriteString(line.Text[:length])
-		packed[i] = packedLine{at: micros(line.At), length: uint16(length), from: line.From}
-	}
-	return text.String(), packed
-}
-
-func unpackLines(text string, packed []packedLine) []mail.Line {
-	lines := make([]mail.Line, len(packed))
-	for i, p := range packed {
-		lines[i] = mail.Line{At: time.Duration(p.at) * time.Microsecond, From: p.from, Text: text[:p.length]}
-		text = text[p.length:]
-	}
-	return lines
+	return o
 }
 
 // packChain makes equal chains one string, for as long as any outcome has it.
 func packChain(chain []mail.CertificateFacts) unique.Handle[string] {
-	packed, err := json.Marshal(chain)
-	if err != nil {
-		return unique.Handle[string]{} // a date beyond the year 9999
-	}
-	return unique.Make(string(packed))
+	c := &coder{}
+	list(c, &chain, c.certificate)
+	return unique.Make(string(c.written))
 }
 
-func unpackChain(packed unique.Handle[string]) []mail.CertificateFacts {
-	var chain []mail.CertificateFacts
-	_ = json.Unmarshal([]byte(packed.Value()), &chain) // packChain wrote it
+func unpackChain(packed unique.Handle[string]) (chain []mail.CertificateFacts) {
+	c := &coder{unread: packed.Value(), reading: true}
+	list(c, &chain, c.certificate)
 	return chain
 }

@@ -1,10 +1,15 @@
 package history
 
 import (
+	"fmt"
 	"reflect"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"mailprobe/internal/outcometest"
 	"mailprobe/mail"
 )
 
@@ -68,5 +73,59 @@ func TestTheNextOutcomeTakesOverAChainOnlyIfItIsTheSame(t *testing.T) {
 	}
 	if got := packOutcome(&mail.Outcome{TLS: &mail.TLSFacts{}}, first).unpack(nil, true).TLS.Chain; len(got) != 0 {
 		t.Errorf("%v, want no chain", got)
+	}
+}
+
+// A field that is added to an outcome and forgotten in coder would be lost.
+func TestEveryFieldOfAnOutcomeIsGivenBack(t *testing.T) {
+	c := outcometest.Inbox("inbox")
+	want := mail.Outcome{}
+	filled(reflect.ValueOf(&want).Elem(), new(int64))
+	want.Connection = c
+	got := packOutcome(&want).unpack(c, true)
+	if diff := cmp.Diff(&want, got, cmpopts.IgnoreFields(mail.Outcome{}, "Connection")); diff != "" {
+		t.Errorf("-in +out:\n%s", diff)
+	}
+	if got := packOutcome(&want).unpack(c, false); got.Transcript != nil || got.TLS.Chain != nil || got.Mailbox.Watch == nil {
+		t.Error("a summary has dialogue or chain, or lacks something else")
+	}
+	if got := packOutcome(&mail.Outcome{}).unpack(nil, true); !reflect.DeepEqual(got, &mail.Outcome{}) {
+		t.Errorf("an empty outcome became %+v", got)
+	}
+}
+
+// filled gives each field a value of its own.
+func filled(v reflect.Value, n *int64) {
+	*n += 1_000_003 // no words of the tables, and times that differ in all their parts
+	switch v.Kind() {
+	case reflect.String:
+		v.SetString(fmt.Sprintf("word %d", *n))
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 2, 2))
+		for i := range v.Len() {
+			filled(v.Index(i), n)
+		}
+	case reflect.Pointer:
+		if v.Type() == reflect.TypeFor[*mail.Connection]() {
+			return
+		}
+		v.Set(reflect.New(v.Type().Elem()))
+		filled(v.Elem(), n)
+	case reflect.Struct:
+		if at, is := v.Addr().Interface().(*time.Time); is {
+			*at = time.Unix(1_700_000_000, *n*7)
+			return
+		}
+		for i := range v.NumField() {
+			filled(v.Field(i), n)
+		}
+	case reflect.Uint8:
+		v.SetUint(uint64(*n % 256))
+	case reflect.Uint32, reflect.Uint64:
+		v.SetUint(uint64(*n))
+	default:
+		v.SetInt(*n)
 	}
 }

@@ -143,8 +143,8 @@ func (r *record) restore(s *States) {
 func (r *record) firstSince(sample packedSample) int64 {
 	b := r.before
 	if b == nil || b.Up != sample.up() || b.Since.IsZero() ||
-		time.Duration(sample.at-r.beforeUntil)*time.Millisecond > maxGap || milli(b.Since) > sample.at {
-		return sample.at
+		time.Duration(sample.at()-r.beforeUntil)*time.Millisecond > maxGap || milli(b.Since) > sample.at() {
+		return sample.at()
 	}
 	return milli(b.Since)
 }
