@@ -4,8 +4,9 @@ package mail
 // for the packages that keep something about each of them.
 
 import (
+	"hash/maphash"
+	"math/bits"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 )
@@ -21,10 +22,44 @@ type ConnectionSet[T any] struct {
 	current atomic.Pointer[setVersion[T]]
 }
 
-// setVersion is immutable; a reload stores the next one.
+// setVersion is immutable; a reload stores the next one. A map would take twice the
+// memory of the two tables.
 type setVersion[T any] struct {
-	byName map[string]T
-	sorted []T // by the connection's name
+	names  []string // sorted
+	values []T      // in the order of the names
+	seed   maphash.Seed
+	places []uint32 // 1 + index, at the first free place from the name's hash on; 0: free
+}
+
+func newSetVersion[T any](names []string) *setVersion[T] {
+	v := &setVersion[T]{names: names, values: make([]T, len(names)), seed: maphash.MakeSeed(), places: make([]uint32, 1+len(names)*3/2)}
+	for i, name := range names {
+		*v.place(name) = uint32(i + 1)
+	}
+	return v
+}
+
+// place returns where the index of a name is, or belongs.
+func (v *setVersion[T]) place(name string) *uint32 {
+	at, _ := bits.Mul64(maphash.String(v.seed, name), uint64(len(v.places)))
+	for v.places[at] != 0 && v.names[v.places[at]-1] != name {
+		if at++; at == uint64(len(v.places)) {
+			at = 0
+		}
+	}
+	return &v.places[at]
+}
+
+// get returns the value of a name; false: there is none.
+func (v *setVersion[T]) get(name string) (value T, ok bool) {
+	if v == nil {
+		return value, false
+	}
+	at := *v.place(name)
+	if at == 0 {
+		return value, false
+	}
+	return v.values[at-1], true
 }
 
 // Replace makes connections the configured ones. The value of each is what next
@@ -34,37 +69,33 @@ type setVersion[T any] struct {
 func (s *ConnectionSet[T]) Replace(connections []*Connection, next func(c *Connection, old T) T) {
 	s.reload.Lock()
 	defer s.reload.Unlock()
-	before := s.version()
-	byName := make(map[string]T, len(connections))
-	names := make([]string, 0, len(connections))
+	names := make([]string, len(connections))
+	for i, c := range connections {
+		names[i] = c.Name
+	}
+	slices.Sort(names)
+	before, version := s.current.Load(), newSetVersion[T](slices.Clip(slices.Compact(names)))
+	done := make([]bool, len(version.names))
 	for _, c := range connections {
-		if _, twice := byName[c.Name]; twice {
+		i := *version.place(c.Name) - 1
+		if done[i] {
 			continue
 		}
-		byName[c.Name] = next(c, before.byName[c.Name])
-		names = append(names, c.Name)
+		done[i] = true
+		old, _ := before.get(c.Name)
+		version.values[i] = next(c, old)
 	}
-	slices.SortFunc(names, strings.Compare)
-	sorted := make([]T, len(names))
-	for i, name := range names {
-		sorted[i] = byName[name]
-	}
-	s.current.Store(&setVersion[T]{byName, sorted})
+	s.current.Store(version)
 }
 
 // Get returns the value of one connection; false: it is not configured.
-func (s *ConnectionSet[T]) Get(name string) (T, bool) {
-	value, ok := s.version().byName[name]
-	return value, ok
-}
+func (s *ConnectionSet[T]) Get(name string) (T, bool) { return s.current.Load().get(name) }
 
 // All returns the values of all connections, sorted by name. The slice is shared
 // and must not be written to.
-func (s *ConnectionSet[T]) All() []T { return s.version().sorted }
-
-func (s *ConnectionSet[T]) version() *setVersion[T] {
+func (s *ConnectionSet[T]) All() []T {
 	if v := s.current.Load(); v != nil {
-		return v
+		return v.values
 	}
-	return &setVersion[T]{}
+	return nil
 }
