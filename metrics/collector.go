@@ -165,7 +165,7 @@ func one(o mail.Outcome, before *preparedMetrics) prometheus.Gatherer {
 			samples = append(samples, sample{family: lastSuccess, value: seconds(o.End)})
 		}
 		var found []*dto.MetricFamily
-		g := newGathered([]*preparedMetrics{prepare(ownLabels(o.Connection), samples)})
+		g := newGathered([]*preparedMetrics{prepare(ownLabels(o.Connection), samples, nil)})
 		for g.next() {
 			found = append(found, g.message())
 		}

@@ -75,7 +75,8 @@ func (m *connectionMetrics) configure(c *mail.Connection) {
 	switch {
 	case !m.probed:
 	case sameTarget:
-		for _, s := range before.samples {
+		for i := range before.samples {
+			s := before.at(i)
 			if !isConfigFamily(s.family) && (sameWatch || s.family != mailboxArrivals && !slices.Contains(watchedFamilies, s.family)) {
 				samples = append(samples, s)
 			}
@@ -84,7 +85,7 @@ func (m *connectionMetrics) configure(c *mail.Connection) {
 		m.lastSuccess = 0
 		samples = m.counterSamples(samples)
 	}
-	m.current = prepare(ownLabels(c), samples)
+	m.current = prepare(ownLabels(c), samples, before)
 }
 
 // isConfigFamily reports whether configSamples makes the samples of a family.
@@ -122,7 +123,7 @@ func (m *connectionMetrics) observe(o *mail.Outcome, pool *labelPool, kind mail.
 	if m.lastSuccess != 0 {
 		samples = append(samples, sample{family: lastSuccess, value: m.lastSuccess})
 	}
-	m.current = prepare(m.current.own, m.counterSamples(samples))
+	m.current = prepare(m.current.own, m.counterSamples(samples), m.current)
 }
 
 // count increments the counters. A withheld probe counts neither as a probe nor as a

@@ -28,7 +28,11 @@ type gathered struct {
 
 // gather begins a scrape.
 func (c *Collector) gather() *gathered {
-	states := c.connections.All()
+	return c.gatherOf(c.connections.All())
+}
+
+// gatherOf begins a scrape of some connections.
+func (c *Collector) gatherOf(states []*connectionMetrics) *gathered {
 	prepared := make([]*preparedMetrics, len(states))
 	for i, m := range states {
 		prepared[i] = m.prepared()
@@ -72,7 +76,7 @@ func (g *gathered) hasMetrics() bool {
 
 // take returns the samples of the current family of connection i, and steps
 // over them.
-func (g *gathered) take(i int) []sample {
+func (g *gathered) take(i int) []preparedSample {
 	samples := g.prepared[i].samples[g.cursors[i]:]
 	n := 0
 	for n < len(samples) && samples[n].family == g.family {
@@ -81,6 +85,9 @@ func (g *gathered) take(i int) []sample {
 	g.cursors[i] += uint16(n)
 	return samples[:n]
 }
+
+// extra are the further labels of a sample of connection i; nil: none.
+func (g *gathered) extra(i int, s *preparedSample) *labelSet { return g.prepared[i].extra(s) }
 
 // skip steps over the current family.
 func (g *gathered) skip() {

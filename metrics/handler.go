@@ -49,12 +49,15 @@ func (l errorLog) Println(v ...any) {
 	l.logger.Warn("metrics incomplete", "err", strings.TrimSpace(fmt.Sprintln(v...)))
 }
 
-// scrapeHandler serves a Collector as promhttp would, but writes each family as
-// soon as it is encoded. So a scrape that is read slowly keeps only one pointer per
-// connection, a buffer, and with protobuf one family.
+// scrapeHandler serves a Collector as promhttp would, but holds little: a scrape of
+// ten thousand connections, however slowly it is read, holds its text as gzip (2 MB)
+// or, without that, a pointer per connection and a buffer, and with protobuf one
+// family.
 type scrapeHandler struct {
 	collector *Collector
 	log       *slog.Logger
+
+	text, openMetrics packer
 }
 
 // ServeHTTP implements http.Handler. If the query has name[], only the families of
@@ -69,18 +72,35 @@ func (h *scrapeHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Add("Vary", "Accept, Accept-Encoding")
 	names := r.URL.Query()["name[]"]
 	wanted := func(name string) bool { return len(names) == 0 || slices.Contains(names, name) }
-	if !acceptsGzip(r.Header) {
-		err = writeFamilies(newFamilyEncoder(w, format), h.collector.gather(), own, wanted)
-	} else {
+	if acceptsGzip(r.Header) {
 		w.Header().Set("Content-Encoding", "gzip")
-		packed := gzipWriters.Get().(*gzip.Writer)
-		packed.Reset(w)
-		err = errors.Join(writeFamilies(newFamilyEncoder(packed, format), h.collector.gather(), own, wanted), packed.Close())
-		gzipWriters.Put(packed)
+		err = h.packed(w, format, own, wanted)
+	} else {
+		err = writeFamilies(newFamilyEncoder(w, format), h.collector.gather(), own, wanted)
 	}
 	if err != nil {
 		h.log.Debug("scrape broken off", "err", err)
 	}
+}
+
+// packed writes a scrape in gzip.
+func (h *scrapeHandler) packed(w io.Writer, format expfmt.Format, own []*dto.MetricFamily, wanted func(name string) bool) error {
+	p := &h.text
+	switch format.FormatType() {
+	case expfmt.TypeTextPlain:
+	case expfmt.TypeOpenMetrics:
+		p = &h.openMetrics
+	default:
+		packed := gzipWriters.Get().(*gzip.Writer)
+		defer gzipWriters.Put(packed)
+		packed.Reset(w)
+		return errors.Join(writeFamilies(newFamilyEncoder(packed, format), h.collector.gather(), own, wanted), packed.Close())
+	}
+	chunks, err := p.scrape(h.collector, own, wanted, p == &h.openMetrics)
+	if err != nil {
+		return err
+	}
+	return writeGzip(w, chunks)
 }
 
 // gzipWriters are reused: each takes 800 KiB. The fastest level takes a third of

@@ -21,6 +21,9 @@ type label struct {
 	nameLength int
 }
 
+// labelMark says where in the text of a set a label is.
+type labelMark struct{ start, end, nameLength uint32 }
+
 func (l label) name() string { return l.text[:l.nameLength] }
 
 // value is the label's value without the escapes.
@@ -36,8 +39,8 @@ var (
 
 // labelSet is a list of labels; immutable. nil is the empty list.
 type labelSet struct {
-	text   string  // of all labels, with commas between them
-	labels []label // sorted by name; their texts are parts of text
+	text  string      // of all labels, with commas between them
+	marks []labelMark // sorted by name
 
 	pairs []*dto.LabelPair // the same for protobuf; only in shared sets, else nil
 }
@@ -59,13 +62,22 @@ func newLabelSet(labels ...mail.Label) *labelSet {
 		text.WriteByte('"')
 		ends[i] = text.Len()
 	}
-	s := &labelSet{text: strings.Clone(text.String()), labels: make([]label, len(labels))} // a clone has no spare room
+	s := &labelSet{text: strings.Clone(text.String()), marks: make([]labelMark, len(labels))} // a clone has no spare room
 	start := 0
 	for i, end := range ends {
-		s.labels[i] = label{s.text[start:end], len(labels[i].Name)}
+		s.marks[i] = labelMark{uint32(start), uint32(end), uint32(len(labels[i].Name))}
 		start = end + len(",")
 	}
 	return s
+}
+
+// size is the number of labels.
+func (s *labelSet) size() int { return len(s.marks) }
+
+// at returns a label.
+func (s *labelSet) at(i int) label {
+	m := s.marks[i]
+	return label{s.text[m.start:m.end], int(m.nameLength)}
 }
 
 // messages returns the labels for protobuf. They must not be changed: those of a
@@ -77,7 +89,7 @@ func (s *labelSet) messages() []*dto.LabelPair {
 	case s.pairs != nil:
 		return s.pairs
 	}
-	return newPairs(s.labels)
+	return newPairs(s)
 }
 
 // pairInOne is a label pair together with the two strings it points to. The encoder
@@ -88,11 +100,11 @@ type pairInOne struct {
 	name, value string
 }
 
-func newPairs(labels []label) []*dto.LabelPair {
-	room := make([]pairInOne, len(labels))
-	pairs := make([]*dto.LabelPair, len(labels))
-	for i, l := range labels {
-		p := &room[i]
+func newPairs(s *labelSet) []*dto.LabelPair {
+	room := make([]pairInOne, s.size())
+	pairs := make([]*dto.LabelPair, s.size())
+	for i := range room {
+		p, l := &room[i], s.at(i)
 		p.name, p.value = l.name(), l.value()
 		p.pair.Name, p.pair.Value = &p.name, &p.value
 		pairs[i] = &p.pair
@@ -134,7 +146,7 @@ func (p *labelPool) set(key [2]mail.Label) *labelSet {
 	if key[1] != (mail.Label{}) {
 		set = newLabelSet(key[0], key[1])
 	}
-	set.pairs = newPairs(set.labels)
+	set.pairs = newPairs(set)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.sets) < maxShared {

@@ -35,7 +35,7 @@ func (g *gathered) sampleMessages(kind dto.MetricType) []*dto.Metric {
 	for i := range g.prepared {
 		for _, s := range g.take(i) {
 			m := &sampleMessage{value: s.value}
-			m.metric.Label = mergePairs(g.ownPairs(i), s.extra.messages())
+			m.metric.Label = mergePairs(g.ownPairs(i), g.extra(i, &s).messages())
 			if kind == counter {
 				m.counter.Value, m.metric.Counter = &m.value, &m.counter
 				m.counter.CreatedTimestamp = g.timestamp(s.created)

@@ -4,7 +4,6 @@ package metrics
 // it is absent, not 0.
 
 import (
-	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -12,8 +11,7 @@ import (
 	"mailprobe/mail"
 )
 
-// sample is one gauge or counter. It takes 24 bytes; a protobuf message with all
-// that it points to takes five times as much.
+// sample is one gauge or counter.
 type sample struct {
 	family  familyID
 	created uint32 // counters: when it was 0, in seconds since the Unix epoch
@@ -21,20 +19,69 @@ type sample struct {
 	extra   *labelSet // the labels beyond the connection's own; nil: none
 }
 
-// preparedMetrics holds the finished gauges and counters of one connection.
-// It is immutable: scrapes read it while the next one is being prepared.
+// preparedSample is a sample in 16 bytes without a pointer, which the collector of
+// garbage would follow.
+type preparedSample struct {
+	value   float64
+	created uint32
+	family  familyID
+	extra   uint16 // 1 + index in preparedMetrics.extras; 0: none
+}
+
+// preparedMetrics is the finished gauges and counters of one connection.
+// Immutable: scrapes read it while the next one is already being made.
 type preparedMetrics struct {
 	own     *labelSet
-	samples []sample // sorted by the name of their families
+	samples []preparedSample // sorted by the name of their families
+	extras  []*labelSet      // that samples refer to
+}
+
+// at returns a sample.
+func (p *preparedMetrics) at(i int) sample {
+	s := &p.samples[i]
+	return sample{family: s.family, created: s.created, value: s.value, extra: p.extra(s)}
+}
+
+func (p *preparedMetrics) extra(s *preparedSample) *labelSet {
+	if s.extra == 0 {
+		return nil
+	}
+	return p.extras[s.extra-1]
 }
 
 // maxSamples is enough room for the samples of an ordinary connection.
 const maxSamples = 48
 
-// prepare sorts samples and keeps a copy. Samples of one family stay in order.
-func prepare(own *labelSet, samples []sample) *preparedMetrics {
-	slices.SortStableFunc(samples, func(a, b sample) int { return cmp.Compare(familyRank[a.family], familyRank[b.family]) })
-	return &preparedMetrics{own, slices.Clone(samples)}
+// prepare keeps a sorted copy of samples. Samples of one family stay in order. before
+// is what was prepared before, whose list of labels is mostly the same; it may be nil.
+func prepare(own *labelSet, samples []sample, before *preparedMetrics) *preparedMetrics {
+	p := &preparedMetrics{own: own, samples: make([]preparedSample, len(samples))}
+	var places [familyCount + 1]uint16 // by rank: where the next sample of a family goes
+	for i := range samples {
+		places[familyRank[samples[i].family]+1]++
+	}
+	for rank := range familyCount {
+		places[rank+1] += places[rank]
+	}
+	var room [maxSamples]*labelSet
+	extras := room[:0]
+	for i := range samples {
+		s := &samples[i]
+		place := &places[familyRank[s.family]]
+		sorted := &p.samples[*place]
+		*place++
+		*sorted = preparedSample{value: s.value, created: s.created, family: s.family}
+		if s.extra != nil {
+			extras = append(extras, s.extra)
+			sorted.extra = uint16(len(extras))
+		}
+	}
+	if before != nil && slices.Equal(before.extras, extras) {
+		p.extras = before.extras
+	} else {
+		p.extras = slices.Clone(extras)
+	}
+	return p
 }
 
 // extraOf returns the extra labels of the first sample of a family; nil: there is
@@ -45,7 +92,7 @@ func (p *preparedMetrics) extraOf(family familyID) *labelSet {
 	}
 	for i := range p.samples {
 		if p.samples[i].family == family {
-			return p.samples[i].extra
+			return p.extra(&p.samples[i])
 		}
 	}
 	return nil
@@ -149,9 +196,9 @@ func keptSamples(samples []sample, before *preparedMetrics, families []familyID)
 	if before == nil {
 		return samples
 	}
-	for _, s := range before.samples {
-		if slices.Contains(families, s.family) {
-			samples = append(samples, s)
+	for i := range before.samples {
+		if slices.Contains(families, before.samples[i].family) {
+			samples = append(samples, before.at(i))
 		}
 	}
 	return samples

@@ -30,28 +30,38 @@ type textWriter struct {
 
 // family writes the current family of g.
 func (w *textWriter) family(g *gathered) error {
+	w.header(g.current())
+	w.series(g)
+	return w.err
+}
+
+// series writes the series of the current family of g.
+func (w *textWriter) series(g *gathered) {
 	f := g.current()
-	name := f.name
-	if w.openMetrics {
-		name = strings.TrimSuffix(name, "_total")
-	}
-	w.header(name, f)
 	if f.kind == histogram {
 		w.histograms(g)
-		return w.err
+		return
 	}
 	for i := range g.prepared {
 		for _, s := range g.take(i) {
-			w.name(f.name, "", g.own(i), s.extra)
+			extra := g.extra(i, &s)
+			w.name(f.name, "", g.own(i), extra)
 			w.value(s.value)
 			if f.kind == counter && w.openMetrics {
-				w.name(name, "_created", g.own(i), s.extra)
+				w.name(strings.TrimSuffix(f.name, "_total"), "_created", g.own(i), extra)
 				w.value(float64(s.created))
 			}
 		}
 		w.spill()
 	}
-	return w.err
+}
+
+// messageIf writes a family of the library's if it is wanted.
+func (w *textWriter) messageIf(family *dto.MetricFamily, wanted func(name string) bool) error {
+	if !wanted(family.GetName()) {
+		return nil
+	}
+	return w.message(family)
 }
 
 // message writes a family that the library gathered.
@@ -75,10 +85,10 @@ func (w *textWriter) finish() error {
 }
 
 // header writes the help and the type of a family.
-func (w *textWriter) header(name string, f *family) {
-	help := helpText
+func (w *textWriter) header(f *family) {
+	name, help := f.name, helpText
 	if w.openMetrics {
-		help = escape
+		name, help = strings.TrimSuffix(name, "_total"), escape
 	}
 	w.buffer = append(w.buffer, "# HELP "+name+" "+help.Replace(f.help)+"\n# TYPE "+name+" "+strings.ToLower(f.kind.String())+"\n"...)
 }
@@ -145,24 +155,25 @@ func (w *textWriter) name(name, suffix string, own, extra *labelSet) {
 	if extra == nil {
 		b = append(b, own.text...)
 	} else {
-		b = appendMerged(b, own.labels, extra.labels)
+		b = appendMerged(b, own, extra)
 	}
 	w.buffer = append(b, "} "...)
 }
 
 // appendMerged appends two sorted lists of labels as one sorted list.
-func appendMerged(b []byte, own, extra []label) []byte {
-	for len(own)+len(extra) > 0 {
-		var next label
-		if len(extra) == 0 || len(own) > 0 && own[0].name() < extra[0].name() {
-			next, own = own[0], own[1:]
-		} else {
-			next, extra = extra[0], extra[1:]
+func appendMerged(b []byte, own, extra *labelSet) []byte {
+	i := 0
+	for j := range extra.size() {
+		next := extra.at(j)
+		for ; i < own.size() && own.at(i).name() < next.name(); i++ {
+			b = append(append(b, own.at(i).text...), ',')
 		}
-		b = append(b, next.text...)
-		b = append(b, ',')
+		b = append(append(b, next.text...), ',')
 	}
-	return b[:len(b)-1]
+	if i == own.size() {
+		return b[:len(b)-1]
+	}
+	return append(b, own.text[own.marks[i].start:]...)
 }
 
 func (w *textWriter) value(value float64) {
@@ -184,8 +195,8 @@ func (w *textWriter) appendFloat(b []byte, value float64) []byte {
 	switch {
 	case value == 0:
 		b = append(b, '0')
-	case value == 1:
-		b = append(b, '1')
+	case value > 0 && value < 1e6 && value == math.Trunc(value):
+		b = strconv.AppendUint(b, uint64(value), 10)
 	case math.IsInf(value, +1):
 		return append(b, "+Inf"...)
 	default:

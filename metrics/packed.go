@@ -1,0 +1,190 @@
+package metrics
+
+// This file writes the text formats in gzip. It goes through the connections in blocks:
+// all families of a block, so that what it reads of a connection stays in the
+// processor's cache, where a scrape family by family would fetch it from memory each
+// time. The text of one family of one block is deflated on its own, as a chunk that
+// the next scrape uses again if the text is the same: most metrics seldom change. A
+// gzip stream may consist of such chunks (RFC 1951 section 3.2.4, RFC 1952); it is one
+// member, because browsers stop after the first.
+
+import (
+	"bytes"
+	"compress/flate"
+	"encoding/binary"
+	"hash/crc32"
+	"hash/maphash"
+	"io"
+	"sync"
+
+	dto "github.com/prometheus/client_model/go"
+)
+
+// blockSize is how many connections share a chunk. More of them shrink better; fewer
+// are more often the same as before.
+const blockSize = 128
+
+// packer makes scrapes of one text format. Its zero value is ready to use.
+type packer struct {
+	mu       sync.Mutex // held while a scrape is made, not while it is sent
+	known    [][]chunk  // by block and by the rank of the family, as of the last scrape
+	seed     maphash.Seed
+	text     bytes.Buffer // of the chunk in work
+	deflated bytes.Buffer // likewise
+	deflater *flate.Writer
+}
+
+// chunk is a piece of a scrape. It is immutable.
+type chunk struct {
+	sum  uint64 // of the text, to know it again
+	size int    // of the text
+	crc  uint32 // of the text
+	data []byte // deflated, up to a whole byte; nil: this text was seen once only
+}
+
+// scrape returns the chunks of a whole scrape. own are the families that are not about
+// connections, sorted by name.
+func (p *packer) scrape(c *Collector, own []*dto.MetricFamily, wanted func(name string) bool, openMetrics bool) ([]chunk, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.deflater == nil {
+		p.seed = maphash.MakeSeed()
+		p.deflater, _ = flate.NewWriter(&p.deflated, flate.BestSpeed) // the level is a valid one
+	}
+	w := &textWriter{out: &p.text, openMetrics: openMetrics}
+	found := p.series(c, w, wanted)
+	var chunks []chunk
+	for rank, id := range familyOrder {
+		if len(found[rank]) == 0 {
+			continue
+		}
+		f := &families[id]
+		for ; len(own) > 0 && own[0].GetName() < f.name; own = own[1:] {
+			if err := w.messageIf(own[0], wanted); err != nil {
+				return nil, err
+			}
+		}
+		w.header(f)
+		chunks = append(append(chunks, p.loose(w)), found[rank]...)
+	}
+	for _, family := range own {
+		if err := w.messageIf(family, wanted); err != nil {
+			return nil, err
+		}
+	}
+	err := w.finish()
+	return append(chunks, p.loose(w)), err
+}
+
+// series returns the chunks of each family, by its rank and in the order of the blocks.
+func (p *packer) series(c *Collector, w *textWriter, wanted func(name string) bool) [][]chunk {
+	found := make([][]chunk, len(familyOrder))
+	states := c.connections.All()
+	blocks := (len(states) + blockSize - 1) / blockSize
+	p.known = p.known[:min(blocks, len(p.known))]
+	for b := range blocks {
+		if b == len(p.known) {
+			p.known = append(p.known, make([]chunk, len(familyOrder)))
+		}
+		for g := c.gatherOf(states[b*blockSize : min(len(states), (b+1)*blockSize)]); g.next(); {
+			if !wanted(g.current().name) {
+				g.skip()
+				continue
+			}
+			w.series(g)
+			w.flush()
+			rank := familyRank[g.family]
+			found[rank] = append(found[rank], p.chunk(&p.known[b][rank]))
+			p.text.Reset()
+		}
+	}
+	return found
+}
+
+// chunk returns the chunk of the text in work. known is that of the last scrape. It is
+// kept from the second scrape with the same text on: what changes each time would only
+// take memory.
+func (p *packer) chunk(known *chunk) chunk {
+	text := p.text.Bytes()
+	sum := maphash.Bytes(p.seed, text)
+	same := known.sum == sum && known.size == len(text)
+	if same && known.data != nil {
+		return *known
+	}
+	fresh := p.deflate(text)
+	fresh.sum = sum
+	if same {
+		*known = fresh
+	} else {
+		*known = chunk{sum: sum, size: len(text)}
+	}
+	return fresh
+}
+
+// loose returns what w wrote between the families of connections.
+func (p *packer) loose(w *textWriter) chunk {
+	w.flush()
+	fresh := p.deflate(p.text.Bytes())
+	p.text.Reset()
+	return fresh
+}
+
+// deflate makes a chunk, which refers to no other one.
+func (p *packer) deflate(text []byte) chunk {
+	p.deflated.Reset()
+	p.deflater.Reset(&p.deflated)
+	_, _ = p.deflater.Write(text) // a buffer takes everything
+	_ = p.deflater.Flush()
+	return chunk{size: len(text), crc: crc32.ChecksumIEEE(text), data: bytes.Clone(p.deflated.Bytes())}
+}
+
+// gzipHeader says deflate, no name, no time, fastest, unknown system (RFC 1952
+// section 2.3); lastBlock is an empty one with the mark of the last.
+var (
+	gzipHeader = []byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 255}
+	lastBlock  = []byte{0x03, 0x00}
+)
+
+// writeGzip writes chunks as one member of gzip.
+func writeGzip(out io.Writer, chunks []chunk) error {
+	if _, err := out.Write(gzipHeader); err != nil {
+		return err
+	}
+	var crc, size uint32
+	for _, c := range chunks {
+		if _, err := out.Write(c.data); err != nil {
+			return err
+		}
+		crc = joinedCRC(crc, c.crc, c.size)
+		size += uint32(c.size)
+	}
+	end := binary.LittleEndian.AppendUint32(bytes.Clone(lastBlock), crc)
+	_, err := out.Write(binary.LittleEndian.AppendUint32(end, size))
+	return err
+}
+
+// joinedCRC returns the CRC-32 of a text whose halves have the sums a and b; the second
+// one has size bytes. A CRC is the remainder of a polynomial, the lowest power in the
+// highest bit, so that a has to be multiplied by x^(8*size), as zlib does.
+func joinedCRC(a, b uint32, size int) uint32 {
+	power := uint32(1) << 23 // x^8
+	for ; size > 0; size >>= 1 {
+		if size&1 != 0 {
+			a = multiplyCRC(power, a)
+		}
+		power = multiplyCRC(power, power)
+	}
+	return a ^ b
+}
+
+// multiplyCRC multiplies two remainders.
+func multiplyCRC(a, b uint32) (product uint32) {
+	for ; a != 0; a <<= 1 {
+		if a>>31 != 0 {
+			product ^= b
+		}
+		carry := -(b & 1)
+		b = b>>1 ^ carry&crc32.IEEE
+	}
+	return product
+}

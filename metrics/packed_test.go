@@ -1,0 +1,139 @@
+package metrics
+
+import (
+	"bytes"
+	"compress/gzip"
+	"hash/crc32"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"mailprobe/internal/canary"
+	"mailprobe/mail"
+)
+
+// asked asks for metrics of connections, and of the exporter those that stay. It
+// returns the text and how many bytes were sent.
+func asked(t *testing.T, h http.Handler, accept, encoding string) (text string, sent int) {
+	t.Helper()
+	request := httptest.NewRequest(http.MethodGet, "/metrics", nil)
+	request.Header.Set("Accept", accept)
+	request.Header.Set("Accept-Encoding", encoding)
+	query := request.URL.Query()
+	for _, name := range append(connectionFamilies(), "mailprobe_build_info", "go_info") {
+		query.Add("name[]", name)
+	}
+	request.URL.RawQuery = query.Encode()
+	response := httptest.NewRecorder()
+	h.ServeHTTP(response, request)
+	sent = response.Body.Len()
+	if encoding != "gzip" {
+		return response.Body.String(), sent
+	}
+	unpacked, err := gzip.NewReader(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unpacked.Multistream(false) // browsers read the first member only
+	raw, err := io.ReadAll(unpacked)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if response.Body.Len() > 0 {
+		t.Errorf("%d bytes behind the first member", response.Body.Len())
+	}
+	return string(raw), sent
+}
+
+// Whatever changed since the last scrape, gzip has the text that is sent without it.
+func TestPackedScrapeIsThePlainOne(t *testing.T) {
+	random := rand.New(rand.NewPCG(9, 10))
+	m := fleet(3*blockSize+7, 3, mail.HistogramsBoth)
+	h := Handler(m, nil)
+	compare := func(when string) {
+		t.Helper()
+		for _, accept := range []string{acceptText, acceptOpenMetrics} {
+			plain, _ := asked(t, h, accept, "identity")
+			packed, _ := asked(t, h, accept, "gzip")
+			if plain != packed {
+				t.Fatalf("%s, %s: %d bytes are not the %d plain ones", when, accept, len(packed), len(plain))
+			}
+		}
+	}
+	compare("at first")
+	compare("unchanged")
+	compare("unchanged again")
+	var kept []*mail.Connection
+	for _, s := range m.connections.All() {
+		switch random.IntN(8) {
+		case 0:
+			m.Observe(good(s.configured))
+		case 1:
+			m.Observe(refused(s.configured))
+		}
+		if random.IntN(8) > 0 {
+			kept = append(kept, s.configured)
+		}
+	}
+	compare("some probed")
+	m.SetConnections(kept)
+	compare("some removed")
+	m.SetConnections(kept[:5])
+	compare("most removed")
+	m.SetConnections(nil)
+	compare("all removed")
+	m.SetConnections(kept)
+	compare("some back")
+}
+
+// A block of which nothing changed is not made anew, and what changes at each scrape
+// is not kept.
+func TestPackedScrapeKeepsWhatStays(t *testing.T) {
+	m := fleet(2*blockSize, 1, mail.HistogramsNone)
+	h := Handler(m, nil).(*scrapeHandler)
+	held := func() (n int) {
+		for _, block := range h.text.known {
+			for _, c := range block {
+				if c.data != nil {
+					n++
+				}
+			}
+		}
+		return n
+	}
+	asked(t, h, acceptText, "gzip")
+	if n := held(); n != 0 {
+		t.Errorf("%d chunks are kept after the first scrape, want none", n)
+	}
+	asked(t, h, acceptText, "gzip")
+	all := held()
+	if all == 0 || all%2 != 0 {
+		t.Fatalf("%d chunks are kept after the second scrape, want those of two blocks", all)
+	}
+	first := h.text.known[0][familyRank[up]].data
+	changed := m.connections.All()[blockSize].configured
+	o := good(changed)
+	o.End = o.End.Add(time.Hour)
+	m.Observe(o)
+	asked(t, h, acceptText, "gzip")
+	if again := h.text.known[0][familyRank[up]].data; &again[0] != &first[0] {
+		t.Error("an unchanged chunk was made anew")
+	}
+	if n := held(); n >= all || n <= all/2 {
+		t.Errorf("%d chunks are kept after one connection of the second block was probed, of %d", n, all)
+	}
+}
+
+// joinedCRC is that of the joined text.
+func TestJoinedCRC(t *testing.T) {
+	for range 200 {
+		a, b := []byte(canary.New()[:rand.IntN(20)]), bytes.Repeat([]byte(canary.New()), rand.IntN(3000))
+		want := crc32.ChecksumIEEE(append(bytes.Clone(a), b...))
+		if got := joinedCRC(crc32.ChecksumIEEE(a), crc32.ChecksumIEEE(b), len(b)); got != want {
+			t.Fatalf("%d and %d bytes: %08x, want %08x", len(a), len(b), got, want)
+		}
+	}
+}
