@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -219,6 +220,7 @@ func (e *Exporter) Reload() error {
 	}
 	e.apply(loaded)
 	e.states.wake()
+	debug.FreeOSMemory() // as much garbage as all that stays, see Run
 	return nil
 }
 
@@ -247,6 +249,8 @@ func (e *Exporter) Run(ctx context.Context) error {
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
 
+	// Reading a file of ten thousand connections takes more memory than probing them.
+	debug.FreeOSMemory()
 	pooled := make(chan error, 1)
 	go func() { pooled <- e.pool.Run(ctx) }()
 	var background sync.WaitGroup
