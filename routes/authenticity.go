@@ -56,9 +56,9 @@ func parseAuthenticationResults(value string) (authservID string, results map[ma
 	return authservID, results
 }
 
-// parseResult reads one `method=result ...`. It is our own because the parsers at
-// hand fail on a whole field for the sake of one odd part, such as OpenDKIM's
-// comment with a semicolon or Microsoft's missing authserv-id.
+// parseResult reads one `method=result ...`. No library is used, because the known
+// ones refuse a whole field for one odd part, such as OpenDKIM's comment with a
+// semicolon or Microsoft's missing authserv-id.
 func parseResult(part string) (mail.SenderCheck, mail.CheckResult, bool) {
 	part = strings.TrimSpace(part)
 	word, _, _ := strings.Cut(part, " ")
@@ -86,7 +86,7 @@ var ranks = map[mail.CheckResult]int{
 
 func better(a, b mail.CheckResult) bool { return ranks[a] > ranks[b] }
 
-// missing is the first required check without its result, in the order of the
+// missing returns the first required check without its result, in the order of the
 // closed set; empty: all are there.
 func missing(required, got map[mail.SenderCheck]mail.CheckResult) mail.SenderCheck {
 	for _, check := range mail.SenderChecks() {

@@ -1,15 +1,15 @@
 package routes
 
-// This file reads delivery status notifications (RFC 3464): what a server on the
-// way says became of the message. It believes one only if it quotes the mark of
-// the message, which nobody else can write.
+// This file reads delivery status notifications (RFC 3464), in which a server on the
+// way reports what happened to the message. A notification is believed only if it
+// quotes the mark of the message, which nobody else can write.
 
 import (
 	"bytes"
 	"strings"
 )
 
-// status is what a notification says of the one recipient.
+// status is what a notification reports about the recipient.
 type status struct {
 	action string // relayed, delivered, failed, delayed, expanded; lower case
 	code   string // the enhanced status code, such as 5.1.1
@@ -17,7 +17,7 @@ type status struct {
 	by     string // Reporting-MTA, for people
 }
 
-// actionRank orders what notifications say: a failure is final, "delayed" is the
+// actionRank orders the actions of notifications: "failed" is final, "delayed" counts
 // least.
 var actionRank = map[string]int{"delayed": 1, "expanded": 2, "relayed": 3, "delivered": 4, "failed": 5}
 

@@ -1,7 +1,7 @@
 package routes
 
-// This file decides when a message is sent. Nothing but the passing of time
-// sends one: no scrape, no reload and no restart does.
+// This file decides when a message is sent. Only time does: no scrape, no reload and
+// no restart sends one.
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	maxInFlight  = 3                // messages of one route that nobody has an answer to
+	maxInFlight  = 3                // messages of one route without a result
 	maxPause     = time.Hour        // to which the pause doubles while so many are in flight
 	maxPerDay    = 1440             // messages of one route
 	maxPerMinute = 30               // messages of all routes
@@ -35,17 +35,17 @@ type Engine struct {
 	tasks   sync.WaitGroup
 }
 
-// loop is one route under way.
+// loop is the running loop of one route.
 type loop struct {
-	route  *mail.Route
-	cancel context.CancelFunc
-	flying int           // messages in flight
-	landed chan struct{} // has room for one: a message was resolved
+	route    *mail.Route
+	cancel   context.CancelFunc
+	inFlight int           // messages in flight
+	resolved chan struct{} // has room for one: a message was resolved
 }
 
-// Set replaces the routes. One that is unchanged keeps its schedule and the
-// messages that are under way; those of a changed or removed route are no longer
-// waited for, and are deleted when they turn up.
+// Set replaces the routes. An unchanged route keeps its schedule and its messages in
+// flight. Those of a changed or removed route have no result; they are deleted when
+// they turn up.
 func (e *Engine) Set(routes []*mail.Route, same func(a, b *mail.Route) bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -56,7 +56,7 @@ func (e *Engine) Set(routes []*mail.Route, same func(a, b *mail.Route) bool) {
 			next[r.Name] = l
 			continue
 		}
-		next[r.Name] = &loop{route: r, landed: make(chan struct{}, 1)}
+		next[r.Name] = &loop{route: r, resolved: make(chan struct{}, 1)}
 	}
 	for name, l := range e.running {
 		if next[name] != l && l.cancel != nil {
@@ -94,7 +94,7 @@ func (e *Engine) startLocked() {
 	}
 }
 
-// follow is the life of one route.
+// follow runs the loop of one route until ctx ends.
 func (e *Engine) follow(ctx context.Context, l *loop) {
 	defer l.cancel()
 	name := e.routeOf(l).Name
@@ -120,14 +120,14 @@ func (e *Engine) follow(ctx context.Context, l *loop) {
 			wait = r.Interval
 		case wait == 0:
 			pause, wait = 0, r.Interval
-			e.launch(ctx, l, r)
+			e.start(ctx, l, r)
 		}
 	}
 }
 
-// firstWait is how long a route waits for its first message after the start.
-// Without a journal that survived, nobody knows when the last one was sent: then
-// a whole interval passes first, so that a restart sends nothing.
+// firstWait returns how long a route waits before its first message after the start.
+// Without a journal on disk it is not known when the last one was sent: then the route
+// waits a whole interval, so that a restart sends nothing.
 func (e *Engine) firstWait(l *loop) time.Duration {
 	r := e.routeOf(l)
 	if !e.Journal.Durable() && e.Journal.Counts(r.Name).LastSent.IsZero() {
@@ -143,20 +143,20 @@ func (e *Engine) waitForOne(ctx context.Context, l *loop, d time.Duration) bool 
 	select {
 	case <-ctx.Done():
 		return false
-	case <-l.landed:
+	case <-l.resolved:
 	case <-timer.C:
 	}
 	return ctx.Err() == nil
 }
 
-// launch sends one message beside the loop.
-func (e *Engine) launch(ctx context.Context, l *loop, r *mail.Route) {
+// start sends one message in a goroutine of its own.
+func (e *Engine) start(ctx context.Context, l *loop, r *mail.Route) {
 	e.count(l, 1)
 	e.tasks.Go(func() {
 		o, known := e.Send(ctx, r)
 		e.count(l, -1)
 		select {
-		case l.landed <- struct{}{}:
+		case l.resolved <- struct{}{}:
 		default:
 		}
 		if known {
@@ -174,13 +174,13 @@ func (e *Engine) routeOf(l *loop) *mail.Route {
 func (e *Engine) inFlight(l *loop) int {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return l.flying
+	return l.inFlight
 }
 
 func (e *Engine) count(l *loop, n int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	l.flying += n
+	l.inFlight += n
 }
 
 func (e *Engine) log(level slog.Level, message string, args ...any) {

@@ -1,8 +1,8 @@
 package routes
 
-// This file reads the header of a message that came back: text that every server
-// on the way may have changed, and that anybody can write. It allocates no more
-// than it is given and judges nothing.
+// This file parses the header of a message that was found. Every server on the way may
+// have changed it, and anybody can write one. The parser allocates in proportion to its
+// input and does not recurse.
 
 import (
 	"net/mail"

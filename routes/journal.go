@@ -1,9 +1,9 @@
 package routes
 
-// This file remembers which messages are on their way and which were left
-// behind, so that no crash leaves one in a mailbox for ever and no restart sends
-// one too many. It holds tokens, times and places in folders: no address, no name
-// but those of routes.
+// This file keeps a journal of the messages that are on their way or left behind. So a
+// crash leaves no message in a mailbox for ever, and a restart sends none too many. The
+// journal holds tokens, times, positions in folders and the names of routes; no address
+// and no other name.
 
 import (
 	"cmp"
@@ -30,7 +30,7 @@ const (
 	keyLength      = 32
 )
 
-// Journal is the memory of all routes. Its methods may be called at once.
+// Journal is the journal of all routes. Its methods are safe for concurrent use.
 type Journal struct {
 	path string // empty: memory alone
 
@@ -46,7 +46,7 @@ type kept struct {
 	Sent    []time.Time        `json:"sent,omitempty"` // within the last minute, of all routes
 }
 
-// memory is what is known of one route.
+// memory is what the journal has of one route.
 type memory struct {
 	Seq      uint64             `json:"seq"`                // of the last message
 	LastSent time.Time          `json:"last_sent,omitzero"` // when it was sent
@@ -64,12 +64,12 @@ type letter struct {
 	Left  int                    `json:"left,omitempty"`  // copies that were found and could not be deleted
 }
 
-// JournalPath is where the journal of a process with this state file lies.
+// JournalPath returns the path of the journal that belongs to a state file.
 func JournalPath(stateFile string) string { return stateFile + ".routes" }
 
-// OpenJournal reads the journal, or begins one. An empty path is memory alone.
-// Its errors say that the file cannot be read, or is none of ours. A full disk is
-// none: no message is sent until there is room.
+// OpenJournal reads the journal; if there is no file, it is empty. With an empty path
+// it is kept in memory only. An error means that the file cannot be read or is no
+// journal. A full disk is no error: no message is sent until there is room.
 func OpenJournal(path string) (*Journal, error) {
 	j := &Journal{path: path}
 	j.kept.init()
@@ -156,7 +156,7 @@ func (k *kept) init() {
 	}
 }
 
-// of returns the memory of a route, and forgets what is too old to matter.
+// of returns the memory of a route, and drops what is too old to matter.
 func (k *kept) of(route string, now time.Time) *memory {
 	m := k.Routes[route]
 	if m == nil {
@@ -224,8 +224,8 @@ func (m *memory) trim() {
 	}
 }
 
-// end closes a message: it is forgotten if nothing of it is left anywhere, else
-// looked for until it is too old.
+// end closes a message. If nothing of it is left anywhere it is dropped, otherwise it
+// is looked for until it is too old.
 func (j *Journal) end(route, token string, now time.Time, gone bool, left int) error {
 	return j.change(func(k *kept) {
 		m := k.of(route, now)
@@ -239,8 +239,8 @@ func (j *Journal) end(route, token string, now time.Time, gone bool, left int) e
 	})
 }
 
-// abandonAll marks every message of an earlier process as over: nobody waits for
-// them any more.
+// abandonAll marks every message of an earlier process as over, because it will have no
+// result any more.
 func (j *Journal) abandonAll(route string, now time.Time) error {
 	return j.change(func(k *kept) {
 		for _, l := range k.of(route, now).Messages {

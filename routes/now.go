@@ -21,12 +21,12 @@ const minInterval = time.Minute
 // nothing was sent, or that ctx ended before anybody could know; in the latter
 // case the next message deletes what turns up.
 func (t *Tracker) SendNow(ctx context.Context, route *mail.Route) (mail.RouteOutcome, error) {
-	wait, flying, err := t.Journal.reserveNow(route, time.Now())
+	wait, inFlight, err := t.Journal.reserveNow(route, time.Now())
 	switch {
 	case err != nil:
 		return mail.RouteOutcome{}, fmt.Errorf("journal of routes: %w", err)
-	case flying >= maxInFlight:
-		return mail.RouteOutcome{}, fmt.Errorf("route %q: %d messages are on their way, and nobody knows yet what became of them: no more is sent", route.Name, flying)
+	case inFlight >= maxInFlight:
+		return mail.RouteOutcome{}, fmt.Errorf("route %q: %d messages have no result yet: no more is sent", route.Name, inFlight)
 	case wait > 0:
 		return mail.RouteOutcome{}, fmt.Errorf("route %q: enough was sent: the next message may be sent in %s", route.Name, wait.Round(time.Second))
 	}
@@ -40,19 +40,19 @@ func (t *Tracker) SendNow(ctx context.Context, route *mail.Route) (mail.RouteOut
 // reserveNow counts one more message of a route like reserve, but the interval is
 // the shortest. Messages of a process that died are not waited for longer than
 // their deadline.
-func (j *Journal) reserveNow(route *mail.Route, now time.Time) (wait time.Duration, flying int, err error) {
+func (j *Journal) reserveNow(route *mail.Route, now time.Time) (wait time.Duration, inFlight int, err error) {
 	j.mu.Lock()
 	if m := j.kept.Routes[route.Name]; m != nil {
 		for _, l := range m.Messages {
 			if !l.Over && now.Sub(l.Sent) < route.Deadline+sessionTime {
-				flying++
+				inFlight++
 			}
 		}
 	}
 	j.mu.Unlock()
-	if flying >= maxInFlight {
-		return 0, flying, nil
+	if inFlight >= maxInFlight {
+		return 0, inFlight, nil
 	}
 	wait, err = j.reserve(route.Name, minInterval, now)
-	return wait, flying, err
+	return wait, inFlight, err
 }
