@@ -66,7 +66,7 @@ func loadFile(t *testing.T, file string) (*Config, []Finding, error) {
 	return Load(name, nil)
 }
 
-func TestLoadTellsEveryFault(t *testing.T) {
+func TestLoadReportsEveryFault(t *testing.T) {
 	for _, group := range []string{"bad/yaml", "bad/structure", "bad/rules"} {
 		for _, file := range testFiles(t, group) {
 			wants, err := filepath.Abs(strings.TrimSuffix(file, ".yml") + ".err")

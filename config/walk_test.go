@@ -123,7 +123,7 @@ func TestFieldsAreKnownToNewConnection(t *testing.T) {
 	}
 }
 
-func TestNewConnectionTellsEveryFault(t *testing.T) {
+func TestNewConnectionReportsEveryFault(t *testing.T) {
 	workspace(t)
 	settings := []Setting{{"name", "a"}, {"protocol", "imap"}, {"host", "mail.example.org"}, {"username", "bob"},
 		{"password_file", "secrets/good"}, {"tls_config.ca_file", "certs/ca.pem"}, {"tls_config.server_name", "x.example.org"}}

@@ -63,7 +63,7 @@ func failed(reason mail.Reason) mail.Outcome {
 
 // Who is told to come less often does, on all connections to that host, and
 // comes back step by step.
-func TestPaceFollowsALimitingServer(t *testing.T) {
+func TestBackoffFollowsALimitingServer(t *testing.T) {
 	for _, reason := range []mail.Reason{mail.ServerLimit, mail.AuthTooSoon} {
 		t.Run(string(reason), func(t *testing.T) {
 			gaps, outcomes := probed(t, 90*time.Minute, func(c *mail.Connection, at time.Duration) mail.Outcome {
@@ -95,7 +95,7 @@ func TestPaceFollowsALimitingServer(t *testing.T) {
 }
 
 // What one connection was told is meant for its neighbours as well.
-func TestPaceIsTheHosts(t *testing.T) {
+func TestBackoffIsPerHost(t *testing.T) {
 	gaps, _ := probed(t, 20*time.Minute, func(c *mail.Connection, _ time.Duration) mail.Outcome {
 		if c.Name == "limited" {
 			return failed(mail.ServerLimit)
@@ -108,7 +108,7 @@ func TestPaceIsTheHosts(t *testing.T) {
 }
 
 // Other failures change nothing: a server that comes back is to be seen soon.
-func TestPaceIsKeptThroughOtherFailures(t *testing.T) {
+func TestBackoffSurvivesOtherFailures(t *testing.T) {
 	for _, reason := range []mail.Reason{mail.ServerUnavailable, mail.ServerRefused, mail.AuthRejected, mail.AuthTemporary, mail.Timeout, mail.ConnectRefused} {
 		gaps, _ := probed(t, 20*time.Minute, func(*mail.Connection, time.Duration) mail.Outcome { return failed(reason) },
 			connectionEvery("one", "mail.example.org", time.Minute))
@@ -118,7 +118,7 @@ func TestPaceIsKeptThroughOtherFailures(t *testing.T) {
 	}
 }
 
-func TestPaceObeysAnAnnouncedLoginDelay(t *testing.T) {
+func TestBackoffObeysAnAnnouncedLoginDelay(t *testing.T) {
 	tests := []struct {
 		name  string
 		delay time.Duration // that the server announced; 0: none

@@ -45,11 +45,11 @@ var testedElsewhere = map[int][]string{
 	142: {"pool.TestPoolKeepsTimeForAWeek"}, // Go's clock for it knows neither leaps nor zones
 	139: {"pool.TestPoolSurvivesPanics"},
 	140: {"internal/exporter.TestStopsWithManyProbesInFlight"},
-	59:  {"config.TestLoadTellsEveryFault"}, // ca_files.yml; a reload that fails is fault 144
+	59:  {"config.TestLoadReportsEveryFault"}, // ca_files.yml; a reload that fails is fault 144
 	14:  {"prober.TestDeadNameServerDelaysNobody"},
 
 	110: {"prober.TestPasswordsAreSentExactly", "prober.TestPasswordsThatCannotBeSentOpenNoConnection"},
-	111: {"config.TestLoadTellsEveryFault"}, // user_with_line_break.yml, user_with_trailing_space.yml
+	111: {"config.TestLoadReportsEveryFault"}, // user_with_line_break.yml, user_with_trailing_space.yml
 	114: {"oauth.TestEndpointMisbehaves", "oauth.TestEndpointDown", "oauth.TestSlowEndpoint"},
 	115: {"oauth.TestEndpointMisbehaves"},
 	116: {"prober.TestProbeRenewsARefusedTokenOnce"},
@@ -61,10 +61,10 @@ var testedElsewhere = map[int][]string{
 	144: {"internal/exporter.TestReloadTakesWhatChanged", "web.TestReload"},
 	145: {"prober.TestProbeWithAPasswordFileThatCannotBeUsed"},
 	146: {"prober.TestProbeCutsOneNewlineOfThePasswordFile"},
-	147: {"config.TestLoadCompletesConnections", "config.TestLoadTellsEveryFault"},
+	147: {"config.TestLoadCompletesConnections", "config.TestLoadReportsEveryFault"},
 	148: {"prober.TestProbeDuringSecretSwaps", "prober.TestSecretSwapEndsAHold"},
 	149: {"config.TestLoadRefusesWhatIsTooMuch"},
-	150: {"config.TestLoadTellsEveryFault", "config.TestTenThousandConnections"},
+	150: {"config.TestLoadReportsEveryFault", "config.TestTenThousandConnections"},
 	151: {"config.TestSecretsNeverShow"},
 	152: {"config.TestCredentialsDirectoryOfSystemd", "config.TestSchemaRefusesWrongStructure"},
 	153: {"mail.TestSecretNeverPrints", "deploy.TestSystemdUnitIsRight"},
@@ -80,7 +80,7 @@ var testedElsewhere = map[int][]string{
 	163: {"web.TestMethods", "internal/exporter.TestRetryIsOffByDefault"},
 	164: {"internal/exporter.TestPprofAddress"},
 	165: {"web.TestMethods"},
-	166: {"metrics.TestHostileConfigurationKeepsTheScrapeValid", "config.TestLoadTellsEveryFault"},
+	166: {"metrics.TestHostileConfigurationKeepsTheScrapeValid", "config.TestLoadReportsEveryFault"},
 	167: {"internal/exporter.TestRetryIsOffByDefault"},
 	168: {"guard.TestGuardStateSecondProcessRefuses"},
 	169: {"internal/exporter.TestSeriesWithEveryFault"},

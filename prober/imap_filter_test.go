@@ -5,9 +5,9 @@ import (
 	"testing"
 )
 
-// TestGateShowsTheLibraryWhatTheProbeNeeds: `>` is what the library writes, the
+// TestFilterShowsTheLibraryWhatTheProbeNeeds: `>` is what the library writes, the
 // other lines are the server's, with what is passed of them behind the arrow.
-func TestGateShowsTheLibraryWhatTheProbeNeeds(t *testing.T) {
+func TestFilterShowsTheLibraryWhatTheProbeNeeds(t *testing.T) {
 	const dropped, ended = "", "ended"
 	type line struct{ said, want string }
 	tests := []struct {

@@ -40,19 +40,19 @@ func rules() []rule {
 		{"R06", "one command at a time, and none before the ClientHello", nil, []string{"prober.TestR06OneThingAtATime"}},
 		{"R07", "what was learnt before TLS is forgotten",
 			[]string{"the_one_that_counts", "before_tls_alone", "not_the_list_before", "a_mechanism_offered_before"}, nil},
-		{"R08", "STARTTLS is said once", []string{"offered_again_inside_tls"}, []string{"prober.TestR08StartTLSIsSaidOnce"}},
+		{"R08", "STARTTLS is said once", []string{"offered_again_inside_tls"}, []string{"prober.TestR08StartTLSIsSentOnce"}},
 		{"R09", "what the server says before TLS is neither shown nor believed",
 			[]string{"an_alert_before_tls", "words_in_clear_before_starttls", "mail_data_in_clear"}, nil},
 		{"R10", "nothing leads to another server", []string{"is_not_followed"}, nil},
 		{"R11", "TLS is the default, odd ports are warned about", nil, []string{"config.TestLoadCompletesConnections"}},
 		{"R12", "TLS 1.2 at least, and no session is resumed", []string{"tls_1_1_at_most"},
-			[]string{"prober.TestR12NoSessionIsResumed", "config.TestLoadCompletesConnections", "config.TestLoadTellsEveryFault"}},
+			[]string{"prober.TestR12NoSessionIsResumed", "config.TestLoadCompletesConnections", "config.TestLoadReportsEveryFault"}},
 		{"R13", "the certificate must be of the configured name", []string{"another_name"}, []string{"prober.TestR13TheConfiguredNameCounts"}},
 		{"R14", "an own CA is trusted, and only a written word turns verification off", nil,
 			[]string{"prober.TestR14UnverifiedIsVisible", "config.TestLoadCompletesConnections"}},
 		{"R15", "a password goes out in clear only where that is written, and hidden if it can be", nil,
 			[]string{"prober.TestR15HiddenInClearWhereItCanBe", "config.TestLoadCompletesConnections"}},
-		{"R16", "a refused certificate is reported all the same", nil, []string{"prober.TestR16TheRefusedCertificateIsTold"}},
+		{"R16", "a refused certificate is reported all the same", nil, []string{"prober.TestR16TheRefusedCertificateIsNamed"}},
 		{"R17", "no other port, mode or attempt", nil, []string{"prober.TestR17NothingElseIsTried"}},
 		{"R18", "a secret leaves in one function, after a check that TLS is up or not wanted", nil,
 			[]string{"prober.TestR18SecretLeavesAfterACheck", "prober.TestSecretRevealHasFewCallers"}},
@@ -149,8 +149,8 @@ func TestR06OneThingAtATime(t *testing.T) {
 	})
 }
 
-// TestR08StartTLSIsSaidOnce counts in whole sessions with honest servers.
-func TestR08StartTLSIsSaidOnce(t *testing.T) {
+// TestR08StartTLSIsSentOnce counts in whole sessions with honest servers.
+func TestR08StartTLSIsSentOnce(t *testing.T) {
 	fix := newFixture(t)
 	for p, word := range map[mail.Protocol]string{mail.IMAP: "STARTTLS", mail.POP3: "STLS", mail.SMTP: "STARTTLS"} {
 		server, err := mailtest.StartScript(mailtest.MustScript(honest(p, mail.StartTLS, atOnce, opened)+"BYE "+string(p)),
@@ -259,8 +259,8 @@ func TestR15HiddenInClearWhereItCanBe(t *testing.T) {
 	}
 }
 
-// TestR16TheRefusedCertificateIsTold refuses it for each reason.
-func TestR16TheRefusedCertificateIsTold(t *testing.T) {
+// TestR16TheRefusedCertificateIsNamed refuses it for each reason.
+func TestR16TheRefusedCertificateIsNamed(t *testing.T) {
 	fix := newFixture(t)
 	stranger := mailtest.MustCA(mailtest.CAOptions{})
 	cert := stranger.MustIssue(mailtest.Loopback())

@@ -69,7 +69,7 @@ func TestGroupOverPages(t *testing.T) {
 	}
 }
 
-func TestFailedReloadIsSaidOnEveryPage(t *testing.T) {
+func TestFailedReloadIsShownOnEveryPage(t *testing.T) {
 	s := newStage(t, outcometest.Inbox("inbox"))
 	var fault error
 	s.options.ReloadFault = func() (time.Time, error) { return outcometest.Noon.Add(-5 * time.Minute), fault }

@@ -250,7 +250,7 @@ func TestTelemetryPath(t *testing.T) {
 	}
 }
 
-func TestPanicTellsNothing(t *testing.T) {
+func TestPanicShowsNoDetails(t *testing.T) {
 	s := newStage(t, outcometest.Inbox("inbox"))
 	s.options.Now = func() time.Time { panic("the password is " + outcometest.Secret) }
 	if w := s.get("/"); w.Code != http.StatusInternalServerError || w.Body.String() != "internal error\n" {

@@ -77,7 +77,7 @@ var srvNames = map[string]string{"imap tls": "_imaps", "imap starttls": "_imap",
 // discover publishes hostile servers alone; a good one of each protocol comes
 // last. The password reaches the good ones, and of the hostile ones not a byte on
 // the wire or inside of TLS has a part of it. Neither have the names asked for.
-func TestDiscoverTellsThePasswordToNoHostileServer(t *testing.T) {
+func TestDiscoverSendsNoHostileServerThePassword(t *testing.T) {
 	secret := canary.New()
 	d := newDomain(t, secret)
 	traps := map[string]*mailtest.Scripted{}
@@ -113,7 +113,7 @@ func TestDiscoverTellsThePasswordToNoHostileServer(t *testing.T) {
 
 // add meets one hostile server, as it was told to, and then looks for a
 // neighbour.
-func TestAddTellsThePasswordToNoHostileServer(t *testing.T) {
+func TestAddSendsNoHostileServerThePassword(t *testing.T) {
 	ca, secret, dir := mailtest.MustCA(mailtest.CAOptions{}), canary.New(), t.TempDir()
 	file := func(name string) string { return filepath.Join(dir, name) }
 	if err := errors.Join(ca.WriteCertificate(file("ca.pem")), os.WriteFile(file("password"), []byte(secret+"\n"), 0o600)); err != nil {

@@ -186,7 +186,7 @@ func TestDamagedFiles(t *testing.T) {
 }
 
 // A folder that cannot be written to is said once.
-func TestUnwritableFolderIsSaidOnce(t *testing.T) {
+func TestUnwritableFolderIsLoggedOnce(t *testing.T) {
 	var log bytes.Buffer
 	m, err := Open(filepath.Join(t.TempDir(), "missing", "seen"), keyed, slog.New(slog.NewTextHandler(&log, nil)))
 	if err != nil {

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestReadyTellsOfAServerThatEnded(t *testing.T) {
+func TestReadyReportsAServerThatEnded(t *testing.T) {
 	p, err := run("/bin/false")
 	if err != nil {
 		t.Fatal(err)
