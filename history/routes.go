@@ -100,17 +100,6 @@ func (h *History) Routes() []RouteSnapshot {
 	return list
 }
 
-// Route returns a copy of what is known of one route; false: it is not configured.
-func (h *History) Route(name string) (RouteSnapshot, bool) {
-	h.routes.mu.Lock()
-	defer h.routes.mu.Unlock()
-	s, ok := h.routes.byName[name]
-	if !ok {
-		return RouteSnapshot{}, false
-	}
-	return s.copy(), true
-}
-
 func (s *RouteSnapshot) copy() RouteSnapshot {
 	copied := *s
 	copied.Messages = slices.Clone(s.Messages)

@@ -57,9 +57,6 @@ const (
 	LegTotal    Leg = "total"    // both
 )
 
-// Legs lists every leg once, in the order of a message's way.
-func Legs() []Leg { return []Leg{LegSubmit, LegTransfer, LegTotal} }
-
 // FolderKind says where a message was filed; its value is the `folder` label.
 type FolderKind string
 

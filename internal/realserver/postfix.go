@@ -134,6 +134,3 @@ func (p *Postfix) Log() string {
 	raw, _ := os.ReadFile(p.logFile)
 	return string(raw)
 }
-
-// LogFile is where the server logs.
-func (p *Postfix) LogFile() string { return p.logFile }
