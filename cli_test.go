@@ -4,21 +4,64 @@ package main
 // what comes back. Each has a server of its own, with one user, anna@example.org.
 
 import (
+	"context"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"mailprobe/internal/mailtest"
+	"mailprobe/internal/subprocess"
 )
 
 // sessionPassword is anna's, in every session.
 const sessionPassword = "looking-glass-42"
 
+// nameServer, set in the environment, is where a mailprobe of a session looks up
+// what a domain publishes.
+const nameServer = "MAILPROBE_TEST_NAME_SERVER"
+
+// session is the mailprobe of the sessions.
+func session() {
+	if at := os.Getenv(nameServer); at != "" {
+		net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, at)
+		}}
+	}
+	main()
+}
+
+// publish makes example.org a domain that has mailboxes over IMAPS, and nothing else.
+func publish(env *testscript.Env) error {
+	_, port, err := net.SplitHostPort(env.Getenv("IMAPS"))
+	if err != nil {
+		return err
+	}
+	number, err := strconv.ParseUint(port, 10, 16)
+	if err != nil {
+		return err
+	}
+	names := map[string]mailtest.DNSName{"_imaps._tcp.example.org": {SRV: []net.SRV{{Target: "localhost", Port: uint16(number)}}}}
+	for _, service := range []string{"_imap", "_pop3s", "_pop3", "_submissions", "_submission"} {
+		names[service+"._tcp.example.org"] = mailtest.DNSName{SRV: []net.SRV{{Target: "."}}}
+	}
+	dns, err := mailtest.StartDNS(names)
+	if err != nil {
+		return err
+	}
+	env.Defer(func() { _ = dns.Close() })
+	env.Setenv(nameServer, dns.Addr)
+	return nil
+}
+
 func TestSessions(t *testing.T) {
+	t.Parallel()
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/cli",
 		Setup: func(env *testscript.Env) error {
@@ -43,9 +86,21 @@ func TestSessions(t *testing.T) {
 				env.Setenv(s.name, server.Addr)
 				env.Setenv(s.name+"_PORT", fmt.Sprint(server.Port))
 			}
+			if err := publish(env); err != nil {
+				return err
+			}
+			env.Setenv("FREE", subprocess.FreeAddress(t))
 			return ca.WriteCertificate(filepath.Join(env.WorkDir, "ca.pem"))
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			// eventually COMMAND...: runs it until it succeeds.
+			"eventually": func(ts *testscript.TestScript, _ bool, args []string) {
+				for end := time.Now().Add(time.Minute); ts.Exec(args[0], args[1:]...) != nil; time.Sleep(20 * time.Millisecond) { // another process
+					if time.Now().After(end) {
+						ts.Fatalf("%v: never", args)
+					}
+				}
+			},
 			// expand FILE: replaces $NAME in a file of the session by the variable.
 			"expand": func(ts *testscript.TestScript, _ bool, args []string) {
 				for _, name := range args {

@@ -8,7 +8,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -22,12 +21,13 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"go.uber.org/goleak"
 
+	"mailprobe/internal/subprocess"
 	"mailprobe/metrics"
 )
 
 // TestMain lets the sessions of testdata/cli run this test binary as mailprobe.
 func TestMain(m *testing.M) {
-	testscript.Main(leakChecked{m}, map[string]func(){"mailprobe": main})
+	testscript.Main(leakChecked{m}, map[string]func(){"mailprobe": session})
 }
 
 // leakChecked fails a run whose tests leave goroutines behind.
@@ -140,17 +140,6 @@ func TestRunWithoutAConfigurationSaysSo(t *testing.T) {
 	}
 }
 
-// freeAddress is an address that nobody listens on just now.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
-}
-
 // get is one request; empty if it went wrong.
 func get(t *testing.T, url string) string {
 	t.Helper()
@@ -166,9 +155,10 @@ func get(t *testing.T, url string) string {
 
 // TestDemoShowsWhatWorksAndWhatDoesNot runs the first thing a newcomer runs.
 func TestDemoShowsWhatWorksAndWhatDoesNot(t *testing.T) {
+	t.Parallel()
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
-	address := freeAddress(t)
+	address := subprocess.FreeAddress(t)
 	var out output
 	ended := make(chan int, 1)
 	go func() { ended <- run(ctx, []string{"demo", "--web.listen-address=" + address}, &out, &out) }()

@@ -14,24 +14,6 @@ import (
 	"mailprobe/internal/subprocess"
 )
 
-// What somebody asked for is output, to be read by a pager or a script.
-func TestHelpAndVersionAreOutput(t *testing.T) {
-	t.Parallel()
-	for _, test := range []struct {
-		flags []string
-		want  string
-	}{
-		{[]string{"--version"}, "mailprobe, version"},
-		{[]string{"--help"}, "--config.file"},
-		{[]string{"probe", "--help"}, "--password-file"},
-	} {
-		out, err := exec.Command(binary(t), test.flags...).Output()
-		if err != nil || !strings.Contains(string(out), test.want) {
-			t.Errorf("%v: %v, want %q on the standard output, which is\n%s", test.flags, err, test.want, out)
-		}
-	}
-}
-
 // What cannot be served is refused before anything starts.
 func TestStartRefusals(t *testing.T) {
 	t.Parallel()
@@ -61,37 +43,5 @@ func TestStartRefusals(t *testing.T) {
 		if err == nil || !strings.Contains(string(out), test.want) || command.ProcessState.ExitCode() != 1 {
 			t.Errorf("%s: %v, want exit code 1 and %q in\n%s", test.name, err, test.want, out)
 		}
-	}
-}
-
-// What a shell and man(1) are told of the program.
-func TestCompletionAndManual(t *testing.T) {
-	t.Parallel()
-	config := configure(t, connection(t, "support-inbox", "127.0.0.1:1"), connection(t, "billing-inbox", "127.0.0.1:1"))
-	tests := []struct {
-		name  string
-		args  []string
-		wants []string
-	}{
-		{"bash", []string{"--completion-script-bash"}, []string{"complete -F", "--completion-bash"}},
-		{"zsh", []string{"--completion-script-zsh"}, []string{"#compdef mailprobe"}},
-		{"the manual", []string{"--help-man"}, []string{".TH mailprobe 1", "--config.file"}},
-		{"commands", []string{"--completion-bash"}, []string{"serve", "probe", "demo"}},
-		{"flags", []string{"--completion-bash", "--config.fi"}, []string{"--config.file"}},
-		{"connections", []string{"--completion-bash", "--config.file=" + config, "probe", "su"}, []string{"support-inbox", "billing-inbox"}},
-		{"connections of a file in two words", []string{"--completion-bash", "--config.file", config, "probe", ""}, []string{"support-inbox"}},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			out, err := exec.Command(binary(t), test.args...).CombinedOutput()
-			for _, want := range test.wants {
-				if err != nil || !strings.Contains(string(out), want) {
-					t.Errorf("%v: lacks %q:\n%s", err, want, out)
-				}
-			}
-			if strings.Contains(string(out), password) {
-				t.Error("it holds a password")
-			}
-		})
 	}
 }
