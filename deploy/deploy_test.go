@@ -127,7 +127,7 @@ func TestReloadChecksWithoutCredentials(t *testing.T) {
 	if command == nil {
 		t.Fatal("the unit has no check before its reload")
 	}
-	binary, file := promtest.Build(t, ".."), filepath.Join(t.TempDir(), "config.yml")
+	binary, file := mailprobe.Binary(t), filepath.Join(t.TempDir(), "config.yml")
 	args := strings.Fields(strings.Replace(command[1], "/etc/mailprobe/config.yml", file, 1))
 	const good = "connections:\n  - {name: a, protocol: imap, host: mail.example.org, username: u, password_file: '${CREDENTIALS_DIRECTORY}/a'}\n"
 	for _, directory := range []string{"", filepath.Join(t.TempDir(), "hidden")} {

@@ -76,7 +76,7 @@ var flagName = regexp.MustCompile(`--((?:config|state|web|log)\.[a-z.-]*[a-z])`)
 // A page that names a flag which is gone makes a service that does not start.
 func TestFlagsInDocumentsExist(t *testing.T) {
 	files := append(documents(t), "systemd/mailprobe.service", "kubernetes/deployment.yaml", "../Dockerfile")
-	help := promtest.Run(t, promtest.Build(t, ".."), "--help")
+	help := promtest.Run(t, mailprobe.Binary(t), "--help")
 	exists := map[string]bool{}
 	for _, m := range regexp.MustCompile(`--(?:\[no-\])?([a-z.-]+)`).FindAllStringSubmatch(help, -1) {
 		exists[m[1]] = true

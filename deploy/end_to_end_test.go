@@ -94,7 +94,7 @@ func TestEndToEnd(t *testing.T) {
 	promtest.Copy(t, "alertmanager/alertmanager.yml", config, "http://localhost:9095", webhook.URL,
 		"group_wait: 30s", "group_wait: 1s", "group_interval: 5m", "group_interval: 1s")
 	alertmanager := promtest.StartAlertmanager(t, config)
-	binary := promtest.Build(t, "..")
+	binary := mailprobe.Binary(t)
 
 	t.Run("all results from one page", func(t *testing.T) {
 		t.Parallel()

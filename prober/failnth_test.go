@@ -43,45 +43,65 @@ var nthMethods = []struct {
 // maxCalls is more than any honest session needs.
 const maxCalls = 200
 
+// farewell is how many of the calls of a session may belong to its goodbye.
+const farewell = 8
+
+// Up to the login all sessions of a pair are the same, and so are they behind it. Those
+// calls fail in the session without a login and in the first one with a login alone.
 func TestProbeSurvivesTheFailureOfEachCall(t *testing.T) {
 	fix := newFaultFixture(t)
 	pairs(t, func(t *testing.T, p mail.Protocol, e mail.Encryption) {
+		t.Parallel()
+		span := calls{first: 1, whole: true}
 		for _, method := range nthMethods {
 			if method.only != "" && method.only != p || method.auth == mail.AuthExternal && e == mail.NoEncryption {
 				continue
 			}
 			t.Run(string(method.auth), func(t *testing.T) {
-				t.Parallel()
-				secret := rand.Text()
-				server := fix.server(t, p, e, func(o *mailtest.Options) {
-					o.Users = map[string]string{"alice": secret}
-					o.Tokens = map[string][]string{secret: {"alice"}}
-					o.Mechanisms = []string{method.mechanism}
-					if method.auth == mail.AuthExternal {
-						o.ClientCAs = fix.ca.Pool()
-					}
-				})
-				c := fix.connection(p, e, server.Addr, func(c *mail.Connection) {
-					c.Auth, c.Password = method.auth, mail.InlineSecret(mail.NewSecret(secret))
-					if method.auth == mail.AuthXOAuth2 || method.auth == mail.AuthOAuthBearer {
-						c.Password = mail.SecretSource{}
-						c.Token = func(context.Context, bool) (mail.Secret, error) { return mail.NewSecret(secret), nil }
-					}
-				})
+				server, c, secret := fix.nth(t, p, e, method.auth, method.mechanism)
 				if method.auth == mail.AuthNone {
-					c.Sender = "" // the server wants a login before MAIL
+					span.first = max(1, failEachCall(t, server, c, canary.Of(secret), span)-farewell)
+					return
 				}
-				if method.auth == mail.AuthExternal {
-					c.Password = mail.SecretSource{}
-					c.TLS.Certificates = []tls.Certificate{fix.visitor("alice")}
-				}
-				if c.TLS != nil {
-					c.TLS.CurvePreferences = []tls.CurveID{tls.CurveP256} // in assembly: the race detector is blind and fast there
-				}
-				failEachCall(t, server, c, canary.Of(secret))
+				mine := span
+				span.whole = false
+				t.Parallel()
+				failEachCall(t, server, c, canary.Of(secret), mine)
 			})
 		}
 	})
+}
+
+// nth is a server with one way to log in, and a connection that takes it.
+func (fix *fixture) nth(t *testing.T, p mail.Protocol, e mail.Encryption, auth mail.AuthMethod, mechanism string) (server *mailtest.Server, c *mail.Connection, secret string) {
+	t.Helper()
+	secret = rand.Text()
+	server = fix.server(t, p, e, func(o *mailtest.Options) {
+		o.Users = map[string]string{"alice": secret}
+		o.Tokens = map[string][]string{secret: {"alice"}}
+		o.Mechanisms = []string{mechanism}
+		if auth == mail.AuthExternal {
+			o.ClientCAs = fix.ca.Pool()
+		}
+	})
+	c = fix.connection(p, e, server.Addr, func(c *mail.Connection) {
+		c.Auth, c.Password = auth, mail.InlineSecret(mail.NewSecret(secret))
+		if auth == mail.AuthXOAuth2 || auth == mail.AuthOAuthBearer {
+			c.Password = mail.SecretSource{}
+			c.Token = func(context.Context, bool) (mail.Secret, error) { return mail.NewSecret(secret), nil }
+		}
+	})
+	if auth == mail.AuthNone {
+		c.Sender = "" // the server wants a login before MAIL
+	}
+	if auth == mail.AuthExternal {
+		c.Password = mail.SecretSource{}
+		c.TLS.Certificates = []tls.Certificate{fix.visitor("alice")}
+	}
+	if c.TLS != nil {
+		c.TLS.CurvePreferences = []tls.CurveID{tls.CurveP256} // in assembly: the race detector is blind and fast there
+	}
+	return server, c, secret
 }
 
 // visitor is a client certificate that is valid inside a bubble.
@@ -90,30 +110,48 @@ func (fix *fixture) visitor(name string) tls.Certificate {
 		NotBefore: fix.cert.Leaf.NotBefore, NotAfter: fix.cert.Leaf.NotAfter})
 }
 
-// failEachCall counts n up until no fault is met any more.
-func failEachCall(t *testing.T, server *mailtest.Server, c *mail.Connection, leaks *canary.Set) {
-	for n := 1; n < maxCalls; n++ {
-		met := false
+// calls are those of a session that fail in turn.
+type calls struct {
+	first int
+	whole bool // up to the end of the session, not only to that of the login
+}
+
+// failEachCall counts n up until no fault is met any more, or the login has ended, and
+// returns that n. A first call that is behind the beginning of the login would leave
+// calls out.
+func failEachCall(t *testing.T, server *mailtest.Server, c *mail.Connection, leaks *canary.Set, span calls) int {
+	for n := span.first; n < maxCalls; n++ {
+		met, loggedIn := false, false
 		for _, fault := range mailtest.Faults() {
+			before := len(server.Verbs())
 			synctest.Test(t, func(t *testing.T) {
-				if failCall(t, server, c, leaks, n, fault) {
-					met = true
-				}
+				hit, accepted := failCall(t, server, c, leaks, n, fault)
+				met = met || hit
+				loggedIn = loggedIn || accepted && fault == mailtest.ResetFault
 			})
+			if n == span.first && fault == mailtest.ResetFault && slices.ContainsFunc(server.Verbs()[before:], isLogin) {
+				t.Errorf("call %d is behind the beginning of the login", n)
+			}
 		}
-		if !met {
-			return
+		if !met || loggedIn && !span.whole {
+			return n
 		}
 		if t.Failed() {
 			t.FailNow()
 		}
 	}
 	t.Errorf("no probe came to its end within %d calls", maxCalls)
+	return maxCalls
+}
+
+// isLogin reports whether a command begins a login.
+func isLogin(verb string) bool {
+	return slices.Contains([]string{"LOGIN", "AUTHENTICATE", "AUTH", "PASS", "APOP"}, verb)
 }
 
 // failCall runs a probe whose n-th call has a fault, and reports whether it got
-// that far.
-func failCall(t *testing.T, server *mailtest.Server, c *mail.Connection, leaks *canary.Set, n int, fault mailtest.Fault) bool {
+// that far, and whether the login was accepted.
+func failCall(t *testing.T, server *mailtest.Server, c *mail.Connection, leaks *canary.Set, n int, fault mailtest.Fault) (hit, accepted bool) {
 	before := len(server.Verbs())
 	faulty := mailtest.FailNth(server.Pipe(), mailtest.AnyCall, n, fault)
 	run := faultRun{fault: &faultCase{}, connection: c, leaks: leaks}
@@ -131,7 +169,7 @@ func failCall(t *testing.T, server *mailtest.Server, c *mail.Connection, leaks *
 	}
 	logins := 0
 	for _, verb := range server.Verbs()[before:] {
-		if slices.Contains([]string{"LOGIN", "AUTHENTICATE", "AUTH", "PASS", "APOP"}, verb) {
+		if isLogin(verb) {
 			logins++
 		}
 	}
@@ -139,5 +177,5 @@ func failCall(t *testing.T, server *mailtest.Server, c *mail.Connection, leaks *
 		t.Errorf("%s: %d logins", where, logins)
 	}
 	run.judgeSecrecy(t)
-	return faulty.Hit()
+	return faulty.Hit(), o.Auth.Accepted
 }

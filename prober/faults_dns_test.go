@@ -183,6 +183,7 @@ func redirected(addr string) func(context.Context, string, string) (net.Conn, er
 // Fault 5: nothing of a lookup is left when the probe has ended, although Go's
 // resolver reads on for up to 5 s.
 func TestSilentNameServerKeepsNoSocket(t *testing.T) {
+	t.Parallel()
 	dns, err := mailtest.StartDNS(map[string]mailtest.DNSName{mailHost: {Fault: mailtest.DNSSilence}})
 	if err != nil {
 		t.Fatal(err)
@@ -253,6 +254,7 @@ func TestProbeFollowsANameThatMoves(t *testing.T) {
 // Fault 14: ten thousand lookups that nobody answers stay within the bound, and
 // neighbours that need no lookup keep their schedule and their results.
 func TestDeadNameServerDelaysNobody(t *testing.T) {
+	t.Parallel()
 	const names, neighbours, bound = 10_000, 100, 4096
 	synctest.Test(t, func(t *testing.T) {
 		var conns []*mail.Connection

@@ -12,6 +12,7 @@ import (
 
 // Fault 31: a listener whose queue is full lets SYNs fall; other systems refuse.
 func TestFaultFullBacklog(t *testing.T) {
+	t.Parallel()
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)

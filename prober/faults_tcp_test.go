@@ -166,6 +166,7 @@ func (fix *fixture) playRealTCP(t *testing.T, fault faultCase, pair pair) {
 // TestFaultSplitAnywhere is fault 27: replies cut in two at every boundary, below
 // TLS too, and into single bytes.
 func TestFaultSplitAnywhere(t *testing.T) {
+	t.Parallel()
 	fix := newFaultFixture(t)
 	pairs(t, func(t *testing.T, p mail.Protocol, e mail.Encryption) {
 		t.Parallel()
@@ -240,6 +241,7 @@ func TestFaultRefusedPort(t *testing.T) {
 // Fault 26: a peer that does not answer any more gets a reset, so that the kernel
 // keeps nothing for it.
 func TestFaultSilentPeerLeavesNothingInTheKernel(t *testing.T) {
+	t.Parallel()
 	if runtime.GOOS != "linux" {
 		t.Skip("reads /proc/net/tcp")
 	}

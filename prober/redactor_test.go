@@ -118,6 +118,7 @@ func TestRedactorRedactsCertificates(t *testing.T) {
 
 // Passwords stay known after a rotation; tokens for a day or two.
 func TestGivenSecretsAreRememberedAndBounded(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		given := new(givenSecrets)
 		server := given.server("mail.example.org")

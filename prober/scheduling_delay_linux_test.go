@@ -43,6 +43,7 @@ func TestStoppedProbe(t *testing.T) {
 // machine's doing and in no figure. Times are compared with the length of the stop,
 // which does not depend on the load: the probe is stopped only once it waits.
 func TestStopIsInNoFigure(t *testing.T) {
+	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -48,20 +48,22 @@ func TestReloadsAreShared(t *testing.T) {
 }
 
 func TestReloadThatPanicsBlocksNoOther(t *testing.T) {
-	calls := 0
-	r := newReloads(func() error {
-		if calls++; calls == 1 {
-			panic("a bug")
+	synctest.Test(t, func(t *testing.T) {
+		calls := 0
+		r := newReloads(func() error {
+			if calls++; calls == 1 {
+				panic("a bug")
+			}
+			return nil
+		})
+		func() {
+			defer func() { _ = recover() }()
+			_ = r.request()
+		}()
+		if err := r.request(); err != nil || calls != 2 {
+			t.Errorf("%d reloads, %v", calls, err)
 		}
-		return nil
 	})
-	func() {
-		defer func() { _ = recover() }()
-		_ = r.request()
-	}()
-	if err := r.request(); err != nil || calls != 2 {
-		t.Errorf("%d reloads, %v", calls, err)
-	}
 }
 
 func TestHostIsChecked(t *testing.T) {

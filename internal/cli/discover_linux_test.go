@@ -39,8 +39,8 @@ func TestDiscoverAndImportInterruptedAtEachQuestion(t *testing.T) {
 					p.answer(s.question, s.answer)
 				}
 				if stop == len(steps) {
-					if err := <-done; err != nil || len(left(t)) < 4 {
-						t.Errorf("%v, wrote %v\n%s", err, left(t), p.screen())
+					if err := <-done; err != nil || len(left(t, ".")) < 4 {
+						t.Errorf("%v, wrote %v\n%s", err, left(t, "."), p.screen())
 					}
 					return
 				}
@@ -49,8 +49,8 @@ func TestDiscoverAndImportInterruptedAtEachQuestion(t *testing.T) {
 					p.waitForNoEcho()
 				}
 				interrupt()
-				if err := <-done; !errors.Is(err, errInterrupted) || len(left(t)) != 1 {
-					t.Errorf("%v, left behind %v\n%s", err, left(t), p.screen())
+				if err := <-done; !errors.Is(err, errInterrupted) || len(left(t, ".")) != 1 {
+					t.Errorf("%v, left behind %v\n%s", err, left(t, "."), p.screen())
 				}
 				if !p.echoes() {
 					t.Error("what is typed next is not shown")

@@ -21,11 +21,15 @@ import (
 	"mailprobe/guard"
 	"mailprobe/internal/mailtest"
 	"mailprobe/internal/outcometest"
+	"mailprobe/internal/subprocess"
 	"mailprobe/mail"
 	"mailprobe/prober"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	subprocess.InParallel(8)
+	goleak.VerifyTestMain(m)
+}
 
 const password = "looking-glass-42"
 

@@ -132,7 +132,7 @@ func TestAddSendsNoHostileServerThePassword(t *testing.T) {
 			err := Add(t.Context(), AddOptions{Settings: []config.Setting{{Field: "name", Value: "a"}, {Field: "protocol", Value: string(h.protocol)},
 				{Field: "encryption", Value: string(h.encryption)}, {Field: "host", Value: "in.example.org"}, {Field: "port", Value: strconv.Itoa(server.Port)},
 				{Field: "username", Value: "anna"}, {Field: "tls_config.ca_file", Value: file("ca.pem")}},
-				SetupOptions: SetupOptions{ConfigFile: file("mailprobe.yml"), PasswordFile: file("password"), Output: "table", Timeout: 2 * time.Second,
+				SetupOptions: SetupOptions{ConfigFile: file("mailprobe.yml"), PasswordFile: file("password"), Output: "table", Timeout: 500 * time.Millisecond, // no login is to succeed
 					Stdout: &out, Stderr: &out, Resolver: dns.Resolver()}})
 			var exit *ExitError
 			if !errors.As(err, &exit) || exit.Code != ExitDown {

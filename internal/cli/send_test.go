@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -21,12 +22,14 @@ import (
 // for each fate that a message may have.
 type postOffice struct {
 	out, in *mailtest.Server
+	dir     string
 }
 
 func newPostOffice(t *testing.T) *postOffice {
 	t.Helper()
+	t.Parallel() // copies of a message are waited for
 	users := map[string]string{"anna@example.org": password}
-	p := &postOffice{}
+	p := &postOffice{dir: t.TempDir()}
 	start := func(o mailtest.Options) *mailtest.Server {
 		o.Encryption, o.Users = mailtest.NoEncryption, users
 		server, err := mailtest.Start(o)
@@ -47,7 +50,6 @@ func newPostOffice(t *testing.T) *postOffice {
 		}
 		return p.in.Append("anna@example.org", folder, message)
 	}})
-	t.Chdir(t.TempDir())
 	text := fmt.Sprintf(`connections:
   - {name: out, protocol: smtp, encryption: none, host: 127.0.0.1, port: %d, username: anna@example.org, password_file: secret}
   - {name: in, protocol: imap, encryption: none, host: 127.0.0.1, port: %d, username: anna@example.org, password_file: secret}
@@ -56,17 +58,33 @@ routes:
 	for _, name := range []string{"inbox", "junk", "lost", "never"} {
 		text += fmt.Sprintf("  - {name: %s, send: out, receive: in, from: anna@example.org, to: %s@example.org, delete: own, deadline: 10s, slow: 10s}\n", name, name)
 	}
-	if err := errors.Join(os.WriteFile("mailprobe.yml", []byte(text), 0o600), os.WriteFile("secret", []byte(password+"\n"), 0o600)); err != nil {
+	if err := errors.Join(os.WriteFile(p.file("mailprobe.yml"), []byte(text), 0o600), os.WriteFile(p.file("secret"), []byte(password+"\n"), 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	return p
 }
 
+// file is the path of a file beside the configuration.
+func (p *postOffice) file(name string) string { return filepath.Join(p.dir, name) }
+
+// load loads the configuration. Of a message that is lost, all there is to see is
+// the end of the deadline: that comes sooner here than a configuration may say.
+func (p *postOffice) load() (*config.Config, []config.Finding, error) {
+	loaded, findings, err := config.Load(p.file("mailprobe.yml"), nil)
+	if err == nil {
+		for _, r := range loaded.Routes {
+			if r.Name == "lost" {
+				r.Deadline, r.Slow = time.Second, time.Second
+			}
+		}
+	}
+	return loaded, findings, err
+}
+
 // send runs probe --send.
 func (p *postOffice) send(ctx context.Context, route, output string, change ...func(*ProbeOptions)) (code int, out string) {
 	var both bytes.Buffer
-	o := ProbeOptions{Send: route, Output: output, StateFile: "state.json", Stdout: &both, Stderr: &both,
-		Load: func() (*config.Config, []config.Finding, error) { return config.Load("mailprobe.yml", nil) }}
+	o := ProbeOptions{Send: route, Output: output, StateFile: p.file("state.json"), Stdout: &both, Stderr: &both, Load: p.load}
 	for _, c := range change {
 		c(&o)
 	}
@@ -145,7 +163,7 @@ func TestSendInterrupted(t *testing.T) {
 	if code != ExitNotRun || !strings.Contains(out, "interrupted") {
 		t.Errorf("exit code %d\n%s", code, out)
 	}
-	raw, err := os.ReadFile("state.json.routes")
+	raw, err := os.ReadFile(p.file("state.json.routes"))
 	if err != nil || !strings.Contains(string(raw), `"over":true`) {
 		t.Errorf("%v: %s", err, raw)
 	}

@@ -31,6 +31,7 @@ func fleet(t *testing.T) *Fleet {
 }
 
 func TestEachTargetShowsWhatItPromises(t *testing.T) {
+	t.Parallel()
 	f := fleet(t)
 	var probes sync.WaitGroup
 	for _, target := range f.Targets() {
@@ -58,6 +59,7 @@ func TestEachTargetShowsWhatItPromises(t *testing.T) {
 
 // One message of each route meets what its story says, and none is left behind.
 func TestEachRouteShowsWhatItPromises(t *testing.T) {
+	t.Parallel()
 	f := fleet(t)
 	journal, err := routes.OpenJournal("")
 	if err != nil {
@@ -176,6 +178,7 @@ func TestFleetEndsWithItsContext(t *testing.T) {
 // The guard watches whole hosts, and all servers of the demo are one host: the
 // single wrong password must not hold the logins of the others.
 func TestGuardLeavesTheGoodOnesAlone(t *testing.T) {
+	t.Parallel()
 	guard, err := guard.New(guard.Options{})
 	if err != nil {
 		t.Fatal(err)

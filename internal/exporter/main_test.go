@@ -5,15 +5,14 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"mailprobe/internal/subprocess"
 )
 
 func TestMain(m *testing.M) {
-	var err error
-	if folder, err = os.MkdirTemp("", "mailprobe-test-"); err != nil {
-		panic(err)
-	}
+	subprocess.InParallel(8)
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
-		_ = os.RemoveAll(folder)
+		program.Remove()
 		os.Exit(code)
 	}))
 }

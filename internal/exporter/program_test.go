@@ -4,12 +4,10 @@ package exporter_test
 
 import (
 	"encoding/json"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -21,26 +19,12 @@ import (
 	"mailprobe/internal/promtest"
 )
 
-// folder is for the binary; TestMain makes and removes it.
-var folder string
-
-// build builds the program once for all tests.
-var build = sync.OnceValues(func() (string, error) {
-	binary := filepath.Join(folder, "mailprobe")
-	out, err := exec.Command("go", "build", "-ldflags=-s -w", "-o", binary, "../..").CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("%w: %s", err, out)
-	}
-	return binary, nil
-})
+// program is the built program; TestMain removes it.
+var program = promtest.Builder{Root: "../.."}
 
 func binary(t *testing.T) string {
 	t.Helper()
-	path, err := build()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return path
+	return program.Binary(t)
 }
 
 // password is in every configuration here, and must be in no answer.

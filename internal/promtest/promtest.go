@@ -84,7 +84,9 @@ func Start(t *testing.T, ready, program string, args ...string) *subprocess.Proc
 // when it has not within limit.
 func Eventually(t *testing.T, limit time.Duration, what string, holds func() bool) {
 	t.Helper()
-	for end := time.Now().Add(limit); !holds(); time.Sleep(250 * time.Millisecond) {
+	pause := 10 * time.Millisecond
+	for end := time.Now().Add(limit); !holds(); time.Sleep(pause) {
+		pause = min(2*pause, 250*time.Millisecond)
 		if time.Now().After(end) {
 			t.Fatalf("not within %v: %s", limit, what)
 		}

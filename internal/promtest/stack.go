@@ -1,12 +1,15 @@
 package promtest
 
 import (
-	"mailprobe/internal/subprocess"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+
+	"mailprobe/internal/subprocess"
 )
 
 // WithRules makes a directory that looks as the comments in deploy/prometheus
@@ -60,10 +63,12 @@ type Mailprobe struct {
 // StartDemo builds mailprobe and runs its demo. root is as for WithRules.
 func StartDemo(t *testing.T, root string) *Mailprobe {
 	t.Helper()
-	return StartMailprobe(t, Build(t, root), "demo")
+	build := Builder{Root: root}
+	t.Cleanup(build.Remove)
+	return StartMailprobe(t, build.Binary(t), "demo")
 }
 
-// StartMailprobe runs a binary of Build on a free port.
+// StartMailprobe runs a binary of a Builder on a free port.
 func StartMailprobe(t *testing.T, binary string, args ...string) *Mailprobe {
 	t.Helper()
 	address := subprocess.FreeAddress(t)
@@ -71,16 +76,41 @@ func StartMailprobe(t *testing.T, binary string, args ...string) *Mailprobe {
 	return &Mailprobe{Address: address, Process: Start(t, "http://"+address+"/-/healthy", binary, args...)}
 }
 
-// Build builds mailprobe and returns the path of the binary. root is as for
-// WithRules.
-func Build(t *testing.T, root string) string {
+// Builder builds mailprobe once for all tests of a package.
+type Builder struct {
+	Root string // as for WithRules
+
+	once   sync.Once
+	folder string
+	err    error
+}
+
+// Binary is the path of the binary, which is built at the first call.
+func (b *Builder) Binary(t *testing.T) string {
 	t.Helper()
-	binary := filepath.Join(t.TempDir(), "mailprobe")
-	// As a release is built: without it the version is empty.
-	build := exec.Command("go", "build", "-ldflags", "-s -w -X github.com/prometheus/common/version.Version=0.0.0-test", "-o", binary, ".")
-	build.Dir = root
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
+	b.once.Do(b.build)
+	if b.err != nil {
+		t.Fatal(b.err)
 	}
-	return binary
+	return filepath.Join(b.folder, "mailprobe")
+}
+
+func (b *Builder) build() {
+	if b.folder, b.err = os.MkdirTemp("", "mailprobe-test-"); b.err != nil {
+		return
+	}
+	// As a release is built: without it the version is empty.
+	build := exec.Command("go", "build", "-ldflags", "-s -w -X github.com/prometheus/common/version.Version=0.0.0-test",
+		"-o", filepath.Join(b.folder, "mailprobe"), ".")
+	build.Dir = b.Root
+	if out, err := build.CombinedOutput(); err != nil {
+		b.err = fmt.Errorf("go build: %w\n%s", err, out)
+	}
+}
+
+// Remove removes the binary; TestMain calls it after the last test.
+func (b *Builder) Remove() {
+	if b.folder != "" {
+		_ = os.RemoveAll(b.folder)
+	}
 }
