@@ -1,9 +1,9 @@
 package history
 
-// This file writes an outcome as a string and reads it back. As a struct with all that
-// it points to it would take 1 KB and, worse, the collector would follow each pointer.
-// One set of methods does both directions, so that they cannot differ. What is written
-// is shared with others, so that it is never changed.
+// This file encodes an outcome as a string and decodes it. As a struct with all that it
+// points to, an outcome would take 1 KB, and the garbage collector would follow each
+// pointer. The same methods do both directions, so that they cannot differ. Values that
+// are encoded are shared, so they are never changed.
 
 import (
 	"encoding/binary"
@@ -15,8 +15,8 @@ import (
 	"mailprobe/mail"
 )
 
-// coder writes values, or reads them in the same order. Texts that were read are parts
-// of what is read from.
+// coder encodes values, or decodes them in the same order. Decoded texts are parts of
+// the encoded string.
 type coder struct {
 	written []byte
 	unread  string
@@ -25,14 +25,14 @@ type coder struct {
 	end int64 // of the probe, in seconds since the Unix epoch; most times are near it
 }
 
-// The tables behind words of one byte; read only.
+// The tables of words that are encoded as one byte; read only.
 var (
 	phaseTable  = mail.Phases()
 	reasonTable = mail.Reasons()
 )
 
-// outcome codes all but the connection and the chain. What is only read with
-// everything comes last.
+// outcome encodes or decodes all but the connection and the chain. What is decoded only
+// with everything comes last.
 func (c *coder) outcome(o *mail.Outcome, everything bool) {
 	c.times(o)
 	number(c, &o.SchedulingDelay)
@@ -57,9 +57,10 @@ func (c *coder) outcome(o *mail.Outcome, everything bool) {
 	}
 }
 
-// times codes Start and End. Their distance is that of the monotonic clock.
+// times encodes or decodes Start and End. The time between them is measured by the
+// monotonic clock.
 func (c *coder) times(o *mail.Outcome) {
-	c.end = 0 // the buffer of another outcome may be used again
+	c.end = 0 // the coder may have been used before
 	c.time(&o.End)
 	c.end = o.End.Unix()
 	took := o.End.Sub(o.Start)
@@ -128,7 +129,7 @@ func (c *coder) mailbox(m *mail.MailboxFacts) {
 	})
 }
 
-// number codes an integer of any kind; a small one takes one byte.
+// number encodes or decodes an integer of any kind; a small one takes one byte.
 func number[N ~int | ~int64 | ~uint8 | ~uint32 | ~uint64](c *coder, n *N) {
 	if c.reading {
 		*n = N(c.readVarint())
@@ -172,7 +173,7 @@ func text[S ~string](c *coder, s *S) {
 	c.written = append(c.written, *s...)
 }
 
-// word codes a word of a table as one byte, and any other one as a text.
+// word encodes or decodes a word: one of a table as one byte, any other as a text.
 func word[S ~string](c *coder, s *S, table []S) {
 	at := 1 + slices.Index(table, *s)
 	number(c, &at)
@@ -185,7 +186,7 @@ func word[S ~string](c *coder, s *S, table []S) {
 	}
 }
 
-// digits codes hexadecimal digits in half the space.
+// digits encodes or decodes hexadecimal digits, two in a byte.
 func (c *coder) digits(s *string) {
 	raw, err := hex.DecodeString(*s)
 	isHex := err == nil && *s == strings.ToLower(*s)
@@ -201,7 +202,7 @@ func (c *coder) digits(s *string) {
 	}
 }
 
-// time codes a time as its distance from the end of the probe.
+// time encodes or decodes a time as its distance from the end of the probe.
 func (c *coder) time(t *time.Time) {
 	isZero := t.IsZero()
 	c.flag(&isZero)
@@ -216,7 +217,7 @@ func (c *coder) time(t *time.Time) {
 	}
 }
 
-// utc is time for those of certificates.
+// utc is time for the dates of certificates, which are in UTC.
 func (c *coder) utc(t *time.Time) {
 	c.time(t)
 	if c.reading {
@@ -224,7 +225,7 @@ func (c *coder) utc(t *time.Time) {
 	}
 }
 
-// optional codes what may be absent.
+// optional encodes or decodes a value that may be absent.
 func optional[T any](c *coder, value **T, code func(*T)) {
 	is := *value != nil
 	c.flag(&is)

@@ -1,7 +1,7 @@
 package history
 
-// This file is the small form of outcomes. Certificate chains are shared by all
-// connections that see the same one.
+// This file keeps outcomes in packed form. Equal certificate chains are shared by all
+// connections.
 
 import (
 	"hash/maphash"
@@ -33,12 +33,12 @@ type packedFailure struct {
 	count        uint32
 }
 
-// packedOutcome is an outcome in packed form. It holds on to no connection: an old
-// definition would live as long.
+// packedOutcome is an outcome in packed form. It does not refer to its connection, so
+// that an old definition can be freed.
 type packedOutcome struct {
 	data  string                // see coder
-	chain unique.Handle[string] // likewise; the zero handle: none
-	sum   uint64                // of the chain, to know it again
+	chain unique.Handle[string] // encoded like data; the zero handle: none
+	sum   uint64                // hash of the chain, to recognise an equal one
 }
 
 func packSample(o *mail.Outcome) packedSample {
@@ -79,11 +79,10 @@ func micros(d time.Duration) uint32 {
 	return uint32(min(max(d.Microseconds(), 0), math.MaxUint32))
 }
 
-// writers are coders whose buffers are used again.
+// writers are coders whose buffers are reused.
 var writers = sync.Pool{New: func() any { return &coder{} }}
 
-// packOutcome packs o, and takes the chain from the outcomes before it if it is the
-// same.
+// packOutcome packs o. If an outcome before it has an equal chain, both share it.
 func packOutcome(o *mail.Outcome, before ...*packedOutcome) *packedOutcome {
 	c := writers.Get().(*coder)
 	defer writers.Put(c)

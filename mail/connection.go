@@ -199,9 +199,9 @@ func (c *Connection) Address() string {
 	return net.JoinHostPort(c.Host, strconv.Itoa(c.EffectivePort()))
 }
 
-// ServerName is the name that the certificate must be valid for. Connections of
-// equal settings share one tls.Config, whose ServerName is empty unless one is
-// configured: the name is then the host's.
+// ServerName returns the name that the certificate must be valid for: the configured
+// one, else the host. Connections with equal settings share one tls.Config, whose
+// ServerName is empty if none is configured.
 func (c *Connection) ServerName() string {
 	if c.TLS != nil && c.TLS.ServerName != "" {
 		return c.TLS.ServerName

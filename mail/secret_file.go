@@ -27,8 +27,8 @@ const (
 	// settledAfter is how old the last change of a file must be before its times
 	// say whether it changed again: two changes in a row may have one time.
 	settledAfter = 2 * time.Second
-	// lookedFor is how long a look at an unchanged file counts: the connections of one
-	// account often share a file, and are probed shortly after one another.
+	// lookedFor is how long the last look at an unchanged file counts: connections of
+	// one account often share a file and are probed within a short time.
 	lookedFor = 50 * time.Millisecond
 	// A read that hangs holds a thread. At most maxReads do, and at most
 	// readsPerFolder in one folder, so that one dead mount leaves room for others.
@@ -59,7 +59,7 @@ type SecretFiles struct {
 type secretFile struct {
 	running *secretRead // nil: none
 	used    time.Time
-	looked  time.Time // when the last look began that found secret to be up to date
+	looked  time.Time // begin of the last look that found secret up to date
 	stat    fileStat  // of the file when secret was read; zero: not remembered
 	secret  Secret
 }
@@ -99,8 +99,8 @@ func (f *SecretFiles) read(ctx context.Context, path string) (Secret, error) {
 	return Secret{}, &fs.PathError{Op: "read", Path: path, Err: fmt.Errorf("%w since %s", ErrFileStalled, r.began.UTC().Format(time.RFC3339))}
 }
 
-// join returns the read of a file that is under way, or begins one. The read is nil
-// if known is the file's secret by a look of a moment ago.
+// join returns the read of a file that is in progress, or begins one. It returns nil if
+// a look a moment ago has found known up to date.
 func (f *SecretFiles) join(path string) (known Secret, r *secretRead) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -28,7 +28,7 @@ type setVersion[T any] struct {
 	names  []string // sorted
 	values []T      // in the order of the names
 	seed   maphash.Seed
-	places []uint32 // 1 + index, at the first free place from the name's hash on; 0: free
+	places []uint32 // hash table of 1 + index, with linear probing; 0: free
 }
 
 func newSetVersion[T any](names []string) *setVersion[T] {
@@ -39,7 +39,7 @@ func newSetVersion[T any](names []string) *setVersion[T] {
 	return v
 }
 
-// place returns where the index of a name is, or belongs.
+// place returns the place in the table where the index of a name is, or would be.
 func (v *setVersion[T]) place(name string) *uint32 {
 	at, _ := bits.Mul64(maphash.String(v.seed, name), uint64(len(v.places)))
 	for v.places[at] != 0 && v.names[v.places[at]-1] != name {

@@ -49,10 +49,9 @@ func (l errorLog) Println(v ...any) {
 	l.logger.Warn("metrics incomplete", "err", strings.TrimSpace(fmt.Sprintln(v...)))
 }
 
-// scrapeHandler serves a Collector as promhttp would, but holds little: a scrape of
-// ten thousand connections, however slowly it is read, holds its text as gzip (2 MB)
-// or, without that, a pointer per connection and a buffer, and with protobuf one
-// family.
+// scrapeHandler serves a Collector as promhttp would, with less memory: a scrape of ten
+// thousand connections that is read slowly keeps 2 MB with gzip; without gzip one
+// pointer per connection, a buffer, and with protobuf one family.
 type scrapeHandler struct {
 	collector *Collector
 	log       *slog.Logger

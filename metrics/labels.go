@@ -21,7 +21,7 @@ type label struct {
 	nameLength int
 }
 
-// labelMark says where in the text of a set a label is.
+// labelMark is the position of a label in the text of a set.
 type labelMark struct{ start, end, nameLength uint32 }
 
 func (l label) name() string { return l.text[:l.nameLength] }

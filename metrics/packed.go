@@ -1,12 +1,11 @@
 package metrics
 
-// This file writes the text formats in gzip. It goes through the connections in blocks:
-// all families of a block, so that what it reads of a connection stays in the
-// processor's cache, where a scrape family by family would fetch it from memory each
-// time. The text of one family of one block is deflated on its own, as a chunk that
-// the next scrape uses again if the text is the same: most metrics seldom change. A
-// gzip stream may consist of such chunks (RFC 1951 section 3.2.4, RFC 1952); it is one
-// member, because browsers stop after the first.
+// This file writes the text formats in gzip. It goes through the connections in blocks,
+// and writes all families of a block at once, so that the data of a connection stays in
+// the processor's cache. The text of one family of one block is compressed separately,
+// as a chunk. If the text is the same in the next scrape, as with most metrics, the
+// chunk is reused. A gzip stream may consist of such chunks (RFC 1951 section 3.2.4, RFC
+// 1952); it is a single member, because browsers read only the first.
 
 import (
 	"bytes"
@@ -20,8 +19,8 @@ import (
 	dto "github.com/prometheus/client_model/go"
 )
 
-// blockSize is how many connections share a chunk. More of them shrink better; fewer
-// are more often the same as before.
+// blockSize is the number of connections in a chunk. Large chunks compress better, small
+// ones are more often unchanged.
 const blockSize = 128
 
 // packer makes scrapes of one text format. Its zero value is ready to use.
@@ -36,10 +35,10 @@ type packer struct {
 
 // chunk is a piece of a scrape. It is immutable.
 type chunk struct {
-	sum  uint64 // of the text, to know it again
+	sum  uint64 // hash of the text, to recognise an equal one
 	size int    // of the text
 	crc  uint32 // of the text
-	data []byte // deflated, up to a whole byte; nil: this text was seen once only
+	data []byte // compressed, padded to a whole byte; nil: this text was seen only once
 }
 
 // scrape returns the chunks of a whole scrape. own are the families that are not about
@@ -101,8 +100,8 @@ func (p *packer) series(c *Collector, w *textWriter, wanted func(name string) bo
 	return found
 }
 
-// chunk returns the chunk of the text in work. known is that of the last scrape. It is
-// kept from the second scrape with the same text on: what changes each time would only
+// chunk returns the chunk of the current text. known is the chunk of the last scrape. A
+// chunk is kept once two scrapes had the same text: text that always changes would only
 // take memory.
 func (p *packer) chunk(known *chunk) chunk {
 	text := p.text.Bytes()
@@ -138,8 +137,8 @@ func (p *packer) deflate(text []byte) chunk {
 	return chunk{size: len(text), crc: crc32.ChecksumIEEE(text), data: bytes.Clone(p.deflated.Bytes())}
 }
 
-// gzipHeader says deflate, no name, no time, fastest, unknown system (RFC 1952
-// section 2.3); lastBlock is an empty one with the mark of the last.
+// gzipHeader means: deflate, no name, no time, fastest, unknown system (RFC 1952 section
+// 2.3). lastBlock is an empty block that is marked as the last one.
 var (
 	gzipHeader = []byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 255}
 	lastBlock  = []byte{0x03, 0x00}

@@ -19,8 +19,8 @@ type sample struct {
 	extra   *labelSet // the labels beyond the connection's own; nil: none
 }
 
-// preparedSample is a sample in 16 bytes without a pointer, which the collector of
-// garbage would follow.
+// preparedSample is a sample in 16 bytes, without a pointer that the garbage collector
+// would follow.
 type preparedSample struct {
 	value   float64
 	created uint32
@@ -28,8 +28,8 @@ type preparedSample struct {
 	extra   uint16 // 1 + index in preparedMetrics.extras; 0: none
 }
 
-// preparedMetrics is the finished gauges and counters of one connection.
-// Immutable: scrapes read it while the next one is already being made.
+// preparedMetrics holds the finished gauges and counters of one connection.
+// It is immutable: scrapes read it while the next one is being prepared.
 type preparedMetrics struct {
 	own     *labelSet
 	samples []preparedSample // sorted by the name of their families

@@ -136,7 +136,8 @@ type chainDates struct {
 	notBefore time.Time // when that one became valid
 }
 
-// keptDates are chainDates in a third of the space: certificates count whole seconds.
+// keptDates are chainDates in a third of the space: dates of certificates are whole
+// seconds.
 type keptDates struct{ from, notAfter, notBefore int64 }
 
 func (d chainDates) keep() keptDates {

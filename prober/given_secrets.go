@@ -269,16 +269,16 @@ func (g *generations) lengths() uint16 {
 	return lengths
 }
 
-// secretSet is a set of windows and of tags of whole secrets, as a table in which each
-// hash is at the first free place from its own one on. A server mostly knows one
-// secret, of some dozen windows: a map would take three times the memory.
+// secretSet is a set of windows and of tags of whole secrets: a hash table with linear
+// probing. A server usually knows one secret with a few dozen windows, for which a map
+// would take three times the memory.
 type secretSet struct {
 	table   []uint64 // 0: a free place
 	used    uint32
 	lengths uint16 // bit n: there is a window of n bytes
 }
 
-// add takes in the hashes of one secret.
+// add adds the hashes of one secret.
 func (s *secretSet) add(hashes []uint64) {
 	wanted := int(s.used) + len(hashes)
 	if fit := wanted + wanted/4 + 1; fit > len(s.table) {
@@ -296,7 +296,7 @@ func (s *secretSet) add(hashes []uint64) {
 	}
 }
 
-// put does nothing for a 0 or a hash that is there.
+// put adds a hash, unless it is 0 or already there.
 func (s *secretSet) put(h uint64) {
 	if h == 0 {
 		return
@@ -325,7 +325,7 @@ func (s *secretSet) place(h uint64) int {
 	return at
 }
 
-// orOne is h, but 1 for 0, which is a free place in a table.
+// orOne returns h, or 1 if h is 0, because 0 means a free place.
 func orOne(h uint64) uint64 { return max(h, 1) }
 
 // searchedForms returns the forms in which a secret is searched for: folded, its

@@ -214,8 +214,8 @@ func (t *transcript) splitSecretsLocked(r *redactor) map[int]bool {
 	return split
 }
 
-// isCleanLocked returns all that the server said as one text, and whether it is known
-// that no secret is split over its lines. The caller holds mu.
+// isCleanLocked returns all server text of the probe as one text, and whether it is
+// known that no secret is split over its lines. The caller holds mu.
 func (t *transcript) isCleanLocked(r *redactor) (whole string, isClean bool) {
 	size := len(t.protocol) + 1
 	for i := range t.lines {

@@ -220,7 +220,7 @@ func (e *Exporter) Reload() error {
 	}
 	e.apply(loaded)
 	e.states.wake()
-	debug.FreeOSMemory() // as much garbage as all that stays, see Run
+	debug.FreeOSMemory() // a load leaves as much garbage as it keeps; see Run
 	return nil
 }
 
