@@ -55,6 +55,7 @@ type account struct {
 
 	oneMore bool  // a Release allows one attempt beyond the budget
 	queue   queue // of logins that wait for the answer to another one
+	line    line  // of connections that wait for the budget
 }
 
 // secretState is what is known about one secret of an account.
@@ -138,7 +139,7 @@ func (s *secretState) target(id keyedHash) *targetState {
 	return &s.Targets[len(s.Targets)-1]
 }
 
-// releaseByHand forgets the refusals, and that the secrets were known to work:
+// releaseByHand forgets the refusals, and that the refused secrets were known to work:
 // the next refusal gets no quick confirmation.
 func (a *account) releaseByHand(now time.Time) error {
 	if a == nil || !slices.ContainsFunc(a.Secrets, (secretState).isRefused) && len(a.Attempts) < attemptsPerHalfHour {
@@ -149,7 +150,8 @@ func (a *account) releaseByHand(now time.Time) error {
 	}
 	a.Released, a.oneMore = now, true
 	for i := range a.Secrets {
-		a.Secrets[i].Targets = nil
+		s := &a.Secrets[i]
+		s.Targets = slices.DeleteFunc(slices.Clone(s.Targets), func(t targetState) bool { return t.Suspected || !s.knownGood(&t, now) })
 	}
 	return nil
 }
@@ -203,6 +205,12 @@ func (s *secretState) knownGood(t *targetState, now time.Time) bool {
 	return !slices.ContainsFunc(s.Targets, func(o targetState) bool { return o.Wide && o.Refused.After(t.Accepted) })
 }
 
+// isUnconfirmed reports whether a secret that worked was refused once at a target, and not
+// tried there again yet.
+func (t *targetState) isUnconfirmed(now time.Time) bool {
+	return t.WasKnownGood && t.Refusals == 1 && now.Sub(t.Refused) < knownGoodFor
+}
+
 // forget drops the state of one target and reports whether there was any. It moves the
 // other targets in the slice.
 func (s *secretState) forget(id keyedHash) bool {
@@ -211,12 +219,12 @@ func (s *secretState) forget(id keyedHash) bool {
 	return len(s.Targets) < before
 }
 
-// accept records an accepted login. Older verdicts on the credential then hold their
-// own target only. endsHold reports whether a hold ends by this, so that it should be
+// accept records an accepted login, by the time when it began: a refusal meanwhile is
+// newer. Older verdicts on the credential then hold their own target only. endsHold reports whether a hold ends by this, so that it should be
 // saved at once.
-func (s *secretState) accept(t *targetState, began, now time.Time) (endsHold bool) {
+func (s *secretState) accept(t *targetState, began time.Time) (endsHold bool) {
 	endsHold = t.Refusals > 0 || t.Slow > 0
-	*t = targetState{ID: t.ID, Accepted: now}
+	*t = targetState{ID: t.ID, Accepted: began}
 	for i := range s.Targets {
 		if o := &s.Targets[i]; o.Wide && o.Refused.Before(began) {
 			o.Wide, endsHold = false, true
@@ -265,17 +273,16 @@ func (a *account) refusedTwice(s *secretState, t *targetState, now time.Time) bo
 			return true
 		}
 	}
-	return a.spentSince(accepted, keyedHash{}, now, wholeBudget).halfHour >= attemptsPerHalfHour
+	u := a.spentSince(accepted, keyedHash{})
+	return u.within(halfHour, now) >= attemptsPerHalfHour
 }
 
 // suspect counts an attempt that may have been refused. It reports whether it is
 // the second in a row, which counts as a refusal.
-func (t *targetState) suspect() (second bool) {
-	if t.Suspected {
-		return true
-	}
-	t.Suspected = true
-	return false
+func (t *targetState) suspect(at time.Time) (second bool) {
+	second = t.Suspected
+	t.Suspected, t.Refused = true, at
+	return second
 }
 
 // slowDown makes the next attempt at a target wait. It does not count as a refusal.

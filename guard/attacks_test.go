@@ -264,11 +264,44 @@ var attacks = []attack{
 		}
 		return attempts
 	}},
+	{"A23", "a password that one host accepts each minute and six others refuse, for half an hour", othersPerHalfHour, func(_ *testing.T, h *fixture) int {
+		return h.oneOfMany(30)
+	}},
+	{"A24", "the same for a day", othersPerDay, func(_ *testing.T, h *fixture) int { return h.oneOfMany(24 * 60) }},
+	{"A25", "six protocols and ports of one host refuse a password that another host accepts each minute, for half an hour", othersPerHalfHour, func(_ *testing.T, h *fixture) int {
+		f := oneOfMany(6)
+		for i, c := range f.conns[1:7] {
+			c.Host, c.Port = "no.example", 1000+i
+			c.Protocol = []mail.Protocol{mail.IMAP, mail.POP3, mail.SMTP}[i%3]
+		}
+		f.refuses["no.example"] = true
+		for range 30 {
+			f.probe(h, time.Minute)
+		}
+		return len(f.refusals)
+	}},
+	{"A26", "a password that works at eight hosts turns wrong at one after another, one each minute, while the others accept it", 8, func(_ *testing.T, h *fixture) int {
+		f := &family{conns: hosts(8, "ann"), refuses: map[string]bool{}, tried: map[string]time.Time{}, withheld: map[string]int{}}
+		for minute := range 30 {
+			f.probe(h, time.Minute)
+			f.refuses[f.conns[min(minute, 7)].Host] = true
+		}
+		return len(f.refusals)
+	}},
 	{"A20", "reloads or restarts in the middle of each login with a password that worked, and the server never gets to answer, ten times", 2, func(_ *testing.T, h *fixture) int {
 		ann := user("a", "mail.example", "ann")
 		h.probe(ann, "bad", right)
 		return h.repeat(10, time.Second, ann, AuthVerdict{Tried: true})
 	}},
+}
+
+// oneOfMany counts the refusals of a password that one host accepts and six refuse.
+func (h *fixture) oneOfMany(minutes int) int {
+	f := oneOfMany(6)
+	for range minutes {
+		f.probe(h, time.Minute)
+	}
+	return len(f.refusals)
 }
 
 // TestOwnActsHoldNoGoodAccount calls each second login off before its answer: a

@@ -38,19 +38,18 @@ type attempt struct {
 	Cause  keyedHash `json:"cause,omitzero"`  // the connection
 
 	CalledOff bool `json:"called_off,omitzero"` // this program left before the answer
+	Refused   bool `json:"refused,omitzero"`    // by the server's words
 
 	live bool // of this process, which will report the answer
 }
 
 // spent is the used part of a budget.
 type spent struct {
-	open              int       // not answered yet
-	openHere          bool      // one of them at the same server
-	foreign           bool      // one of them by another process
-	halfHour, day     int       // answered, within the windows
-	halfHourAt, dayAt time.Time // the times at which the windows have room for one more
-	last              time.Time // newest of the answered
-	lastCause         keyedHash
+	open     int         // not answered yet
+	openHere bool        // one of them at the same server
+	foreign  bool        // one of them by another process
+	times    []time.Time // of the answered ones, oldest first
+	last     attempt     // newest of the answered ones; zero: none
 }
 
 // budget is how many attempts an account gets.
@@ -59,73 +58,102 @@ type budget struct{ perHalfHour, perDay int }
 // wholeBudget is for a login that is known to work, and for accounts of which none is.
 var wholeBudget = budget{attemptsPerHalfHour, attemptsPerDay}
 
-// spentSince counts the attempts after a time, at which a server has accepted the
-// secret and begun to count anew. One that is in the future was made before the
-// clock was set back, and counts.
-func (a *account) spentSince(accepted time.Time, server keyedHash, now time.Time, b budget) (u spent) {
-	var recent, ofDay []time.Time
+// spentSince counts the attempts after a time; zero: all of the last day.
+func (a *account) spentSince(since time.Time, server keyedHash) (u spent) {
 	for i := range a.Attempts {
 		t := &a.Attempts[i]
-		if t.Open {
+		switch {
+		case t.Open:
 			u.open++
 			u.openHere = u.openHere || t.Server == server
 			u.foreign = u.foreign || !t.live
-			continue
+		case !t.At.Before(since):
+			u.times = append(u.times, t.At)
+			u.last = *t
 		}
-		if t.At.Before(accepted) {
-			continue
-		}
-		ofDay = append(ofDay, t.At)
-		if now.Sub(t.At) < halfHour {
-			recent = append(recent, t.At)
-		}
-		if !t.At.Before(u.last) {
-			u.last, u.lastCause = t.At, t.Cause
-		}
-	}
-	u.halfHour, u.day = len(recent), len(ofDay)
-	if n := len(recent) - b.perHalfHour; n >= 0 {
-		u.halfHourAt = recent[n].Add(halfHour)
-	}
-	if n := len(ofDay) - b.perDay; n >= 0 {
-		u.dayAt = ofDay[n].Add(fullDay)
 	}
 	return u
 }
 
-// room reports whether the account has an attempt left for a secret at a target. If
-// not, either busy is true, because another login must be answered first, or until is
-// the time when the budget has room. Logins that are known to work may overlap, but not
-// at the same server: a restart of the server would look like two refusals.
-func (a *account) room(s *secretState, t *targetState, server keyedHash, now time.Time) (until time.Time, busy bool, u spent) {
-	known := s.knownGood(t, now)
-	b := wholeBudget
-	if !known && a.worksElsewhere(s, t, now) {
-		b = budget{othersPerHalfHour, othersPerDay}
+// within is the number of attempts in a window that ends now. One that is in the future
+// was made before the clock was set back, and counts.
+func (u *spent) within(window time.Duration, now time.Time) (n int) {
+	for _, at := range u.times {
+		if now.Sub(at) < window {
+			n++
+		}
 	}
-	u = a.spentSince(s.accepted(), server, now, b)
+	return n
+}
+
+// roomAt returns when the budget has room for one more attempt, if a number of others are
+// made before it, each as soon as there is room, and are all refused.
+func (u *spent) roomAt(b budget, ahead int, now time.Time) time.Time {
+	times, at := slices.Clone(u.times), now
+	for ; ; ahead-- {
+		n := len(times)
+		if n >= b.perHalfHour {
+			at = laterOf(at, times[n-b.perHalfHour].Add(halfHour))
+		}
+		if n >= b.perDay {
+			at = laterOf(at, times[n-b.perDay].Add(fullDay))
+		}
+		if ahead <= 0 {
+			return at
+		}
+		times = append(times, at)
+	}
+}
+
+func laterOf(x, y time.Time) time.Time {
+	if y.After(x) {
+		return y
+	}
+	return x
+}
+
+// room reports whether the account has an attempt left for a secret at a target, of which
+// some connections come before. If not, either busy is true, because another login must
+// be answered first, or until is the time when the budget has room. Logins that are known
+// to work may overlap, but not at the same server: a restart of the server would look like
+// two refusals.
+func (a *account) room(s *secretState, t *targetState, server keyedHash, ahead int, now time.Time) (until time.Time, busy bool, u spent) {
+	b, since, known := a.budgetOf(s, t, now)
+	u = a.spentSince(since, server)
 	if u.open > 0 && !known || u.openHere {
 		return time.Time{}, true, u
 	}
 	if u.open == 0 && a.oneMore {
 		return time.Time{}, false, u
 	}
-	until = u.halfHourAt
-	if u.dayAt.After(until) {
-		until = u.dayAt
+	if at := u.roomAt(b, ahead, now); at.After(now) {
+		return at, false, u
 	}
-	if !until.IsZero() {
-		return until, false, u
-	}
-	return time.Time{}, u.halfHour+u.open >= b.perHalfHour || u.day+u.open >= b.perDay, u
+	busy = u.open > 0 && (u.within(halfHour, now)+u.open >= b.perHalfHour || u.within(fullDay, now)+u.open >= b.perDay)
+	return time.Time{}, busy, u
 }
 
-// worksElsewhere reports whether the account is known to work in another way.
+// budgetOf returns the budget of a secret at a target, and since when attempts count
+// against it. For a login that is known to work they count since the secret was last
+// accepted anywhere: refusals before that say nothing about it. For every other login all
+// attempts of the day count.
+func (a *account) budgetOf(s *secretState, t *targetState, now time.Time) (b budget, since time.Time, known bool) {
+	switch {
+	case s.knownGood(t, now):
+		return wholeBudget, s.accepted(), true
+	case a.worksElsewhere(s, t, now):
+		return budget{othersPerHalfHour, othersPerDay}, time.Time{}, false
+	}
+	return wholeBudget, time.Time{}, false
+}
+
+// worksElsewhere reports whether the account is known to work in another way, or was
+// until a single refusal, which is not confirmed yet.
 func (a *account) worksElsewhere(s *secretState, t *targetState, now time.Time) bool {
 	for i := range a.Secrets {
 		other := &a.Secrets[i]
 		for j := range other.Targets {
-			if o := &other.Targets[j]; (other.Tag != s.Tag || o.ID != t.ID) && other.knownGood(o, now) {
+			if o := &other.Targets[j]; (other.Tag != s.Tag || o.ID != t.ID) && (other.knownGood(o, now) || o.isUnconfirmed(now)) {
 				return true
 			}
 		}
@@ -149,12 +177,12 @@ func (a *account) answered(id uint64, counts bool, e event) {
 		return
 	case i < 0:
 		a.Attempts = append(a.Attempts, attempt{ID: id, At: e.At, Tag: e.Tag, Target: e.Target, Server: e.Host, Cause: e.Cause,
-			CalledOff: e.Result == calledOff})
+			CalledOff: e.Result == calledOff, Refused: e.Result == refused})
 	case !counts:
 		a.Attempts = slices.Delete(a.Attempts, i, i+1)
 	default:
 		a.Attempts[i].At, a.Attempts[i].Open, a.Attempts[i].live = e.At, false, false
-		a.Attempts[i].CalledOff = e.Result == calledOff
+		a.Attempts[i].CalledOff, a.Attempts[i].Refused = e.Result == calledOff, e.Result == refused
 	}
 	slices.SortStableFunc(a.Attempts, func(x, y attempt) int { return x.At.Compare(y.At) })
 }
@@ -186,7 +214,7 @@ func (a *account) settle(now time.Time) {
 		}
 		t.Open = false
 		if s := a.find(t.Tag); s != nil {
-			s.target(t.Target).suspect()
+			s.target(t.Target).suspect(t.At)
 		}
 	}
 	a.Attempts = slices.DeleteFunc(a.Attempts, func(t attempt) bool { return !t.Open && now.Sub(t.At) >= fullDay })

@@ -4,6 +4,7 @@ package guard
 // this process, and those of other processes, which it reads from the journal.
 
 import (
+	"cmp"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -135,7 +136,7 @@ func (g *Guard) apply(e event, name string) {
 	case doubtful:
 		g.noteUnclassified(e, name)
 		a.answered(e.ID, true, e)
-		if t.suspect() {
+		if t.suspect(e.At) {
 			g.refuse(a, s, t, d, e, name)
 		}
 	case silent, tooSoon:
@@ -166,10 +167,10 @@ func (g *Guard) slow(a *account, s *secretState, t *targetState, d *server, e ev
 	known := s.knownGood(t, e.At)
 	a.answered(e.ID, !known, e)
 	switch {
-	case e.Result == tooSoon && !t.suspect(): // the pool probes less often already
+	case e.Result == tooSoon && !t.suspect(e.At): // the pool probes less often already
 	case known:
 		t.slowDown(e)
-	case e.Result == tooSoon || t.suspect():
+	case e.Result == tooSoon || t.suspect(e.At):
 		g.refuse(a, s, t, d, e, name)
 	}
 }
@@ -179,7 +180,7 @@ func (g *Guard) accept(a *account, s *secretState, t *targetState, d *server, e 
 	refreshed := e.At.Sub(t.Accepted) <= refreshKnownGood
 	a.oneMore = false
 	ended := s.forget(e.Cause)
-	if s.accept(s.target(e.Target), e.Began, e.At) || ended {
+	if s.accept(s.target(e.Target), cmp.Or(e.Began, e.At)) || ended {
 		g.note(slog.LevelInfo, "login accepted again", "connection", name)
 		refreshed = false
 	}

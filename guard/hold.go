@@ -35,12 +35,15 @@ func (h Hold) Facts() mail.AuthFacts {
 	return mail.AuthFacts{Held: true, HeldForOthers: h.Reason == mail.AuthHeld, NextAttempt: h.Until, HeldBy: h.By, HeldSince: h.At}
 }
 
-// holdOf returns the hold of a permit's login, zero if it may go on.
+// holdOf returns the hold of a permit's login, zero if it may go on. One that waits for the
+// account's budget gets a place in its line.
 func (p *Permit) holdOf(a *account, s *secretState, t *targetState, d *server, now time.Time) Hold {
 	if hold := p.refusalHold(s, now); hold.Reason != "" {
-		return hold
+		a.line.leave(p.id.cause)
+		return p.atBudget(hold, a, s, t, now)
 	}
-	if hold := p.budgetHold(a, s, t, now); hold.Reason != "" {
+	if hold, mine := p.budgetHold(a, s, t, now); hold.Reason != "" {
+		a.line.join(mine)
 		return hold
 	}
 	if until := p.guard.doubtUntil; now.Before(until) && !s.knownGood(t, now) {
@@ -104,31 +107,64 @@ func heldBy(hold Hold, name string, t *targetState) Hold {
 // nextHold returns the hold of the login that follows one that was just answered.
 func (p *Permit) nextHold(a *account, s *secretState, t *targetState, now time.Time) Hold {
 	if hold := p.refusalHold(s, now); hold.Reason != "" {
-		return hold
+		return p.atBudget(hold, a, s, t, now)
 	}
-	return p.budgetHold(a, s, t, now)
+	hold, _ := p.budgetHold(a, s, t, now)
+	return hold
 }
 
-// budgetHold is the hold of an account whose budget is used up.
-func (p *Permit) budgetHold(a *account, s *secretState, t *targetState, now time.Time) Hold {
-	until, _, u := a.room(s, t, p.id.server, now)
+// atBudget moves the end of a refused login's hold to the time when the account's budget
+// has room for it.
+func (p *Permit) atBudget(hold Hold, a *account, s *secretState, t *targetState, now time.Time) Hold {
+	if until, _, _ := a.room(s, t, p.id.server, 0, now); !hold.Until.IsZero() && until.After(hold.Until) {
+		hold.Until = until
+	}
+	return hold
+}
+
+// budgetHold is the hold of an account whose budget is used up, and the place of the login
+// in its line. A login that is known to work waits behind nobody.
+func (p *Permit) budgetHold(a *account, s *secretState, t *targetState, now time.Time) (Hold, place) {
+	ahead, mine := 0, place{}
+	if !s.knownGood(t, now) {
+		mine = a.placeOf(p, s, t, now)
+		ahead = a.line.ahead(mine, now)
+	}
+	until, _, u := a.room(s, t, p.id.server, ahead, now)
 	if until.IsZero() {
-		return Hold{}
+		return Hold{}, mine
 	}
-	return p.guard.heldByBudget(until, u)
+	b, _, _ := a.budgetOf(s, t, now)
+	return p.guard.heldByBudget(until, u, b, ahead, now), mine
 }
 
-func (g *Guard) heldByBudget(until time.Time, u spent) Hold {
-	name, _ := g.nameOf(u.lastCause)
-	count, span := u.halfHour, "half an hour"
-	if u.dayAt.After(u.halfHourAt) {
-		count, span = u.day, "a day"
+func (g *Guard) heldByBudget(until time.Time, u spent, b budget, ahead int, now time.Time) Hold {
+	name, _ := g.nameOf(u.last.Cause)
+	hold := Hold{
+		Reason: mail.AuthHeld, Until: until, By: name, At: u.last.At,
+		Advice: "Correct or remove the connections of this account that were refused. This one was not tried: it is at the time shown, so that the account is not locked.",
 	}
-	return Hold{
-		Reason: mail.AuthHeld, Until: until, By: name, At: u.last,
-		Because: fmt.Sprintf("%s of this account failed within %s, the last at %s (%s)", countLogins(count), span, clockTime(u.last), connectionWord(name)),
-		Advice:  "Correct the user name and password of all connections of this account; no login is tried before the time shown, so that the account is not locked.",
+	var because []string
+	switch day := u.within(fullDay, now); {
+	case !u.roomAt(b, 0, now).After(now):
+		because = append(because, "the account's budget of refused logins has too little room")
+	case day >= b.perDay:
+		because = append(because, fmt.Sprintf("the account's budget of refused logins is used up (%s within a day)", countLogins(day)))
+	default:
+		because = append(because, fmt.Sprintf("the account's budget of refused logins is used up (%s within half an hour)", countLogins(u.within(halfHour, now))))
 	}
+	if len(u.times) > 0 {
+		how := "was not accepted"
+		if u.last.Refused {
+			how = "was refused"
+		}
+		because = append(because, fmt.Sprintf("%s %s at %s", connectionWord(name), how, clockTime(u.last.At)))
+	}
+	if ahead > 0 {
+		because = append(because, fmt.Sprintf("%s come first", countConnections(ahead)))
+	}
+	hold.Because = strings.Join(because, "; ")
+	return hold
 }
 
 // heldByDoubt is the hold of logins that may have been tried already, which nobody
@@ -188,6 +224,13 @@ func countLogins(n int) string {
 		return "1 login"
 	}
 	return fmt.Sprint(n, " logins")
+}
+
+func countConnections(n int) string {
+	if n == 1 {
+		return "1 other connection"
+	}
+	return fmt.Sprint(n, " other connections")
 }
 
 // busyHold is the hold of a login whose turn has not come in time.

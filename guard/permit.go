@@ -173,7 +173,7 @@ func (p *Permit) tryAcquire(w *waiter, last bool) decision {
 		w.leave()
 		return decision{}
 	}
-	if _, busy, u := a.room(s, t, p.id.server, now); busy || w.queue != d.queueOf(p) && a.queue.blocks(w) {
+	if _, busy, u := a.room(s, t, p.id.server, 0, now); busy || w.queue != d.queueOf(p) && a.queue.blocks(w) {
 		if last {
 			w.leave()
 			p.Hold = p.busyHold(now, anotherLogin)
@@ -205,6 +205,7 @@ func (p *Permit) tryAcquire(w *waiter, last bool) decision {
 func (p *Permit) grant(a *account, d *server, now time.Time) {
 	g := p.guard
 	p.Allowed, p.since = true, now
+	a.line.leave(p.id.cause)
 	d.startLogin(p)
 	g.lastID++
 	p.attempt = g.lastID
@@ -263,6 +264,9 @@ func (p *Permit) Done(v AuthVerdict) {
 	a, s, t, d := p.find(e.At)
 	if v.Tried {
 		p.Hold = p.nextHold(a, s, t, e.At)
+	}
+	if p.Allowed && !v.Tried { // it could not be tried: it keeps no other one waiting
+		a.line.leave(p.id.cause)
 	}
 	if p.halfOpen && !v.Tried {
 		d.NextProbe, d.lastProbe = e.At, keyedHash{} // another one may be the half-open probe

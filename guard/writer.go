@@ -388,6 +388,6 @@ func (g *Guard) contended(p *Permit, e event) bool {
 	}
 	defer func() { a.Attempts = append(a.Attempts, *own) }()
 	s := a.secret(e.Tag, now)
-	until, busy, _ := a.room(s, s.target(e.Target), e.Host, now)
+	until, busy, _ := a.room(s, s.target(e.Target), e.Host, 0, now)
 	return busy || !until.IsZero() || p.refusalHold(s, now).Reason != ""
 }
