@@ -53,6 +53,7 @@ type account struct {
 	Secrets  []secretState `json:"secrets,omitempty"`
 	Released time.Time     `json:"released,omitzero"` // last Release
 
+	begun   bool  // this process has logged in
 	oneMore bool  // a Release allows one attempt beyond the budget
 	queue   queue // of logins that wait for the answer to another one
 	line    line  // of connections that wait for the budget
@@ -205,6 +206,12 @@ func (s *secretState) knownGood(t *targetState, now time.Time) bool {
 	return !slices.ContainsFunc(s.Targets, func(o targetState) bool { return o.Wide && o.Refused.After(t.Accepted) })
 }
 
+// works reports whether a login is known to work and its last answer left no doubt. A
+// server that asks for longer pauses leaves none.
+func (s *secretState) works(t *targetState, now time.Time) bool {
+	return s.knownGood(t, now) && (!t.Suspected || t.Reason == mail.AuthTooSoon)
+}
+
 // isUnconfirmed reports whether a secret that worked was refused once at a target, and not
 // tried there again yet.
 func (t *targetState) isUnconfirmed(now time.Time) bool {
@@ -279,9 +286,9 @@ func (a *account) refusedTwice(s *secretState, t *targetState, now time.Time) bo
 
 // suspect counts an attempt that may have been refused. It reports whether it is
 // the second in a row, which counts as a refusal.
-func (t *targetState) suspect(at time.Time) (second bool) {
+func (t *targetState) suspect(at time.Time, reason mail.Reason, cause keyedHash) (second bool) {
 	second = t.Suspected
-	t.Suspected, t.Refused = true, at
+	t.Suspected, t.Refused, t.Reason, t.Cause = true, at, reason, cause
 	return second
 }
 

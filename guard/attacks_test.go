@@ -295,6 +295,22 @@ var attacks = []attack{
 	}},
 }
 
+// readOnlyAttack is a row of the table that needs a file system of its own.
+type readOnlyAttack struct {
+	number, name string
+	known        bool // the password worked before
+	open         bool // the disk turns read-only while the first login has no answer
+	answered     bool // which then comes
+	attempts     int
+}
+
+var readOnlyAttacks = []readOnlyAttack{
+	{"A27", "a state folder that is read-only from the start, while the program is killed ten times in ten minutes", false, false, false, 0},
+	{"A28", "the same with a password that worked and turned wrong meanwhile", true, false, false, 0},
+	{"A29", "the folder turns read-only while a login has no answer, ten kills in ten minutes", false, true, false, 1},
+	{"A30", "the same with a password that worked, and is refused after the folder has turned", true, true, true, 1},
+}
+
 // oneOfMany counts the refusals of a password that one host accepts and six refuse.
 func (h *fixture) oneOfMany(minutes int) int {
 	f := oneOfMany(6)
@@ -405,6 +421,9 @@ func TestAttacksPageIsWritten(t *testing.T) {
 	}
 	for _, a := range attacksAtOnce() {
 		add(a.number, a.name, int(a.attempts))
+	}
+	for _, a := range readOnlyAttacks {
+		add(a.number, a.name, a.attempts)
 	}
 	for _, n := range slices.Sorted(maps.Keys(rows)) {
 		page.WriteString(rows[n])

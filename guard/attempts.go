@@ -7,6 +7,8 @@ package guard
 import (
 	"slices"
 	"time"
+
+	"mailprobe/mail"
 )
 
 const (
@@ -139,7 +141,7 @@ func (a *account) room(s *secretState, t *targetState, server keyedHash, ahead i
 // attempts of the day count.
 func (a *account) budgetOf(s *secretState, t *targetState, now time.Time) (b budget, since time.Time, known bool) {
 	switch {
-	case s.knownGood(t, now):
+	case s.works(t, now):
 		return wholeBudget, s.accepted(), true
 	case a.worksElsewhere(s, t, now):
 		return budget{othersPerHalfHour, othersPerDay}, time.Time{}, false
@@ -214,7 +216,7 @@ func (a *account) settle(now time.Time) {
 		}
 		t.Open = false
 		if s := a.find(t.Tag); s != nil {
-			s.target(t.Target).suspect(t.At)
+			s.target(t.Target).suspect(t.At, mail.Timeout, t.Cause)
 		}
 	}
 	a.Attempts = slices.DeleteFunc(a.Attempts, func(t attempt) bool { return !t.Open && now.Sub(t.At) >= fullDay })

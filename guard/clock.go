@@ -26,3 +26,41 @@ func steadyClock(wall func() time.Time, floor time.Time) func() time.Time {
 		return now.Add(behind)
 	}
 }
+
+// notAfter returns an event that did not happen in the future: before the clock was set
+// back it may seem so. It counts from now on, for its whole time.
+func (e event) notAfter(now time.Time) event {
+	if ahead := e.At.Sub(now); ahead > 0 {
+		e.At = now
+		for _, at := range []*time.Time{&e.Began, &e.Until} {
+			if !at.IsZero() {
+				*at = at.Add(-ahead)
+			}
+		}
+	}
+	return e
+}
+
+// notAfter does the same with what was remembered of an account: an attempt in the future
+// would count, and a success in the future excuse others, until the clock gets there.
+func (a *account) notAfter(now time.Time) {
+	for i := range a.Attempts {
+		t := &a.Attempts[i]
+		if ahead := t.At.Sub(now); ahead > 0 {
+			t.At, t.Until = now, t.Until.Add(-ahead)
+		}
+	}
+	for _, s := range a.Secrets {
+		for i := range s.Targets {
+			t := &s.Targets[i]
+			t.Accepted, t.Refused = earlierOf(t.Accepted, now), earlierOf(t.Refused, now)
+		}
+	}
+}
+
+func earlierOf(x, y time.Time) time.Time {
+	if y.Before(x) {
+		return y
+	}
+	return x
+}

@@ -136,7 +136,7 @@ func (g *Guard) apply(e event, name string) {
 	case doubtful:
 		g.noteUnclassified(e, name)
 		a.answered(e.ID, true, e)
-		if t.suspect(e.At) {
+		if t.suspect(e.At, e.Reason, e.Cause) {
 			g.refuse(a, s, t, d, e, name)
 		}
 	case silent, tooSoon:
@@ -167,10 +167,10 @@ func (g *Guard) slow(a *account, s *secretState, t *targetState, d *server, e ev
 	known := s.knownGood(t, e.At)
 	a.answered(e.ID, !known, e)
 	switch {
-	case e.Result == tooSoon && !t.suspect(e.At): // the pool probes less often already
+	case e.Result == tooSoon && !t.suspect(e.At, e.Reason, e.Cause): // the pool probes less often already
 	case known:
 		t.slowDown(e)
-	case e.Result == tooSoon || t.suspect(e.At):
+	case e.Result == tooSoon || t.suspect(e.At, e.Reason, e.Cause):
 		g.refuse(a, s, t, d, e, name)
 	}
 }
@@ -245,9 +245,7 @@ func (a *account) forgive(p *Permit) {
 	}
 }
 
-// sane reports whether the times of an event are plausible: younger than forgetAfter,
-// and at most a minute in the future.
+// sane reports whether the times of an event are plausible: it is younger than forgetAfter.
 func (e event) sane(now time.Time) bool {
-	age := now.Sub(e.At)
-	return age >= -time.Minute && age < forgetAfter && e.Interval >= 0 && e.Interval < forgetAfter && e.Until.Sub(e.At) < forgetAfter
+	return now.Sub(e.At) < forgetAfter && e.Interval >= 0 && e.Interval < forgetAfter && e.Until.Sub(e.At) < forgetAfter
 }

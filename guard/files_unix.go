@@ -53,14 +53,18 @@ func lock(file *os.File, path string, patience time.Duration) (current bool, err
 
 // giveTo changes the owner of a file to that of another file, if this process may.
 func giveTo(file *os.File, like os.FileInfo) {
+	if like == nil { // it could not be opened at the start
+		return
+	}
 	if owner, ok := like.Sys().(*syscall.Stat_t); ok && os.Geteuid() == 0 {
 		_ = file.Chown(int(owner.Uid), int(owner.Gid)) // at worst the owner cannot read it
 	}
 }
 
-// isFull reports whether an error means that the disk or the quota is full.
-func isFull(err error) bool {
-	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EIO)
+// takesNothing reports whether an error means that the disk or the quota is full, or the
+// file system broken or read-only: what Linux makes of a broken one.
+func takesNothing(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EIO) || errors.Is(err, syscall.EROFS)
 }
 
 // syncDirectory makes a rename survive a power cut.

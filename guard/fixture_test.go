@@ -149,3 +149,10 @@ func altered(c *mail.Connection, by func(*mail.Connection)) *mail.Connection {
 	by(&other)
 	return &other
 }
+
+// impatient is a context of a caller who waits for no other login, and is there until the
+// end.
+type impatient struct{ context.Context }
+
+// Deadline is in the past.
+func (impatient) Deadline() (time.Time, bool) { return time.Unix(0, 0), true }

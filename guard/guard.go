@@ -65,6 +65,7 @@ type Guard struct {
 	changes    uint64                // worth keeping, since the start
 	damaged    bool                  // the state file could not be read
 	doubtUntil time.Time             // attempts before it may be forgotten, see forget
+	blindUntil time.Time             // no login is tried before, see startBlind
 	unkept     time.Time             // since when the state cannot be kept; zero: it is kept
 	pruned     time.Time
 	lastID     uint64
@@ -75,7 +76,7 @@ type Guard struct {
 // New returns the guard of a serving process. It fails if another process uses the
 // state file, or if the file is not a state file. A damaged state file is renamed,
 // which is logged. If nothing can be written, the guard works, but withholds every
-// login that is not known to work; see Unkept.
+// login that is not known to work, and for half an hour all others too; see Unkept.
 func New(opts Options) (*Guard, error) {
 	g := newGuard(opts)
 	if opts.StatePath == "" {
@@ -185,7 +186,7 @@ func (g *Guard) keeping(err error) {
 		g.unkept = g.now()
 		g.note(slog.LevelWarn, "holds not kept: a restart would forget them; logins that are not known to work are withheld", "err", err)
 	case !failed && !g.unkept.IsZero():
-		g.unkept = time.Time{}
+		g.unkept, g.blindUntil = time.Time{}, time.Time{}
 		g.note(slog.LevelInfo, "holds are kept again")
 	}
 }

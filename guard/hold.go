@@ -46,7 +46,10 @@ func (p *Permit) holdOf(a *account, s *secretState, t *targetState, d *server, n
 		a.line.join(mine)
 		return hold
 	}
-	if until := p.guard.doubtUntil; now.Before(until) && !s.knownGood(t, now) {
+	if until := p.guard.blindUntil; now.Before(until) {
+		return heldBlind(until)
+	}
+	if until := p.guard.doubtUntil; now.Before(until) && !s.works(t, now) {
 		return heldByDoubt(until)
 	}
 	return p.serverHold(d, s.knownGood(t, now), now)
@@ -126,7 +129,7 @@ func (p *Permit) atBudget(hold Hold, a *account, s *secretState, t *targetState,
 // in its line. A login that is known to work waits behind nobody.
 func (p *Permit) budgetHold(a *account, s *secretState, t *targetState, now time.Time) (Hold, place) {
 	ahead, mine := 0, place{}
-	if !s.knownGood(t, now) {
+	if !s.works(t, now) {
 		mine = a.placeOf(p, s, t, now)
 		ahead = a.line.ahead(mine, now)
 	}
@@ -135,7 +138,11 @@ func (p *Permit) budgetHold(a *account, s *secretState, t *targetState, now time
 		return Hold{}, mine
 	}
 	b, _, _ := a.budgetOf(s, t, now)
-	return p.guard.heldByBudget(until, u, b, ahead, now), mine
+	hold := p.guard.heldByBudget(until, u, b, ahead, now)
+	if t.Suspected && t.Cause == p.id.cause && u.last.Cause == p.id.cause && t.Reason != "" {
+		hold.Reason, hold.By, hold.At, hold.Advice = t.Reason, "", time.Time{}, "" // its own doubtful answer
+	}
+	return hold, mine
 }
 
 func (g *Guard) heldByBudget(until time.Time, u spent, b budget, ahead int, now time.Time) Hold {
@@ -174,6 +181,16 @@ func heldByDoubt(until time.Time) Hold {
 		Reason: mail.AuthHeld, Until: until,
 		Because: "the state file or its journal was damaged or removed, and with it the memory of earlier attempts",
 		Advice:  "Wait until the time shown. To begin anew at once, stop mailprobe and remove the state file and every file whose name begins with its name.",
+	}
+}
+
+// heldBlind is the hold of logins that may have been tried already by a process that could
+// not write it down.
+func heldBlind(until time.Time) Hold {
+	return Hold{
+		Reason: mail.AuthHeld, Until: until,
+		Because: "nothing can be written beside the state file since the start, and nobody knows what was tried before",
+		Advice:  "Make room, or make the state file's folder writable: logins then go on at once.",
 	}
 }
 

@@ -23,8 +23,7 @@ func (g *Guard) open(path string, owner bool) error {
 	err := f.take(owner)
 	switch {
 	case err == nil:
-	case owner && isFull(err):
-		g.keeping(err)
+	case owner && takesNothing(err):
 	default:
 		return err
 	}
@@ -32,10 +31,10 @@ func (g *Guard) open(path string, owner bool) error {
 		return errors.Join(err, f.close())
 	}
 	if err := f.start(g, owner); err != nil {
-		if !owner || !isFull(err) {
+		if !owner || !takesNothing(err) {
 			return errors.Join(err, f.close())
 		}
-		g.keeping(err)
+		g.startBlind(err)
 	}
 	g.store = startWriter(g, f, owner)
 	return nil
@@ -128,6 +127,7 @@ func (f *files) start(g *Guard, owner bool) error {
 	}
 	file, events, _, err := f.journal.begin()
 	if err != nil {
+		g.takeInQuietly(f.journal.look())
 		return err
 	}
 	defer file.Close()
@@ -137,6 +137,7 @@ func (f *files) start(g *Guard, owner bool) error {
 		}
 	}
 	g.takeInQuietly(events)
+	f.readAt = g.now()
 	if g.damaged && !slices.ContainsFunc(events, func(e event) bool { return e.Result == forgotten }) {
 		f.journal.damaged = true
 	}
@@ -145,6 +146,16 @@ func (f *files) start(g *Guard, owner bool) error {
 		return f.compact(g)
 	}
 	return f.journal.append(file, lost, true)
+}
+
+// startBlind is for a start where nothing can be written. Earlier processes may have tried
+// to log in without a trace, so for half an hour no login is tried at all, unless the files
+// can be written before that.
+func (g *Guard) startBlind(err error) {
+	g.keeping(err)
+	g.mu.Lock()
+	defer g.unlock()
+	g.blindUntil = g.now().Add(halfHour)
 }
 
 // lost counts that attempts were forgotten, and returns the event that says so to
@@ -169,7 +180,7 @@ func (g *Guard) takeInQuietly(events []event) {
 	defer g.mu.Unlock()
 	now := g.now()
 	for _, e := range events {
-		if e.sane(now) {
+		if e = e.notAfter(now); e.sane(now) {
 			g.apply(e, "")
 		}
 	}

@@ -29,6 +29,7 @@ type Permit struct {
 	id         *identity
 	tag        uint16 // of the secret
 
+	first     bool      // the account's first login by this process
 	unknown   bool      // it logs in with a secret that is not known to work there
 	waitedOut bool      // it has waited long enough already
 	byForeign bool      // it waits for a login of another process
@@ -93,7 +94,7 @@ func (p *Permit) tryReserve(w *waiter, last bool) decision {
 	a, s, t, d := p.find(now)
 	a.forgive(p)
 	p.isNewSecret = a.isNewSecret(p)
-	p.unknown = !s.knownGood(t, now)
+	p.unknown = !s.works(t, now)
 	if hold := p.holdOf(a, s, t, d, now); hold.Reason != "" {
 		w.leave()
 		p.withhold(hold, d, now)
@@ -168,7 +169,7 @@ func (p *Permit) tryAcquire(w *waiter, last bool) decision {
 	now := g.now()
 	a, s, t, d := p.find(now)
 	d.arrive(p)
-	p.Allowed, p.unknown = false, !s.knownGood(t, now)
+	p.Allowed, p.unknown = false, !s.works(t, now)
 	if p.Hold = p.holdOf(a, s, t, d, now); p.Hold.Reason != "" {
 		w.leave()
 		return decision{}
@@ -205,6 +206,7 @@ func (p *Permit) tryAcquire(w *waiter, last bool) decision {
 func (p *Permit) grant(a *account, d *server, now time.Time) {
 	g := p.guard
 	p.Allowed, p.since = true, now
+	p.first, a.begun = !a.begun, true
 	a.line.leave(p.id.cause)
 	d.startLogin(p)
 	g.lastID++
@@ -220,7 +222,8 @@ func (p *Permit) grant(a *account, d *server, now time.Time) {
 }
 
 // record writes the attempt to the journal before the secret is sent. A serving process
-// does not wait for the disk if the secret is known to work.
+// does not wait for the disk if the secret is known to work; the first such attempt of the
+// account is written at once, so that a process that is killed again and again leaves it.
 func (p *Permit) record(ctx context.Context) error {
 	store := p.guard.store
 	if store == nil {
@@ -230,6 +233,9 @@ func (p *Permit) record(ctx context.Context) error {
 	e.Result, e.Until = sent, p.since.Add(p.connection.Timeout+answerGrace)
 	if !p.unknown && store.owner {
 		store.add(e)
+		if p.first {
+			signal(store.hurry)
+		}
 		return nil
 	}
 	return store.commit(ctx, p, e, p.unknown)
@@ -281,12 +287,19 @@ func (p *Permit) Done(v AuthVerdict) {
 }
 
 // find returns what the guard knows of a permit's login. The pointers are valid
-// until the next call.
+// until the next call. What a server said about the connection alone counts for it before
+// what it said to others with the same target.
 func (p *Permit) find(now time.Time) (*account, *secretState, *targetState, *server) {
 	g := p.guard
 	a := g.account(p.id.account, now)
 	s := a.secret(p.tag, now)
-	return a, s, s.target(p.id.target), g.server(p.id.server)
+	t := s.target(p.id.target)
+	for i := range s.Targets {
+		if s.Targets[i].ID == p.id.cause {
+			t = &s.Targets[i]
+		}
+	}
+	return a, s, t, g.server(p.id.server)
 }
 
 // withhold refuses the login. The phases before the login may still be probed from time

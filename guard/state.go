@@ -167,8 +167,12 @@ func (g *Guard) restore(state *savedState) {
 	if g.accounts == nil {
 		g.accounts = make(map[keyedHash]*account)
 	}
-	if state.DoubtUntil.After(g.doubtUntil) {
-		g.doubtUntil = state.DoubtUntil
+	now := g.now()
+	for _, a := range g.accounts {
+		a.notAfter(now)
+	}
+	if doubt := earlierOf(state.DoubtUntil, now.Add(halfHour)); doubt.After(g.doubtUntil) {
+		g.doubtUntil = doubt
 	}
 	for _, d := range state.Servers {
 		for _, name := range d.Names {

@@ -316,3 +316,61 @@ func mustOpen(t *testing.T, path string) *os.File {
 	t.Cleanup(func() { _ = file.Close() })
 	return file
 }
+
+// TestGuardClockSetBack: what was recorded in the future was recorded all the same.
+func TestGuardClockSetBack(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state")
+	h := newFixture(t, path)
+	ann := user("ann", "mail.example", "ann@example.org")
+	h.sleep(50 * time.Second)
+	h.probe(ann, "bad", wrong)
+	h.sleep(time.Second)
+	h.probe(ann, "worse", wrong)
+	h.written()
+	h.sleep(-10 * time.Hour)
+	path = h.kill(path) // the state file is older than the journal
+	held := func() time.Duration {
+		p := h.probe(ann, "worst", wrong)
+		if p.Allowed || p.Hold.Reason != mail.AuthHeld {
+			t.Fatalf("allowed %v with %+v, want it held", p.Allowed, p.Hold)
+		}
+		return p.Hold.Until.Sub(h.Guard.now())
+	}
+	if wait := held(); wait != 31*time.Minute {
+		t.Errorf("held for %v, want a whole window from now on", wait)
+	}
+	h.written()
+	h.sleep(20 * time.Minute)
+	h.kill(path)
+	if wait := held(); wait > 31*time.Minute {
+		t.Errorf("held for %v, want at most a window", wait)
+	}
+}
+
+// TestGuardClockOfARunByHand: the serving process has gone on since its clock was found to
+// be behind, and a run by hand begins with the time of the state file. What it tries was
+// tried when the journal says so, not hours before.
+func TestGuardClockOfARunByHand(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state")
+	h := newFixture(t, path)
+	h.probe(user("a", "mail.example", "ann"), "right", right)
+	if err := h.Close(); err != nil {
+		t.Fatal(err)
+	}
+	h.sleep(-1000 * time.Hour)
+	h.restart(path)
+	h.sleep(10 * time.Hour)
+	h.written()
+	if n := h.runByHand(path); n != 1 {
+		t.Fatalf("%d attempts by hand, want 1", n)
+	}
+	h.written()
+	if n := h.runByHand(path); n != 0 {
+		t.Error("a second attempt by hand")
+	}
+	bad := user("b", "mail.example", "ann")
+	h.wantHeld(bad, "worst", mail.AuthHeld, h.nextOf(bad, "worst"))
+	if at := h.accounts[h.identify(bad).account].Attempts[0].At; h.Guard.now().Sub(at) > time.Minute {
+		t.Errorf("the attempt of just now counts as of %v ago", h.Guard.now().Sub(at))
+	}
+}

@@ -205,6 +205,8 @@ type files struct {
 	journal journal
 	lock    *os.File // the state file, locked by its owner; nil: not owned
 
+	readAt time.Time // when the journal was read last
+
 	keyKept bool
 	dirty   bool // the file lacks what could not be written
 	saved   uint64
@@ -229,7 +231,8 @@ func (f *files) write(g *Guard, batch []request, owner, last bool) error {
 			return err
 		}
 	}
-	g.takeIn(foreign)
+	g.takeIn(foreign, f.readAt)
+	f.readAt = g.now()
 	if owner && (renewed || f.journal.damaged) { // what was lost is in memory
 		f.dirty, f.journal.damaged = true, false
 	}
@@ -351,8 +354,9 @@ func (f *files) close() error {
 	return f.lock.Close()
 }
 
-// takeIn counts what other processes wrote.
-func (g *Guard) takeIn(events []event) {
+// takeIn counts what other processes wrote since a time. It happened since then: a run by
+// hand does not know the time if the clock was set back before.
+func (g *Guard) takeIn(events []event, since time.Time) {
 	if len(events) == 0 {
 		return
 	}
@@ -360,7 +364,8 @@ func (g *Guard) takeIn(events []event) {
 	defer g.unlock()
 	now := g.now()
 	for _, e := range events {
-		if e.sane(now) {
+		if e = e.notAfter(now); e.sane(now) {
+			e.At = laterOf(e.At, since)
 			if e.Result == forgotten {
 				g.apply(e, "")
 				continue
@@ -387,7 +392,7 @@ func (g *Guard) contended(p *Permit, e event) bool {
 		return true
 	}
 	defer func() { a.Attempts = append(a.Attempts, *own) }()
-	s := a.secret(e.Tag, now)
-	until, busy, _ := a.room(s, s.target(e.Target), e.Host, 0, now)
+	_, s, t, _ := p.find(now)
+	until, busy, _ := a.room(s, t, e.Host, 0, now)
 	return busy || !until.IsZero() || p.refusalHold(s, now).Reason != ""
 }

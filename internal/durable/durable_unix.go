@@ -32,9 +32,10 @@ func Lock(path string) (io.Closer, error) {
 	return file, nil
 }
 
-// IsFull reports whether an error means that the disk or the quota is full.
+// IsFull reports whether an error means that the disk or the quota is full, or the file
+// system broken or read-only.
 func IsFull(err error) bool {
-	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EIO)
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EIO) || errors.Is(err, syscall.EROFS)
 }
 
 // openDirectory opens a directory, and nothing that a link names.

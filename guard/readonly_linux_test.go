@@ -1,0 +1,146 @@
+package guard
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"mailprobe/mail"
+)
+
+// readOnlyDisk returns a directory and a function that makes it read-only for whoever opens
+// a file from then on, or lets it be written again.
+func readOnlyDisk(t *testing.T) (dir string, readOnly func(bool)) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+	dir = t.TempDir()
+	mounted := 0
+	leave := func() {
+		for ; mounted > 0; mounted-- {
+			if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	t.Cleanup(leave)
+	return dir, func(yes bool) {
+		if !yes {
+			leave()
+			return
+		}
+		if mounted > 0 {
+			return
+		}
+		if err := syscall.Mount(dir, dir, "", syscall.MS_BIND, ""); err != nil {
+			t.Skip("needs to mount:", err)
+		}
+		mounted++
+		if err := syscall.Mount("none", dir, "", syscall.MS_BIND|syscall.MS_REMOUNT|syscall.MS_RDONLY, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A disk that turns read-only, as Linux does with a broken one, in several moments of a
+// program that is killed and started again ten times in ten minutes.
+func TestAttacksReadOnlyDisk(t *testing.T) {
+	for _, a := range readOnlyAttacks {
+		t.Run(a.number, func(t *testing.T) {
+			dir, readOnly := readOnlyDisk(t)
+			path := filepath.Join(dir, "state")
+			h := newFixture(t, path)
+			ann := user("a", "mail.example", "ann")
+			if a.known {
+				h.probe(ann, "bad", right)
+				h.sleep(time.Minute)
+			}
+			attempts := 0
+			send := func() *Permit {
+				p := h.Enter(context.Background(), ann, mail.NewSecret("bad"))
+				if p.Allowed && p.Login(context.Background()) {
+					attempts++
+					return p
+				}
+				p.Done(AuthVerdict{})
+				return nil
+			}
+			var open *Permit
+			if a.open {
+				open = send()
+			}
+			h.written()
+			for i := range 10 {
+				if i == 0 && !a.open {
+					_ = h.Close()
+				}
+				readOnly(true)
+				if open != nil && a.answered {
+					open.Done(wrong)
+				}
+				h.restart(path) // the old one can write no more
+				open = nil
+				if p := send(); p != nil {
+					p.Done(wrong)
+				}
+				h.sleep(time.Minute)
+			}
+			if attempts > a.attempts || a.open && attempts == 0 {
+				t.Errorf("%s: %d attempts, want at most %d", a.name, attempts, a.attempts)
+			}
+			if h.Unkept().IsZero() {
+				t.Error("the holds are said to be kept")
+			}
+			p := h.Enter(context.Background(), ann, mail.NewSecret("bad"))
+			p.Done(AuthVerdict{})
+			if p.Allowed || p.Hold.Reason == "" {
+				t.Errorf("allowed %v, hold %+v", p.Allowed, p.Hold)
+			}
+			readOnly(false)
+			h.catchUpUntilKept()
+			if p := h.Enter(context.Background(), user("b", "other.example", "bob"), mail.NewSecret("p")); !p.Allowed {
+				t.Errorf("held with %+v although it can be written again", p.Hold)
+			} else {
+				p.Done(AuthVerdict{})
+			}
+		})
+	}
+}
+
+// catchUpUntilKept waits until the writer has found that it can write.
+func (h *fixture) catchUpUntilKept() {
+	h.t.Helper()
+	for end := time.Now().Add(5 * time.Second); !h.Unkept().IsZero(); h.written() {
+		if time.Now().After(end) {
+			h.t.Fatal("still not kept")
+		}
+	}
+}
+
+// Where nothing can be written from the start, a login that works goes on after half an hour.
+func TestStartsBlindForHalfAnHour(t *testing.T) {
+	dir, readOnly := readOnlyDisk(t)
+	path := filepath.Join(dir, "state")
+	h := newFixture(t, path)
+	ann := user("a", "mail.example", "ann")
+	h.probe(ann, "p", right)
+	if err := h.Close(); err != nil {
+		t.Fatal(err)
+	}
+	readOnly(true)
+	h.restart(path)
+	p := h.probe(ann, "p", right)
+	if p.Allowed || !strings.Contains(p.Hold.Because, "nothing can be written") || !p.Hold.Until.Equal(h.at.Add(halfHour)) {
+		t.Errorf("allowed %v, %+v, want it held for half an hour", p.Allowed, p.Hold)
+	}
+	h.sleep(halfHour)
+	h.wantAllowed(ann, "p")
+	if p := h.probe(user("b", "mail.example", "bob"), "new", wrong); p.Allowed {
+		t.Error("a login that is not known to work, and cannot be recorded, was tried")
+	}
+}
