@@ -1,8 +1,8 @@
 package prober
 
-// This file tells people what a server presented, and remembers which chains were
-// verified. It judges nothing but the size of keys, and trusts no byte of a certificate: texts are cleaned and cut,
-// lists are bounded.
+// This file describes the certificates that a server presented, and caches which
+// chains were verified. Its only check of its own is the size of keys. It trusts no
+// byte of a certificate: texts are cleaned and cut, lists are bounded.
 
 import (
 	"crypto/ecdsa"
@@ -34,9 +34,9 @@ const (
 	minRSABits = 2048
 )
 
-// addCertificates fills in what a presented chain tells: the dates of the
-// certificate that ends first, the leaf's fingerprint, and the first maxChain
-// certificates. An empty chain changes nothing.
+// addCertificates stores the facts of a presented chain: the dates of the certificate
+// that ends first, the leaf's fingerprint, and the first maxChain certificates. An empty
+// chain changes nothing.
 func addCertificates(f *mail.TLSFacts, chain []*x509.Certificate) {
 	if len(chain) == 0 {
 		return
@@ -121,9 +121,9 @@ type chainCache struct {
 	entries map[chainKey]keptDates
 }
 
-// chainKey is all that a verification depends on but the time. It keeps the pool
-// alive, so that no other one can have its address while the entry exists. A
-// pool is complete before its first probe, and not changed afterwards.
+// chainKey is all that a verification depends on, except the time. It refers to the
+// pool, so that no other pool can get the same address while the entry exists. A pool is
+// complete before its first probe, and not changed afterwards.
 type chainKey struct {
 	sum   [sha256.Size]byte // over the server name and each certificate presented
 	roots *x509.CertPool    // nil: the system's
@@ -131,9 +131,9 @@ type chainKey struct {
 
 // chainDates are the dates of one verified chain.
 type chainDates struct {
-	from      time.Time // when the last of its certificates becomes valid
-	notAfter  time.Time // when the first of them ends
-	notBefore time.Time // when that one became valid
+	from      time.Time // from then on all its certificates are valid
+	notAfter  time.Time // earliest end of its certificates
+	notBefore time.Time // begin of the certificate that ends first
 }
 
 // keptDates are chainDates in a third of the space: dates of certificates are whole
@@ -181,7 +181,7 @@ func (c *chainCache) install(config *tls.Config) *verifiedChain {
 	return chain
 }
 
-// verify does what crypto/tls does of itself. Its errors are
+// verify verifies as crypto/tls does without a callback. Its errors are
 // *tls.CertificateVerificationError.
 func (c *chainCache) verify(config *tls.Config, presented []*x509.Certificate) (verifiedChain, error) {
 	now := time.Now()

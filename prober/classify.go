@@ -20,7 +20,7 @@ import (
 // diagnosis is what a failure means.
 type diagnosis struct {
 	reason mail.Reason
-	// hint is advice more precise than the reason's own; mostly empty.
+	// hint is advice that is more precise than the reason's own; empty: there is none.
 	hint string
 	// doubtful: the server may mean a wrong credential although the reason says
 	// otherwise. Two such answers in a row count as a refusal.
@@ -30,7 +30,7 @@ type diagnosis struct {
 	unclassified bool
 }
 
-// fault is an error whose reason is known where it arises.
+// fault is an error whose reason is known where it occurs.
 type fault struct {
 	reason mail.Reason
 	hint   string // more precise than the reason's advice; may be empty
@@ -40,8 +40,8 @@ type fault struct {
 func (f *fault) Error() string { return f.err.Error() }
 func (f *fault) Unwrap() error { return f.err }
 
-// handshakeError is an error of a TLS handshake, or of the first reads after
-// it, together with what the error itself does not tell.
+// handshakeError is an error of a TLS handshake, or of the first reads after it, with
+// facts that the error itself does not contain.
 type handshakeError struct {
 	err             error
 	clientCertAsked bool // the server sent a CertificateRequest
@@ -50,8 +50,8 @@ type handshakeError struct {
 func (e *handshakeError) Error() string { return e.err.Error() }
 func (e *handshakeError) Unwrap() error { return e.err }
 
-// classify says why a phase ended with err. c may be nil. The reason is empty
-// exactly when err is nil.
+// classify returns why a phase ended with err. c may be nil. The reason is empty
+// exactly if err is nil.
 func classify(phase mail.Phase, c *mail.Connection, err error) diagnosis {
 	d := diagnosisOf(phase, c, err)
 	if d.hint == "" {
@@ -60,7 +60,7 @@ func classify(phase mail.Phase, c *mail.Connection, err error) diagnosis {
 	return d
 }
 
-// diagnosisOf looks from the surest evidence to the vaguest.
+// diagnosisOf checks the most certain evidence first.
 func diagnosisOf(phase mail.Phase, c *mail.Connection, err error) diagnosis {
 	if err == nil {
 		return diagnosis{}
@@ -82,15 +82,15 @@ func diagnosisOf(phase mail.Phase, c *mail.Connection, err error) diagnosis {
 	return diagnosis{reason: cmp.Or(defaultReasons[phase], mail.ProtocolMalformed)}
 }
 
-// defaultReasons is what is left for an error that nothing here knows. In the
-// other phases that can only be a library that did not like what it read.
+// defaultReasons has the reasons of unknown errors. In the other phases, an unknown
+// error can only come from a library that could not parse what it read.
 var defaultReasons = map[mail.Phase]mail.Reason{
 	mail.PhaseResolve: mail.DNSFailed,
 	mail.PhaseConnect: mail.ConnectUnreachable,
 	mail.PhaseTLS:     mail.TLSHandshake,
 }
 
-// errnoReasons sorts the errors of the operating system.
+// errnoReasons maps errors of the operating system to reasons.
 var errnoReasons = []struct {
 	errno  syscall.Errno
 	reason mail.Reason
@@ -132,7 +132,7 @@ func errnoReason(err error) mail.Reason {
 	return ""
 }
 
-// nameReason sorts the errors of the resolver.
+// nameReason returns the reason of an error of the resolver.
 func nameReason(err error) mail.Reason {
 	var address *net.AddrError
 	if errors.As(err, &address) {
@@ -152,7 +152,7 @@ func nameReason(err error) mail.Reason {
 	return mail.DNSFailed
 }
 
-// streamReason sorts the ends of a connection that are nobody's verdict.
+// streamReason returns the reason of a connection that ended without an answer.
 func streamReason(phase mail.Phase, err error) mail.Reason {
 	switch {
 	case isDeadline(err) && phase == mail.PhaseResolve:

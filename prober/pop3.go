@@ -221,9 +221,9 @@ func (d *pop3Dialect) mailbox() (mail.MailboxFacts, error) {
 	return mail.MailboxFacts{Tried: true, OK: true, Counted: true, Messages: count, Watch: d.look(count, size)}, nil
 }
 
-// look returns what waits in a watched maildrop; nil: it is not watched. POP3 does not
-// say when messages arrived, so that their unique ids are remembered. It makes no
-// probe fail.
+// look returns the waiting messages of a watched maildrop; nil: it is not watched. POP3
+// does not tell when messages arrived, so their unique ids are stored. A look that fails
+// does not fail the probe.
 func (d *pop3Dialect) look(count, size uint64) *mail.WatchFacts {
 	if !d.c.Watches() {
 		return nil

@@ -1,7 +1,7 @@
 package prober
 
-// This file is the plan of a probe as data, and the loop over it. It times the
-// phases; what happens inside one is the dialect's.
+// This file holds the plan of a probe as data, and the loop over it, which measures the
+// phases. The dialects do what happens in a phase.
 
 import (
 	"cmp"
@@ -28,15 +28,15 @@ type Prober struct {
 	// LastUp returns when a connection last worked with its settings of today;
 	// zero: not known, or never. nil: nothing is known.
 	LastUp func(*mail.Connection) time.Time
-	// Sightings remember since when messages of watched POP3 mailboxes are there; nil:
-	// how long they wait is not known.
+	// Sightings stores when messages of watched POP3 mailboxes were first seen; nil:
+	// their age is not known.
 	Sightings Sightings
 	// Hostname is the name sent with EHLO; empty: os.Hostname.
 	Hostname string
 	// Log receives the redacted lines of each dialogue at debug level; nil: none.
 	Log *slog.Logger
 
-	given  givenSecrets // what each server's words are searched for
+	given  givenSecrets // the secrets that each server's text is searched for
 	chains chainCache
 	dial   func(ctx context.Context, addrs []netip.Addr, port int) (net.Conn, error) // nil: schedulingDelay.connect
 }
@@ -70,7 +70,7 @@ func (s *session) run(ctx context.Context) (o mail.Outcome) {
 	return s.finish()
 }
 
-// session is one probe under way.
+// session is one running probe.
 type session struct {
 	p   *Prober
 	c   *mail.Connection
@@ -95,7 +95,7 @@ type session struct {
 	phase   mail.Phase // of the step that runs, for a panic
 	outcome mail.Outcome
 	err     error // what ended the plan
-	abrupt  bool  // the peer does not answer: nothing is waited for
+	abrupt  bool  // the peer does not answer: do not wait for it
 }
 
 // begin starts the probe's clock; called again after a wait for the guard.
@@ -192,7 +192,7 @@ func (s *session) runStep(ctx context.Context, step planStep) error {
 	}
 	s.phase = step.phase
 	err := step.run(s, ctx)
-	if err == nil && step.phase != mail.PhaseTLS { // which goes on with what it has read
+	if err == nil && step.phase != mail.PhaseTLS { // a handshake goes on after its last read
 		s.delay.answered(watch.start)
 	}
 	s.addPhaseTime(step.phase, watch.elapsed())
@@ -238,8 +238,8 @@ func (s *session) fail(phase mail.Phase, err error) {
 	s.addLastUp()
 }
 
-// addLastUp tells the failure whether the connection worked before, and whether it
-// did so with another secret.
+// addLastUp records in the failure when the connection last worked, and whether it did
+// so with another secret.
 func (s *session) addLastUp() {
 	if s.p.LastUp == nil {
 		return
@@ -249,8 +249,8 @@ func (s *session) addLastUp() {
 	f.NewSecret = !f.LastUp.IsZero() && f.Phase == mail.PhaseAuth && s.permit.IsNewSecret()
 }
 
-// failureText returns what a failure says: our own words in full, and the server's
-// as far as they may be shown.
+// failureText returns the text of a failure: our own words in full, and server text as
+// far as it may be shown.
 func (s *session) failureText(phase mail.Phase, reason mail.Reason, err error) string {
 	var no *refusal
 	var line *malformedLine
@@ -261,7 +261,7 @@ func (s *session) failureText(phase mail.Phase, reason mail.Reason, err error) s
 	case errors.As(err, &line):
 		return line.what + ": malformed: " + s.serverWords(strconv.Quote(cleanText(line.line, maxFailureText)))
 	case errors.As(err, &known):
-		return err.Error() // our own words alone
+		return err.Error() // our own words only
 	case s.redactor.hidden && presentedChain(err) != nil:
 		return mail.PlainText(phase, reason) // the error names what is in a certificate
 	case s.redactor.contains(err.Error()):
@@ -291,7 +291,7 @@ func (s *session) replyText(r reply) string {
 	return joinWords(knownCode(r.code), s.serverWords(r.text))
 }
 
-// serverWords returns words of the server as they may be shown.
+// serverWords returns server text as it may be shown.
 func (s *session) serverWords(words string) string {
 	s.redactor.redact(&words)
 	if words != "" && words != elided && words != withheld && s.log.isInClear() {

@@ -42,16 +42,16 @@ func (s *session) reserveLogin(ctx context.Context) bool {
 	return s.permit.Connect
 }
 
-// searchFor makes the redactor search for what the server of this name or address
-// was given.
+// searchFor makes the redactor search for the secrets that the server of this name or
+// address was given.
 func (s *session) searchFor(name string) {
 	if given := s.p.given.server(name); !slices.Contains(s.redactor.servers, given) {
 		s.redactor.servers = append(s.redactor.servers, given)
 	}
 }
 
-// rememberSecret adds the secret of this login to what the server was given. It is
-// called before it is sent: the server may know it from an earlier run.
+// rememberSecret adds the secret of this login to those that the server was given. It is
+// called before the secret is sent: the server may know it from an earlier run.
 func (s *session) rememberSecret() {
 	for _, given := range s.redactor.servers {
 		given.add(s.secret, s.c.Token != nil, time.Now())
@@ -206,8 +206,8 @@ func (s *session) awaitLogin(ctx context.Context) error {
 	return s.heldError()
 }
 
-// auth logs in once. A login that was called off while its answer was due is
-// accepted or refused all the same, and the probe ends.
+// auth logs in once. If the probe was cancelled while the answer was due, the answer
+// still counts, and the probe ends.
 func (s *session) auth(context.Context) error {
 	s.log.guardSecret(true)
 	defer s.log.guardSecret(false)
@@ -228,7 +228,7 @@ func (s *session) mailbox(context.Context) (err error) {
 	s.outcome.Mailbox, err = s.d.mailbox()
 	var no *refusal
 	if errors.As(err, &no) && no.doubtful {
-		s.outcome.Auth.Accepted = false // Exchange takes its OK back
+		s.outcome.Auth.Accepted = false // Exchange revokes its OK
 	}
 	return err
 }
@@ -286,9 +286,9 @@ func (s *session) grace(ctx context.Context) time.Duration {
 	return max(interruptedGoodbyeTime, min(goodbyeTime, time.Until(deadline)))
 }
 
-// canSpeak reports whether a goodbye makes sense: not into a failed handshake,
-// not to a server that went away or speaks nonsense, not in clear text after
-// STARTTLS went wrong in a way that smells of tampering.
+// canSpeak reports whether a goodbye makes sense: not after a failed handshake, not to a
+// server that is gone or breaks the protocol, and not in clear text if a failure at
+// STARTTLS may be an attack.
 func (s *session) canSpeak() bool {
 	if s.err == nil {
 		return true

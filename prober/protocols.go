@@ -1,7 +1,7 @@
 package prober
 
-// This file is what the protocols have in common: the table of them, the five
-// steps of a dialect, and the answers that mean the same in all three.
+// This file holds what the protocols have in common: their table, the five steps of a
+// dialect, and the answers that mean the same in all three.
 
 import (
 	"errors"
@@ -12,10 +12,11 @@ import (
 	"mailprobe/mail"
 )
 
-// protocolFacts is what is special about a protocol before the first byte.
+// protocolFacts is what differs between protocols before a session begins.
 type protocolFacts struct {
 	name string // for people
-	// goodbye is the line that ends a session which is out of step.
+	// goodbye is the line that ends a session without the library, if commands and
+	// replies are out of step.
 	goodbye string
 	// dialect makes a session over a wire; name returns what SMTP greets with.
 	dialect func(c *mail.Connection, w *wire, name func() string) dialect
@@ -45,7 +46,7 @@ type dialect interface {
 
 	// drain waits, at most for grace, until the server closes: io.EOF then.
 	drain(grace time.Duration) error
-	// release waits for whatever the library has running after the wire hung up.
+	// release waits until the library's goroutines have ended, after the wire is closed.
 	release()
 }
 
@@ -59,8 +60,8 @@ var (
 	errNoNative = errors.New("LOGIN: no command of this protocol")
 )
 
-// notOffered ends a probe before any credential: there is no way back to clear
-// text (rules R01 and R02).
+// notOffered is the fault of a server without STARTTLS. It ends the probe before any
+// credential is sent, because the probe never goes on in clear text (rules R01 and R02).
 func notOffered(what string) *fault {
 	return &fault{reason: mail.StartTLSNotOffered, err: errors.New("starttls: " + what)}
 }
@@ -81,8 +82,8 @@ func startTLSAnswer(err error, positive bool) error {
 // negative holds the first letters of the negative answers: NO, BAD, -ERR, 4xx, 5xx.
 var negative = map[string]bool{"N": true, "B": true, "-": true, "4": true, "5": true}
 
-// badGreeting is a first line that is not of this protocol, with a hint at the
-// protocol it is of.
+// badGreeting returns the fault of a first line that is not of this protocol, with a
+// hint at the protocol that it is of.
 func badGreeting(c *mail.Connection, line string) *fault {
 	return &fault{reason: mail.ProtocolMalformed, hint: greetingHint(c, []byte(line)),
 		err: fmt.Errorf("greeting: not from a server that speaks %s", protocols[c.Protocol].name)}

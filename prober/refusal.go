@@ -1,7 +1,7 @@
 package prober
 
-// This file turns a server's no into a reason: tables of rules, one for each
-// protocol, of which the first that fits decides.
+// This file turns a server's negative answer into a reason. There is a table of rules
+// for each protocol, and the first rule that fits decides.
 
 import (
 	"cmp"
@@ -17,15 +17,16 @@ type refusal struct {
 	protocol mail.Protocol
 	command  string // GREETING, CAPABILITY, LOGIN, AUTHENTICATE, USER, PASS, MAIL ...
 	reply    reply
-	// mailboxes are the names that were tried, IMAP; the first refusal that tells
-	// most stands for all. Their namespace may be the server's own words.
+	// mailboxes are the names that were tried, IMAP; this refusal stands for all of
+	// them. The server may have chosen a part of the names.
 	mailboxes []string
 	tls       bool // TLS was up
 	login     loginFacts
 	diagnosis
 }
 
-// loginFacts is what the meaning of a refused login depends on, beside the reply.
+// loginFacts are the facts, besides the reply, on which the meaning of a refused login
+// depends.
 type loginFacts struct {
 	authzid  bool // the login asks to act for another name
 	token    bool // it uses an OAuth2 token
@@ -55,8 +56,9 @@ func newRefusal(c *mail.Connection, encrypted bool, x *saslExchange, command str
 	return no
 }
 
-// explainBy takes over what an untagged response before a reply says, where no rule
-// knows the reply itself: IMAP servers say why in an ALERT and then NO alone.
+// explainBy takes the diagnosis from an untagged response before the reply, if no rule
+// fits the reply itself: some IMAP servers send the cause in an ALERT, and then a bare
+// NO.
 func (r *refusal) explainBy(warning *refusal) {
 	if r.unclassified && !warning.unclassified {
 		r.diagnosis = warning.diagnosis
@@ -147,7 +149,7 @@ var refusalRules = map[mail.Protocol][]refusalRule{mail.IMAP: imapRules, mail.PO
 // diagnose walks the table of r's protocol once.
 func diagnose(r *refusal) diagnosis { return diagnoseBy(refusalRules[r.protocol], r) }
 
-// diagnoseBy returns what the first rule that fits says of r.
+// diagnoseBy returns the diagnosis of the first rule that fits.
 func diagnoseBy(rules []refusalRule, r *refusal) diagnosis {
 	rule, advice := decidingRule(rules, r)
 	if rule == nil {
@@ -168,8 +170,8 @@ func diagnoseBy(rules []refusalRule, r *refusal) diagnosis {
 	return d
 }
 
-// mechanismRefusals are the reasons that speak of the mechanism alone where
-// nothing of a credential had left: the server cannot have judged one.
+// mechanismRefusals are reasons that concern the mechanism only, if no part of a
+// credential was sent: the server cannot have judged one.
 var mechanismRefusals = map[mail.Reason]bool{
 	mail.AuthRejected: true, mail.AuthExpired: true, mail.AuthMechanism: true, mail.CommandRejected: true,
 	mail.NotAuthorized: true, mail.TokenRejected: true,

@@ -1,9 +1,8 @@
 package prober
 
-// This file reads the answers of servers: pure functions from whole lines to a
-// reply. They allocate no more than they are given, scan each byte a fixed
-// number of times, and never recurse, so that no line can stall or crash them.
-// The wire has bounded the lines before they come here.
+// This file parses the answers of servers. Its functions have no state, allocate in
+// proportion to their input, scan each byte a fixed number of times and do not recurse,
+// so that no line can stall or crash them. The wire has bounded the lines before.
 
 import (
 	"bytes"
@@ -209,7 +208,7 @@ func cutEnhancedCode(status, text string) (code, rest string) {
 	return code, rest
 }
 
-// isDigits reports whether s holds nothing but ASCII digits.
+// isDigits reports whether s has only ASCII digits.
 func isDigits(s string) bool {
 	for i := range len(s) {
 		if s[i] < '0' || s[i] > '9' {
@@ -304,8 +303,8 @@ func parseSMTPCapabilities(lines []string) map[string][]string {
 	return capabilities
 }
 
-// maxCapabilityArgs bounds the arguments kept of one keyword: an honest list is
-// a dozen words, and looking for doubles among thousands would burn a core.
+// maxCapabilityArgs bounds the arguments that are kept of one keyword: a real list has a
+// dozen words, and to find duplicates among thousands would take much processor time.
 const maxCapabilityArgs = 64
 
 // addCapability adds one line's arguments to its keyword's, each once.

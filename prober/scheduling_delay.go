@@ -44,7 +44,7 @@ type stopwatch struct {
 // begin returns a stopwatch that begins now.
 func (l *schedulingDelay) begin() stopwatch { return stopwatch{l, time.Now(), l.sum()} }
 
-// elapsed is the time since the begin.
+// elapsed returns the time since the begin, without the scheduling delay.
 func (w stopwatch) elapsed() time.Duration {
 	return max(0, time.Since(w.start)-(w.delay.sum()-w.before))
 }

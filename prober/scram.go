@@ -70,13 +70,13 @@ func (s *scramClient) Next(challenge []byte) ([]byte, error) {
 		return nil, unexpected(s.method, "a challenge after the last one")
 	}
 	if len(challenge) == 0 && !s.answered && !s.asked {
-		s.asked = true // it wants what came with the command once more
+		s.asked = true // it asks again for the message that came with the command
 		return s.first, nil
 	}
 	s.answered = true
 	text := string(challenge)
 	if strings.HasPrefix(text, "e=") {
-		s.refused = true // the refusal itself follows, with a code worth more
+		s.refused = true // the refusal itself follows, with a better code
 		return []byte{}, nil
 	}
 	if err := s.checkIterations(text); err != nil {

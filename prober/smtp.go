@@ -1,7 +1,7 @@
 package prober
 
-// This file speaks SMTP and submission (RFC 5321, 4954, 3207) through go-smtp.
-// What comes before STARTTLS is a dialogue of our own.
+// This file speaks SMTP and submission (RFC 5321, 4954, 3207) through go-smtp. The
+// commands before STARTTLS are sent without the library.
 
 import (
 	"bytes"
@@ -57,7 +57,8 @@ func (d *smtpDialect) greeting() error {
 	return nil
 }
 
-// hello sends EHLO: by itself before STARTTLS, through the library afterwards. What was announced in clear text is forgotten (RFC 3207 section 4.2).
+// hello sends EHLO: without the library before STARTTLS, through it afterwards. What was
+// announced in clear text is forgotten (RFC 3207 section 4.2).
 func (d *smtpDialect) hello() error {
 	d.caps = nil
 	if clearText(d.c, d.w) {
@@ -90,7 +91,7 @@ func (d *smtpDialect) hello() error {
 	return nil
 }
 
-// starttls asks for TLS; the handshake is the plan's next step.
+// starttls sends STARTTLS. The handshake is the next step of the plan.
 func (d *smtpDialect) starttls() error {
 	if _, ok := d.caps["STARTTLS"]; !ok {
 		return notOffered("EHLO lists no STARTTLS")
@@ -102,7 +103,7 @@ func (d *smtpDialect) starttls() error {
 	return startTLSAnswer(d.refused("STARTTLS", r), r.status == "220")
 }
 
-// offer says how a login is possible (RFC 4954 section 3).
+// offer returns how a login is possible (RFC 4954 section 3).
 func (d *smtpDialect) offer() offer {
 	mechanisms := map[string]bool{}
 	for _, name := range d.caps["AUTH"] {
@@ -132,15 +133,14 @@ func (d *smtpDialect) exchange(x *saslExchange) error {
 	case x.err != nil:
 		return x.err
 	case d.badChallenge && d.w.failed() == nil:
-		// The library cancels, and takes the answer to that for the verdict.
+		// The library cancels, and would take the reply to that for the result of the login.
 		return malformedf("AUTH: the challenge is not base64")
 	}
 	return d.serverError("AUTH", err)
 }
 
-// mailbox tries the sender, and the recipient where there is one, and takes
-// both back: nothing is sent. The library's Reset would greet again, so RSET is
-// ours.
+// mailbox tries the sender, and the recipient if there is one, and cancels with RSET: no
+// message is sent. RSET is sent without the library, whose Reset would greet again.
 func (d *smtpDialect) mailbox() (mail.MailboxFacts, error) {
 	facts := mail.MailboxFacts{Tried: true}
 	if err := d.serverError("MAIL", d.client.Mail(sender(d.c), nil)); err != nil {
