@@ -5,14 +5,10 @@ package main
 // This file holds what is measured. Each part starts its processes and ends them.
 
 import (
-	"bytes"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"regexp"
@@ -40,12 +36,6 @@ const (
 	warmUpTime = 45 * time.Second
 	// waitingTime is how long logins at one slow server are watched.
 	waitingTime = 10 * time.Second
-	// scaled is the number of connections of a large installation, each probed
-	// at least scaledProbes times before its memory is looked at.
-	scaled         = 10_000
-	scaledProbes   = 2
-	scaledInterval = 11 * time.Second
-	scrapes        = 6
 )
 
 // freeAddress returns an address of this machine on which nothing listens.
@@ -129,22 +119,6 @@ func (b *bench) saturatedHandshakes(all []*client) error {
 		}
 		b.table.handshake("saturated", c.name, reported, truth)
 	}
-	return nil
-}
-
-// overload does the same with about ten times more connections due than a core can
-// probe.
-func (b *bench) overload() error {
-	all, stop, err := b.clients(load{connections: targets, interval: time.Second, pool: inFlight}, false)
-	if err != nil {
-		return err
-	}
-	defer stop()
-	used, err := b.takeTurns(all, targets)
-	if err != nil {
-		return err
-	}
-	b.table.ratios(fmt.Sprintf("CPU time of a probe, %d due in each second", targets), used)
 	return nil
 }
 
@@ -280,87 +254,6 @@ func (b *bench) waitingLogins(c *client) (use, error) {
 	}
 	used, err := b.measured([]*client{c}, func() error { return b.pause(waitingTime / 2) })
 	return used[c.name], err
-}
-
-// scale looks at the memory of a large installation, and at what its scrape takes.
-func (b *bench) scale() error {
-	for i := range b.mailprobes {
-		if err := b.scaleOf(i); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (b *bench) scaleOf(i int) error {
-	l := load{connections: scaled, interval: scaledInterval, pool: inFlight}
-	c, err := b.startMailprobe(i, l)
-	if err != nil {
-		return err
-	}
-	defer end(c.process)
-	if err := b.warmUp(c, scaledProbes*scaled); err != nil {
-		return err
-	}
-	bytes, err := resident(c.process)
-	if err != nil {
-		return err
-	}
-	b.table.add("resident memory of 1,000 connections, of 10,000 with both histograms, MiB", c.name,
-		float64(bytes)/(scaled/1000)/(1<<20), "")
-	l.onScrape = true // and not asked for: the scrapes are all that it does
-	if err := b.writeConfig(c, l); err != nil {
-		return err
-	}
-	if err := send(c.process, unix.SIGHUP); err != nil {
-		return err
-	}
-	if err := b.pause(2 * time.Second); err != nil {
-		return err
-	}
-	for _, kind := range []struct{ name, accept string }{
-		{"text", "text/plain;version=0.0.4"},
-		{"OpenMetrics", "application/openmetrics-text;version=1.0.0"},
-	} {
-		if err := b.scrape(c, kind.name, kind.accept); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// scrape asks for all metrics, and reports the processor time of a series.
-func (b *bench) scrape(c *client, name, accept string) error {
-	header := http.Header{"Accept": {accept}, "Accept-Encoding": {"gzip"}}
-	var packed []byte
-	var spent []float64
-	for range scrapes {
-		before, err := cpu(c.process)
-		if err != nil {
-			return err
-		}
-		if packed, err = get("http://"+c.web+"/metrics?probe=false", header); err != nil {
-			return err
-		}
-		after, err := cpu(c.process)
-		if err != nil {
-			return err
-		}
-		spent = append(spent, float64(after-before))
-	}
-	plain, err := gzip.NewReader(bytes.NewReader(packed))
-	if err != nil {
-		return err
-	}
-	text, err := io.ReadAll(plain)
-	if err != nil {
-		return err
-	}
-	series := bytes.Count(text, []byte("\n")) - bytes.Count(text, []byte("\n#"))
-	b.table.add(fmt.Sprintf("scrape of 10,000 connections as %s with gzip, CPU ns of a series", name), c.name,
-		median(spent)/float64(series), fmt.Sprintf("%.1f series a connection, %.1f MB, %.1f MB with gzip",
-			float64(series)/scaled, float64(len(text))/1e6, float64(len(packed))/1e6))
-	return nil
 }
 
 // schedule runs the benchmark of the pool, which has no process of its own.

@@ -25,7 +25,7 @@ import (
 
 const (
 	// targets is how many addresses have a certificate, unless a flag says less.
-	targets = 15_000
+	targets = 10_000
 	// slowLogin is how long the slow port takes to answer a login.
 	slowLogin = 100 * time.Millisecond
 	// patience is how long a session may take: clients are stopped for a while.
