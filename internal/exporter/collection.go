@@ -1,8 +1,9 @@
 package exporter
 
 // This file sets how much garbage may pile up before it is collected. Each
-// collection visits all live memory, so fewer collections make a probe cheaper, and
-// with few connections they cost only a few megabytes.
+// collection visits all live memory, so fewer collections make a probe cheaper. With
+// few connections they cost only a few megabytes; with many, memory is only spent on
+// them while so many probes run that collections would follow each other closely.
 
 import (
 	"context"
@@ -14,11 +15,15 @@ import (
 )
 
 const (
-	// garbageAllowed is how many bytes of garbage may pile up, within the bounds of
-	// the percentage. At about 3,000 connections it is no longer twice what is alive.
+	// garbageAllowed is how many bytes of garbage may pile up at most, within the
+	// bounds of the percentage. With 32 MiB alive it is twice that.
 	garbageAllowed = 64 << 20
-	// The bounds of GOGC. Go's own default is the lower one.
-	minGOGC, maxGOGC = 100, 200
+	// The bounds of GOGC for garbageAllowed. Go's own default is the lower one.
+	busyGOGC, maxGOGC = 100, 200
+	// collectEvery is the time between two collections that is long enough: no more
+	// garbage may pile up than in this time. minGOGC is the least value for that.
+	collectEvery = 2500 * time.Millisecond
+	minGOGC      = 50
 	// paceInterval is the time between two measurements of live memory.
 	paceInterval = 10 * time.Second
 )
@@ -29,7 +34,8 @@ func paceCollections(ctx context.Context) {
 	if os.Getenv("GOGC") != "" {
 		return
 	}
-	current := gogcFor(aliveBytes())
+	last := readHeap()
+	current := gogcFor(last.alive, math.MaxUint32)
 	before := debug.SetGCPercent(current)
 	defer debug.SetGCPercent(before)
 	ticker := time.NewTicker(paceInterval)
@@ -40,26 +46,37 @@ func paceCollections(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
+		now := readHeap()
+		rate := (now.allocated - last.allocated) / uint64(paceInterval/time.Second)
+		last = now
 		// Setting it stops the world for a moment.
-		if wanted := gogcFor(aliveBytes()); math.Abs(float64(wanted-current)) >= 10 {
+		if wanted := gogcFor(now.alive, rate); math.Abs(float64(wanted-current)) >= 10 {
 			debug.SetGCPercent(wanted)
 			current = wanted
 		}
 	}
 }
 
-// gogcFor returns the value of GOGC for so many live bytes.
-func gogcFor(alive uint64) int {
-	return int(min(maxGOGC, max(minGOGC, garbageAllowed*100/max(1, alive))))
+// gogcFor returns the value of GOGC for so many live bytes while so many bytes are
+// allocated each second.
+func gogcFor(alive, rate uint64) int {
+	alive = max(1, alive)
+	most := min(maxGOGC, max(busyGOGC, garbageAllowed*100/alive))
+	enough := rate * uint64(collectEvery/time.Millisecond) / 1000 * 100 / alive
+	return int(min(most, max(minGOGC, enough)))
 }
 
-// aliveBytes returns the live bytes that the last collection found; 0: there was no
-// collection yet.
-func aliveBytes() uint64 {
-	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
-	metrics.Read(sample)
-	if sample[0].Value.Kind() != metrics.KindUint64 {
-		return math.MaxUint64 // another version of Go: its own default
+// heap is what is known of it, in bytes.
+type heap struct {
+	alive     uint64 // as the last collection found; 0: there was no collection yet
+	allocated uint64 // since the start
+}
+
+func readHeap() heap {
+	samples := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/heap/allocs:bytes"}}
+	metrics.Read(samples)
+	if samples[0].Value.Kind() != metrics.KindUint64 || samples[1].Value.Kind() != metrics.KindUint64 {
+		return heap{alive: garbageAllowed} // another version of Go
 	}
-	return sample[0].Value.Uint64()
+	return heap{samples[0].Value.Uint64(), samples[1].Value.Uint64()}
 }

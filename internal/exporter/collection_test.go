@@ -2,23 +2,34 @@ package exporter
 
 import (
 	"context"
+	"math"
 	"runtime"
 	"runtime/debug"
 	"testing"
 )
 
-func TestFewConnectionsMayLeaveMoreGarbage(t *testing.T) {
-	for _, tt := range []struct {
-		alive uint64
-		want  int
-	}{{0, maxGOGC}, {1 << 20, maxGOGC}, {32 << 20, maxGOGC}, {48 << 20, 133}, {64 << 20, minGOGC}, {1 << 40, minGOGC}} {
-		if got := gogcFor(tt.alive); got != tt.want {
-			t.Errorf("%d bytes alive: GOGC %d, want %d", tt.alive, got, tt.want)
+func TestGarbageIsAllowedWhereItSavesCollections(t *testing.T) {
+	for name, tt := range map[string]struct {
+		alive, rate uint64
+		want        int
+	}{
+		"the first collection is still to come": {0, 1 << 20, maxGOGC},
+		"few connections":                       {4 << 20, 8 << 20, maxGOGC},
+		"few connections, hardly probed":        {4 << 20, 1 << 20, 62},
+		"3,000, as fast as a core can":          {32 << 20, 40 << 20, maxGOGC},
+		"some more":                             {48 << 20, 40 << 20, 133},
+		"10,000, as fast as a core can":         {64 << 20, 40 << 20, busyGOGC},
+		"10,000 with a probe a minute":          {50 << 20, 13 << 20, 65},
+		"10,000 without a probe":                {50 << 20, 0, minGOGC},
+		"any number, and the rate is not known": {1 << 40, math.MaxUint32, minGOGC},
+	} {
+		if got := gogcFor(tt.alive, tt.rate); got != tt.want {
+			t.Errorf("%s: GOGC %d, want %d", name, got, tt.want)
 		}
 	}
 	runtime.GC()
-	if alive := aliveBytes(); alive == 0 || alive > 1<<40 {
-		t.Errorf("%d bytes alive", alive)
+	if h := readHeap(); h.alive == 0 || h.alive > 1<<40 || h.allocated < h.alive/2 {
+		t.Errorf("%+v", h)
 	}
 }
 
