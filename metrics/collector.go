@@ -159,13 +159,17 @@ func one(o mail.Outcome, before *preparedMetrics) prometheus.Gatherer {
 		if o.Connection == nil {
 			return nil, nil
 		}
-		samples := configSamples(nil, o.Connection, o.Spacing(), configLabels(o.Connection))
+		samples := configSamples(nil, o.Connection, o.Spacing())
 		samples = outcomeSamples(samples, &o, before, newLabelPool())
 		if o.Up() {
 			samples = append(samples, sample{family: lastSuccess, value: seconds(o.End)})
 		}
 		var found []*dto.MetricFamily
-		g := newGathered([]*preparedMetrics{prepare(ownLabels(o.Connection), samples, nil)})
+		p := prepare(o.Connection, ownLabels(o.Connection), samples, before)
+		if raw, ok := rawFingerprint(o.TLS); ok {
+			p.fingerprint = raw
+		}
+		g := newGathered([]*preparedMetrics{p})
 		for g.next() {
 			found = append(found, g.message())
 		}

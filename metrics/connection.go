@@ -16,7 +16,6 @@ type connectionMetrics struct {
 	name       string
 	mu         sync.Mutex
 	configured *mail.Connection
-	info       *labelSet        // of connection_info
 	current    *preparedMetrics // what a scrape shows besides histograms
 	probed     bool             // an outcome was observed: the counters are shown
 	spacing    time.Duration    // of probes, see mail.Outcome.Spacing
@@ -68,10 +67,10 @@ func (m *connectionMetrics) configure(c *mail.Connection) {
 	if !sameWatch {
 		m.arrived = arrivals{}
 	}
-	m.configured, m.info, m.spacing = c, configLabels(c), c.Interval
+	m.configured, m.spacing = c, c.Interval
 
 	var room [maxSamples]sample
-	samples := configSamples(room[:0], c, m.spacing, m.info)
+	samples := configSamples(room[:0], c, m.spacing)
 	switch {
 	case !m.probed:
 	case sameTarget:
@@ -85,7 +84,7 @@ func (m *connectionMetrics) configure(c *mail.Connection) {
 		m.lastSuccess = 0
 		samples = m.counterSamples(samples)
 	}
-	m.current = prepare(ownLabels(c), samples, before)
+	m.current = prepare(c, ownLabels(c), samples, before)
 }
 
 // isConfigFamily reports whether configSamples makes the samples of a family.
@@ -118,12 +117,16 @@ func (m *connectionMetrics) observe(o *mail.Outcome, pool *labelPool, kind mail.
 	}
 
 	var room [maxSamples]sample
-	samples := configSamples(room[:0], m.configured, m.spacing, m.info)
+	samples := configSamples(room[:0], m.configured, m.spacing)
 	samples = outcomeSamples(samples, o, m.current, pool)
 	if m.lastSuccess != 0 {
 		samples = append(samples, sample{family: lastSuccess, value: m.lastSuccess})
 	}
-	m.current = prepare(m.current.own, m.counterSamples(samples), m.current)
+	p := prepare(m.configured, m.current.own, m.counterSamples(samples), m.current)
+	if raw, ok := rawFingerprint(o.TLS); ok {
+		p.fingerprint = raw
+	}
+	m.current = p
 }
 
 // count increments the counters. A withheld probe counts neither as a probe nor as a

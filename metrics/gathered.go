@@ -87,7 +87,7 @@ func (g *gathered) take(i int) []preparedSample {
 }
 
 // extra are the further labels of a sample of connection i; nil: none.
-func (g *gathered) extra(i int, s *preparedSample) *labelSet { return g.prepared[i].extra(s) }
+func (g *gathered) extra(i int, s *preparedSample) *labelSet { return g.prepared[i].labels(s) }
 
 // skip steps over the current family.
 func (g *gathered) skip() {

@@ -4,8 +4,10 @@ package metrics
 // it is absent, not 0.
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"math"
 	"slices"
-	"strings"
 	"time"
 
 	"mailprobe/mail"
@@ -25,8 +27,18 @@ type preparedSample struct {
 	value   float64
 	created uint32
 	family  familyID
-	extra   uint16 // 1 + index in preparedMetrics.extras; 0: none
+	extra   uint16 // 1 + index in preparedMetrics.extras; 0: none; or one of the two below
 }
+
+// The labels of two metrics differ from connection to connection. They are made at each
+// scrape of what is there anyway: as texts they would be a tenth of all memory. The
+// two sets stand for them until then; read only.
+const (
+	extraOfConfig      = math.MaxUint16
+	extraOfFingerprint = math.MaxUint16 - 1
+)
+
+var ofConfig, ofFingerprint = &labelSet{}, &labelSet{}
 
 // preparedMetrics holds the finished gauges and counters of one connection.
 // It is immutable: scrapes read it while the next one is being prepared.
@@ -34,6 +46,9 @@ type preparedMetrics struct {
 	own     *labelSet
 	samples []preparedSample // sorted by the name of their families
 	extras  []*labelSet      // that samples refer to
+
+	definition  *mail.Connection
+	fingerprint [sha256.Size]byte // of the last certificate
 }
 
 // at returns a sample.
@@ -42,11 +57,28 @@ func (p *preparedMetrics) at(i int) sample {
 	return sample{family: s.family, created: s.created, value: s.value, extra: p.extra(s)}
 }
 
+// extra returns the further labels of a sample; nil: none.
 func (p *preparedMetrics) extra(s *preparedSample) *labelSet {
-	if s.extra == 0 {
+	switch s.extra {
+	case 0:
 		return nil
+	case extraOfConfig:
+		return ofConfig
+	case extraOfFingerprint:
+		return ofFingerprint
 	}
 	return p.extras[s.extra-1]
+}
+
+// labels is extra for a scrape.
+func (p *preparedMetrics) labels(s *preparedSample) *labelSet {
+	switch s.extra {
+	case extraOfConfig:
+		return configLabels(p.definition)
+	case extraOfFingerprint:
+		return fingerprintLabels(hex.EncodeToString(p.fingerprint[:]))
+	}
+	return p.extra(s)
 }
 
 // maxSamples is enough room for the samples of an ordinary connection.
@@ -54,8 +86,11 @@ const maxSamples = 48
 
 // prepare keeps a sorted copy of samples. Samples of one family stay in order. before
 // is what was prepared before, whose list of labels is mostly the same; it may be nil.
-func prepare(own *labelSet, samples []sample, before *preparedMetrics) *preparedMetrics {
-	p := &preparedMetrics{own: own, samples: make([]preparedSample, len(samples))}
+func prepare(c *mail.Connection, own *labelSet, samples []sample, before *preparedMetrics) *preparedMetrics {
+	p := &preparedMetrics{own: own, samples: make([]preparedSample, len(samples)), definition: c}
+	if before != nil {
+		p.fingerprint = before.fingerprint
+	}
 	var places [familyCount + 1]uint16 // by rank: where the next sample of a family goes
 	for i := range samples {
 		places[familyRank[samples[i].family]+1]++
@@ -71,7 +106,13 @@ func prepare(own *labelSet, samples []sample, before *preparedMetrics) *prepared
 		sorted := &p.samples[*place]
 		*place++
 		*sorted = preparedSample{value: s.value, created: s.created, family: s.family}
-		if s.extra != nil {
+		switch s.extra {
+		case nil:
+		case ofConfig:
+			sorted.extra = extraOfConfig
+		case ofFingerprint:
+			sorted.extra = extraOfFingerprint
+		default:
 			extras = append(extras, s.extra)
 			sorted.extra = uint16(len(extras))
 		}
@@ -82,20 +123,6 @@ func prepare(own *labelSet, samples []sample, before *preparedMetrics) *prepared
 		p.extras = slices.Clone(extras)
 	}
 	return p
-}
-
-// extraOf returns the extra labels of the first sample of a family; nil: there is
-// no sample.
-func (p *preparedMetrics) extraOf(family familyID) *labelSet {
-	if p == nil {
-		return nil
-	}
-	for i := range p.samples {
-		if p.samples[i].family == family {
-			return p.extra(&p.samples[i])
-		}
-	}
-	return nil
 }
 
 // valueOf returns the value of the first sample of a family; 0: there is no sample.
@@ -144,12 +171,12 @@ func configLabels(c *mail.Connection) *labelSet {
 // configSamples appends the samples that are known before the first probe. spacing
 // is the time between probes: the interval, or longer if the server asked for it.
 // info is the result of configLabels.
-func configSamples(samples []sample, c *mail.Connection, spacing time.Duration, info *labelSet) []sample {
+func configSamples(samples []sample, c *mail.Connection, spacing time.Duration) []sample {
 	samples = watchConfigSamples(samples, c)
 	return append(samples,
 		sample{family: interval, value: spacing.Seconds()},
 		sample{family: timeout, value: c.Timeout.Seconds()},
-		infoSample(connectionInfo, info))
+		infoSample(connectionInfo, ofConfig))
 }
 
 // outcomeSamples appends the samples of one outcome. before are the earlier
@@ -179,7 +206,7 @@ func outcomeSamples(samples []sample, o *mail.Outcome, before *preparedMetrics, 
 			value: nonNegative(p.Duration), extra: pool.one("phase", string(p.Phase))})
 	}
 	if o.TLS != nil {
-		samples = tlsSamples(samples, o.TLS, before, pool)
+		samples = tlsSamples(samples, o.TLS, pool)
 	}
 	return samples
 }
@@ -228,14 +255,18 @@ func loginSamples(samples []sample, o *mail.Outcome) []sample {
 
 // tlsSamples appends the samples about a handshake, also if its certificate was
 // not accepted.
-func tlsSamples(samples []sample, facts *mail.TLSFacts, before *preparedMetrics, pool *labelPool) []sample {
+func tlsSamples(samples []sample, facts *mail.TLSFacts, pool *labelPool) []sample {
 	if facts.Version != "" {
 		samples = append(samples, infoSample(tlsInfo, pool.two("version", facts.Version, "cipher", facts.Cipher)))
 	}
 	if facts.FingerprintSHA256 != "" {
+		extra := ofFingerprint
+		if _, ok := rawFingerprint(facts); !ok {
+			extra = fingerprintLabels(facts.FingerprintSHA256)
+		}
 		samples = append(samples,
 			boolSample(certificateVerified, facts.Verified),
-			infoSample(certificateInfo, fingerprintLabels(facts.FingerprintSHA256, before)))
+			infoSample(certificateInfo, extra))
 	}
 	if !facts.NotAfter.IsZero() {
 		samples = append(samples, sample{family: certificateNotAfter, value: seconds(facts.NotAfter)})
@@ -246,12 +277,16 @@ func tlsSamples(samples []sample, facts *mail.TLSFacts, before *preparedMetrics,
 	return samples
 }
 
-// fingerprintLabels returns the labels of a fingerprint. It reuses those of before
-// if the certificate is the same.
-func fingerprintLabels(fingerprint string, before *preparedMetrics) *labelSet {
-	if set := before.extraOf(certificateInfo); set != nil && strings.Contains(set.text, fingerprint) {
-		return set
+// rawFingerprint returns the fingerprint of a certificate; false: there is none.
+func rawFingerprint(facts *mail.TLSFacts) (raw [sha256.Size]byte, ok bool) {
+	if facts == nil || len(facts.FingerprintSHA256) != hex.EncodedLen(len(raw)) {
+		return raw, false
 	}
+	_, err := hex.Decode(raw[:], []byte(facts.FingerprintSHA256))
+	return raw, err == nil && hex.EncodeToString(raw[:]) == facts.FingerprintSHA256
+}
+
+func fingerprintLabels(fingerprint string) *labelSet {
 	return newLabelSet(mail.Label{Name: "fingerprint_sha256", Value: fingerprint})
 }
 
