@@ -220,8 +220,20 @@ func (e *Exporter) Reload() error {
 	}
 	e.apply(loaded)
 	e.states.wake()
-	debug.FreeOSMemory() // a load leaves as much garbage as it keeps; see Run
+	giveBack(len(loaded.Connections))
 	return nil
+}
+
+// many is the number of connections from which on it is worth the time of a garbage
+// collection to give back at once what reading them took.
+const many = 1000
+
+// giveBack returns memory to the system after a load of some connections, which leaves
+// as much garbage as it keeps.
+func giveBack(connections int) {
+	if connections >= many {
+		debug.FreeOSMemory()
+	}
 }
 
 // report takes an outcome from the pool.

@@ -95,7 +95,7 @@ func TestSinceSurvivesAKill(t *testing.T) {
 		t.Errorf("nothing is known, and yet: %+v", fresh)
 	}
 	terminate(t, program)
-	if aside, _ := os.ReadFile(history.StatesPath(state) + ".damaged"); string(aside) != "shopping list\n" || !strings.Contains(program.Output(), "is forgotten") {
+	if aside, _ := os.ReadFile(history.StatesPath(state) + ".damaged"); string(aside) != "shopping list\n" || !strings.Contains(program.Output(), "are lost: their file is unusable") {
 		t.Errorf("aside is %q, the log says:\n%s", aside, program.Output())
 	}
 	if !strings.Contains(kept(), `"inbox"`) {
