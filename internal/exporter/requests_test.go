@@ -107,7 +107,7 @@ func TestSlowloris(t *testing.T) {
 	start := time.Now()
 	status, _ := get(t, url+"/metrics")
 	t.Logf("the scrape took %v", time.Since(start))
-	if status != http.StatusOK || time.Since(start) > 5*time.Second { // 1 s on a machine with nothing else to do
+	if status != http.StatusOK || time.Since(start) > 20*time.Second { // 1 s on a machine with nothing else to do
 		t.Errorf("status %d after %v", status, time.Since(start))
 	}
 	if open := value(t, url, "process_open_fds"); open > 300 {

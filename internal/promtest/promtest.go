@@ -44,7 +44,7 @@ func Run(t *testing.T, tool string, args ...string) string {
 // Try is Run for a tool that may say no.
 func Try(t *testing.T, tool string, args ...string) (string, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, tool, args...).CombinedOutput()
 	return string(out), err
