@@ -29,14 +29,15 @@ const (
 	// saturating is how many connections are due in each second: more than a core
 	// can do, but not many times more.
 	saturating = 2500
-	// inFlight bounds the probes at once where more are due than can be probed: else
-	// all of them begin before the first one ends, and end at the same time.
-	inFlight = "max_in_flight: 64"
 	// warmUpTime bounds how long is waited for caches to fill.
 	warmUpTime = 45 * time.Second
 	// waitingTime is how long logins at one slow server are watched.
 	waitingTime = 10 * time.Second
 )
+
+// inFlight lets mailprobe probe as many connections at once as the other clients do,
+// where more are due than can be probed.
+var inFlight = fmt.Sprintf("max_in_flight: %d", atOnce)
 
 // freeAddress returns an address of this machine on which nothing listens.
 func freeAddress() (string, error) {
