@@ -94,6 +94,9 @@ func (l *limiter) queueOf(r *run) *runQueue {
 
 // next takes the run out of the queues that may start now; nil: none may.
 func (l *limiter) next() *run {
+	if l.waiting() == 0 { // the usual case
+		return nil
+	}
 	var first *run
 	for _, r := range []*run{l.queues[slowQueue].first, l.queues[quickQueue].first} {
 		if r != nil && l.admits(r.quick) && (first == nil || r.arrival < first.arrival) {

@@ -151,16 +151,22 @@ func (r *run) complete(outcome *mail.Outcome, err error) {
 
 // execute runs the probe in a worker's goroutine.
 func (p *Pool) execute(ctx context.Context, r *run) {
-	outcome := localOutcome(r.connection, mail.LocalBug, "the probe ended without an outcome")
-	defer func() { p.finish(r, outcome) }()
+	var outcome mail.Outcome
+	ended := false
+	defer func() {
+		if !ended {
+			outcome = localOutcome(r.connection, mail.LocalBug, "the probe ended without an outcome")
+		}
+		p.finish(r, outcome)
+	}()
 	p.opts.StartDelay(max(0, r.started.Sub(r.due)))
-	outcome = p.probe(ctx, r.connection)
+	outcome = p.probe(ctx, r.connection, r.started)
+	ended = true
 }
 
 // probe calls Options.Probe and turns a panic into an outcome, so that it does not
 // affect other connections.
-func (p *Pool) probe(ctx context.Context, c *mail.Connection) (outcome mail.Outcome) {
-	start := time.Now()
+func (p *Pool) probe(ctx context.Context, c *mail.Connection, start time.Time) (outcome mail.Outcome) {
 	defer func() {
 		value := recover()
 		if value == nil {

@@ -130,8 +130,8 @@ func (d *imapDialect) exchange(x *saslExchange) error {
 	d.x = x
 	defer func() { d.filter.endLogin(); d.x = nil }()
 	err := d.client.Authenticate(x)
-	var no *imap.Error
-	if x.err != nil || err != nil && !errors.As(err, &no) && d.w.failed() == nil && d.filter.now().bye == nil {
+	_, refused := errors.AsType[*imap.Error](err)
+	if x.err != nil || err != nil && !refused && d.w.failed() == nil && d.filter.now().bye == nil {
 		_ = d.w.send([]byte("*\r\n"))
 	}
 	if x.err != nil {
@@ -170,8 +170,7 @@ func (d *imapDialect) mailbox() (mail.MailboxFacts, error) {
 			firstErr = err
 		}
 	}
-	var no *refusal
-	if errors.As(firstErr, &no) {
+	if no, ok := errors.AsType[*refusal](firstErr); ok {
 		no.mailboxes = names
 	}
 	return mail.MailboxFacts{Tried: true}, firstErr
@@ -181,8 +180,8 @@ func (d *imapDialect) mailbox() (mail.MailboxFacts, error) {
 // mailbox can have several names: one that exists and is denied is the better
 // answer.
 func isMissing(err error) bool {
-	var no *refusal
-	return errors.As(err, &no) && no.reason == mail.MailboxMissing
+	no, ok := errors.AsType[*refusal](err)
+	return ok && no.reason == mail.MailboxMissing
 }
 
 // examine opens one mailbox, read-only. Some servers refuse clients that have not
@@ -195,8 +194,7 @@ func (d *imapDialect) examine(name string) error {
 		return d.serverError("EXAMINE", err)
 	}
 	err := ask()
-	var no *refusal
-	if !errors.As(err, &no) || !isUnnamed(no) || !d.filter.now().caps["ID"] {
+	if no, ok := errors.AsType[*refusal](err); !ok || !isUnnamed(no) || !d.filter.now().caps["ID"] {
 		return err
 	}
 	if _, err := d.client.ID(&imap.IDData{Name: "mailprobe"}).Wait(); err != nil && d.w.failed() != nil {
@@ -373,12 +371,13 @@ func (d *imapDialect) handleUntagged(line, rest string) error {
 // serverError replaces the library's error by one made from the server's
 // responses. The library turns transport errors into text and drops a BYE.
 func (d *imapDialect) serverError(command string, err error) error {
-	var refused *imap.Error
-	seen := d.filter.now()
-	switch transport := d.w.failed(); {
-	case err == nil:
+	if err == nil {
 		return nil
-	case errors.As(err, &refused):
+	}
+	seen := d.filter.now()
+	_, refused := errors.AsType[*imap.Error](err)
+	switch transport := d.w.failed(); {
+	case refused:
 		// A complete reply decides, even if the connection failed after it.
 		no := d.refused(command, seen.tagged)
 		if seen.warning != nil {

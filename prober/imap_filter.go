@@ -9,7 +9,6 @@ import (
 	"bytes"
 	"cmp"
 	"errors"
-	"fmt"
 	"strconv"
 	"strings"
 	"sync"
@@ -160,7 +159,7 @@ func (f *imapFilter) taggedLine(tag, status string) []byte {
 	if f.login && status == "OK" {
 		code = "[CAPABILITY IMAP4rev1] "
 	}
-	return fmt.Appendf(nil, "%s %s %sreply\r\n", upperASCII(tag), status, code)
+	return []byte(upperASCII(tag) + " " + status + " " + code + "reply\r\n")
 }
 
 // continuation passes a "+" line. The library would take an empty challenge for a
@@ -281,17 +280,28 @@ func (f *imapFilter) number(word, args string) ([]byte, error) {
 		return nil, f.literal(args)
 	}
 	f.responses.exists, f.responses.counted = n, true
-	return fmt.Appendf(nil, "* %d EXISTS\r\n", n), nil
+	return []byte("* " + strconv.FormatUint(n, 10) + " EXISTS\r\n"), nil
 }
 
-// capability writes a capability list anew, from valid atoms only.
+// libraryCapabilities are those by which go-imap decides what it sends. It reads
+// other names for nothing, letter by letter. Read only.
+var libraryCapabilities = map[string]bool{"IMAP4REV1": true, "IMAP4REV2": true, "SASL-IR": true,
+	"LITERAL-": true, "LITERAL+": true, "MOVE": true, "UIDPLUS": true}
+
+// capability writes a capability list anew, out of clean atoms that the library uses.
 func (f *imapFilter) capability(args string) ([]byte, error) {
 	caps, err := capabilityAtoms(args)
 	if err != nil {
 		return nil, err
 	}
 	f.setCapabilities(caps)
-	return []byte("* CAPABILITY " + strings.Join(caps, " ") + "\r\n"), nil
+	passed := []byte("* CAPABILITY")
+	for _, name := range caps {
+		if libraryCapabilities[upperASCII(name)] {
+			passed = append(append(passed, ' '), name...)
+		}
+	}
+	return append(passed, "\r\n"...), nil
 }
 
 // capabilityAtoms splits the arguments of CAPABILITY (RFC 9051 section 9).

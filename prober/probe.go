@@ -196,8 +196,11 @@ func (s *session) runStep(ctx context.Context, step planStep) error {
 		s.delay.answered(watch.start)
 	}
 	s.addPhaseTime(step.phase, watch.elapsed())
-	var no *refusal // an answer that came in time counts
-	if cause := context.Cause(ctx); err != nil && cause != nil && !errors.Is(cause, os.ErrDeadlineExceeded) && !errors.As(err, &no) {
+	if err == nil {
+		return nil
+	}
+	_, answered := errors.AsType[*refusal](err) // an answer that came in time counts
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, os.ErrDeadlineExceeded) && !answered {
 		// A cancelled context stops a call by a past deadline; add the cause.
 		err = errors.Join(err, cause)
 	}

@@ -226,8 +226,7 @@ func (s *session) auth(context.Context) error {
 
 func (s *session) mailbox(context.Context) (err error) {
 	s.outcome.Mailbox, err = s.d.mailbox()
-	var no *refusal
-	if errors.As(err, &no) && no.doubtful {
+	if no, ok := errors.AsType[*refusal](err); ok && no.doubtful {
 		s.outcome.Auth.Accepted = false // Exchange revokes its OK
 	}
 	return err
