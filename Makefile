@@ -56,6 +56,7 @@ generate: ## writes every file that is generated; a test names each one that is 
 	$(GO) test -count=1 ./metrics -run 'TestDocumentationIsTheTable' -update
 	$(GO) test -count=1 ./prober -run TestFaultsPageIsWritten -update
 	$(GO) test -count=1 ./guard -run TestAttacksPageIsWritten -update
+	$(GO) test -count=1 ./routes -run TestBreakagesPageIsWritten -update
 	$(GO) test -count=1 . -run TestREADMEExplainsMetrics -update
 	$(GO) generate ./...
 

@@ -40,7 +40,8 @@ func (p *program) probeCommand(app *kingpin.Application, args []string) string {
 	once := app.Command("probe", "Probe once, now, and print the results.")
 	once.Arg("NAME", "Connections to probe; all if none is given. A URL such as imaps://user@host needs no configuration.").
 		HintAction(func() []string { return connectionNames(args) }).StringsVar(&p.once.Names)
-	once.Flag("send", "Send one message of this route now, on purpose, and follow it; nothing else is probed.").PlaceHolder("ROUTE").StringVar(&p.once.Send)
+	once.Flag("send", "Send one message of this route now, on purpose, and follow it; nothing else is probed.").PlaceHolder("ROUTE").
+		HintAction(func() []string { return routeNames(args) }).StringVar(&p.once.Send)
 	once.Flag("output", "Output format: table, json or nagios.").Short('o').Default("table").StringVar(&p.once.Output)
 	once.Flag("verbose", "Show the dialogues, with secrets removed.").Short('v').BoolVar(&p.once.Transcript)
 	once.Flag("password-file", "File with the password for the user in a URL.").StringVar(&p.once.URL.PasswordFile)
@@ -75,9 +76,25 @@ func (p *program) probe(ctx context.Context) error {
 	return cli.Probe(ctx, o)
 }
 
-// connectionNames returns the words that a shell completes after `probe`: the names in
-// the configuration of an unfinished command line; nil if it cannot be loaded.
+// connectionNames is what a shell completes after `probe`.
 func connectionNames(args []string) (names []string) {
+	for _, c := range loadedFor(args).Connections {
+		names = append(names, c.Name)
+	}
+	return names
+}
+
+// routeNames is what a shell completes after `probe --send`.
+func routeNames(args []string) (names []string) {
+	for _, r := range loadedFor(args).Routes {
+		names = append(names, r.Name)
+	}
+	return names
+}
+
+// loadedFor is the configuration of an unfinished command line; it is empty if it
+// cannot be loaded.
+func loadedFor(args []string) *config.Config {
 	path := foundConfig("")
 	for i, arg := range args {
 		if arg == "--config.file" && i+1 < len(args) {
@@ -88,12 +105,9 @@ func connectionNames(args []string) (names []string) {
 	}
 	loaded, _, err := config.Load(path, nil)
 	if err != nil {
-		return nil
+		return &config.Config{}
 	}
-	for _, c := range loaded.Connections {
-		names = append(names, c.Name)
-	}
-	return names
+	return loaded
 }
 
 // discover is for a terminal, or for scripts with --password-file.

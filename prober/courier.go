@@ -58,8 +58,9 @@ type Mark struct {
 
 // Candidate is a new message in a folder that may belong to a route.
 type Candidate struct {
-	ID   string // UID or unique id; valid for this folder and session only
-	Mark string // value of X-Mailprobe; empty: it has none
+	ID        string // UID or unique id: only for this mailbox and session
+	Mark      string // value of X-Mailprobe; empty: it has none
+	MessageID string // value of Message-ID
 }
 
 // Content is a message that was read, cut to the bounds below.

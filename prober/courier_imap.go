@@ -22,8 +22,12 @@ const (
 	maxFolders = 100
 )
 
-// fieldMailprobe is the header field that marks a message of a route.
-const fieldMailprobe = "X-Mailprobe"
+// Header fields that tell a message of a route: its mark, and what remains where a
+// relay has removed that.
+const (
+	fieldMailprobe = "X-Mailprobe"
+	fieldMessageID = "Message-ID"
+)
 
 // imapMailbox is a logged-in IMAP session.
 type imapMailbox struct {
@@ -97,10 +101,31 @@ func (m *imapMailbox) examine(folder string) error {
 	return nil
 }
 
+// offers reports whether the server has an extension, which IMAP4rev2 contains. Many
+// name it only after the login.
+func (m *imapMailbox) offers(extension string) bool {
+	after := m.d.filter.now().caps
+	return m.d.caps[extension] || after[extension] || m.d.caps["IMAP4REV2"] || after["IMAP4REV2"]
+}
+
+// leave closes the folder that is open. STATUS of an open folder is discouraged (RFC
+// 9051 section 6.3.11): a server may answer what the session has seen so far.
+func (m *imapMailbox) leave() error {
+	if m.open == "" {
+		return nil
+	}
+	if !m.offers("UNSELECT") {
+		return m.d.serverError("NOOP", m.d.client.Noop().Wait())
+	}
+	m.open = ""
+	return m.d.serverError("UNSELECT", m.d.client.Unselect().Wait())
+}
+
 func (m *imapMailbox) Since(folder string, from Mark) ([]Candidate, error) {
-	// STATUS of the open folder is discouraged (RFC 9051 section 6.3.11), but servers
-	// answer it, and it shows cheaply that nothing is new.
-	now, err := m.Mark(folder)
+	if err := m.leave(); err != nil {
+		return nil, err
+	}
+	now, err := m.Mark(folder) // tells at once that there is nothing new
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +136,7 @@ func (m *imapMailbox) Since(folder string, from Mark) ([]Candidate, error) {
 	if err := m.examine(folder); err != nil {
 		return nil, err
 	}
-	section := &imap.FetchItemBodySection{Specifier: imap.PartSpecifierHeader, HeaderFields: []string{"MESSAGE-ID", fieldMailprobe}, Peek: true}
+	section := &imap.FetchItemBodySection{Specifier: imap.PartSpecifierHeader, HeaderFields: []string{fieldMessageID, fieldMailprobe}, Peek: true}
 	responses, err := m.fetch(imap.UIDSet{{Start: imap.UID(begin)}}, &imap.FetchOptions{UID: true, BodySection: []*imap.FetchItemBodySection{section}})
 	if err != nil {
 		return nil, err
@@ -123,7 +148,8 @@ func (m *imapMailbox) Since(folder string, from Mark) ([]Candidate, error) {
 		if !ok || uid < begin || len(list) >= maxCandidates {
 			continue
 		}
-		list = append(list, Candidate{ID: strconv.FormatUint(uint64(uid), 10), Mark: headerField(sectionOf(items, "HEADER.FIELDS"), fieldMailprobe)})
+		header := sectionOf(items, "HEADER.FIELDS")
+		list = append(list, Candidate{ID: strconv.FormatUint(uint64(uid), 10), Mark: headerField(header, fieldMailprobe), MessageID: headerField(header, fieldMessageID)})
 	}
 	return list, nil
 }
@@ -204,7 +230,7 @@ func (m *imapMailbox) Content(folder, id string, whole bool) (Content, error) {
 // Delete needs UIDPLUS (RFC 4315). Without UID EXPUNGE, only a bare EXPUNGE would
 // remove the messages, and with them messages that others have marked.
 func (m *imapMailbox) Delete(folder string, ids []string) error {
-	if !m.d.caps["UIDPLUS"] && !m.d.filter.now().caps["UIDPLUS"] && !m.d.caps["IMAP4REV2"] {
+	if !m.offers("UIDPLUS") {
 		return errors.New("the server has no UIDPLUS, so that a message cannot be deleted alone")
 	}
 	var set imap.UIDSet
@@ -227,7 +253,15 @@ func (m *imapMailbox) Delete(folder string, ids []string) error {
 	if err := m.d.serverError("EXPUNGE", m.d.client.UIDExpunge(set).Close()); err != nil {
 		return fmt.Errorf("marked and not removed: %w", err)
 	}
-	if m.d.caps["UNSELECT"] {
+	// Dovecot answers OK also where the user lacks the right to expunge (RFC 4314 e).
+	left, err := m.fetch(set, &imap.FetchOptions{UID: true})
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(left, func(items []imapValue) bool { uid, ok := uidOf(items); return ok && set.Contains(imap.UID(uid)) }) {
+		return errors.New("marked and not removed: the server answered OK to UID EXPUNGE and kept the message")
+	}
+	if m.offers("UNSELECT") {
 		return m.d.serverError("UNSELECT", m.d.client.Unselect().Wait())
 	}
 	return nil // EXAMINE and LOGOUT close the folder without expunging

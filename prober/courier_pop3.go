@@ -90,7 +90,7 @@ func (m *pop3Mailbox) Since(_ string, from Mark) ([]Candidate, error) {
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, Candidate{ID: id, Mark: headerField(header, fieldMailprobe)})
+		list = append(list, Candidate{ID: id, Mark: headerField(header, fieldMailprobe), MessageID: headerField(header, fieldMessageID)})
 	}
 	slices.Reverse(list)
 	return list, nil

@@ -2,7 +2,8 @@ package routes
 
 // This file reads delivery status notifications (RFC 3464), in which a server on the
 // way reports what happened to the message. A notification is believed only if it
-// quotes the mark of the message, which nobody else can write.
+// quotes the mark of the message, which nobody else can write, or its envelope ID,
+// which nobody can guess.
 
 import (
 	"bytes"
@@ -15,6 +16,7 @@ type status struct {
 	code   string // the enhanced status code, such as 5.1.1
 	text   string // Diagnostic-Code, for people
 	by     string // Reporting-MTA, for people
+	id     string // Original-Envelope-Id
 }
 
 // actionRank orders the actions of notifications: "failed" is final, "delayed" counts
@@ -22,7 +24,7 @@ type status struct {
 var actionRank = map[string]int{"delayed": 1, "expanded": 2, "relayed": 3, "delivered": 4, "failed": 5}
 
 // parseStatus reads a whole notification. mark is the X-Mailprobe value that it
-// quotes in its last part. The parts of the multipart are not taken apart: the
+// quotes in its last part, if it does. The parts of the multipart are not taken apart: the
 // fields have names that occur nowhere else, and servers differ in how they nest
 // them.
 func parseStatus(message []byte) (s status, mark string, ok bool) {
@@ -46,11 +48,14 @@ func parseStatus(message []byte) (s status, mark string, ok bool) {
 		if by := first(found, "Reporting-MTA"); by != "" && s.by == "" {
 			s.by = clean(diagnostic(by), 200)
 		}
+		if id := first(found, "Original-Envelope-Id"); id != "" {
+			s.id = clean(id, 100)
+		}
 		if value := first(found, fieldMailprobe); value != "" && mark == "" {
 			mark = value
 		}
 	}
-	return s, mark, s.action != "" && mark != ""
+	return s, mark, s.action != "" && (mark != "" || s.id != "")
 }
 
 // word is the first word of a value, without comments.

@@ -51,7 +51,7 @@ func sameRoute(a, b *mail.Route) bool { return a == b }
 func fakeSender(j *Journal, s *sendings, takes time.Duration) func(context.Context, *mail.Route) (mail.RouteOutcome, bool) {
 	return func(ctx context.Context, r *mail.Route) (mail.RouteOutcome, bool) {
 		token := ""
-		_ = j.begin(r.Name, func(seq uint64) string { token = fmt.Sprint(r.Name, seq, time.Now()); return token }, time.Now(), nil)
+		_ = j.begin(r.Name, func(seq uint64) string { token = fmt.Sprint(r.Name, seq, time.Now()); return token }, time.Now(), nil, nil)
 		s.note(r.Name)
 		if !sleep(ctx, takes) {
 			return mail.RouteOutcome{}, false

@@ -124,7 +124,8 @@ func (b *box) Since(folder string, from prober.Mark) ([]prober.Candidate, error)
 		if from.Validity == b.validity && m.uid < from.Next {
 			continue
 		}
-		list = append(list, prober.Candidate{ID: strconv.Itoa(int(m.uid)), Mark: first(parseHeader([]byte(m.header)), fieldMailprobe)})
+		fields := parseHeader([]byte(m.header))
+		list = append(list, prober.Candidate{ID: strconv.Itoa(int(m.uid)), Mark: first(fields, fieldMailprobe), MessageID: first(fields, fieldMessageID)})
 	}
 	return list, nil
 }

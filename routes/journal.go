@@ -27,6 +27,7 @@ const (
 	maxJournal     = 16 << 20 // bytes
 	maxEntries     = 300      // messages of one route that are remembered
 	rememberFor    = 7 * 24 * time.Hour
+	noticesFor     = 24 * time.Hour // that the notification about a message that arrived is waited for
 	keyLength      = 32
 )
 
@@ -62,6 +63,10 @@ type letter struct {
 	Marks map[string]prober.Mark `json:"marks,omitempty"` // where its folders ended before
 	Over  bool                   `json:"over,omitempty"`  // nobody waits for it any more; if it turns up, it is deleted
 	Left  int                    `json:"left,omitempty"`  // copies that were found and could not be deleted
+	Gone  bool                   `json:"gone,omitempty"`  // it was found and removed; only a notification about it may still come
+
+	// Where the mailbox of bounces ended before; nil: no notification is waited for.
+	Bounces *prober.Mark `json:"bounces,omitempty"`
 }
 
 // JournalPath returns the path of the journal that belongs to a state file.
@@ -167,7 +172,7 @@ func (k *kept) of(route string, now time.Time) *memory {
 		m.Messages = map[string]*letter{}
 	}
 	for token, l := range m.Messages {
-		if now.Sub(l.Sent) > rememberFor {
+		if age := now.Sub(l.Sent); age > rememberFor || l.Gone && age > noticesFor {
 			delete(m.Messages, token)
 		}
 	}
@@ -201,12 +206,13 @@ func (j *Journal) reserve(route string, interval time.Duration, now time.Time) (
 	return wait, err
 }
 
-// begin numbers a message and writes it down, before it is sent.
-func (j *Journal) begin(route string, number func(seq uint64) (token string), now time.Time, marks map[string]prober.Mark) error {
+// begin numbers a message and writes it down, before it is sent. bounces is where
+// the mailbox of bounces ends, if notifications are to be deleted; else nil.
+func (j *Journal) begin(route string, number func(seq uint64) (token string), now time.Time, marks map[string]prober.Mark, bounces *prober.Mark) error {
 	return j.change(func(k *kept) {
 		m := k.of(route, now)
 		m.Seq++
-		m.Messages[number(m.Seq)] = &letter{Seq: m.Seq, Sent: now, Marks: marks}
+		m.Messages[number(m.Seq)] = &letter{Seq: m.Seq, Sent: now, Marks: marks, Bounces: bounces}
 		m.trim()
 	})
 }
@@ -224,17 +230,35 @@ func (m *memory) trim() {
 	}
 }
 
-// end closes a message. If nothing of it is left anywhere it is dropped, otherwise it
-// is looked for until it is too old.
+// end closes a message. If nothing of it is left anywhere and no notification is waited
+// for, it is dropped, otherwise it is looked for until it is too old.
 func (j *Journal) end(route, token string, now time.Time, gone bool, left int) error {
 	return j.change(func(k *kept) {
 		m := k.of(route, now)
 		switch l := m.Messages[token]; {
 		case l == nil:
-		case gone:
+		case gone && l.Bounces == nil:
 			delete(m.Messages, token)
+		case gone:
+			l.Over, l.Gone, l.Left = true, true, 0
 		default:
 			l.Over, l.Left = true, left
+		}
+	})
+}
+
+// answered says that no notification about the messages is waited for any more.
+func (j *Journal) answered(route string, tokens ...string) error {
+	return j.change(func(k *kept) {
+		m := k.of(route, time.Now())
+		for _, token := range tokens {
+			l := m.Messages[token]
+			if l == nil {
+				continue
+			}
+			if l.Bounces = nil; l.Gone {
+				delete(m.Messages, token)
+			}
 		}
 	})
 }
@@ -252,8 +276,10 @@ func (j *Journal) abandonAll(route string, now time.Time) error {
 // known is a message that may turn up in a folder.
 type known struct {
 	message
-	marks map[string]prober.Mark
-	over  bool
+	marks   map[string]prober.Mark
+	over    bool
+	gone    bool
+	bounces *prober.Mark
 }
 
 // known returns the messages of a route that may still turn up, the oldest first.
@@ -266,7 +292,7 @@ func (j *Journal) known(route string) []known {
 	}
 	list := make([]known, 0, len(m.Messages))
 	for token, l := range m.Messages {
-		list = append(list, known{message{token, route, l.Seq, l.Sent.UTC().Truncate(time.Second)}, l.Marks, l.Over})
+		list = append(list, known{message{token, route, l.Seq, l.Sent.UTC().Truncate(time.Second)}, l.Marks, l.Over, l.Gone, l.Bounces})
 	}
 	slices.SortFunc(list, func(a, b known) int { return cmp.Compare(a.seq, b.seq) })
 	return list

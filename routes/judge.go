@@ -113,6 +113,7 @@ func (k *track) arrivedBadly(o *mail.RouteOutcome) *mail.RouteFailure {
 		{o.Folder == mail.FolderJunk, mail.FiledAsSpam, "filed in " + o.FolderAs, ""},
 		{o.Folder == mail.FolderOther, mail.FiledElsewhere, "filed in " + o.FolderAs, ""},
 		{o.Copies > 1, mail.Duplicated, fmt.Sprintf("%d copies", o.Copies), ""},
+		{k.sighted[0].unmarked, mail.Altered, "the header field X-Mailprobe is missing or changed, so the message is not deleted", ""},
 		{!k.message.sameBody(fields, k.content.Body), mail.Altered, "the body differs from the one that was sent", ""},
 		{len(k.route.Require) > 0 && !o.Trusted, mail.AuthenticationFailed, "no Authentication-Results of the configured authserv_id", ""},
 		{check != "", mail.AuthenticationFailed, fmt.Sprintf("%s is %s, want %s", check, orNone(o.Authentication[check]), k.route.Require[check]), ""},

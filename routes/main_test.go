@@ -1,6 +1,7 @@
 package routes
 
 import (
+	"flag"
 	"os"
 	"testing"
 
@@ -8,7 +9,11 @@ import (
 )
 
 // TestMain fails the package if a test leaves a goroutine behind.
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// The tests on real servers wait for them most of the time.
+	_ = flag.Set("test.parallel", "12")
+	goleak.VerifyTestMain(m)
+}
 
 func writeFile(t *testing.T, path, content string) {
 	t.Helper()

@@ -12,17 +12,85 @@ import (
 	"mailprobe/prober"
 )
 
-// markBounces remembers where the mailbox of bounces ends.
+const maxNotices = 50 // messages in the mailbox of bounces that one session reads
+
+// markBounces remembers where the mailbox of bounces ends, and removes the
+// notifications about earlier messages: most come after the message itself.
 func (k *track) markBounces(ctx context.Context) bool {
 	if k.route.Bounces == nil {
 		return true
 	}
 	o := k.Transport.Open(ctx, k.route.Bounces, func(box prober.Mailbox) (err error) {
+		if err = k.tidyNotices(box); err != nil {
+			return err
+		}
 		k.bounceAt, err = box.Mark(bounceFolder(k.route.Bounces))
 		return err
 	})
 	k.sawSession(o)
 	return o.Up()
+}
+
+// noticesFrom is where notifications that are to be deleted will come; nil: none are.
+func (k *track) noticesFrom() *prober.Mark {
+	if k.route.Bounces == nil || !k.route.Delete {
+		return nil
+	}
+	return &k.bounceAt
+}
+
+// tidyNotices deletes the notifications about messages that nobody waits for any
+// more. One that cannot be deleted stays: it is not tried again.
+func (k *track) tidyNotices(box prober.Mailbox) error {
+	var waiting []known
+	for _, m := range k.Journal.known(k.route.Name) {
+		if m.over && m.bounces != nil {
+			waiting = append(waiting, m)
+		}
+	}
+	if len(waiting) == 0 || !k.route.Delete {
+		return nil
+	}
+	var tokens []string
+	ids, err := k.noticesSince(box, *waiting[0].bounces, func(s status, mark string) bool {
+		at := slices.IndexFunc(waiting, func(m known) bool { return m.verify(mark, k.Journal.key()) })
+		if at >= 0 && actionRank[s.action] > actionRank["delayed"] {
+			tokens = append(tokens, waiting[at].token)
+		}
+		return at >= 0
+	})
+	if err != nil || len(ids) == 0 {
+		return err
+	}
+	if err := box.Delete(bounceFolder(k.route.Bounces), ids); err != nil {
+		k.log(slog.LevelWarn, "notifications about a route's messages not deleted", "err", err)
+	}
+	return k.Journal.answered(k.route.Name, tokens...)
+}
+
+// noticesSince reads the messages behind a mark and returns the ids of the
+// notifications that are of interest.
+func (k *track) noticesSince(box prober.Mailbox, from prober.Mark, wanted func(s status, mark string) bool) (ids []string, err error) {
+	folder := bounceFolder(k.route.Bounces)
+	candidates, err := box.Since(folder, from)
+	if err != nil {
+		return nil, err
+	}
+	read := 0
+	for _, c := range candidates {
+		if c.Mark != "" || read >= maxNotices {
+			continue // a message of a route, not about one
+		}
+		read++
+		content, err := box.Content(folder, c.ID, true)
+		if err != nil {
+			return nil, err
+		}
+		if s, mark, ok := parseStatus(slices.Concat(content.Header, content.Body)); ok && wanted(s, mark) {
+			ids = append(ids, c.ID)
+		}
+	}
+	return ids, nil
 }
 
 // readNotices looks for delivery status notifications.
@@ -34,27 +102,18 @@ func (k *track) readNotices(ctx context.Context) {
 	defer cancel()
 	folder := bounceFolder(k.route.Bounces)
 	o := k.Transport.Open(ctx, k.route.Bounces, func(box prober.Mailbox) error {
-		candidates, err := box.Since(folder, k.bounceAt)
-		if err != nil {
-			return err
-		}
-		var read []string
-		for _, c := range candidates {
-			if c.Mark != "" {
-				continue // a message of a route, not about one
+		read, err := k.noticesSince(box, k.bounceAt, func(s status, mark string) bool {
+			ours := k.message.verify(mark, k.Journal.key()) // else it is believed, and not deleted
+			if !ours && s.id != k.message.token {
+				return false
 			}
-			content, err := box.Content(folder, c.ID, true)
-			if err != nil {
-				return err
-			}
-			s, mark, ok := parseStatus(slices.Concat(content.Header, content.Body))
-			if !ok || !k.message.verify(mark, k.Journal.key()) {
-				continue
-			}
-			read = append(read, c.ID)
 			if actionRank[s.action] > actionRank[k.notice.action] {
 				k.notice = s
 			}
+			return ours
+		})
+		if err != nil {
+			return err
 		}
 		if k.route.Delete && len(read) > 0 {
 			return box.Delete(folder, read)

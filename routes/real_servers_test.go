@@ -4,9 +4,7 @@ package routes_test
 // them. These servers come from .ci/servers; without them the tests are skipped.
 
 import (
-	"cmp"
 	"fmt"
-	"slices"
 	"testing"
 	"time"
 
@@ -14,92 +12,119 @@ import (
 	"mailprobe/mail"
 )
 
-// throughExim is a route that is submitted to an Exim, without a login.
-func throughExim(e *realserver.Exim) func(*mail.Route) {
-	return func(r *mail.Route) {
-		c := *r.Send
-		c.Port, c.Encryption, c.TLS, c.Username, c.Password = e.SMTP, mail.NoEncryption, nil, "", mail.SecretSource{}
-		r.Send = &c
-	}
+func ofExim() series {
+	return series{servers: "Exim 4.96, Dovecot", lanes: 3, play: throughExim, breakages: eximBreakages(),
+		start: func(t testing.TB) *path {
+			return &path{dovecot: realserver.StartDovecot(t, realserver.Options{LMTP: true}), journal: newJournal(t)}
+		}}
 }
 
 func TestRealPathThroughExim(t *testing.T) {
+	t.Parallel()
 	realserver.Need(t, "dovecot")
-	p := &path{dovecot: realserver.StartDovecot(t, realserver.Options{LMTP: true}), journal: newJournal(t)}
-	for _, b := range []struct {
-		name   string
-		rules  realserver.EximRules
-		slow   time.Duration
-		leg    mail.Leg
-		reason mail.Reason
-	}{
+	ofExim().run(t)
+}
+
+// throughExim plays a breakage on an Exim of its own, which takes mail without a
+// login.
+func throughExim(t *testing.T, p *path, b breakage) {
+	rules := b.exim
+	if p.cyrus != nil {
+		rules.LMTP = p.cyrus.LMTP
+	}
+	e := realserver.StartExim(t, p.dovecot, rules)
+	b.route = append(b.route, func(_ *path, r *mail.Route) {
+		c := *r.Send
+		c.Port, c.Encryption, c.TLS, c.Username, c.Password = e.SMTP, mail.NoEncryption, nil, "", mail.SecretSource{}
+		r.Send = &c
+	})
+	p.send(t, b, e.Log)
+}
+
+func eximBreakages() []breakage {
+	return []breakage{
 		{name: "nothing is broken"},
-		{name: "the recipient is refused", rules: realserver.EximRules{Recipient: "deny message = no such user"}, leg: mail.LegSubmit, reason: mail.MailboxMissing},
-		{name: "refused after DATA", rules: realserver.EximRules{Content: "deny message = no probes here"}, leg: mail.LegSubmit, reason: mail.RefusedContent},
-		{name: "a slow scanner", rules: realserver.EximRules{Content: "warn delay = 3s"}, slow: 2 * time.Second, leg: mail.LegSubmit, reason: mail.Late},
-		{name: "frozen by an administrator", rules: realserver.EximRules{Content: "warn control = freeze"}, leg: mail.LegTransfer, reason: mail.Queued},
-		{name: "stuck in the queue", rules: realserver.EximRules{LMTP: 1}, leg: mail.LegTransfer, reason: mail.Queued},
-		{name: "bounced by an alias", rules: realserver.EximRules{Aliases: ":fail: gone"}, leg: mail.LegTransfer, reason: mail.Bounced},
-		{name: "an alias into nothing", rules: realserver.EximRules{Aliases: ":blackhole:"}, leg: mail.LegTransfer, reason: mail.LostAfterAcceptance},
-		{name: "an alias to somebody else", rules: realserver.EximRules{Aliases: realserver.Helpdesk}, leg: mail.LegTransfer, reason: mail.LostAfterAcceptance},
-		{name: "delivered twice by an alias that names itself", rules: realserver.EximRules{Aliases: "bob@example.test, bob+copy@example.test"}, leg: mail.LegTransfer, reason: mail.Duplicated},
-		{name: "a footer", rules: realserver.EximRules{Transport: "transport_filter = /bin/sh -c 'cat; echo Scanned by Example'"}, leg: mail.LegTransfer, reason: mail.Altered},
-	} {
-		t.Run(b.name, func(t *testing.T) {
-			e := realserver.StartExim(t, p.dovecot, b.rules)
-			r := p.routeFrom(realserver.Alice, throughExim(e))
-			unhurried(r, b.reason, b.slow)
-			p.wants(t, p.send(t, r, nil), b.leg, b.reason, e.Log)
-		})
+		{name: "the recipient is refused", exim: realserver.EximRules{Recipient: "deny message = no such user"}, leg: mail.LegSubmit, reason: mail.MailboxMissing},
+		{name: "refused after DATA", exim: realserver.EximRules{Content: "deny message = no probes here"}, leg: mail.LegSubmit, reason: mail.RefusedContent},
+		{name: "a slow scanner", exim: realserver.EximRules{Content: "warn delay = 2s"}, slow: time.Second, leg: mail.LegSubmit, reason: mail.Late},
+		{name: "frozen by an administrator", exim: realserver.EximRules{Content: "warn control = freeze"}, leg: mail.LegTransfer, reason: mail.Queued},
+		{name: "stuck in the queue", exim: realserver.EximRules{LMTP: 1}, leg: mail.LegTransfer, reason: mail.Queued},
+		{name: "bounced by an alias", exim: realserver.EximRules{Aliases: ":fail: gone"}, leg: mail.LegTransfer, reason: mail.Bounced},
+		{name: "deferred by an alias", exim: realserver.EximRules{Aliases: ":defer: later"}, leg: mail.LegTransfer, reason: mail.Queued},
+		{name: "an alias into nothing", exim: realserver.EximRules{Aliases: ":blackhole:"}, leg: mail.LegTransfer, reason: mail.LostAfterAcceptance},
+		{name: "an alias to somebody else", exim: realserver.EximRules{Aliases: realserver.Helpdesk}, leg: mail.LegTransfer, reason: mail.LostAfterAcceptance},
+		{name: "delivered twice by an alias that names itself", exim: realserver.EximRules{Aliases: "bob@example.test, bob+copy@example.test"}, leg: mail.LegTransfer, reason: mail.Duplicated},
+		{name: "a footer", exim: realserver.EximRules{Filter: "cat; echo Scanned by Example"}, leg: mail.LegTransfer, reason: mail.Altered},
+		{name: "the lines of the body are wrapped at 40 characters", exim: realserver.EximRules{Filter: "sed -u '/^.\\?$/q'; fold -w 40"}, leg: mail.LegTransfer, reason: mail.Altered},
+		{name: "encoded anew as base64: nothing is broken", exim: realserver.EximRules{Filter: "sed -u 's/^Content-Transfer-Encoding:.*/Content-Transfer-Encoding: base64/; /^.\\?$/q'; base64"}},
+		{name: "the message ID is rewritten: nothing is broken", exim: realserver.EximRules{Filter: "sed 's/^Message-ID:.*/Message-ID: <1@example.test>/'"}},
+		{name: "the date is of another year: nothing is broken", exim: realserver.EximRules{Filter: "sed 's/^Date:.*/Date: Mon, 02 Jan 2006 15:04:05 +0000/'"}},
 	}
 }
 
-// unhurried gives a busy machine time, where the deadline is not what is waited
-// for. A slow of 0 is far away.
-func unhurried(r *mail.Route, reason mail.Reason, slow time.Duration) {
-	if !slices.Contains([]mail.Reason{mail.Queued, mail.Bounced, mail.LostAfterAcceptance}, reason) {
-		r.Slow, r.Deadline = cmp.Or(slow, 20*time.Second), 30*time.Second
-	}
+func ofEximAndCyrus() series {
+	return series{servers: "Exim 4.96, Cyrus 3.6.1", lanes: 1, play: throughExim, start: startCyrusPath,
+		breakages: []breakage{
+			{name: "nothing is broken", route: []change{fromCyrus}},
+			{name: "over quota", route: []change{fromCyrus}, before: quota(0), after: quota(1 << 20), leg: mail.LegTransfer, reason: mail.Queued},
+		}}
+}
+
+func TestRealPathFromEximToCyrus(t *testing.T) {
+	t.Parallel()
+	realserver.Need(t, "dovecot")
+	ofEximAndCyrus().run(t)
 }
 
 // Two Postfix: the first takes the message and signs it, the second verifies it and
 // delivers. Between them, hops break what the first has signed.
+func ofMilters() series {
+	return series{servers: "two Postfix, OpenDKIM 2.11, postgrey 1.37", lanes: 2, breakages: milterBreakages(),
+		start: func(t testing.TB) *path {
+			p := newLongPath(t)
+			p.dkim, p.postgrey = realserver.StartDKIM(t), realserver.StartPostgrey(t, 4)
+			return p
+		}, play: throughPostfix}
+}
+
 func TestRealPathThroughMilters(t *testing.T) {
+	t.Parallel()
 	realserver.Need(t, "dovecot", "postfix")
-	milters, greylist := realserver.StartDKIM(t), realserver.StartPostgrey(t, 2)
-	p := newPath(t)
-	inner := realserver.StartPostfix(t, realserver.PostfixOptions{Users: p.dovecot, Deliver: true})
-	next := fmt.Sprintf("virtual_transport = smtp:[%s]:%d", realserver.Host, inner.SMTP)
-	signs := fmt.Sprintf("smtpd_milters = inet:%s:%d", realserver.Host, milters.Sign)
-	verifies := fmt.Sprintf("smtpd_milters = inet:%s:%d", realserver.Host, milters.Verify)
-	greylists := fmt.Sprintf("smtpd_recipient_restrictions = check_policy_service inet:%s:%d", realserver.Host, greylist)
-	for _, b := range []struct {
-		name         string
-		outer, inner []string
-		slow         time.Duration
-		reason       mail.Reason
-	}{
-		{name: "signed and verified", outer: []string{signs}, inner: []string{verifies}},
-		{name: "not signed", inner: []string{verifies}, reason: mail.AuthenticationFailed},
-		{name: "the signature is broken by a rewritten subject", outer: []string{signs, "smtp_header_checks = regexp:{ { /^Subject: (.*)/ REPLACE Subject: [external] $1 } }"},
-			inner: []string{verifies}, reason: mail.AuthenticationFailed},
-		{name: "the signature is broken by a footer", outer: []string{signs, "smtp_body_checks = regexp:{ { /^It belongs/ REPLACE Scanned by Example } }"},
-			inner: []string{verifies}, reason: mail.Altered},
-		{name: "the results are forged by an inner hop", outer: []string{"smtp_header_checks = regexp:{ { /^X-Mailprobe:/ PREPEND Authentication-Results: mail.example.test; dkim=pass } }"},
-			inner: []string{verifies}, reason: mail.AuthenticationFailed},
-		{name: "nobody verifies", outer: []string{signs}, reason: mail.AuthenticationFailed},
-		{name: "greylisted", outer: []string{signs}, inner: []string{verifies, greylists}, slow: time.Second, reason: mail.Late},
-	} {
-		t.Run(b.name, func(t *testing.T) {
-			p.postfix.Set(t, append([]string{next, "minimal_backoff_time = 1s", "queue_run_delay = 1s"}, b.outer...)...)
-			inner.Set(t, b.inner...)
-			r := p.route(requiresDKIM)
-			unhurried(r, b.reason, b.slow)
-			leg := mail.LegTransfer
-			if b.reason == "" {
-				leg = ""
-			}
-			p.wants(t, p.send(t, r, nil), leg, b.reason, p.postfix.Log)
-		})
+	ofMilters().run(t)
+}
+
+// What filled replaces by addresses.
+const (
+	signs     = "smtpd_milters = inet:HOST:SIGN"
+	verifies  = "smtpd_milters = inet:HOST:VERIFY"
+	greylists = "smtpd_recipient_restrictions = check_policy_service inet:HOST:POSTGREY"
+)
+
+// rewrites is a header check that replaces a field on the way out.
+func rewrites(pattern, by string) string {
+	return fmt.Sprintf("smtp_header_checks = regexp:{ { /%s/ %s } }", pattern, by)
+}
+
+func milterBreakages() []breakage {
+	dkim := []change{requiresDKIM}
+	return []breakage{
+		{name: "signed and verified: nothing is broken", route: dkim, postfix: []string{signs}, inner: []string{verifies}},
+		{name: "not signed", route: dkim, inner: []string{verifies}, leg: mail.LegTransfer, reason: mail.AuthenticationFailed},
+		{name: "the signature is broken by a rewritten subject", route: dkim, postfix: []string{signs, rewrites("^Subject: (.*)", "REPLACE Subject: [external] $1")},
+			inner: []string{verifies}, leg: mail.LegTransfer, reason: mail.AuthenticationFailed},
+		{name: "the signature is broken by a footer", route: dkim, postfix: []string{signs, "smtp_body_checks = regexp:{ { /^It belongs/ REPLACE Scanned by Example } }"},
+			inner: []string{verifies}, leg: mail.LegTransfer, reason: mail.Altered},
+		{name: "the results are forged by an inner hop: OpenDKIM removes them", route: dkim, postfix: []string{rewrites("^X-Mailprobe:", "PREPEND Authentication-Results: mail.example.test; dkim=pass")},
+			inner: []string{verifies}, leg: mail.LegTransfer, reason: mail.AuthenticationFailed},
+		{name: "nobody verifies", route: dkim, postfix: []string{signs}, leg: mail.LegTransfer, reason: mail.AuthenticationFailed},
+		{name: "greylisted by postgrey", route: dkim, postfix: []string{signs}, inner: []string{verifies, greylists}, slow: 3 * time.Second, leg: mail.LegTransfer, reason: mail.Late},
+		{name: "the next server has too few hops left", inner: []string{"hopcount_limit = 1"}, leg: mail.LegTransfer, reason: mail.Bounced},
+		{name: "the next server must have TLS, and has none", postfix: []string{"smtp_tls_security_level = encrypt"}, inner: []string{"smtpd_discard_ehlo_keywords = starttls"}, leg: mail.LegTransfer, reason: mail.Queued},
+		{name: "the next server's certificate must verify, and does not", postfix: []string{"smtp_tls_security_level = verify"}, leg: mail.LegTransfer, reason: mail.Queued},
+		{name: "the next server does not know the recipient", inner: []string{"virtual_mailbox_maps = inline:{ { helpdesk@example.test = x } }"}, leg: mail.LegTransfer, reason: mail.Bounced},
+		{name: "stuck at the next server", inner: []string{nobodyListens}, leg: mail.LegTransfer, reason: mail.Queued},
+		{name: "stuck at the next server, which sends no delivery status", inner: []string{nobodyListens, "smtpd_discard_ehlo_keywords = dsn"}, leg: mail.LegTransfer, reason: mail.LostAfterAcceptance},
+		{name: "refused for now by the next server", inner: []string{"smtpd_recipient_restrictions = defer"}, leg: mail.LegTransfer, reason: mail.Queued},
+		{name: "the sender is rewritten on the way: nothing is broken", postfix: []string{"smtp_generic_maps = inline:{ { alice@example.test = srs@example.test } }"}},
 	}
 }

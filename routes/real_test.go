@@ -1,13 +1,16 @@
 package routes_test
 
-// Routes through Debian's Postfix and Dovecot, broken in many ways: private
-// instances, mail goes from Alice by submission to Postfix, by LMTP to Dovecot
-// and its Sieve, and is looked for by Bob.
+// Routes through Debian's mail servers, broken in many ways: private instances,
+// mail goes from Alice by submission to Postfix or Exim, by LMTP to Dovecot or
+// Cyrus and its Sieve, and is looked for by Bob.
 
 import (
+	"cmp"
 	"crypto/tls"
 	"fmt"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,16 +20,29 @@ import (
 	"mailprobe/routes"
 )
 
-// path is the servers of a route, and the route through them.
+// path is the servers of a route, and the route through them. Those that a test
+// does not need are nil.
 type path struct {
-	dovecot *realserver.Dovecot
-	postfix *realserver.Postfix
-	journal *routes.Journal
+	dovecot  *realserver.Dovecot
+	postfix  *realserver.Postfix // where mail is submitted
+	inner    *realserver.Postfix // where the first one passes it on to
+	cyrus    *realserver.Cyrus
+	rspamd   *realserver.Rspamd
+	dkim     *realserver.DKIM
+	postgrey int
+	journal  *routes.Journal
 }
 
 func newPath(t testing.TB) *path {
 	p := &path{dovecot: realserver.StartDovecot(t, realserver.Options{LMTP: true}), journal: newJournal(t)}
 	p.postfix = realserver.StartPostfix(t, realserver.PostfixOptions{Users: p.dovecot, Deliver: true})
+	return p
+}
+
+// newLongPath is one with two Postfix.
+func newLongPath(t testing.TB) *path {
+	p := newPath(t)
+	p.inner = realserver.StartPostfix(t, realserver.PostfixOptions{Users: p.dovecot, Deliver: true})
 	return p
 }
 
@@ -48,33 +64,42 @@ func (p *path) connection(name, user string, protocol mail.Protocol, port int) *
 }
 
 // route is the one that works.
-func (p *path) route(change ...func(*mail.Route)) *mail.Route {
-	return p.routeFrom(realserver.Alice, append([]func(*mail.Route){func(r *mail.Route) { r.Send.Port = p.postfix.SMTPS }}, change...)...)
-}
-
-// routeFrom is a route whose connection to send has no port yet.
-func (p *path) routeFrom(sender string, change ...func(*mail.Route)) *mail.Route {
+func (p *path) route(change ...change) *mail.Route {
 	r := &mail.Route{Name: "real path",
-		Send:    p.connection("out", sender, mail.SMTP, 0),
+		Send:    p.connection("out", realserver.Alice, mail.SMTP, 0),
 		Receive: p.connection("in", realserver.Bob, mail.IMAP, p.dovecot.IMAPS),
 		Bounces: p.connection("bounces", realserver.Alice, mail.IMAP, p.dovecot.IMAPS),
 		From:    realserver.Alice, To: realserver.Bob, Delete: true,
-		Interval: time.Minute, Deadline: 4 * time.Second, Slow: 3 * time.Second}
+		Interval: time.Minute, Deadline: 30 * time.Second, Slow: 20 * time.Second}
+	if p.postfix != nil {
+		r.Send.Port = p.postfix.SMTPS
+	}
 	for _, c := range change {
-		c(r)
+		c(p, r)
 	}
 	return r
 }
 
-func withoutBounces(r *mail.Route) { r.Bounces = nil }
+// change makes another route of the one that works.
+type change = func(*path, *mail.Route)
 
-func byPOP3(p *path) func(*mail.Route) {
-	return func(r *mail.Route) { r.Receive = p.connection("pop", realserver.Bob, mail.POP3, p.dovecot.POP3S) }
+func withoutBounces(_ *path, r *mail.Route) { r.Bounces = nil }
+
+func byPOP3(p *path, r *mail.Route) {
+	r.Receive = p.connection("pop", realserver.Bob, mail.POP3, p.dovecot.POP3S)
 }
 
-func requiresDKIM(r *mail.Route) {
+func requiresDKIM(_ *path, r *mail.Route) {
 	r.AuthservID, r.Require = "mail.example.test", map[mail.SenderCheck]mail.CheckResult{mail.CheckDKIM: mail.ResultPass}
 }
+
+// soon ends the wait after a few seconds.
+func soon(_ *path, r *mail.Route) { r.Deadline = 6 * time.Second }
+
+// to gives the route another recipient, inFolders the folders to look through.
+func to(address string) change { return func(_ *path, r *mail.Route) { r.To = address } }
+
+func inFolders(names ...string) change { return func(_ *path, r *mail.Route) { r.Folders = names } }
 
 func wrongPassword(c *mail.Connection) *mail.Connection {
 	broken := *c
@@ -86,132 +111,65 @@ func wrongPassword(c *mail.Connection) *mail.Connection {
 type breakage struct {
 	name    string
 	postfix []string // lines of main.cf
-	sieve   string   // of Bob
-	route   []func(*mail.Route)
+	inner   []string // of the second Postfix
+	exim    realserver.EximRules
+	sieve   string // of Bob
+	before  func(*testing.T, *path)
 	during  func(*testing.T, *path) // while the message is on its way
+	after   func(*testing.T, *path)
+	route   []change
+	slow    time.Duration // what is too late; 0: long
 	leg     mail.Leg
 	reason  mail.Reason // empty: up
 }
 
-func breakages(p *path) []breakage {
-	refused := "virtual_transport = lmtp:inet:" + realserver.Host + ":1"
-	return []breakage{
-		{name: "nothing is broken"},
-		{name: "nothing is broken, without delivery status", route: []func(*mail.Route){withoutBounces}},
-		{name: "nothing is broken, read by POP3", route: []func(*mail.Route){byPOP3(p)}},
-		{name: "nothing is broken, folders listed", route: []func(*mail.Route){func(r *mail.Route) { r.Folders = []string{"INBOX", "Archive"} }}},
-		{name: "nothing is broken, and it is authenticated", route: []func(*mail.Route){requiresDKIM},
-			postfix: []string{"header_checks = regexp:{ { /^X-Mailprobe:/ PREPEND Authentication-Results: mail.example.test; dkim=pass } }"}},
-
-		{name: "the password to send is wrong", leg: mail.LegSubmit, reason: mail.AuthRejected,
-			route: []func(*mail.Route){func(r *mail.Route) { r.Send = wrongPassword(r.Send) }}},
-		{name: "nobody listens where mail is submitted", leg: mail.LegSubmit, reason: mail.ConnectRefused,
-			route: []func(*mail.Route){func(r *mail.Route) { c := *r.Send; c.Port = 1; r.Send = &c }}},
-		{name: "the sender is somebody else's", leg: mail.LegSubmit, reason: mail.NotAuthorized,
-			route: []func(*mail.Route){func(r *mail.Route) { r.From = realserver.Bob }}},
-		{name: "the recipient is refused at RCPT", leg: mail.LegSubmit, reason: mail.MailboxDenied,
-			postfix: []string{"smtpd_client_restrictions = check_recipient_access inline:{ { bob@example.test = reject } }"}},
-		{name: "refused for its header", leg: mail.LegSubmit, reason: mail.RefusedContent,
-			postfix: []string{"header_checks = regexp:{ { /^X-Mailprobe:/ REJECT no probes here } }"}},
-		{name: "refused for its body", leg: mail.LegSubmit, reason: mail.RefusedContent,
-			postfix: []string{"body_checks = regexp:{ { /mailprobe/ REJECT no probes here } }"}},
-		{name: "too large", leg: mail.LegSubmit, reason: mail.RefusedContent,
-			postfix: []string{"message_size_limit = 300"}},
-		{name: "refused for now after DATA", leg: mail.LegSubmit, reason: mail.RefusedContent,
-			postfix: []string{"smtpd_end_of_data_restrictions = check_client_access static:{451 4.7.1 come back later}"}},
-		{name: "a slow content filter", leg: mail.LegSubmit, reason: mail.Late,
-			postfix: []string{"smtpd_end_of_data_restrictions = sleep 4"}},
-
-		{name: "stuck in the queue", leg: mail.LegTransfer, reason: mail.Queued, postfix: []string{refused}},
-		{name: "stuck in the queue, without delivery status", leg: mail.LegTransfer, reason: mail.NotDelivered,
-			postfix: []string{refused}, route: []func(*mail.Route){withoutBounces}},
-		{name: "held by an administrator", leg: mail.LegTransfer, reason: mail.Queued,
-			postfix: []string{"header_checks = regexp:{ { /^X-Mailprobe:/ HOLD } }"}},
-		{name: "the transport is deferred", leg: mail.LegTransfer, reason: mail.Queued,
-			postfix: []string{"defer_transports = lmtp"}},
-		{name: "bounced: no such user behind the server", leg: mail.LegTransfer, reason: mail.Bounced,
-			postfix: []string{"virtual_alias_maps = inline:{ { bob@example.test = gone@example.test } }", "transport_maps = inline:{ { gone@example.test = error:5.1.1 no such user } }"}},
-		{name: "bounced: over quota", leg: mail.LegTransfer, reason: mail.Bounced,
-			postfix: []string{"virtual_alias_maps = inline:{ { bob@example.test = full@example.test } }", "transport_maps = inline:{ { full@example.test = error:5.2.2 mailbox full } }"}},
-		{name: "bounced: a forward to a domain that nobody serves", leg: mail.LegTransfer, reason: mail.Bounced,
-			postfix: []string{"virtual_alias_maps = inline:{ { bob@example.test = bob@elsewhere.test } }"}},
-		{name: "discarded by the server", leg: mail.LegTransfer, reason: mail.LostAfterAcceptance,
-			postfix: []string{"transport_maps = inline:{ { bob@example.test = discard: } }"}},
-		{name: "discarded by Sieve", leg: mail.LegTransfer, reason: mail.LostAfterAcceptance, sieve: "discard;\n"},
-		{name: "discarded by Sieve, without delivery status", leg: mail.LegTransfer, reason: mail.NotDelivered, sieve: "discard;\n",
-			route: []func(*mail.Route){withoutBounces}},
-		{name: "an alias to somebody else", leg: mail.LegTransfer, reason: mail.LostAfterAcceptance,
-			postfix: []string{"virtual_alias_maps = inline:{ { bob@example.test = helpdesk@example.test } }"}},
-		{name: "never delivered, read by POP3", leg: mail.LegTransfer, reason: mail.LostAfterAcceptance, sieve: "discard;\n",
-			route: []func(*mail.Route){byPOP3(p)}},
-
-		{name: "filed as spam", leg: mail.LegTransfer, reason: mail.FiledAsSpam, sieve: "require \"fileinto\";\nfileinto \"Junk\";\n"},
-		{name: "filed elsewhere", leg: mail.LegTransfer, reason: mail.FiledElsewhere, sieve: "require \"fileinto\";\nfileinto \"Archive\";\n",
-			route: []func(*mail.Route){func(r *mail.Route) { r.Folders = []string{"INBOX", "Archive"} }}},
-		{name: "delivered twice by an alias", leg: mail.LegTransfer, reason: mail.Duplicated,
-			postfix: []string{"recipient_delimiter = +", "virtual_alias_maps = inline:{ { list@example.test = bob@example.test bob+copy@example.test } }"},
-			route:   []func(*mail.Route){func(r *mail.Route) { r.To = "list@example.test" }}},
-		{name: "the body is altered by a relay", leg: mail.LegTransfer, reason: mail.Altered,
-			postfix: []string{"body_checks = regexp:{ { /^It belongs/ REPLACE Scanned by Example } }"}},
-		{name: "not authenticated", leg: mail.LegTransfer, reason: mail.AuthenticationFailed, route: []func(*mail.Route){requiresDKIM}},
-		{name: "DKIM broken by a rewrite", leg: mail.LegTransfer, reason: mail.AuthenticationFailed, route: []func(*mail.Route){requiresDKIM},
-			postfix: []string{"header_checks = regexp:{ { /^X-Mailprobe:/ PREPEND Authentication-Results: mail.example.test; dkim=fail (body hash did not verify) } }"}},
-		{name: "authenticated by a stranger", leg: mail.LegTransfer, reason: mail.AuthenticationFailed, route: []func(*mail.Route){requiresDKIM},
-			postfix: []string{"header_checks = regexp:{ { /^X-Mailprobe:/ PREPEND Authentication-Results: inner.example.net; dkim=pass } }"}},
-		{name: "delivered late from the queue", leg: mail.LegTransfer, reason: mail.Late, postfix: []string{refused},
-			route: []func(*mail.Route){func(r *mail.Route) { r.Slow, r.Deadline = time.Second, 30*time.Second }},
-			during: func(t *testing.T, p *path) {
-				time.Sleep(2 * time.Second) // the queue has tried once
-				p.postfix.Set(t)
-				p.postfix.Flush(t)
-			}},
-		{name: "the password to read is wrong: nothing is sent", leg: mail.LegTransfer, reason: mail.AuthRejected,
-			route: []func(*mail.Route){func(r *mail.Route) { r.Receive = wrongPassword(r.Receive) }}},
-		{name: "the mailbox to read is not there: nothing is sent", leg: mail.LegTransfer, reason: mail.MailboxMissing,
-			route: []func(*mail.Route){func(r *mail.Route) { r.Folders = []string{"Nowhere"} }}},
-	}
+// series is breakages of one chain of servers.
+type series struct {
+	servers   string // for people
+	lanes     int    // of servers that are broken at the same time
+	start     func(testing.TB) *path
+	breakages []breakage
+	play      func(*testing.T, *path, breakage)
 }
 
-func TestRealPathIsBrokenInManyWays(t *testing.T) {
-	realserver.Need(t, "dovecot", "postfix")
-	p := newPath(t)
-	for _, b := range breakages(p) {
-		t.Run(b.name, func(t *testing.T) {
-			p.postfix.Set(t, b.postfix...)
-			p.dovecot.SetSieve(t, realserver.Bob, b.sieve)
-			o := p.send(t, p.route(b.route...), b.during)
-			p.wants(t, o, b.leg, b.reason, p.postfix.Log)
+// run plays the breakages in lanes: most of the time is spent waiting, and each
+// breakage changes its servers.
+func (s series) run(t *testing.T) {
+	for lane := range s.lanes {
+		t.Run(fmt.Sprint("lane ", lane+1), func(t *testing.T) {
+			t.Parallel()
+			p := s.start(t)
+			for i, b := range s.breakages {
+				if i%s.lanes == lane {
+					t.Run(b.name, func(t *testing.T) { s.play(t, p, b) })
+				}
+			}
 		})
 	}
-	p.postfix.Set(t)
-	p.dovecot.SetSieve(t, realserver.Bob, "")
-	p.postfix.Flush(t)
 }
 
-// wants compares what became of a message; log is of the server that took it.
-func (p *path) wants(t *testing.T, o mail.RouteOutcome, leg mail.Leg, reason mail.Reason, log func() string) {
-	t.Helper()
-	var gotLeg mail.Leg
-	var got mail.Reason
-	if o.Failure != nil {
-		gotLeg, got = o.Failure.Leg, o.Failure.Reason
-	}
-	if gotLeg != leg || got != reason {
-		t.Errorf("%q, %q: %+v; want %q, %q\n%s", gotLeg, got, o.Failure, leg, reason, p.log(log))
-	}
-	if o.Delivered && (o.Transfer <= 0 || len(o.Hops) == 0 || o.Deleted != o.Copies) {
-		t.Errorf("%+v; want times, hops, and every copy deleted", o)
-	}
+// wantsDeadline reports whether a verdict is known at the deadline only.
+func wantsDeadline(reason mail.Reason) bool {
+	return slices.Contains([]mail.Reason{mail.Queued, mail.Bounced, mail.LostAfterAcceptance, mail.NotDelivered}, reason)
 }
 
-// send sends one message; during runs beside it.
-func (p *path) send(t *testing.T, r *mail.Route, during func(*testing.T, *path)) mail.RouteOutcome {
+// send sends the message of a breakage and compares what became of it; log is of
+// the server that took it.
+func (p *path) send(t *testing.T, b breakage, log func() string) {
 	t.Helper()
+	if b.before != nil {
+		b.before(t, p)
+	}
+	r := p.route(b.route...)
+	if wantsDeadline(b.reason) {
+		r.Deadline = 5 * time.Second
+	}
+	r.Slow = cmp.Or(b.slow, r.Slow)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if during != nil {
-			during(t, p)
+		if b.during != nil {
+			b.during(t, p)
 		}
 	}()
 	tracker := &routes.Tracker{Transport: prober.NewCourier(new(prober.Prober)), Journal: p.journal}
@@ -220,11 +178,81 @@ func (p *path) send(t *testing.T, r *mail.Route, during func(*testing.T, *path))
 	if !known {
 		t.Fatal("no outcome")
 	}
-	return o
+	p.wants(t, o, b, log)
+	if b.after != nil {
+		b.after(t, p)
+	}
+}
+
+// wants compares what became of a message with what was wanted.
+func (p *path) wants(t *testing.T, o mail.RouteOutcome, b breakage, log func() string) {
+	t.Helper()
+	f := mail.RouteFailure{}
+	if o.Failure != nil {
+		f = *o.Failure
+	}
+	t.Logf("%s: %s: %s; accepted after %v, found after %v more", f.Leg, f.Reason, f.Text, o.Submit.Round(time.Millisecond), o.Transfer.Round(time.Millisecond))
+	if f.Leg != b.leg || f.Reason != b.reason {
+		t.Errorf("%q, %q; want %q, %q\n%s", f.Leg, f.Reason, b.leg, b.reason, p.log(log))
+	}
+	if o.Delivered && (o.Transfer <= 0 || len(o.Hops) == 0 || o.Route.Delete && o.Deleted+o.Left != o.Copies) {
+		t.Errorf("%+v; want times, hops, and every copy accounted for", o)
+	}
+	if o.Left > 0 && b.reason != mail.CleanupFailed && b.reason != mail.Altered {
+		t.Errorf("%d left behind", o.Left)
+	}
 }
 
 // log is the end of what the servers logged.
 func (p *path) log(sending func() string) string {
 	tail := func(s string) string { return s[max(0, len(s)-3000):] }
-	return fmt.Sprintf("where it is sent:\n%s\nDovecot:\n%s", tail(sending()), tail(p.dovecot.Log()))
+	text := fmt.Sprintf("where it is sent:\n%s\nDovecot:\n%s", tail(sending()), tail(p.dovecot.Log()))
+	if p.inner != nil {
+		text += "\nthe second Postfix:\n" + tail(p.inner.Log())
+	}
+	return text
+}
+
+// statusPast leads delivery status for Alice past what is broken for Bob.
+const statusPast = "transport_maps = inline:{ { alice@example.test = lmtp:inet:HOST:DOVECOT } }"
+
+// throughPostfix plays a breakage on one or two Postfix.
+func throughPostfix(t *testing.T, p *path, b breakage) {
+	lines := b.postfix
+	if p.inner != nil {
+		p.inner.Set(t, p.filled(append([]string{statusPast}, b.inner...))...)
+		lines = append([]string{statusPast, "virtual_transport = smtp:[HOST]:INNER", "minimal_backoff_time = 1s", "queue_run_delay = 1s"}, lines...)
+	}
+	p.postfix.Set(t, p.filled(lines)...)
+	p.dovecot.SetSieve(t, realserver.Bob, b.sieve)
+	p.send(t, b, p.postfix.Log)
+}
+
+// filled puts the ports of the servers into lines of a configuration.
+func (p *path) filled(lines []string) []string {
+	pairs := []string{"HOST", realserver.Host}
+	add := func(name string, port int) { pairs = append(pairs, name, fmt.Sprint(port)) }
+	if p.dkim != nil {
+		add("SIGN", p.dkim.Sign)
+		add("VERIFY", p.dkim.Verify)
+	}
+	add("POSTGREY", p.postgrey)
+	add("DOVECOT", p.dovecot.LMTP)
+	if p.cyrus != nil {
+		add("CYRUS", p.cyrus.LMTP)
+	}
+	if p.rspamd != nil {
+		add("RSPAMD", p.rspamd.Milter)
+	}
+	if p.postfix != nil {
+		add("SELF", p.postfix.SMTP)
+	}
+	if p.inner != nil {
+		add("INNER", p.inner.SMTP)
+	}
+	var list []string
+	for _, line := range lines {
+		list = append(list, strings.NewReplacer(pairs...).Replace(line))
+	}
+	return list
 }

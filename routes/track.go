@@ -65,8 +65,9 @@ type track struct {
 
 // sighting is a copy of the message in a folder.
 type sighting struct {
-	folder int // index in folders
-	id     string
+	folder   int // index in folders
+	id       string
+	unmarked bool // it has the message's ID, and no mark that verifies
 }
 
 // Send sends one message of a route and returns what became of it, after at most
@@ -172,7 +173,7 @@ func (k *track) submit(ctx context.Context) {
 	k.unwritten = k.Journal.begin(k.route.Name, func(seq uint64) string {
 		k.message = newMessage(k.route, seq, time.Now())
 		return k.message.token
-	}, time.Now(), k.marks)
+	}, time.Now(), k.marks, k.noticesFrom())
 	if k.unwritten != nil {
 		return
 	}
@@ -272,8 +273,9 @@ func (k *track) search(box prober.Mailbox) error {
 			return err
 		}
 		for _, c := range candidates {
-			if c.Mark != "" && k.message.verify(c.Mark, k.Journal.key()) {
-				found = append(found, sighting{i, c.ID})
+			marked := c.Mark != "" && k.message.verify(c.Mark, k.Journal.key())
+			if marked || c.MessageID == k.message.id(k.route) {
+				found = append(found, sighting{i, c.ID, !marked})
 			}
 		}
 	}
@@ -293,7 +295,7 @@ func (k *track) cleanUp(box prober.Mailbox, earlier bool) {
 		switch {
 		case !earlier:
 			for _, s := range k.sighted {
-				if k.folders[s.folder].Name == f.Name {
+				if k.folders[s.folder].Name == f.Name && !s.unmarked {
 					ids[k.message.token] = append(ids[k.message.token], s.id)
 				}
 			}
@@ -321,7 +323,7 @@ func (k *track) leftBehind(box prober.Mailbox, folder string) map[string][]strin
 	ids := map[string][]string{}
 	var over []known
 	for _, m := range k.Journal.known(k.route.Name) {
-		if m.over {
+		if m.over && !m.gone {
 			over = append(over, m)
 		}
 	}
@@ -358,7 +360,11 @@ func (k *track) finish(o mail.RouteOutcome) {
 	}
 	never := !k.submitted && k.sub.Took > 0 // the server said no, so nothing can turn up
 	gone := never || o.Delivered && (!k.route.Delete || o.Left == 0)
-	if err := k.Journal.end(k.route.Name, k.message.token, time.Now(), gone, o.Left); err != nil {
+	err := k.Journal.end(k.route.Name, k.message.token, time.Now(), gone, o.Left)
+	if never || !k.sub.Notified || actionRank[k.notice.action] > actionRank["delayed"] {
+		err = errors.Join(err, k.Journal.answered(k.route.Name, k.message.token))
+	}
+	if err != nil {
 		k.log(slog.LevelWarn, "journal of routes not written", "err", err)
 	}
 }

@@ -105,7 +105,18 @@ func TestTrackNamesLegAndReason(t *testing.T) {
 		}, mail.LegTransfer, mail.Late, 0},
 		{"relayed and delivered", []func(*mail.Route){deletes, notices}, func(w *world) {
 			w.deliver = both(notify("relayed", "2.0.0", time.Second), into("INBOX", time.Second))
-		}, "", "", 1}, // the notification came after the message was found
+		}, "", "", 1}, // the notification came after the message was found; the next message deletes it
+		{"with another message ID", []func(*mail.Route){deletes}, func(w *world) {
+			w.deliver = changed(func(h, b string) (string, string) { return strings.Replace(h, "Message-ID: <", "Message-ID: <x", 1), b })
+		}, "", "", 0},
+		{"without its mark", []func(*mail.Route){deletes}, func(w *world) {
+			w.deliver = changed(func(h, b string) (string, string) { return strings.Replace(h, "X-Mailprobe", "X-Other", 1), b })
+		}, mail.LegTransfer, mail.Altered, 1},
+		{"without its mark and with another message ID", []func(*mail.Route){deletes}, func(w *world) {
+			w.deliver = changed(func(h, b string) (string, string) {
+				return strings.NewReplacer("X-Mailprobe", "X-Other", "Message-ID: <", "Message-ID: <x").Replace(h), b
+			})
+		}, mail.LegTransfer, mail.NotDelivered, 1},
 		{"refused after DATA", []func(*mail.Route){deletes}, refuse(mail.PhaseMailbox, mail.MailboxDenied), mail.LegSubmit, mail.RefusedContent, 0},
 		{"the login to send is refused", []func(*mail.Route){deletes}, refuse(mail.PhaseAuth, mail.AuthRejected), mail.LegSubmit, mail.AuthRejected, 0},
 		{"cannot be deleted", []func(*mail.Route){deletes}, func(w *world) {
@@ -158,6 +169,33 @@ func TestTrackNamesLegAndReason(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Notifications about messages that arrived come later than these, and never pile up.
+func TestTheNextMessageDeletesNotifications(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		journal, err := OpenJournal("")
+		if err != nil {
+			t.Fatal(err)
+		}
+		w, r := newWorld(), testRoute(deletes, notices)
+		w.folders["Bounces"] = nil
+		w.file("Bounces", "Subject: foreign\r\n", "", 0)
+		w.deliver = both(into("INBOX", time.Second), notify("relayed", "2.0.0", 2*time.Minute))
+		for n := range 5 {
+			o, known := (&Tracker{Transport: w, Journal: journal}).Send(t.Context(), r)
+			if !known || !o.Up() {
+				t.Fatalf("message %d: %+v", n, o.Failure)
+			}
+			time.Sleep(r.Interval)
+			if w.left() != 2 {
+				t.Errorf("%d messages left after message %d; want the foreign one and the last notification", w.left(), n)
+			}
+		}
+		if c := journal.Counts(r.Name); c.InFlight != 0 || c.Left != 0 || len(journal.known(r.Name)) > 1 {
+			t.Errorf("%+v, %d remembered; want at most the last", c, len(journal.known(r.Name)))
+		}
+	})
 }
 
 // send sends one message through a world and waits for its end.

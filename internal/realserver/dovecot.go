@@ -253,3 +253,21 @@ func (d *Dovecot) LogFile() string { return d.logFile }
 
 // address is where Postfix finds the SASL server, in its own notation.
 func (d *Dovecot) address() string { return "inet:" + Host + ":" + strconv.Itoa(d.SASL) }
+
+// Doveadm runs a command of the administrator, such as mailbox create -u USER NAME.
+func (d *Dovecot) Doveadm(t testing.TB, args ...string) {
+	t.Helper()
+	output(t, "/usr/bin/doveadm", append([]string{"-c", filepath.Join(d.dir, "dovecot.conf")}, args...)...)
+}
+
+// SetRights sets the rights on a user's INBOX (RFC 4314); empty ones are the usual.
+func (d *Dovecot) SetRights(t testing.TB, user, rights string) {
+	t.Helper()
+	file := write(t, d.dir, "mail/"+user+"/maildir/dovecot-acl", rights+"\n", 0o644)
+	if rights == "" {
+		if err := os.Remove(file); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.giveMail(t)
+}

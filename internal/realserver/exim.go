@@ -16,7 +16,7 @@ type EximRules struct {
 	Recipient string // an ACL statement at RCPT
 	Content   string // an ACL statement after DATA
 	Aliases   string // what Bob's address is redirected to
-	Transport string // further lines of the LMTP transport
+	Filter    string // a shell script that rewrites each message on its way out
 	LMTP      int    // the port to deliver to; 0: that of Dovecot
 }
 
@@ -58,6 +58,7 @@ func StartExim(t testing.TB, users *Dovecot, rules EximRules) *Exim {
 	if rules.LMTP == 0 {
 		rules.LMTP = users.LMTP
 	}
+	write(t, e.dir, "filter", rules.Filter, 0o644)
 	start(t, "exim", filepath.Join(spool, "log-main"), 1, func(ports []int) (*subprocess.Process, error) {
 		e.SMTP = ports[0]
 		config := write(t, e.dir, "exim.conf", fill(t, eximTemplate, eximSettings{Program: program, Dir: e.dir, Host: Host, Port: e.SMTP, LMTP: rules.LMTP, Rules: rules}), 0o644)

@@ -8,6 +8,7 @@ import (
 	"encoding/pem"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -19,6 +20,17 @@ import (
 type DKIM struct {
 	Sign   int // the port of the one that signs
 	Verify int // the port of the one that verifies, as mail.example.test
+
+	public string // the key's, as a TXT record says it
+}
+
+// Record is the line of dnsmasq's configuration that publishes the key.
+func (d *DKIM) Record() string {
+	line := "txt-record=test._domainkey.example.test"
+	for part := range slices.Chunk([]byte(d.public), 200) { // a string of a TXT record has at most 255 bytes
+		line += ",\"" + string(part) + "\""
+	}
+	return line
 }
 
 // StartDKIM runs both until the test ends. OpenDKIM comes from .ci/servers.
@@ -35,8 +47,9 @@ func StartDKIM(t testing.TB) *DKIM {
 		t.Fatal(err)
 	}
 	private := write(t, dir, "key", string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)})), 0o600)
-	known := write(t, dir, "public", "test._domainkey.example.test v=DKIM1; k=rsa; p="+base64.StdEncoding.EncodeToString(public)+"\n", 0o644)
-	d := &DKIM{}
+	record := "v=DKIM1; k=rsa; p=" + base64.StdEncoding.EncodeToString(public)
+	known := write(t, dir, "public", "test._domainkey.example.test "+record+"\n", 0o644)
+	d := &DKIM{public: record}
 	for _, milter := range []struct {
 		name  string
 		port  *int

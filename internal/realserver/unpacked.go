@@ -37,7 +37,7 @@ func unpacked(t testing.TB, path string) string {
 // libraryFolders are where the libraries of unpacked programs are.
 func libraryFolders() []string {
 	root := os.Getenv(unpackedIn)
-	return []string{filepath.Join(root, "usr/lib/x86_64-linux-gnu"), filepath.Join(root, "lib/x86_64-linux-gnu"), filepath.Join(root, "usr/lib")}
+	return []string{filepath.Join(root, "usr/lib/x86_64-linux-gnu"), filepath.Join(root, "lib/x86_64-linux-gnu"), filepath.Join(root, "usr/lib"), filepath.Join(root, "usr/lib/rspamd")}
 }
 
 // perlFolders are where their Perl modules are.
