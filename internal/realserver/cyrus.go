@@ -107,7 +107,7 @@ func (c *Cyrus) Say(t testing.TB, user string, commands ...string) string {
 		t.Fatal(err)
 	}
 	talk := newTalk(t, conn)
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	answers := talk.hear("* OK")
 	for _, command := range append([]string{"LOGIN " + user + " " + Password(user)}, commands...) {
 		answers += talk.say("a "+command, "a OK")
