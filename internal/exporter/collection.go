@@ -16,10 +16,10 @@ import (
 
 const (
 	// garbageAllowed is how many bytes of garbage may pile up at most, within the
-	// bounds of the percentage. With 32 MiB alive it is twice that.
+	// bounds of the percentage. With 16 MiB alive it is four times that.
 	garbageAllowed = 64 << 20
 	// The bounds of GOGC for garbageAllowed. Go's own default is the lower one.
-	busyGOGC, maxGOGC = 100, 200
+	busyGOGC, maxGOGC = 100, 400
 	// collectEvery is the time between two collections that is long enough: no more
 	// garbage may pile up than in this time. minGOGC is the least value for that.
 	collectEvery = 2500 * time.Millisecond
