@@ -76,7 +76,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	flags.SetOutput(stderr)
 	flags.Func("mailprobe", "`NAME=PATH` of a binary to measure, more than once to compare; default: built from the source", s.addBuild)
 	flags.StringVar(&s.blackbox, "blackbox", "", "`path` of a blackbox_exporter to compare with")
-	flags.IntVar(&s.rounds, "rounds", 11, "rounds of measuring")
+	flags.IntVar(&s.rounds, "rounds", 9, "rounds of measuring")
 	flags.DurationVar(&s.round, "round", time.Second, "`length` of a round")
 	flags.StringVar(&s.only, "only", "", "`parts` to measure, with commas: "+strings.Join(partNames(), ", "))
 	flags.BoolVar(&s.stateFile, "state", false, "let mailprobe keep its holds in a state file")

@@ -24,7 +24,7 @@ const (
 	// client, and steadyTime how long it watches. Before that comes the time in
 	// which mailprobe begins.
 	steadyRate = 100
-	steadyTime = 14 * time.Second
+	steadyTime = 12 * time.Second
 	beginTime  = 11 * time.Second
 	// saturating is how many connections are due in each second: more than a core
 	// can do, but not many times more.

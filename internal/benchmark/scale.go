@@ -62,10 +62,11 @@ func (b *bench) scale() error {
 	return nil
 }
 
-// memory looks at what is resident once the exporter has been scraped.
+// memory looks at what is resident once the exporter has been scraped: the scrapes that
+// are measured show probes since then.
 func (b *bench) memory(c *client) error {
-	for range 2 {
-		if _, _, err := scrape(c, expositions[0].accept); err != nil {
+	for _, e := range expositions {
+		if _, _, err := scrape(c, e.accept); err != nil {
 			return err
 		}
 	}
@@ -75,47 +76,66 @@ func (b *bench) memory(c *client) error {
 	return err
 }
 
-// scrapes measures scrapes, of which each shows probes that the one before did not. The
-// last ones show nothing new.
+// scrapes measures scrapes, of which each shows probes that the one before did not, and
+// then scrapes that show nothing new.
 func (b *bench) scrapes(c *client, l load) error {
-	spent := map[string][]float64{}
-	body := map[string][]byte{}
 	onScrape := l
 	onScrape.onScrape = true // and not asked for: the scrapes are all that it does
-	for i := range scrapeRounds + 2 {
-		isLast := i == scrapeRounds+1
-		if !isLast {
-			if err := errors.Join(b.reload(c, l), b.warmUp(c, betweenProbes), b.reload(c, onScrape), b.settle(c)); err != nil {
+	fresh, same := map[string][]float64{}, map[string][]float64{}
+	for i := range scrapeRounds {
+		if i > 0 {
+			if err := b.reload(c, l); err != nil {
 				return err
 			}
 		}
+		if err := errors.Join(b.warmUp(c, betweenProbes), b.reload(c, onScrape), b.settle(c)); err != nil {
+			return err
+		}
 		for _, e := range expositions {
-			cpu, packed, err := scrape(c, e.accept)
-			switch {
-			case err != nil:
+			if err := b.scrape(c, e, fresh); err != nil {
 				return err
-			case isLast:
-				if cpu, _, err = scrape(c, e.accept); err != nil { // the one before kept what stays
-					return err
-				}
-				spent[e.name+", nothing new"] = []float64{float64(cpu)}
-			case i > 0: // the first one makes what others use again
-				spent[e.name] = append(spent[e.name], float64(cpu))
 			}
-			body[e.name] = packed
+		}
+	}
+	for range 1 + scrapeRounds { // what stays is kept from the first one on
+		for _, e := range expositions {
+			if err := b.scrape(c, e, same); err != nil {
+				return err
+			}
 		}
 	}
 	for _, e := range expositions {
-		text, err := unpacked(body[e.name])
-		if err != nil {
+		figure := "scrape of 10,000 connections as " + e.name + " with gzip, CPU ns of a series"
+		if err := b.reportScrape(c, e, figure, median(fresh[e.name])); err != nil {
 			return err
 		}
-		series := float64(bytes.Count(text, []byte("\n")) - bytes.Count(text, []byte("\n#")))
-		figure := "scrape of 10,000 connections as " + e.name + " with gzip, CPU ns of a series"
-		b.table.add(figure, c.name, median(spent[e.name])/series, fmt.Sprintf("%.1f series a connection, %.1f MB, %.1f MB with gzip",
-			series/large, float64(len(text))/1e6, float64(len(body[e.name]))/1e6))
-		b.table.add(figure+"; no probe since the last one", c.name, median(spent[e.name+", nothing new"])/series, "")
+		if err := b.reportScrape(c, e, figure+"; no probe since the last one", median(same[e.name][1:])); err != nil {
+			return err
+		}
 	}
+	return nil
+}
+
+// scrape adds the processor time of a scrape to those of the format.
+func (b *bench) scrape(c *client, e exposition, spent map[string][]float64) error {
+	took, _, err := scrape(c, e.accept)
+	spent[e.name] = append(spent[e.name], float64(took))
+	return err
+}
+
+// reportScrape adds a figure to the table, with the size of such a scrape.
+func (b *bench) reportScrape(c *client, e exposition, figure string, spent float64) error {
+	_, packed, err := scrape(c, e.accept)
+	if err != nil {
+		return err
+	}
+	text, err := unpacked(packed)
+	if err != nil {
+		return err
+	}
+	series := float64(bytes.Count(text, []byte("\n")) - bytes.Count(text, []byte("\n#")))
+	b.table.add(figure, c.name, spent/series, fmt.Sprintf("%.1f series a connection, %.1f MB, %.1f MB with gzip",
+		series/large, float64(len(text))/1e6, float64(len(packed))/1e6))
 	return nil
 }
 
