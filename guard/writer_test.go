@@ -157,8 +157,8 @@ func TestGuardStateSurvivesKill(t *testing.T) {
 // awaitWrite waits until somebody replaces the file.
 func awaitWrite(t *testing.T, path string) {
 	t.Helper()
-	before, _ := os.Stat(path) // nil at first
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+	before, _ := os.Stat(path)                                                                          // nil at first
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) { // a file: nothing to wait on
 		if now, err := os.Stat(path); err == nil && (before == nil || !os.SameFile(before, now)) {
 			return
 		}

@@ -84,7 +84,7 @@ func (r *real) nginxEveryPair(t *testing.T) {
 // may do after we have left, and returns its log. It can only look again and again.
 func ended(t *testing.T, log func() string, last string, sessions int) string {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) { // a log of another process
 		text := log()
 		if seen := strings.Count(text, last); seen >= sessions {
 			return text

@@ -61,7 +61,7 @@ func into(folder string, after time.Duration) func(*world, string, string) {
 }
 
 func (w *world) Submit(_ context.Context, c *mail.Connection, e prober.Envelope, message []byte) prober.Submission {
-	time.Sleep(10 * time.Millisecond)
+	time.Sleep(10 * time.Millisecond) // in a bubble
 	header, body, _ := strings.Cut(string(message), "\r\n\r\n")
 	w.mu.Lock()
 	w.submitted++

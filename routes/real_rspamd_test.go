@@ -61,7 +61,7 @@ func rspamdBreakages() []breakage {
 		{name: "rspamd is down, default action reject, at the second server", inner: []string{nobody, "milter_default_action = reject"}, leg: mail.LegTransfer, reason: mail.Queued},
 		{name: "rspamd is slow", postfix: scan, slow: time.Second, leg: mail.LegSubmit, reason: mail.Late,
 			before: hangsRspamd, during: func(t *testing.T, p *path) {
-				time.Sleep(3 * time.Second)
+				time.Sleep(3 * time.Second) // the length of the hang is what the test is about
 				p.rspamd.Resume(t)
 			}},
 		{name: "rspamd hangs", postfix: []string{asks, "milter_command_timeout = 1s", "milter_connect_timeout = 1s", "milter_content_timeout = 1s"}, leg: mail.LegSubmit, reason: mail.AuthTemporary,

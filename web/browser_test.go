@@ -197,7 +197,7 @@ func accessible(t *testing.T, ctx context.Context, axe, page string) {
 			}
 			return
 		}
-		time.Sleep(100 * time.Millisecond)
+		time.Sleep(100 * time.Millisecond) // another process
 	}
 	t.Errorf("%s: axe-core found nothing to say in 30 s", page)
 }

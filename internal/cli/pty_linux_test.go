@@ -97,7 +97,7 @@ func (p *person) answer(question, line string) {
 // what is typed is not shown.
 func (p *person) waitForNoEcho() {
 	p.t.Helper()
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) { // a terminal tells of no change
 		state, err := unix.IoctlGetTermios(int(p.terminal.Fd()), unix.TCGETS)
 		if err != nil {
 			p.t.Fatal(err)

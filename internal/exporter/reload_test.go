@@ -76,7 +76,7 @@ func ask(e *exporter.Exporter, path string) string {
 // until waits for a text on a page, which can only be asked for again and again.
 func until(t *testing.T, e *exporter.Exporter, path, text string) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !strings.Contains(ask(e, path), text); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(20 * time.Second); !strings.Contains(ask(e, path), text); time.Sleep(20 * time.Millisecond) { // no event tells of a new page
 		if time.Now().After(end) {
 			t.Fatalf("%s never showed %q:\n%s", path, text, ask(e, path))
 		}

@@ -44,7 +44,7 @@ func TestWatchdogEndsTheProcessesOfADeadTest(t *testing.T) {
 	case <-time.After(patience):
 		t.Error("the program outlives its test")
 	}
-	for end := time.Now().Add(patience); running(child); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(patience); running(child); time.Sleep(10 * time.Millisecond) { // not our own child: nothing to wait on
 		if time.Now().After(end) {
 			t.Fatal("the program's child outlives its test")
 		}
