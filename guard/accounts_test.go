@@ -125,7 +125,7 @@ func TestRefusalHoldsWhatItConcerns(t *testing.T) {
 				h.probe(ann, "p", right)
 				h.sleep(time.Minute)
 			}
-			h.wantHeld(pop, "p", mail.AuthRejected, 32*time.Minute)
+			h.wantHeld(pop, "p", mail.AuthRejected, h.nextOf(pop, "p"))
 			h.sleep(28 * time.Minute)
 			h.probe(smtp, "p", wrong)
 			h.wantHeld(smtp, "p", mail.AuthRejected, 35*time.Minute)

@@ -39,7 +39,11 @@ func (h Hold) Facts() mail.AuthFacts {
 // account's budget gets a place in its line.
 func (p *Permit) holdOf(a *account, s *secretState, t *targetState, d *server, now time.Time) Hold {
 	if hold := p.refusalHold(s, now); hold.Reason != "" {
-		a.line.leave(p.id.cause)
+		if hold.Reason == mail.AuthHeld {
+			a.line.join(a.placeOf(p, s, t, now)) // before the refused one, when its time comes
+		} else {
+			a.line.leave(p.id.cause)
+		}
 		return p.atBudget(hold, a, s, t, now)
 	}
 	if hold, mine := p.budgetHold(a, s, t, now); hold.Reason != "" {
@@ -133,11 +137,14 @@ func (p *Permit) budgetHold(a *account, s *secretState, t *targetState, now time
 		mine = a.placeOf(p, s, t, now)
 		ahead = a.line.ahead(mine, now)
 	}
+	b, _, _ := a.budgetOf(s, t, now)
+	if ahead > 0 && mine.rank == refusedItself {
+		ahead += b.perHalfHour - 1 // not even beside them: a refusal may hold them again
+	}
 	until, _, u := a.room(s, t, p.id.server, ahead, now)
 	if until.IsZero() {
 		return Hold{}, mine
 	}
-	b, _, _ := a.budgetOf(s, t, now)
 	hold := p.guard.heldByBudget(until, u, b, ahead, now)
 	if t.Suspected && t.Cause == p.id.cause && u.last.Cause == p.id.cause && t.Reason != "" {
 		hold.Reason, hold.By, hold.At, hold.Advice = t.Reason, "", time.Time{}, "" // its own doubtful answer
@@ -168,7 +175,7 @@ func (g *Guard) heldByBudget(until time.Time, u spent, b budget, ahead int, now 
 		because = append(because, fmt.Sprintf("%s %s at %s", connectionWord(name), how, clockTime(u.last.At)))
 	}
 	if ahead > 0 {
-		because = append(because, fmt.Sprintf("%s come first", countConnections(ahead)))
+		because = append(because, "others of its connections come first")
 	}
 	hold.Because = strings.Join(because, "; ")
 	return hold
@@ -241,13 +248,6 @@ func countLogins(n int) string {
 		return "1 login"
 	}
 	return fmt.Sprint(n, " logins")
-}
-
-func countConnections(n int) string {
-	if n == 1 {
-		return "1 other connection"
-	}
-	return fmt.Sprint(n, " other connections")
 }
 
 // busyHold is the hold of a login whose turn has not come in time.

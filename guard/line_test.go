@@ -115,6 +115,14 @@ func TestConnectionsWaitInLine(t *testing.T) {
 			h.wantHeld(two, "p", mail.AuthHeld, 31*time.Minute) // it lets the other one go first
 			h.wantAllowed(three, "p")
 		}},
+		{"it does so where no host has accepted the password yet", func(_ *testing.T, h *fixture) {
+			h.probe(two, "p", wrong)
+			h.sleep(30 * time.Minute)
+			h.wantHeld(three, "p", mail.AuthHeld, h.nextOf(three, "p"))
+			h.sleep(9 * time.Minute)
+			h.wantHeld(two, "p", mail.AuthHeld, 31*time.Minute)
+			h.wantAllowed(three, "p")
+		}},
 		{"one that cannot be tried keeps no other one waiting", func(_ *testing.T, h *fixture) {
 			works(h)
 			h.probe(two, "p", wrong)

@@ -128,10 +128,14 @@ func TestStartsBlindForHalfAnHour(t *testing.T) {
 	path := filepath.Join(dir, "state")
 	h := newFixture(t, path)
 	ann := user("a", "mail.example", "ann")
+	refused := user("c", "mail.example", "cid")
 	h.probe(ann, "p", right)
-	if err := h.Close(); err != nil {
-		t.Fatal(err)
-	}
+	h.probe(refused, "p", right)
+	h.store.save()
+	h.written()
+	h.sleep(time.Second)
+	h.probe(refused, "p", wrong)
+	h.written() // to the journal
 	readOnly(true)
 	h.restart(path)
 	p := h.probe(ann, "p", right)
@@ -140,6 +144,9 @@ func TestStartsBlindForHalfAnHour(t *testing.T) {
 	}
 	h.sleep(halfHour)
 	h.wantAllowed(ann, "p")
+	if p := h.probe(refused, "p", wrong); p.Allowed {
+		t.Error("a login was tried that the journal, which can only be read, says was refused")
+	}
 	if p := h.probe(user("b", "mail.example", "bob"), "new", wrong); p.Allowed {
 		t.Error("a login that is not known to work, and cannot be recorded, was tried")
 	}
