@@ -9,6 +9,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
+	"hash/maphash"
 	"math/bits"
 	"slices"
 	"sync"
@@ -34,15 +35,19 @@ const (
 	// decodes.
 	maxCleanTexts = 32
 
+	maxServers  = 1 << 16        // in one generation, of about 1 KB each
 	maxWindows  = 1 << 19        // in one generation, 4 to 8 MiB
 	tokenMemory = 24 * time.Hour // a token is remembered for 24 to 48 h
 )
 
-// givenSecrets holds the secrets given to every server. Its zero value is ready to
-// use.
+// givenSecrets holds the secrets given to every server, by its host name in lower case
+// and by its IP address. Its zero value is ready to use. A name may have another address
+// at each probe, so servers are kept in two generations too: if the newer one is full, the
+// older one is dropped with the servers that were not contacted since it was the newer.
 type givenSecrets struct {
 	mu      sync.Mutex
-	servers map[string]*serverSecrets // by host name in lower case, and by IP address
+	servers map[string]*serverSecrets
+	older   map[string]*serverSecrets
 }
 
 // server returns the secrets of a server; it is created if there is none yet.
@@ -51,13 +56,16 @@ func (g *givenSecrets) server(name string) *serverSecrets {
 	defer g.mu.Unlock()
 	name = lowerASCII(name)
 	s := g.servers[name]
-	if s == nil {
-		if g.servers == nil {
-			g.servers = map[string]*serverSecrets{}
-		}
-		s = newServerSecrets()
-		g.servers[name] = s
+	if s != nil {
+		return s
 	}
+	if s = g.older[name]; s == nil {
+		s = newServerSecrets()
+	}
+	if g.servers == nil || len(g.servers) >= maxServers {
+		g.older, g.servers = g.servers, map[string]*serverSecrets{}
+	}
+	g.servers[name] = s
 	return s
 }
 
@@ -66,6 +74,7 @@ func (g *givenSecrets) server(name string) *serverSecrets {
 type serverSecrets struct {
 	mu        sync.RWMutex
 	key       [16]byte // makes tags and window hashes useless elsewhere
+	seed      maphash.Seed
 	passwords generations
 	tokens    *generations // nil: none was given yet
 
@@ -75,7 +84,7 @@ type serverSecrets struct {
 }
 
 func newServerSecrets() *serverSecrets {
-	s := new(serverSecrets)
+	s := &serverSecrets{seed: maphash.MakeSeed()}
 	_, _ = rand.Read(s.key[:])
 	return s
 }
@@ -96,11 +105,13 @@ func (s *serverSecrets) add(secret mail.Secret, isToken bool, now time.Time) {
 		kept, maxAge = s.tokens, tokenMemory
 	}
 	kept.rotate(now, maxAge)
-	if kept.latest == secret { // as at nearly each probe
+	text := secret.Reveal()
+	// No secret is kept as it is: a server keeps those that have been replaced long ago.
+	quick := maphash.String(s.seed, text)
+	if kept.latest == quick { // as at nearly each probe
 		return
 	}
-	kept.latest = secret
-	text := secret.Reveal()
+	kept.latest = quick
 	tag := s.tagOf(text)
 	if kept.current.has(tag) {
 		return
@@ -235,9 +246,9 @@ func pack(window string) (packed uint64) {
 // moves to the newer set; the older set is dropped as a whole.
 type generations struct {
 	current  secretSet
-	previous *secretSet  // nil: there is none yet
-	began    int64       // the current one, in seconds since the Unix epoch; 0: never
-	latest   mail.Secret // that was given since then; zero: none
+	previous *secretSet // nil: there is none yet
+	began    int64      // the current one, in seconds since the Unix epoch; 0: never
+	latest   uint64     // quick hash of the last secret given since then; 0: none
 }
 
 // rotate drops the older generation if the newer one is full or older than maxAge;
@@ -251,7 +262,7 @@ func (g *generations) rotate(now time.Time, maxAge time.Duration) {
 		older := g.current
 		g.previous = &older
 	}
-	g.current, g.began, g.latest = secretSet{}, now.Unix(), mail.Secret{}
+	g.current, g.began, g.latest = secretSet{}, now.Unix(), 0
 }
 
 func (g *generations) has(h uint64) bool {

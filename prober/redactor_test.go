@@ -186,6 +186,26 @@ func BenchmarkRedactor(b *testing.B) {
 	b.Run("next_probe", func(b *testing.B) { search(b, func() {}) })
 }
 
+// A host name that has another address at each probe does not make the memory grow, and
+// a server that is contacted now and then is not forgotten for it.
+func TestServersThatAreNotContactedAnyMoreAreForgotten(t *testing.T) {
+	t.Parallel()
+	given := new(givenSecrets)
+	kept, gone := given.server("mail.example.org"), given.server("192.0.2.1")
+	for i := range 2 * maxServers {
+		given.server(fmt.Sprintf("2001:db8::%x:%x", i>>16, i&0xffff))
+		if i%1000 == 0 && given.server("mail.example.org") != kept {
+			t.Fatalf("forgotten after %d other addresses", i)
+		}
+	}
+	if n := len(given.servers) + len(given.older); n > 2*maxServers {
+		t.Errorf("%d servers are kept, want at most %d", n, 2*maxServers)
+	}
+	if given.server("192.0.2.1") == gone {
+		t.Error("a server that was not contacted any more is kept")
+	}
+}
+
 // A text that was found clean is searched again once the server was given another
 // secret, and is never remembered for one that came during the search.
 func TestRedactorSearchesAgainAfterANewSecret(t *testing.T) {
