@@ -50,6 +50,7 @@ func (p *packer) scrape(c *Collector, own []*dto.MetricFamily, wanted func(name 
 		p.seed = maphash.MakeSeed()
 		p.deflater, _ = flate.NewWriter(&p.deflated, flate.BestSpeed) // the level is a valid one
 	}
+	p.text.Reset() // of a scrape that failed
 	w := &textWriter{out: &p.text, openMetrics: openMetrics}
 	found := p.series(c, w, wanted)
 	var chunks []chunk

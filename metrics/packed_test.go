@@ -8,8 +8,12 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
+
+	dto "github.com/prometheus/client_model/go"
+	"google.golang.org/protobuf/proto"
 
 	"mailprobe/internal/canary"
 	"mailprobe/mail"
@@ -124,6 +128,31 @@ func TestPackedScrapeKeepsWhatStays(t *testing.T) {
 	}
 	if n := held(); n >= all || n <= all/2 {
 		t.Errorf("%d chunks are kept after one connection of the second block was probed, of %d", n, all)
+	}
+}
+
+// What a scrape that failed has written is not in the next one.
+func TestPackedScrapeAfterOneThatFailed(t *testing.T) {
+	m := fleet(3, 1, mail.HistogramsNone)
+	var p packer
+	size := func(own ...*dto.MetricFamily) (n int, err error) {
+		chunks, err := p.scrape(m, own, func(string) bool { return true }, false)
+		for _, c := range chunks {
+			n += c.size
+		}
+		return n, err
+	}
+	want, err := size()
+	if err != nil {
+		t.Fatal(err)
+	}
+	long := &dto.MetricFamily{Name: proto.String("a"), Help: proto.String(strings.Repeat("x", 2*textBuffer)),
+		Type: gauge.Enum(), Metric: []*dto.Metric{{Gauge: &dto.Gauge{Value: proto.Float64(1)}}}}
+	if _, err := size(long, &dto.MetricFamily{}); err == nil {
+		t.Fatal("a family without a name is no error")
+	}
+	if got, err := size(); got != want || err != nil {
+		t.Errorf("%d bytes, %v; want %d", got, err, want)
 	}
 }
 
