@@ -288,6 +288,20 @@ var attacks = []attack{
 		}
 		return len(f.refusals)
 	}},
+	{"A31", "three connections in one realm of their own, beside others of the same name, each with another wrong password each minute for half an hour: logins in that realm", attemptsPerHalfHour, func(_ *testing.T, h *fixture) (attempts int) {
+		for minute := range 30 {
+			for i, c := range hosts(6, "ann") {
+				if i%2 == 0 {
+					c.Realm = "Two"
+				}
+				if h.probe(c, fmt.Sprint("bad", minute), wrong).Allowed && i%2 == 0 {
+					attempts++
+				}
+			}
+			h.sleep(time.Minute)
+		}
+		return attempts
+	}},
 	{"A20", "reloads or restarts in the middle of each login with a password that worked, and the server never gets to answer, ten times", 2, func(_ *testing.T, h *fixture) int {
 		ann := user("a", "mail.example", "ann")
 		h.probe(ann, "bad", right)
@@ -445,7 +459,10 @@ const attacksIntroduction = `# Attacks on accounts
 
 What a hostile server, client or operator, or bad luck, can do to make mailprobe try a password too often, and how many logins the
 account may get. Each row is a test: ` + "`go test ./guard -run TestAttacks`" + ` counts the logins. A connection with ` + "`lockout: off`" + ` is not
-protected.
+protected. Random sequences of such acts are played by ` + "`go test ./guard -run Interleaved`" + `. Where STARTTLS is refused, stripped, broken off, answered
+in clear or with a wrong certificate, no secret leaves, so there is no login: ` + "`go test ./prober -run TestFaults`" + `.
+
+A26 is the exception to two in half an hour: a login that works is not withheld because others are refused.
 
 | number | attack | logins at most |
 |---|---|---|
