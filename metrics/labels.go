@@ -48,27 +48,22 @@ type labelSet struct {
 // newLabelSet makes a set of labels whose names differ. Prometheus refuses a
 // whole scrape for one value that is not UTF-8, so such bytes are replaced.
 func newLabelSet(labels ...mail.Label) *labelSet {
-	labels = slices.Clone(labels)
-	slices.SortFunc(labels, func(a, b mail.Label) int { return strings.Compare(a.Name, b.Name) })
-	var text strings.Builder
-	ends := make([]int, len(labels))
-	for i, l := range labels {
+	// Two sets of each connection are made anew at each scrape: no detours.
+	var room [8]mail.Label
+	var text [512]byte
+	sorted, b := append(room[:0], labels...), text[:0]
+	slices.SortFunc(sorted, func(a, b mail.Label) int { return strings.Compare(a.Name, b.Name) })
+	marks := make([]labelMark, len(sorted))
+	for i, l := range sorted {
 		if i > 0 {
-			text.WriteByte(',')
+			b = append(b, ',')
 		}
-		text.WriteString(l.Name)
-		text.WriteString(`="`)
-		text.WriteString(escape.Replace(strings.ToValidUTF8(l.Value, "\uFFFD")))
-		text.WriteByte('"')
-		ends[i] = text.Len()
+		start := len(b)
+		b = append(append(b, l.Name...), `="`...)
+		b = append(append(b, escape.Replace(strings.ToValidUTF8(l.Value, "\uFFFD"))...), '"')
+		marks[i] = labelMark{uint32(start), uint32(len(b)), uint32(len(l.Name))}
 	}
-	s := &labelSet{text: strings.Clone(text.String()), marks: make([]labelMark, len(labels))} // a clone has no spare room
-	start := 0
-	for i, end := range ends {
-		s.marks[i] = labelMark{uint32(start), uint32(end), uint32(len(labels[i].Name))}
-		start = end + len(",")
-	}
-	return s
+	return &labelSet{text: string(b), marks: marks}
 }
 
 // size is the number of labels.
