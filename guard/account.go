@@ -20,13 +20,13 @@ const (
 	maxTargets       = 64 // remembered per secret
 	maxWait          = 25*time.Hour + 25*time.Hour/10
 	minRefusalGap    = 30 * time.Minute // in which refusals of one credential belong together
-	acceptedLately   = 35 * time.Minute // an accepted login speaks for the credential so long, at least
+	acceptedLately   = 35 * time.Minute // for at least so long an accepted login shows that the credential is right
 	refreshKnownGood = 12 * time.Hour   // how old a kept success may grow
 )
 
-// waits is how long a login is withheld after each refusal in a row; the last
-// line is for all later ones. A secret that is known to work gets one quick
-// confirmation: the refusal may be the server's fault. Each column alone makes
+// waits says how long a login is withheld after the first refusal, the second one and so
+// on; the last line is for all later ones. A secret that is known to work is tried again
+// after 5 minutes, because the refusal may be the server's fault. Each column alone allows
 // at most 2 attempts in 30 minutes and 4 in 24 hours.
 var waits = []struct{ knownGood, unknown time.Duration }{
 	{5 * time.Minute, 35 * time.Minute},
@@ -35,8 +35,8 @@ var waits = []struct{ knownGood, unknown time.Duration }{
 	{25 * time.Hour, 25 * time.Hour},
 }
 
-// slowWaits are for an answer that is no refusal of a secret that is known to
-// work: silence, or a server that wants longer pauses.
+// slowWaits are for a secret that is known to work, after an answer that is not a refusal
+// of it: none at all, or the request for longer pauses.
 var slowWaits = []time.Duration{5 * time.Minute, 35 * time.Minute}
 
 // credentialVerdicts concern the credential itself, wherever it is used. Every other
@@ -206,14 +206,14 @@ func (s *secretState) knownGood(t *targetState, now time.Time) bool {
 	return !slices.ContainsFunc(s.Targets, func(o targetState) bool { return o.Wide && o.Refused.After(t.Accepted) })
 }
 
-// works reports whether a login is known to work and its last answer left no doubt. A
-// server that asks for longer pauses leaves none.
+// works reports whether a login is known to work and its last answer was no possible
+// refusal. A request for longer pauses is not one.
 func (s *secretState) works(t *targetState, now time.Time) bool {
 	return s.knownGood(t, now) && (!t.Suspected || t.Reason == mail.AuthTooSoon)
 }
 
-// isUnconfirmed reports whether a secret that worked was refused once at a target, and not
-// tried there again yet.
+// isUnconfirmed reports whether a secret that worked was refused once at a target and has
+// not been tried there since.
 func (t *targetState) isUnconfirmed(now time.Time) bool {
 	return t.WasKnownGood && t.Refusals == 1 && now.Sub(t.Refused) < knownGoodFor
 }
@@ -226,9 +226,10 @@ func (s *secretState) forget(id keyedHash) bool {
 	return len(s.Targets) < before
 }
 
-// accept records an accepted login, by the time when it began: a refusal meanwhile is
-// newer. Older verdicts on the credential then hold their own target only. endsHold reports whether a hold ends by this, so that it should be
-// saved at once.
+// accept records an accepted login, with the time when it began, because a refusal that
+// came during the login is newer. Refusals of the credential before that time from then on
+// withhold only their own target. endsHold reports whether this ends a hold, which should
+// be saved at once.
 func (s *secretState) accept(t *targetState, began time.Time) (endsHold bool) {
 	endsHold = t.Refusals > 0 || t.Slow > 0
 	*t = targetState{ID: t.ID, Accepted: began}
@@ -250,13 +251,13 @@ func (a *account) refuse(s *secretState, t *targetState, e event) {
 	t.Wide = credentialVerdicts[cmp.Or(e.Reason, mail.AuthRejected)] && (!elsewhere || a.refusedTwice(s, t, e.At))
 	t.Refusals++
 	if t.Wide {
-		for i := range s.Targets { // another target's streak goes on here
+		for i := range s.Targets { // a streak at another target continues here
 			if o := &s.Targets[i]; o.Wide && o.ID != t.ID {
 				t.Refusals = max(t.Refusals, o.Refusals+1)
 			}
 		}
 	}
-	t.Reason = cmp.Or(e.Reason, mail.AuthRejected) // a hold without a reason would be none
+	t.Reason = cmp.Or(e.Reason, mail.AuthRejected) // without a reason it would not count as a hold
 	t.Cause, t.Refused, t.Slow = e.Cause, e.At, 0
 	line := waits[min(t.Refusals, len(waits))-1]
 	wait := line.unknown

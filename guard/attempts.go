@@ -1,8 +1,9 @@
 package guard
 
-// This file is the account's budget: how many attempts an account gets, with
-// any secret, mechanism, protocol and host. An attempt counts from before the
-// secret leaves until the server accepts the login or calls its answer temporary.
+// This file implements the account's budget: how many attempts an account gets, with
+// any secret, mechanism, protocol and host. An attempt counts before the secret is sent.
+// It no longer counts if the server accepts the login, or says that its refusal is
+// temporary.
 
 import (
 	"slices"
@@ -19,8 +20,8 @@ const (
 	attemptsPerDay      = 4 // one less than the usual threshold, 5
 
 	// Where the account is known to work with another secret or at another server,
-	// one attempt of each budget is left for the login that works: others must not
-	// withhold it, and it may turn wrong.
+	// one attempt of each budget is reserved for the login that works: others must not
+	// withhold it, and it may itself be refused one day.
 	othersPerHalfHour = 1
 	othersPerDay      = 3
 
@@ -31,9 +32,9 @@ const (
 // answer yet.
 type attempt struct {
 	ID     uint64    `json:"id"`
-	At     time.Time `json:"at"`              // sent; refused, once it is
+	At     time.Time `json:"at"`              // when it was sent; once answered, when it was answered
 	Open   bool      `json:"open,omitzero"`   // no answer yet
-	Until  time.Time `json:"until,omitzero"`  // when an open one will not be answered any more
+	Until  time.Time `json:"until,omitzero"`  // from then on no answer is expected
 	Tag    uint16    `json:"tag"`             // of the secret
 	Target keyedHash `json:"target,omitzero"` // where it was tried
 	Server keyedHash `json:"server,omitzero"` // likewise
@@ -88,8 +89,9 @@ func (u *spent) within(window time.Duration, now time.Time) (n int) {
 	return n
 }
 
-// roomAt returns when the budget has room for one more attempt, if a number of others are
-// made before it, each as soon as there is room, and are all refused.
+// roomAt returns when the budget has room for one more attempt. It assumes that a number
+// of others come before it, that each is made as soon as there is room, and that all are
+// refused.
 func (u *spent) roomAt(b budget, ahead int, now time.Time) time.Time {
 	times, at := slices.Clone(u.times), now
 	for ; ; ahead-- {
@@ -114,11 +116,11 @@ func laterOf(x, y time.Time) time.Time {
 	return x
 }
 
-// room reports whether the account has an attempt left for a secret at a target, of which
-// some connections come before. If not, either busy is true, because another login must
-// be answered first, or until is the time when the budget has room. Logins that are known
-// to work may overlap, but not at the same server: a restart of the server would look like
-// two refusals.
+// room reports whether the account has an attempt left for a secret at a target, after
+// those of the connections that come first (ahead). If not, either busy is true, because
+// another login must be answered first, or until is the time when the budget has room.
+// Logins that are known to work may overlap, but not at the same server: if it restarts,
+// that would look like two refusals.
 func (a *account) room(s *secretState, t *targetState, server keyedHash, ahead int, now time.Time) (until time.Time, busy bool, u spent) {
 	b, since, known := a.budgetOf(s, t, now)
 	u = a.spentSince(since, server)
@@ -136,9 +138,9 @@ func (a *account) room(s *secretState, t *targetState, server keyedHash, ahead i
 }
 
 // budgetOf returns the budget of a secret at a target, and since when attempts count
-// against it. For a login that is known to work they count since the secret was last
-// accepted anywhere: refusals before that say nothing about it. For every other login all
-// attempts of the day count.
+// against it. For a login that is known to work, those since the secret was last accepted
+// anywhere count, because earlier refusals say nothing about it. For every other login,
+// all attempts of the day count.
 func (a *account) budgetOf(s *secretState, t *targetState, now time.Time) (b budget, since time.Time, known bool) {
 	switch {
 	case s.works(t, now):
@@ -163,15 +165,15 @@ func (a *account) worksElsewhere(s *secretState, t *targetState, now time.Time) 
 	return false
 }
 
-// open adds an attempt whose secret is about to leave.
+// open adds an attempt whose secret is about to be sent.
 func (a *account) open(at attempt) {
 	at.Open = true
 	a.Attempts = append(a.Attempts, at)
 }
 
-// answered closes an attempt: it is dropped, or counts from the time of the answer on.
-// An attempt that counts is added if it is unknown, because the answer of another
-// process may come late.
+// answered closes an attempt: if it counts, then from the time of the answer on;
+// otherwise it is dropped. An unknown attempt that counts is added, because the answer to
+// another process's attempt may be read late.
 func (a *account) answered(id uint64, counts bool, e event) {
 	i := slices.IndexFunc(a.Attempts, func(t attempt) bool { return t.ID == id })
 	switch {

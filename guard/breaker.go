@@ -73,8 +73,8 @@ func (d *server) expire(now time.Time) {
 	}
 }
 
-// holdForUnknown returns when so many of the refusals will be out of the window
-// that a secret not known to work may be tried.
+// holdForUnknown returns when a secret that is not known to work may be tried again,
+// because enough of the refusals are then older than the window.
 func holdForUnknown(marks []refusalMark) (until time.Time) {
 	unknown := func(marks []refusalMark) (n int) {
 		for _, m := range marks {

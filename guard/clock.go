@@ -27,8 +27,8 @@ func steadyClock(wall func() time.Time, floor time.Time) func() time.Time {
 	}
 }
 
-// notAfter returns an event that did not happen in the future: before the clock was set
-// back it may seem so. It counts from now on, for its whole time.
+// notAfter returns the event, moved to now if its time is in the future because the clock
+// was set back since. It then counts from now on, for its whole time.
 func (e event) notAfter(now time.Time) event {
 	if ahead := e.At.Sub(now); ahead > 0 {
 		e.At = now
@@ -41,8 +41,9 @@ func (e event) notAfter(now time.Time) event {
 	return e
 }
 
-// notAfter does the same with what was remembered of an account: an attempt in the future
-// would count, and a success in the future excuse others, until the clock gets there.
+// notAfter does the same with what is known of an account. Until the clock reaches that
+// time, an attempt in the future would count, and a success in the future would make
+// refusals look older than it.
 func (a *account) notAfter(now time.Time) {
 	for i := range a.Attempts {
 		t := &a.Attempts[i]

@@ -111,7 +111,8 @@ func heldBy(hold Hold, name string, t *targetState) Hold {
 	return hold
 }
 
-// nextHold returns the hold of the login that follows one that was just answered.
+// nextHold returns the hold that the connection's next login has, now that this one was
+// answered.
 func (p *Permit) nextHold(a *account, s *secretState, t *targetState, now time.Time) Hold {
 	if hold := p.refusalHold(s, now); hold.Reason != "" {
 		return p.atBudget(hold, a, s, t, now)
@@ -129,8 +130,8 @@ func (p *Permit) atBudget(hold Hold, a *account, s *secretState, t *targetState,
 	return hold
 }
 
-// budgetHold is the hold of an account whose budget is used up, and the place of the login
-// in its line. A login that is known to work waits behind nobody.
+// budgetHold returns the hold of a login for which the account's budget has no room, and
+// the login's place in the line. A login that is known to work waits for no other one.
 func (p *Permit) budgetHold(a *account, s *secretState, t *targetState, now time.Time) (Hold, place) {
 	ahead, mine := 0, place{}
 	if !s.works(t, now) {
@@ -181,8 +182,8 @@ func (g *Guard) heldByBudget(until time.Time, u spent, b budget, ahead int, now 
 	return hold
 }
 
-// heldByDoubt is the hold of logins that may have been tried already, which nobody
-// remembers.
+// heldByDoubt is the hold after the record of earlier attempts was lost: any login may
+// have been tried a moment ago.
 func heldByDoubt(until time.Time) Hold {
 	return Hold{
 		Reason: mail.AuthHeld, Until: until,
@@ -191,8 +192,8 @@ func heldByDoubt(until time.Time) Hold {
 	}
 }
 
-// heldBlind is the hold of logins that may have been tried already by a process that could
-// not write it down.
+// heldBlind is the hold after a start where nothing can be written: an earlier process may
+// have tried any login and could not record it.
 func heldBlind(until time.Time) Hold {
 	return Hold{
 		Reason: mail.AuthHeld, Until: until,

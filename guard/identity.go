@@ -126,11 +126,11 @@ func (g *Guard) nameOf(cause keyedHash) (name string, gone bool) {
 	return name, !configured
 }
 
-// tagOf returns 16 bits of a hash of what a connection logs in with: all that is
-// kept of a secret, so that a stolen state file rules guesses out but confirms
-// none. A change of the secret goes unnoticed once in 65,536 times. Access
-// tokens change all the time, so the credential behind them is hashed instead;
-// while its file cannot be read, it is taken for unchanged.
+// tagOf returns 16 bits of a hash of a connection's secret. Nothing else is kept of it, so
+// that a stolen state file can rule out guesses but not confirm one. Of 65,536 changes of
+// a secret, one is not noticed. Access tokens change all the time, so the credential with
+// which they are obtained is hashed instead; if its file cannot be read, it counts as
+// unchanged.
 func (g *Guard) tagOf(ctx context.Context, id *identity, c *mail.Connection, secret mail.Secret) uint16 {
 	kind, last := "password", id.last.Load()
 	if c.Token != nil {
@@ -167,8 +167,8 @@ func (g *Guard) addressHash(addr netip.Addr) keyedHash {
 	return g.hash("address", addr.Unmap().WithZone("").String())
 }
 
-// hash is unambiguous: no part holds a NUL but hashes, whose length is fixed,
-// and the last part.
+// hash returns a keyed hash of several parts. It is unambiguous, because only hashes, whose
+// length is fixed, and the last part may contain a NUL.
 func (g *Guard) hash(parts ...string) (h keyedHash) {
 	mac := hmac.New(sha256.New, g.key)
 	mac.Write([]byte(strings.Join(parts, "\x00")))

@@ -26,7 +26,8 @@ const (
 	generationKey = "generation"
 )
 
-// errContended is the error of an attempt that another process was quicker with.
+// errContended is the error of an attempt if another process was the first to record one
+// of the same account.
 var errContended = errors.New("another process is logging in to this account")
 
 // journal is one process's view of the file. It is for one goroutine.
@@ -63,7 +64,8 @@ func (j *journal) begin() (file *os.File, events []event, renewed bool, err erro
 	return nil, nil, false, fmt.Errorf("%s: removed again and again", j.path)
 }
 
-// look takes in a journal that cannot be written, and thus not be locked.
+// look returns the events of a journal that cannot be opened for writing, and therefore
+// not be locked.
 func (j *journal) look() (events []event) {
 	file, err := openRegular(j.path, os.O_RDONLY)
 	if err != nil {

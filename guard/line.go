@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// minPatience is how long a connection keeps its place without asking again, at least: a
-// busy server's connections are probed every 10 minutes.
+// minPatience is how long a connection at least keeps its place without asking again.
+// Connections of a busy server are probed only every 10 minutes.
 const minPatience = 20 * time.Minute
 
 // place is one connection that waits for the budget of its account.
@@ -19,7 +19,7 @@ type place struct {
 	rank    rank
 	refused time.Time // last time; zero: never
 	since   time.Time // when it began to wait
-	until   time.Time // it has not asked again by then: it is gone
+	until   time.Time // if it has not asked again by then, it loses its place
 }
 
 // rank orders the places; the lowest comes first.
@@ -32,7 +32,7 @@ const (
 	refusedItself             // the one refused longest ago comes first
 )
 
-// line is the connections that wait for the budget of one account.
+// line holds the connections that wait for the budget of one account.
 type line struct{ places []place }
 
 // placeOf returns the place that a permit's connection has, or would have now.
@@ -101,12 +101,12 @@ func (l *line) join(mine place) {
 	l.places = append(l.places, mine)
 }
 
-// leave takes a connection out: it is tried now, or cannot be.
+// leave removes a connection that is tried now, or that cannot be tried.
 func (l *line) leave(cause keyedHash) {
 	l.places = slices.DeleteFunc(l.places, func(p place) bool { return p.cause == cause })
 }
 
-// keep takes out all connections that are not configured any more.
+// keep removes all connections that are not configured any more.
 func (l *line) keep(configured map[keyedHash]string) {
 	l.places = slices.DeleteFunc(l.places, func(p place) bool { _, ok := configured[p.cause]; return !ok })
 }

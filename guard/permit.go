@@ -222,8 +222,9 @@ func (p *Permit) grant(a *account, d *server, now time.Time) {
 }
 
 // record writes the attempt to the journal before the secret is sent. A serving process
-// does not wait for the disk if the secret is known to work; the first such attempt of the
-// account is written at once, so that a process that is killed again and again leaves it.
+// does not wait for the disk if the secret is known to work. The account's first attempt
+// is nevertheless written at once: otherwise a process that is killed again and again would
+// leave no trace of its attempts.
 func (p *Permit) record(ctx context.Context) error {
 	store := p.guard.store
 	if store == nil {
@@ -271,7 +272,7 @@ func (p *Permit) Done(v AuthVerdict) {
 	if v.Tried {
 		p.Hold = p.nextHold(a, s, t, e.At)
 	}
-	if p.Allowed && !v.Tried { // it could not be tried: it keeps no other one waiting
+	if p.Allowed && !v.Tried { // it could not be tried, so others need not wait for it
 		a.line.leave(p.id.cause)
 	}
 	if p.halfOpen && !v.Tried {
@@ -287,8 +288,8 @@ func (p *Permit) Done(v AuthVerdict) {
 }
 
 // find returns what the guard knows of a permit's login. The pointers are valid
-// until the next call. What a server said about the connection alone counts for it before
-// what it said to others with the same target.
+// until the next call. If a server has given a verdict on this connection alone, that is
+// used, and not the one on all connections with the same target.
 func (p *Permit) find(now time.Time) (*account, *secretState, *targetState, *server) {
 	g := p.guard
 	a := g.account(p.id.account, now)

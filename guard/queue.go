@@ -14,8 +14,8 @@ import (
 // login.
 const maxQueueWait = 10 * time.Second
 
-// queue holds the logins that wait for one thing. The zero value is empty. It
-// belongs to the guard's lock.
+// queue holds the logins that wait for the same event. The zero value is empty. It is
+// protected by the guard's lock.
 type queue struct{ list list.List }
 
 // waiter is one login that waits, in at most one queue at a time.

@@ -44,8 +44,8 @@ type server struct {
 	unknownQueue  queue // the others
 }
 
-// linesOf is how often a refused login is in the server's log, as fail2ban's
-// strictest filter counts: of Postfix, the refusal and the end of its session.
+// linesOf returns how many lines of the server's log fail2ban's strictest filter counts
+// for one refused login. For Postfix these are two: the refusal and the end of its session.
 func linesOf(p mail.Protocol) int {
 	if p == mail.SMTP {
 		return 2

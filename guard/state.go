@@ -48,8 +48,8 @@ type version1 struct {
 // errNotState is the error of a file that is not a state file.
 var errNotState = errors.New("this is not a state file of mailprobe; name another file, or remove this one")
 
-// readState reads a state file. The key is nil but for one of version 1, which
-// held it. An empty file is a new state.
+// readState reads a state file. The key is nil, except for a file of version 1, which
+// contained it. An empty file is a new state.
 func readState(r io.Reader) (state *savedState, key []byte, err error) {
 	raw, err := io.ReadAll(io.LimitReader(r, maxState+1))
 	switch {

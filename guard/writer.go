@@ -354,8 +354,9 @@ func (f *files) close() error {
 	return f.lock.Close()
 }
 
-// takeIn counts what other processes wrote since a time. It happened since then: a run by
-// hand does not know the time if the clock was set back before.
+// takeIn counts what other processes wrote since the journal was last read (since). An
+// event with an earlier time counts as of then: after the clock was set back, a process
+// that probes by hand has another time than this one.
 func (g *Guard) takeIn(events []event, since time.Time) {
 	if len(events) == 0 {
 		return
@@ -380,8 +381,8 @@ func (g *Guard) takeIn(events []event, since time.Time) {
 	}
 }
 
-// contended reports whether events of other processes that arrived meanwhile forbid an
-// attempt that was granted.
+// contended reports whether an attempt that was granted must not be made after all,
+// because of events of other processes that were read since.
 func (g *Guard) contended(p *Permit, e event) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
