@@ -40,6 +40,7 @@ type Submission struct {
 	Took     time.Duration // from the dial to the reply to the end of DATA; 0: none came
 	Answered time.Time     // when that reply came; zero: none came
 	Notified bool          // the server promised to send delivery status notifications
+	Written  bool          // some of the message was sent, so that it may turn up whatever was answered
 	Refused  bool          // the message was refused after sender and recipient were accepted
 }
 
@@ -171,6 +172,7 @@ func (d *smtpDialect) submit(e Envelope, message []byte, s *Submission) error {
 		s.Refused = d.w.failed() == nil
 		return d.serverError("DATA", err)
 	}
+	s.Written = true
 	if _, err := data.Write(message); err != nil {
 		return d.serverError("DATA", err)
 	}

@@ -66,7 +66,7 @@ func (w *world) Submit(_ context.Context, c *mail.Connection, e prober.Envelope,
 	w.mu.Lock()
 	w.submitted++
 	w.mu.Unlock()
-	s := prober.Submission{Outcome: mail.Outcome{Connection: c}, Accepted: true, Took: 10 * time.Millisecond,
+	s := prober.Submission{Outcome: mail.Outcome{Connection: c}, Accepted: true, Written: true, Took: 10 * time.Millisecond,
 		Answered: time.Now(), Notified: e.ID != ""}
 	if w.submit != nil {
 		w.submit(&s)

@@ -124,6 +124,10 @@ func postfixBreakages() []breakage {
 		{name: "fetched away by another program", leg: mail.LegTransfer, reason: mail.LostAfterAcceptance, route: []change{byPOP3}, during: fetchAway},
 		{name: "Bob may not delete", leg: mail.LegTransfer, reason: mail.CleanupFailed,
 			before: func(t *testing.T, p *path) { p.dovecot.SetRights(t, realserver.Bob, "owner lrwsip") }, after: func(t *testing.T, p *path) { p.dovecot.SetRights(t, realserver.Bob, "") }},
+		{name: "an earlier message is lost, and one arrived since: nothing is broken", before: func(t *testing.T, p *path) {
+			p.send(t, breakage{leg: mail.LegTransfer, reason: mail.LostAfterAcceptance, route: []change{to(realserver.Helpdesk)}}, p.postfix.Log)
+			p.send(t, breakage{}, p.postfix.Log)
+		}},
 		{name: "all mail is refused for now", leg: mail.LegSubmit, reason: mail.ServerUnavailable, postfix: []string{"smtpd_client_restrictions = check_recipient_access static:{450 4.7.1 later}"}},
 	}
 }

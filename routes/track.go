@@ -358,7 +358,7 @@ func (k *track) finish(o mail.RouteOutcome) {
 	if !k.begun {
 		return
 	}
-	never := !k.submitted && k.sub.Took > 0 // the server said no, so nothing can turn up
+	never := !k.submitted && (k.sub.Took > 0 || !k.sub.Written) // the server said no, so nothing can turn up
 	gone := never || o.Delivered && (!k.route.Delete || o.Left == 0)
 	err := k.Journal.end(k.route.Name, k.message.token, time.Now(), gone, o.Left)
 	if never || !k.sub.Notified || actionRank[k.notice.action] > actionRank["delayed"] {
