@@ -50,9 +50,6 @@ func (p *Permit) holdOf(a *account, s *secretState, t *targetState, d *server, n
 		a.line.join(mine)
 		return hold
 	}
-	if until := p.guard.blindUntil; now.Before(until) {
-		return heldBlind(until)
-	}
 	if until := p.guard.doubtUntil; now.Before(until) && !s.works(t, now) {
 		return heldByDoubt(until)
 	}

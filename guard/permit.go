@@ -170,7 +170,10 @@ func (p *Permit) tryAcquire(w *waiter, last bool) decision {
 	a, s, t, d := p.find(now)
 	d.arrive(p)
 	p.Allowed, p.unknown = false, !s.works(t, now)
-	if p.Hold = p.holdOf(a, s, t, d, now); p.Hold.Reason != "" {
+	if p.Hold = p.holdOf(a, s, t, d, now); p.Hold.Reason == "" && now.Before(g.blindUntil) {
+		p.Hold = heldBlind(g.blindUntil) // only now: what comes before the login is probed
+	}
+	if p.Hold.Reason != "" {
 		w.leave()
 		return decision{}
 	}

@@ -96,17 +96,13 @@ func TestAttacksReadOnlyDisk(t *testing.T) {
 			if h.Unkept().IsZero() {
 				t.Error("the holds are said to be kept")
 			}
-			p := h.Enter(context.Background(), ann, mail.NewSecret("bad"))
-			p.Done(AuthVerdict{})
-			if p.Allowed || p.Hold.Reason == "" {
+			if p := h.probe(ann, "bad", right); p.Allowed || p.Hold.Reason == "" {
 				t.Errorf("allowed %v, hold %+v", p.Allowed, p.Hold)
 			}
 			readOnly(false)
 			h.catchUpUntilKept()
-			if p := h.Enter(context.Background(), user("b", "other.example", "bob"), mail.NewSecret("p")); !p.Allowed {
+			if p := h.probe(user("b", "other.example", "bob"), "p", right); !p.Allowed {
 				t.Errorf("held with %+v although it can be written again", p.Hold)
-			} else {
-				p.Done(AuthVerdict{})
 			}
 		})
 	}
