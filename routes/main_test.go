@@ -1,17 +1,17 @@
 package routes
 
 import (
-	"flag"
 	"os"
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"mailprobe/internal/subprocess"
 )
 
 // TestMain fails the package if a test leaves a goroutine behind.
 func TestMain(m *testing.M) {
-	// The tests on real servers wait for them most of the time.
-	_ = flag.Set("test.parallel", "12")
+	subprocess.InParallel(12) // the tests on real servers wait for them most of the time
 	goleak.VerifyTestMain(m)
 }
 
