@@ -145,7 +145,7 @@ func (a *account) budgetOf(s *secretState, t *targetState, now time.Time) (b bud
 	switch {
 	case s.works(t, now):
 		return wholeBudget, s.accepted(), true
-	case a.worksElsewhere(s, t, now):
+	case !s.knownGood(t, now) && a.worksElsewhere(s, t, now): // one that works but hung up once is tried again soon
 		return budget{othersPerHalfHour, othersPerDay}, time.Time{}, false
 	}
 	return wholeBudget, time.Time{}, false

@@ -18,6 +18,17 @@ func TestDoubtfulAnswersSlowTheRetry(t *testing.T) {
 			h.probe(ann, "bad", hungUp)
 			h.wantHeld(ann, "bad", mail.Closed, 35*time.Minute)
 		}},
+		{"a login that works is tried again at once where the server hung up, beside others that work, too", func(_ *testing.T, h *fixture) {
+			pop := altered(ann, func(c *mail.Connection) { c.Protocol = mail.POP3 })
+			h.probe(ann, "good", right)
+			h.probe(pop, "good", right)
+			h.sleep(time.Minute)
+			h.probe(ann, "good", hungUp)
+			h.sleep(time.Minute)
+			h.wantAllowed(ann, "good")
+			h.probe(ann, "good", right)
+			h.wantAllowed(ann, "good")
+		}},
 		{"a server that falls silent after the password counts at the second time", func(_ *testing.T, h *fixture) {
 			h.probe(ann, "bad", tooSlow)
 			h.sleep(time.Minute)
