@@ -45,8 +45,8 @@ func TestStartsWithAFullDisk(t *testing.T) {
 	server := honest(t)
 	config := configure(t, connection(t, "inbox", server.Addr, "interval", "1s", "timeout", "1s"))
 	url, program := begin(t, nil, "--config.file="+config, "--state.file="+filepath.Join(dir, "state"))
-	probes := `mailprobe_probes_total{connection="inbox",protocol="imap"}`
-	promtest.Eventually(t, 60*time.Second, "three probes", func() bool { return value(t, url, probes) >= 3 })
+	held := `mailprobe_auth_held{connection="inbox",protocol="imap"}`
+	promtest.Eventually(t, 60*time.Second, "a withheld login", func() bool { return value(t, url, held) == 1 })
 	if kept := value(t, url, "mailprobe_auth_holds_kept"); kept != 0 {
 		t.Errorf("mailprobe_auth_holds_kept is %v with a full disk", kept)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"mailprobe/internal/firstseen"
 	"mailprobe/internal/mailtest"
+	"mailprobe/internal/promtest"
 )
 
 // POP3 does not say since when a message waits. What mailprobe remembers of it
@@ -22,11 +23,12 @@ func TestSightingsSurviveRestarts(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = server.Close() })
-	config := configure(t, connection(t, "fax", server.Addr, "protocol", "pop3", "interval", "1s", "watch", "all"))
+	config := configure(t, connection(t, "fax", server.Addr, "protocol", "pop3", "interval", "3s", "watch", "all"))
 	state := filepath.Join(t.TempDir(), "state.json")
 	flags := []string{"--config.file=" + config, "--state.file=" + state}
 	since := func(url string) float64 {
-		becomes(t, url, "fax", "up")
+		becomes(t, url, "fax", "up") // after a restart that is known before a probe
+		promtest.Eventually(t, 30*time.Second, "a probe", func() bool { return value(t, url, `mailprobe_probes_total{connection="fax",protocol="pop3"}`) >= 1 })
 		return value(t, url, `mailprobe_mailbox_oldest_waiting_timestamp_seconds{connection="fax",protocol="pop3"}`)
 	}
 
