@@ -11,6 +11,7 @@ import (
 	"mailprobe/internal/firstseen"
 	"mailprobe/internal/mailtest"
 	"mailprobe/internal/promtest"
+	"mailprobe/internal/subprocess"
 )
 
 // POP3 does not say since when a message waits. What mailprobe remembers of it
@@ -38,12 +39,15 @@ func TestSightingsSurviveRestarts(t *testing.T) {
 		t.Fatalf("at first the oldest message is of %v, which is %d s ago", first, age)
 	}
 	terminate(t, program)
-	for _, end := range []string{"terminated", "killed"} {
+	for _, test := range []struct {
+		ended string
+		next  func(*testing.T, *subprocess.Process) // how it ends this time
+	}{{"terminated", killed}, {"killed", terminate}} {
 		url, program = begin(t, nil, flags...)
 		if again := since(url); again != first {
-			t.Errorf("%s once more: the oldest message is of %v, want %v", end, again, first)
+			t.Errorf("%s before: the oldest message is of %v, want %v", test.ended, again, first)
 		}
-		killed(t, program)
+		test.next(t, program)
 	}
 	out, _ := exec.Command(binary(t), append([]string{"probe"}, flags...)...).CombinedOutput()
 	if !strings.Contains(string(out), "2 waiting, oldest at least ") {
