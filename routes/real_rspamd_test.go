@@ -50,7 +50,7 @@ func rspamdBreakages() []breakage {
 		{name: "a footer that looks like spam (GTUBE)", inner: scan, leg: mail.LegTransfer, reason: mail.Bounced,
 			postfix: []string{details, "smtp_body_checks = regexp:{ { /^It belongs/ PREPEND " + gtube + " } }"}},
 		{name: "greylisted where it is submitted", postfix: scan, route: direct("bob+greylist@example.test"), leg: mail.LegSubmit, reason: mail.RefusedContent},
-		{name: "greylisted by the second server", postfix: plus, inner: scan, route: direct("bob+greylist@example.test"), slow: 3 * time.Second, leg: mail.LegTransfer, reason: mail.Late},
+		{name: "greylisted by the second server", postfix: plus, inner: scan, route: direct("bob+greylist@example.test"), during: flushLater, slow: 3 * time.Second, leg: mail.LegTransfer, reason: mail.Late},
 		{name: "marked as spam, and filed by Sieve", postfix: plus, inner: scan, sieve: junk, route: direct("bob+header@example.test"), leg: mail.LegTransfer, reason: mail.FiledAsSpam},
 		{name: "the subject is rewritten: nothing is broken", postfix: plus, inner: scan, route: direct("bob+subject@example.test")},
 		{name: "rspamd is down, default action tempfail, where it is submitted", postfix: []string{nobody}, leg: mail.LegSubmit, reason: mail.AuthTemporary},
