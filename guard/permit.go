@@ -287,6 +287,9 @@ func (p *Permit) Done(v AuthVerdict) {
 	g.unlock()
 	if g.store != nil && p.attempt != 0 {
 		g.store.add(e)
+		if p.first { // its attempt was written at once: a kill now must not leave it without an answer
+			signal(g.store.hurry)
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"mailprobe/internal/systest"
@@ -34,6 +35,22 @@ func (h *fixture) kill(path string) (copied string) {
 func (h *fixture) written() {
 	h.t.Helper()
 	h.store.catchUp(context.Background())
+}
+
+// A process that is killed right after its first login has left the answer behind: the
+// next one neither waits for it nor counts it.
+func TestKillAfterTheFirstLoginHoldsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "state")
+		h, ann := newFixture(t, path), user("ann", "mail.example", "ann")
+		for range 6 {
+			if p := h.probe(ann, "p", right); !p.Allowed {
+				t.Fatalf("held for %+v, want allowed", p.Hold)
+			}
+			synctest.Wait() // no time passes
+			path = h.kill(path)
+		}
+	})
 }
 
 func TestGuardStateSurvivesARestart(t *testing.T) {

@@ -42,7 +42,7 @@ type writer struct {
 	files files
 
 	wake    chan struct{} // of capacity 1
-	hurry   chan struct{} // of capacity 1: somebody waits
+	hurry   chan struct{} // of capacity 1: somebody waits, or a kill would lose what matters
 	stop    chan struct{}
 	stopped chan struct{}
 	once    sync.Once
@@ -165,15 +165,15 @@ func (w *writer) gather() {
 
 // flush writes what is pending.
 func (w *writer) flush(last bool) {
+	select { // before the batch is taken: those who wait now are in it, and those who come later are not forgotten
+	case <-w.hurry:
+	default:
+	}
 	w.mu.Lock()
 	batch := w.pending
 	w.pending = nil
 	w.began = time.Now()
 	w.mu.Unlock()
-	select {
-	case <-w.hurry: // those who wait are in the batch
-	default:
-	}
 	err := w.files.write(w.guard, batch, w.owner, last)
 	w.mu.Lock()
 	w.began = time.Time{}
