@@ -178,12 +178,12 @@ func (w *writer) flush(last bool) {
 	w.mu.Lock()
 	w.began = time.Time{}
 	w.mu.Unlock()
+	w.guard.keeping(err) // before the answers, so that whoever gets one finds it noted
 	for _, r := range batch {
 		if r.done != nil {
 			r.done <- err // a contended one was answered already
 		}
 	}
-	w.guard.keeping(err)
 }
 
 // close writes what is pending and releases the files.
