@@ -442,7 +442,7 @@ func (w *world) byHand(i int) {
 }
 
 var (
-	sequences     = flag.Uint64("sequences", 48, "how many random sequences TestGuardInterleaved plays")
+	sequences     = flag.Uint64("sequences", 12, "how many random sequences TestGuardInterleaved plays")
 	firstSequence = flag.Uint64("first-sequence", 0, "the seed of the first one")
 )
 

@@ -110,6 +110,7 @@ func (run *faultRun) judgeCancelled(t *testing.T, after time.Duration) {
 
 // Fault 110: whatever a password is made of, it arrives as it is.
 func TestPasswordsAreSentExactly(t *testing.T) {
+	t.Parallel()
 	fix := newFixture(t)
 	passwords := []string{`say "hi"`, `back\slash\\`, " two  spaces ", "naïve–日本語😀", "{5}", "ends in {5}", "{3}\\\"", "del\x7f",
 		"*", "+ ", ".", "=", "AUTHENTICATE", "%s%d%n", "tab\there", strings.Repeat("long ", 50)}

@@ -107,6 +107,7 @@ func fires(o *mail.Outcome) bool {
 // an age one interval later, and that of a message amid others when those before it
 // are gone; of a fetcher that is only slow it knows too little.
 func TestFetcherThatStopsIsAlertedOn(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name     string
 		protocol mail.Protocol

@@ -5,6 +5,7 @@ import (
 	"net"
 	"strconv"
 	"testing"
+	"time"
 )
 
 // The ports that FreePort takes: below Linux's ephemeral range (32768 and up),
@@ -23,11 +24,14 @@ func FreePort(t testing.TB, host string) int {
 		if err != nil {
 			continue
 		}
-		if listener, err := net.Listen("tcp", address); err == nil {
-			_ = listener.Close()
+		// Nobody listens where a call is refused. To listen oneself would not do: a program
+		// that another test starts holds the listener for a moment after it was closed.
+		call, err := net.DialTimeout("tcp", address, time.Second)
+		if err != nil {
 			t.Cleanup(func() { _ = reservation.Close() })
 			return port
 		}
+		_ = call.Close()
 		_ = reservation.Close()
 	}
 	t.Fatal("no free port on " + host)
