@@ -353,6 +353,7 @@ func TestOwnActsHoldNoGoodAccount(t *testing.T) {
 }
 
 func TestAttacks(t *testing.T) {
+	t.Parallel()
 	for _, a := range attacks {
 		t.Run(a.number, func(t *testing.T) {
 			if got := a.run(t, newFixture(t, "")); got > a.attempts || got == 0 && a.attempts > 0 {

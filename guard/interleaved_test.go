@@ -448,6 +448,7 @@ var (
 
 // TestGuardInterleaved plays many worlds.
 func TestGuardInterleaved(t *testing.T) {
+	t.Parallel()
 	sent := 0
 	for seed := *firstSequence; seed < *firstSequence+*sequences; seed++ {
 		acts := sequence(seed, 120)

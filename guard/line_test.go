@@ -55,6 +55,7 @@ func (f *family) probe(h *fixture, wait time.Duration) {
 // TestGuardTriesEachConnectionOfAnAccount: refused connections use up the budget of the
 // account again and again, but a connection that was never tried comes before them.
 func TestGuardTriesEachConnectionOfAnAccount(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		refusing int
 		within   time.Duration
@@ -81,6 +82,7 @@ func TestGuardTriesEachConnectionOfAnAccount(t *testing.T) {
 // TestGuardMonthOfOneThatWorks: a month of six hosts that refuse a password and two that
 // accept it.
 func TestGuardMonthOfOneThatWorks(t *testing.T) {
+	t.Parallel()
 	f, h := oneOfMany(6), newFixture(t, "")
 	h.SetConnections(f.conns)
 	var until time.Time

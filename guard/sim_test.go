@@ -27,6 +27,7 @@ func most(times []time.Time, window time.Duration) (n int) {
 
 // TestGuardMonthOfAWrongPassword probes every 3 minutes for 30 days.
 func TestGuardMonthOfAWrongPassword(t *testing.T) {
+	t.Parallel()
 	ann := user("imap", "mail.example", "ann@example.org")
 	pop, smtp := *ann, *ann
 	pop.Name, pop.Protocol, pop.Host = "pop3", mail.POP3, "pop.example"
@@ -72,6 +73,7 @@ func TestGuardMonthOfAWrongPassword(t *testing.T) {
 // TestGuardRestartLoopResetsNothing restarts again and again, with the verdict
 // written or, killed right after the login, without.
 func TestGuardRestartLoopResetsNothing(t *testing.T) {
+	t.Parallel()
 	for _, killed := range []bool{false, true} {
 		t.Run(fmt.Sprint("killed=", killed), func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "state")
@@ -184,6 +186,7 @@ func (b *backend) set(all bool) (accepted, refused int) {
 }
 
 func TestGuardFleetTurnsWrongAtOnce(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b, stop := fleet(t, 200)
 		time.Sleep(5 * time.Minute)
@@ -225,6 +228,7 @@ func TestGuardFleetWrongFromTheStart(t *testing.T) {
 }
 
 func TestGuardOneStalePasswordDisturbsNobody(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b, stop := fleet(t, 50, "user-17")
 		time.Sleep(12*time.Hour - time.Second)
@@ -244,6 +248,7 @@ func TestGuardOneStalePasswordDisturbsNobody(t *testing.T) {
 }
 
 func TestGuardOnePasswordOfFiftyTurnsWrong(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b, stop := fleet(t, 50)
 		time.Sleep(time.Hour)

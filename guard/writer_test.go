@@ -61,6 +61,7 @@ func breakJournal(t *testing.T, path string) {
 // TestGuardStateDiskHangs: a disk that does not answer stops no login that is
 // known to work, and none for ever.
 func TestGuardStateDiskHangs(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "state")
 	h := newFixture(t, path)
 	ann, bob := user("ann", "mail.example", "ann"), user("bob", "mail.example", "bob")
