@@ -6,6 +6,7 @@ package guard
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -121,9 +122,11 @@ func (g *Guard) load(f *files, owner bool) error {
 // start reads the journal, and tries now whether attempts can be recorded.
 func (f *files) start(g *Guard, owner bool) error {
 	if !f.keyKept {
-		if err := f.keepKey(g); err != nil {
+		made, err := f.keepKey(g)
+		if err != nil {
 			return err
 		}
+		defer made.Close() // when there is a journal
 	}
 	file, events, _, err := f.journal.begin()
 	if err != nil {
@@ -211,8 +214,19 @@ func readStateFile(path string) (*savedState, []byte, error) {
 	return readState(file)
 }
 
-// readKey returns the install key, nil if there is none yet.
-func readKey(path string) ([]byte, error) {
+// readKey returns the install key, nil if there is none yet. It waits for a process that
+// makes the first one until that has made the journal too: a key without a journal means
+// that the journal was removed.
+func readKey(path string) (key []byte, err error) {
+	for end := time.Now().Add(lockPatience); ; time.Sleep(5 * time.Millisecond) {
+		key, err = readLockedKey(path)
+		if !errors.Is(err, io.EOF) || !time.Now().Before(end) { // empty: its maker has not locked it yet
+			return key, err
+		}
+	}
+}
+
+func readLockedKey(path string) ([]byte, error) {
 	file, err := openRegular(path, os.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -221,6 +235,7 @@ func readKey(path string) ([]byte, error) {
 		return nil, err
 	}
 	defer file.Close()
+	_, _ = lock(file, path, lockPatience) // where it cannot be locked, it is read as it is
 	raw := make([]byte, 128)
 	n, err := file.Read(raw)
 	if err != nil {
@@ -233,23 +248,27 @@ func readKey(path string) ([]byte, error) {
 	return key, nil
 }
 
-// keepKey writes the install key. If another process was faster, its key is used.
-func (f *files) keepKey(g *Guard) error {
+// keepKey writes the install key. The caller closes the new file, which is locked until
+// then, after it has begun the journal. If another process was faster, its key is used,
+// and made is nil.
+func (f *files) keepKey(g *Guard) (made *os.File, err error) {
 	path := f.path + ".key"
 	file, err := openRegular(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL)
 	if errors.Is(err, fs.ErrExist) {
-		return f.awaitKey(g, path)
+		return nil, f.awaitKey(g, path)
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	giveTo(file, f.journal.owner)
-	_, err = file.Write(formatKey(g.key))
-	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
-		return errors.Join(err, os.Remove(path))
+	if _, err = lock(file, path, lockPatience); err == nil {
+		_, err = file.Write(formatKey(g.key))
+	}
+	if err = errors.Join(err, file.Sync()); err != nil {
+		return nil, errors.Join(err, file.Close(), os.Remove(path))
 	}
 	f.keyKept = true
-	return nil
+	return file, nil
 }
 
 // awaitKey waits for the key that another process is writing, and uses it.

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -51,6 +52,30 @@ func TestKillAfterTheFirstLoginHoldsNothing(t *testing.T) {
 			path = h.kill(path)
 		}
 	})
+}
+
+// Commands that start at once before there is any file, as checks of a monitoring system
+// do, take none of the files that the others are making for damaged.
+func TestFirstCommandsAtOnceDoNotDoubt(t *testing.T) {
+	t.Parallel()
+	for range 20 {
+		path := filepath.Join(t.TempDir(), "state")
+		var all sync.WaitGroup
+		for range 10 {
+			all.Go(func() {
+				g, err := Open(Options{StatePath: path})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if g.damaged || !g.doubtUntil.IsZero() {
+					t.Errorf("damaged %v, unknown logins withheld until %v", g.damaged, g.doubtUntil)
+				}
+				_ = g.Close()
+			})
+		}
+		all.Wait()
+	}
 }
 
 func TestGuardStateSurvivesARestart(t *testing.T) {

@@ -216,9 +216,11 @@ type files struct {
 // write takes in what others wrote and adds a batch.
 func (f *files) write(g *Guard, batch []request, owner, last bool) error {
 	if !f.keyKept {
-		if err := f.keepKey(g); err != nil {
+		made, err := f.keepKey(g)
+		if err != nil {
 			return err
 		}
+		defer made.Close() // when there is a journal
 	}
 	file, foreign, renewed, err := f.journal.begin()
 	if err != nil {
