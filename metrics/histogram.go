@@ -14,14 +14,15 @@ import (
 )
 
 // maxClassicBuckets is the most finite classic buckets a histogram has.
-const maxClassicBuckets = 4
+const maxClassicBuckets = 2
 
 // The upper bounds of the classic buckets, in seconds; read only. They are few,
-// because each is one line per connection in every text scrape. They distinguish
-// quick, slow and very slow servers; native buckets are exact.
+// because each is one line per connection in every text scrape. They count the quick
+// probes, the slow and the very slow ones. For quantiles there are native buckets, and
+// the gauge of each probe's duration.
 var (
-	probeBounds     = []float64{0.1, 0.5, 2.5, 10}
-	handshakeBounds = []float64{0.05, 0.25, 1}
+	probeBounds     = []float64{0.5, 2.5}
+	handshakeBounds = []float64{0.25}
 )
 
 const (
@@ -121,6 +122,10 @@ func (h *durations) mergePairs() {
 	}
 	h.native = kept
 }
+
+// seconds is the sum of the durations. It has no more digits than they have: a sum of
+// fractions is not exact in binary.
+func (h *durations) seconds() float64 { return math.Round(h.sum*1e9) / 1e9 }
 
 // copyFrom copies other into h and reuses the memory of h.
 func (h *durations) copyFrom(other *durations) {

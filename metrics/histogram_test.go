@@ -121,3 +121,13 @@ func TestNativeBucketsAreBounded(t *testing.T) {
 		t.Errorf("%d observations in the buckets, want %d", total, h.count)
 	}
 }
+
+func TestSumHasNoMoreDigitsThanItsDurations(t *testing.T) {
+	var h durations
+	for _, d := range []time.Duration{100 * time.Millisecond, 200 * time.Millisecond, 7, 13 * time.Hour} {
+		h.observe(d, mail.HistogramsBoth, probeBounds)
+	}
+	if got := h.seconds(); got != 46800.300000007 {
+		t.Errorf("%v, want 46800.300000007", got)
+	}
+}

@@ -115,7 +115,7 @@ func (w *textWriter) histograms(g *gathered) {
 		}
 		w.bucket(f.name, own, `le="+Inf"`, h.count)
 		w.name(f.name, "_sum", own, nil)
-		w.value(h.sum)
+		w.value(h.seconds())
 		w.name(f.name, "_count", own, nil)
 		w.integer(h.count)
 		if w.openMetrics {

@@ -169,9 +169,12 @@ func speedAndFailures() []panel {
 
 func overTime() []panel {
 	all := chosen + `, connection=~"$connection"`
-	probes := func(q string) string { return anyHistogram("mailprobe_probe_duration_seconds", all, quantile(q)) }
+	probes := func(q string) string {
+		return quantile(q)("sum(rate(mailprobe_probe_duration_seconds{@connection}[$__rate_interval]))") +
+			"\nor\nquantile(" + q + ", mailprobe_last_probe_duration_seconds{@connection})"
+	}
 	return []panel{
-		graph("Probe duration", "Half, 95 and 99 of 100 probes of the chosen connections took no longer than this, good and bad ones.", "s",
+		graph("Probe duration", "Half, 95 and 99 of 100 probes of the chosen connections took no longer than this, good and bad ones; where Prometheus stores no native histograms, of the last probe of each.", "s",
 			[]query{{expr: probes("0.5"), legend: "p50"}, {expr: probes("0.95"), legend: "p95"}, {expr: probes("0.99"), legend: "p99"}}),
 		heatmap("TLS handshakes", "How long completed TLS handshakes of the chosen connections took.",
 			anyHistogram("mailprobe_tls_handshake_duration_seconds", all, itself)),
