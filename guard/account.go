@@ -56,7 +56,7 @@ type account struct {
 	begun   bool  // this process has logged in
 	oneMore bool  // a Release allows one attempt beyond the budget
 	queue   queue // of logins that wait for the answer to another one
-	line    line  // of connections that wait for the budget
+	line    *line // of connections that wait for the budget; nil: none has
 }
 
 // secretState is what is known about one secret of an account.

@@ -93,19 +93,31 @@ func (u *spent) within(window time.Duration, now time.Time) (n int) {
 // of others come before it, that each is made as soon as there is room, and that all are
 // refused.
 func (u *spent) roomAt(b budget, ahead int, now time.Time) time.Time {
-	times, at := slices.Clone(u.times), now
-	for ; ; ahead-- {
+	times, at := slices.Clone(u.times[max(0, len(u.times)-b.perDay):]), now
+	for daily := 0; ; ahead-- {
 		n := len(times)
 		if n >= b.perHalfHour {
 			at = laterOf(at, times[n-b.perHalfHour].Add(halfHour))
 		}
 		if n >= b.perDay {
-			at = laterOf(at, times[n-b.perDay].Add(fullDay))
+			next := times[0].Add(fullDay)
+			at, daily = laterOf(at, next), daily+1
+			if at.After(next) {
+				daily = 0
+			}
+			times = times[1:]
 		}
 		if ahead <= 0 {
 			return at
 		}
 		times = append(times, at)
+		if daily >= b.perDay { // each is a day after the one so many before: so are all later ones
+			days := time.Duration((ahead - 1) / b.perDay)
+			for i := range times {
+				times[i] = times[i].Add(days * fullDay)
+			}
+			at, ahead = at.Add(days*fullDay), ahead-int(days)*b.perDay
+		}
 	}
 }
 

@@ -40,14 +40,16 @@ func (h Hold) Facts() mail.AuthFacts {
 func (p *Permit) holdOf(a *account, s *secretState, t *targetState, d *server, now time.Time) Hold {
 	if hold := p.refusalHold(s, now); hold.Reason != "" {
 		if hold.Reason == mail.AuthHeld {
-			a.line.join(a.placeOf(p, s, t, now)) // before the refused one, when its time comes
+			a.join(a.placeOf(p, s, t, now)) // before the refused one, when its time comes
 		} else {
 			a.line.leave(p.id.cause)
 		}
 		return p.atBudget(hold, a, s, t, now)
 	}
 	if hold, mine := p.budgetHold(a, s, t, now); hold.Reason != "" {
-		a.line.join(mine)
+		if mine.cause == p.id.cause {
+			a.join(mine)
+		}
 		return hold
 	}
 	if until := p.guard.doubtUntil; now.Before(until) && !s.works(t, now) {
@@ -128,7 +130,8 @@ func (p *Permit) atBudget(hold Hold, a *account, s *secretState, t *targetState,
 }
 
 // budgetHold returns the hold of a login for which the account's budget has no room, and
-// the login's place in the line. A login that is known to work waits for no other one.
+// the login's place in the line. A login that is known to work waits for no other one, and
+// has none.
 func (p *Permit) budgetHold(a *account, s *secretState, t *targetState, now time.Time) (Hold, place) {
 	ahead, mine := 0, place{}
 	if !s.works(t, now) {

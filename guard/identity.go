@@ -74,7 +74,7 @@ func (g *Guard) SetConnections(list []*mail.Connection) {
 	g.mu.Lock()
 	defer g.unlock()
 	for _, a := range g.accounts {
-		a.line.keep(set.names)
+		a.line.keepConfigured(set.names)
 		a.queue.wakeFirst()
 	}
 }

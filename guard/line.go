@@ -2,9 +2,12 @@ package guard
 
 // This file decides which connection of an account is tried first when its budget of
 // attempts has room again. A connection that was never refused must not wait for ever
-// behind those that are refused again and again.
+// behind those that are refused again and again. Thousands of connections may share one
+// account, so each question takes a time that grows with the logarithm of their number.
 
 import (
+	"cmp"
+	"container/heap"
 	"slices"
 	"time"
 )
@@ -20,6 +23,9 @@ type place struct {
 	refused time.Time // last time; zero: never
 	since   time.Time // when it began to wait
 	until   time.Time // if it has not asked again by then, it loses its place
+
+	number uint64 // in the order of joining; it tells equal places apart
+	index  int    // in line.expiries
 }
 
 // rank orders the places; the lowest comes first.
@@ -32,17 +38,22 @@ const (
 	refusedItself             // the one refused longest ago comes first
 )
 
-// line holds the connections that wait for the budget of one account.
-type line struct{ places []place }
+// line holds the connections that wait for the budget of one account. A nil line is
+// empty.
+type line struct {
+	places   map[keyedHash]*place // by cause
+	order    []*place             // the first one is tried first
+	expiries expiries
+	joined   uint64
+	newest   time.Time // no place began to wait later
+}
 
 // placeOf returns the place that a permit's connection has, or would have now.
 func (a *account) placeOf(p *Permit, s *secretState, t *targetState, now time.Time) place {
 	c := p.connection
 	mine := place{cause: p.id.cause, refused: a.lastRefused(p, s), since: now, until: now.Add(max(minPatience, 2*c.Interval) + c.Timeout)}
-	for _, other := range a.line.places {
-		if other.cause == mine.cause {
-			mine.since = other.since
-		}
+	if before := a.line.find(mine.cause); before != nil {
+		mine.since = before.since
 	}
 	switch {
 	case t.isUnconfirmed(now):
@@ -73,40 +84,121 @@ func (a *account) lastRefused(p *Permit, s *secretState) (last time.Time) {
 }
 
 // before reports whether a place is nearer to the front than another one.
-func (x *place) before(y *place) bool {
-	switch {
-	case x.rank != y.rank:
-		return x.rank < y.rank
-	case !x.refused.Equal(y.refused):
-		return x.refused.Before(y.refused)
+func (x *place) before(y *place) bool { return x.compare(y) < 0 }
+
+func (x *place) compare(y *place) int {
+	return cmp.Or(cmp.Compare(x.rank, y.rank), x.refused.Compare(y.refused), x.since.Compare(y.since))
+}
+
+// inOrder compares two places, of which no two are equal.
+func inOrder(x, y *place) int { return cmp.Or(x.compare(y), cmp.Compare(x.number, y.number)) }
+
+// find returns the place of a connection; nil: it has none.
+func (l *line) find(cause keyedHash) *place {
+	if l == nil {
+		return nil
 	}
-	return x.since.Before(y.since)
+	return l.places[cause]
 }
 
 // ahead counts the connections before a place. Those that have not asked for a long time
 // are dropped.
 func (l *line) ahead(mine place, now time.Time) (n int) {
-	l.places = slices.DeleteFunc(l.places, func(p place) bool { return now.After(p.until) || p.since.After(now) })
-	for i := range l.places {
-		if other := &l.places[i]; other.cause != mine.cause && other.before(&mine) {
-			n++
-		}
+	if l == nil {
+		return 0
+	}
+	for len(l.expiries) > 0 && now.After(l.expiries[0].until) {
+		l.drop(l.expiries[0])
+	}
+	if now.Before(l.newest) { // the clock was set back
+		l.keep(func(p *place) bool { return !p.since.After(now) })
+		l.newest = now
+	}
+	n, _ = slices.BinarySearchFunc(l.order, &mine, (*place).compare)
+	if other := l.places[mine.cause]; other != nil && other.before(&mine) {
+		n--
 	}
 	return n
 }
 
 // join lets a connection wait, or renews its place.
-func (l *line) join(mine place) {
-	l.leave(mine.cause)
-	l.places = append(l.places, mine)
+func (a *account) join(mine place) {
+	if a.line == nil {
+		a.line = &line{places: map[keyedHash]*place{}}
+	}
+	l := a.line
+	l.joined++
+	mine.number = l.joined
+	if old := l.places[mine.cause]; old != nil {
+		if old.compare(&mine) == 0 { // mostly: it has only asked again
+			old.until = mine.until
+			heap.Fix(&l.expiries, old.index)
+			return
+		}
+		l.drop(old)
+	}
+	l.places[mine.cause], l.newest = &mine, laterOf(l.newest, mine.since)
+	at, _ := slices.BinarySearchFunc(l.order, &mine, inOrder)
+	l.order = slices.Insert(l.order, at, &mine)
+	heap.Push(&l.expiries, &mine)
 }
 
 // leave removes a connection that is tried now, or that cannot be tried.
 func (l *line) leave(cause keyedHash) {
-	l.places = slices.DeleteFunc(l.places, func(p place) bool { return p.cause == cause })
+	if p := l.find(cause); p != nil {
+		l.drop(p)
+	}
 }
 
-// keep removes all connections that are not configured any more.
-func (l *line) keep(configured map[keyedHash]string) {
-	l.places = slices.DeleteFunc(l.places, func(p place) bool { _, ok := configured[p.cause]; return !ok })
+// keepConfigured removes all connections that are not configured any more.
+func (l *line) keepConfigured(configured map[keyedHash]string) {
+	l.keep(func(p *place) bool { _, ok := configured[p.cause]; return ok })
+}
+
+// keep removes all places but the wanted ones.
+func (l *line) keep(wanted func(*place) bool) {
+	if l == nil {
+		return
+	}
+	for _, p := range slices.Clone(l.order) {
+		if !wanted(p) {
+			l.drop(p)
+		}
+	}
+}
+
+func (l *line) drop(p *place) {
+	delete(l.places, p.cause)
+	heap.Remove(&l.expiries, p.index)
+	if at, found := slices.BinarySearchFunc(l.order, p, inOrder); found {
+		l.order = slices.Delete(l.order, at, at+1)
+	}
+}
+
+// expiries is a heap of places, the one that is lost first on top. It implements
+// heap.Interface.
+type expiries []*place
+
+func (e expiries) Len() int           { return len(e) }
+func (e expiries) Less(i, j int) bool { return e[i].until.Before(e[j].until) }
+
+func (e expiries) Swap(i, j int) {
+	e[i], e[j] = e[j], e[i]
+	e[i].index, e[j].index = i, j
+}
+
+// Push implements heap.Interface.
+func (e *expiries) Push(p any) {
+	added := p.(*place)
+	added.index = len(*e)
+	*e = append(*e, added)
+}
+
+// Pop implements heap.Interface.
+func (e *expiries) Pop() any {
+	last := len(*e) - 1
+	p := (*e)[last]
+	(*e)[last] = nil
+	*e = (*e)[:last]
+	return p
 }
