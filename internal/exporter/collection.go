@@ -21,9 +21,12 @@ const (
 	// The bounds of GOGC for garbageAllowed. Go's own default is the lower one.
 	busyGOGC, maxGOGC = 100, 400
 	// collectEvery is the time between two collections that is long enough: no more
-	// garbage may pile up than in this time. minGOGC is the least value for that.
-	collectEvery = 2500 * time.Millisecond
-	minGOGC      = 50
+	// garbage may pile up than in this time, or in twice this time where that is little.
+	// A machine that others share lets this process run for a part of the time only, in
+	// which it allocates as much as a busy one. minGOGC is the least value for that.
+	collectEvery  = 2500 * time.Millisecond
+	littleGarbage = garbageAllowed / 2
+	minGOGC       = 50
 	// paceInterval is the time between two measurements of live memory.
 	paceInterval = 10 * time.Second
 )
@@ -62,8 +65,9 @@ func paceCollections(ctx context.Context) {
 func gogcFor(alive, rate uint64) int {
 	alive = max(1, alive)
 	most := min(maxGOGC, max(busyGOGC, garbageAllowed*100/alive))
-	enough := rate * uint64(collectEvery/time.Millisecond) / 1000 * 100 / alive
-	return int(min(most, max(minGOGC, enough)))
+	enough := rate * uint64(collectEvery/time.Millisecond) / 1000
+	enough = max(enough, min(2*enough, littleGarbage))
+	return int(min(most, max(minGOGC, enough*100/alive)))
 }
 
 // heap is what is known of it, in bytes.

@@ -15,12 +15,15 @@ func TestGarbageIsAllowedWhereItSavesCollections(t *testing.T) {
 	}{
 		"the first collection is still to come": {0, 1 << 20, maxGOGC},
 		"few connections":                       {4 << 20, 8 << 20, maxGOGC},
-		"few connections, hardly probed":        {4 << 20, 1 << 20, 62},
-		"1,000, 100 a second":                   {8 << 20, 9 << 20, 281},
+		"few connections, hardly probed":        {4 << 20, 1 << 20, 125},
+		"1,000, 50 a second":                    {8 << 20, 4 << 20, 250},
+		"1,000, 100 a second":                   {8 << 20, 9 << 20, maxGOGC},
+		"3,000, a third of a core":              {16 << 20, 13 << 20, 203},
 		"3,000, as fast as a core can":          {32 << 20, 40 << 20, 200},
 		"some more":                             {48 << 20, 40 << 20, 133},
 		"10,000, as fast as a core can":         {64 << 20, 40 << 20, busyGOGC},
 		"10,000 with a probe a minute":          {50 << 20, 13 << 20, 65},
+		"10,000 with a probe in five minutes":   {50 << 20, 3 << 20, minGOGC},
 		"10,000 without a probe":                {50 << 20, 0, minGOGC},
 		"any number, and the rate is not known": {1 << 40, math.MaxUint32, minGOGC},
 	} {
