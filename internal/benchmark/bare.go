@@ -29,7 +29,7 @@ import (
 
 // bare is the hand-written client.
 type bare struct {
-	port  int
+	ports []string
 	hosts int // targets that it takes turns at
 	base  *tls.Config
 	next  atomic.Int64 // target
@@ -40,7 +40,7 @@ type bare struct {
 // the median time of a handshake.
 func runBare(args []string, stdin io.Reader, stdout io.Writer) error {
 	flags := flag.NewFlagSet(bareRole, flag.ContinueOnError)
-	port := flags.Int("port", 0, "")
+	ports := flags.String("ports", "", "")
 	ca := flags.String("ca", "", "")
 	hosts := flags.Int("targets", targets, "")
 	if err := flags.Parse(args); err != nil {
@@ -50,7 +50,7 @@ func runBare(args []string, stdin io.Reader, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	b := &bare{port: *port, hosts: *hosts, base: &tls.Config{RootCAs: x509.NewCertPool()}}
+	b := &bare{ports: strings.Split(*ports, ","), hosts: *hosts, base: &tls.Config{RootCAs: x509.NewCertPool()}}
 	if !b.base.RootCAs.AppendCertsFromPEM(pem) {
 		return errors.New("no certificate in " + *ca)
 	}
@@ -142,8 +142,9 @@ var commands = []string{"CAPABILITY", "AUTHENTICATE PLAIN AGFsaWNlAHdvbmRlciBsYW
 // dialogue is one probe of the next target; handshake is how long its handshake
 // took.
 func (b *bare) dialogue() (handshake time.Duration, err error) {
-	host := target(int(b.next.Add(1)) % b.hosts).String()
-	raw, err := net.Dial("tcp", net.JoinHostPort(host, strconv.Itoa(b.port)))
+	next := int(b.next.Add(1)) % b.hosts
+	host := target(next).String()
+	raw, err := net.Dial("tcp", net.JoinHostPort(host, portOf(b.ports, next)))
 	if err != nil {
 		return 0, err
 	}

@@ -47,12 +47,12 @@ func play(t *testing.T, role func([]string, io.Reader, io.Writer) error, args ..
 // The hand-written client speaks with the server, which counts its dialogues.
 func TestBareDialogueIsCounted(t *testing.T) {
 	dir := t.TempDir()
-	ready, sessions := play(t, runServer, "-dir", dir, "-targets", "3", "-ports", "1")
+	ready, sessions := play(t, runServer, "-dir", dir, "-targets", "3", "-clients", "1")
 	words := strings.Fields(ready)
 	if len(words) != 3 || words[0] != readyLine {
-		t.Fatalf("%q, want %q and two ports", ready, readyLine)
+		t.Fatalf("%q, want %q and the ports of two clients", ready, readyLine)
 	}
-	_, bare := play(t, runBare, "-port", words[1], "-ca", filepath.Join(dir, caName), "-targets", "3")
+	_, bare := play(t, runBare, "-ports", words[1], "-ca", filepath.Join(dir, caName), "-targets", "3")
 	for _, command := range []string{"pace 50 100ms", "saturate 2 20ms"} {
 		before := sessions("")
 		if ns, err := strconv.Atoi(bare(command)); err != nil || ns <= 0 || time.Duration(ns) > time.Minute {
@@ -63,7 +63,7 @@ func TestBareDialogueIsCounted(t *testing.T) {
 		}
 	}
 	if got := strings.Fields(sessions("")); got[1] != "0" {
-		t.Errorf("%s sessions at the slow port, want none", got[1])
+		t.Errorf("%s sessions at the slow ports, want none", got[1])
 	}
 }
 
@@ -87,10 +87,10 @@ func TestTableComparesWithTheBareDialogue(t *testing.T) {
 
 func TestFlagsNameWhatIsWrong(t *testing.T) {
 	for args, want := range map[string]string{
-		"-only everything":         `-only: there is no part "everything"`,
-		"-mailprobe x=/no/binary":  "/no/binary",
-		"more":                     `unexpected argument "more"`,
-		"server -ports 1 -dir /no": "/no",
+		"-only everything":           `-only: there is no part "everything"`,
+		"-mailprobe x=/no/binary":    "/no/binary",
+		"more":                       `unexpected argument "more"`,
+		"server -clients 1 -dir /no": "/no",
 	} {
 		err := run(context.Background(), strings.Fields(args), strings.NewReader(""), io.Discard, io.Discard)
 		if err == nil || !strings.Contains(err.Error(), want) {

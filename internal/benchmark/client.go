@@ -8,6 +8,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -33,10 +34,10 @@ const bareName = "bare"
 type client struct {
 	name    string
 	process *subprocess.Process
-	port    string // of the server
-	web     string // address and port that it serves; empty: it does not
-	pprof   string // likewise, of its profiles
-	config  string // path
+	ports   []string // of the server
+	web     string   // address and port that it serves; empty: it does not
+	pprof   string   // likewise, of its profiles
+	config  string   // path
 	// probesByItself: as its configuration says, unless it is stopped. Other clients
 	// probe as fast as they can until a context ends (saturate).
 	probesByItself bool
@@ -60,7 +61,7 @@ func (b *bench) soFar(c *client) (u use, err error) {
 	if u.cpu, err = cpu(c.process); err != nil {
 		return u, err
 	}
-	u.probes, err = b.server.sessions(c.port)
+	u.probes, err = b.server.sessions(c.ports)
 	return u, err
 }
 
@@ -99,8 +100,8 @@ func (b *bench) startBare() (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	port := b.server.ports[0]
-	r, _, err := startRole(core, bareRole, "-port", port, "-ca", b.server.ca)
+	ports := b.server.ports[0]
+	r, _, err := startRole(core, bareRole, "-ports", strings.Join(ports, ","), "-ca", b.server.ca)
 	if err != nil {
 		return nil, err
 	}
@@ -112,7 +113,7 @@ func (b *bench) startBare() (*client, error) {
 		ns, err := strconv.Atoi(words[0])
 		return time.Duration(ns), err
 	}
-	return &client{name: bareName, process: r.process, port: port,
+	return &client{name: bareName, process: r.process, ports: ports,
 		saturate: func(ctx context.Context) error {
 			for ctx.Err() == nil {
 				if _, err := ask("saturate %d 100ms", atOnce); err != nil {
@@ -133,8 +134,7 @@ func (b *bench) startBare() (*client, error) {
 type load struct {
 	connections int
 	interval    time.Duration
-	oneHost     bool   // all of them are at one server
-	port        string // "": the client's
+	oneHost     bool   // all of them are at one server, the slow one
 	pool        string // its section of the configuration
 	onScrape    bool   // nothing is probed by itself
 }
@@ -145,9 +145,9 @@ func (b *bench) startMailprobe(i int, l load) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &client{name: b.mailprobes[i].name, port: l.port}
-	if c.port == "" {
-		c.port = b.server.ports[1+i]
+	c := &client{name: b.mailprobes[i].name, ports: b.server.ports[1+i]}
+	if l.oneHost {
+		c.ports = b.server.slow()
 	}
 	if c.web, err = freeAddress(); err != nil {
 		return nil, err
@@ -187,15 +187,15 @@ func (b *bench) writeConfig(c *client, l load) error {
 	}
 	var text strings.Builder
 	fmt.Fprintf(&text, "pool: {%s}\nmetrics: {histograms: both}\n", l.pool)
-	fmt.Fprintf(&text, "defaults: {protocol: imap, port: %s, interval: %s, timeout: 30s, password_file: secret, probe_on_scrape: %t, tls_config: {ca_file: %s}}\n",
-		c.port, l.interval, l.onScrape, b.server.ca)
+	fmt.Fprintf(&text, "defaults: {protocol: imap, interval: %s, timeout: 30s, password_file: secret, probe_on_scrape: %t, tls_config: {ca_file: %s}}\n",
+		l.interval, l.onScrape, b.server.ca)
 	text.WriteString("connections:\n")
 	for i := range l.connections {
 		host := target(i)
 		if l.oneHost {
 			host = target(0)
 		}
-		fmt.Fprintf(&text, "  - {name: inbox-%05d, host: %s, username: user-%d@example.org}\n", i, host, i)
+		fmt.Fprintf(&text, "  - {name: inbox-%05d, host: %s, port: %s, username: user-%d@example.org}\n", i, host, portOf(c.ports, i), i)
 	}
 	return os.WriteFile(c.config, []byte(text.String()), 0o600)
 }
@@ -239,7 +239,7 @@ func (b *bench) startBlackbox() (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &client{name: "blackbox_exporter", process: process, port: b.server.ports[1+len(b.mailprobes)], web: web}
+	c := &client{name: "blackbox_exporter", process: process, ports: b.server.ports[1+len(b.mailprobes)], web: web}
 	driver := &driver{client: c}
 	c.saturate = driver.saturate
 	c.pace = func(rate int, d time.Duration) (time.Duration, error) { return 0, driver.pace(rate, d) }
@@ -253,7 +253,9 @@ type driver struct {
 }
 
 func (d *driver) probe() error {
-	query := url.Values{"module": {"imap"}, "target": {target(int(d.next.Add(1)%targets)).String() + ":" + d.client.port}}
+	next := int(d.next.Add(1) % targets)
+	address := net.JoinHostPort(target(next).String(), portOf(d.client.ports, next))
+	query := url.Values{"module": {"imap"}, "target": {address}}
 	text, err := get("http://"+d.client.web+"/probe?"+query.Encode(), nil)
 	if err == nil && !strings.Contains(string(text), "\nprobe_success 1\n") {
 		err = fmt.Errorf("a probe failed: %s", text)

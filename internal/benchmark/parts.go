@@ -165,12 +165,12 @@ func (b *bench) turn(c *client) error {
 
 // warmUp waits until a client has ended some more probes, for at most warmUpTime.
 func (b *bench) warmUp(c *client, probes int) error {
-	before, err := b.server.sessions(c.port)
+	before, err := b.server.sessions(c.ports)
 	if err != nil {
 		return err
 	}
 	for range warmUpTime / time.Second {
-		if ended, err := b.server.sessions(c.port); err != nil || ended-before >= probes {
+		if ended, err := b.server.sessions(c.ports); err != nil || ended-before >= probes {
 			return err
 		}
 		if err := b.pause(time.Second); err != nil {
@@ -231,7 +231,7 @@ func (b *bench) waiting() error {
 		spent := map[int]time.Duration{}
 		for _, n := range []int{few, many} {
 			c, err := b.startMailprobe(i, load{connections: n, interval: time.Second, oneHost: true,
-				port: b.server.slow(), pool: "max_in_flight_per_host: 2000"})
+				pool: "max_in_flight_per_host: 2000"})
 			if err != nil {
 				return err
 			}

@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -157,37 +158,41 @@ func (r *role) answer() ([]string, error) {
 // server is the server's process.
 type server struct {
 	role  *role
-	ca    string // path of the authority's certificate
-	ports []string
+	ca    string     // path of the authority's certificate
+	ports [][]string // of each client, and in the end the slow one
 }
 
-func startServer(dir string, ports int) (*server, error) {
+func startServer(dir string, clients int) (*server, error) {
 	core, _, err := cores()
 	if err != nil {
 		return nil, err
 	}
-	r, words, err := startRole(core, serverRole, "-dir", dir, "-ports", strconv.Itoa(ports))
+	r, words, err := startRole(core, serverRole, "-dir", dir, "-clients", strconv.Itoa(clients))
 	if err != nil {
 		return nil, err
 	}
-	return &server{role: r, ca: filepath.Join(dir, caName), ports: words}, nil
+	s := &server{role: r, ca: filepath.Join(dir, caName)}
+	for _, word := range words {
+		s.ports = append(s.ports, strings.Split(word, ","))
+	}
+	return s, nil
 }
 
-// sessions returns how many sessions of a port have ended by LOGOUT.
-func (s *server) sessions(port string) (int, error) {
+// sessions returns how many sessions of a client have ended by LOGOUT.
+func (s *server) sessions(ports []string) (int, error) {
 	words, err := s.role.ask("")
 	if err != nil {
 		return 0, fmt.Errorf("server: %w", err)
 	}
 	for i := range min(len(words), len(s.ports)) {
-		if s.ports[i] == port {
+		if slices.Equal(s.ports[i], ports) {
 			return strconv.Atoi(words[i])
 		}
 	}
-	return 0, fmt.Errorf("port %s is none of the server's", port)
+	return 0, fmt.Errorf("ports %s are none of the server's", ports)
 }
 
-// slow is the port that is slow to answer logins.
-func (s *server) slow() string { return s.ports[len(s.ports)-1] }
+// slow are the ports that are slow to answer logins: a single one.
+func (s *server) slow() []string { return s.ports[len(s.ports)-1] }
 
 func (s *server) stop() { end(s.role.process) }

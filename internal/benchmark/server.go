@@ -3,7 +3,7 @@
 package main
 
 // This file is the server that every client talks to, in a process of its own:
-// an IMAP server that says yes. Each client has a port, whose sessions are
+// an IMAP server that says yes. Each client has ports of its own, whose sessions are
 // counted.
 
 import (
@@ -32,7 +32,10 @@ const (
 	patience = 10 * time.Minute
 	// caName is the name of the authority's certificate in the server's folder.
 	caName = "ca.pem"
-	// readyLine begins the line in which the server says its ports.
+	// portsOfClient is how many servers the guard sees: it takes loopback for one server
+	// at each port, and lets four logins at once go there.
+	portsOfClient = 16
+	// readyLine begins the line in which the server says the ports of each client.
 	readyLine = "ready"
 )
 
@@ -47,19 +50,22 @@ func targetNumber(ip net.IP) int {
 	return int(v4[2])*250 + int(v4[3]) - 1
 }
 
-// listener is one port of the server.
-type listener struct {
-	net.Listener
+// portOf is the port of the target with the number i.
+func portOf(ports []string, i int) string { return ports[i%len(ports)] }
+
+// clientPorts are the listeners for one client.
+type clientPorts struct {
+	open     []net.Listener
 	login    time.Duration // until a login is answered
 	sessions atomic.Int64  // ended by LOGOUT
 }
 
 // runServer serves until its input ends. To each line of input it answers with
-// the numbers of sessions so far, one for each port.
+// the numbers of sessions so far, one for each client.
 func runServer(args []string, stdin io.Reader, stdout io.Writer) error {
 	flags := flag.NewFlagSet(serverRole, flag.ContinueOnError)
 	dir := flags.String("dir", "", "")
-	count := flags.Int("ports", 1, "")
+	count := flags.Int("clients", 1, "")
 	hosts := flags.Int("targets", targets, "")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -68,27 +74,26 @@ func runServer(args []string, stdin io.Reader, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	var ports []*listener
+	var all []*clientPorts
 	words := []string{readyLine}
-	for i := range *count + 1 { // the last one is slow
-		open, err := net.Listen("tcp4", "0.0.0.0:0")
+	for i := range *count + 1 {
+		c, number := &clientPorts{}, portsOfClient
+		defer c.close()
+		if i == *count { // the last one is slow
+			c.login, number = slowLogin, 1
+		}
+		ports, err := c.listen(number, config)
 		if err != nil {
 			return err
 		}
-		defer open.Close()
-		l := &listener{Listener: open}
-		if i == *count {
-			l.login = slowLogin
-		}
-		ports = append(ports, l)
-		words = append(words, fmt.Sprint(open.Addr().(*net.TCPAddr).Port))
-		go l.accept(config)
+		all = append(all, c)
+		words = append(words, strings.Join(ports, ","))
 	}
 	fmt.Fprintln(stdout, strings.Join(words, " "))
 	for lines := bufio.NewScanner(stdin); lines.Scan(); {
 		var line []any
-		for _, l := range ports {
-			line = append(line, l.sessions.Load())
+		for _, c := range all {
+			line = append(line, c.sessions.Load())
 		}
 		fmt.Fprintln(stdout, line...)
 	}
@@ -120,9 +125,29 @@ func certificates(dir string, hosts int) (*tls.Config, error) {
 	return config, nil
 }
 
-func (l *listener) accept(config *tls.Config) {
+// listen opens ports.
+func (c *clientPorts) listen(number int, config *tls.Config) (ports []string, err error) {
+	for range number {
+		open, err := net.Listen("tcp4", "0.0.0.0:0")
+		if err != nil {
+			return nil, err
+		}
+		c.open = append(c.open, open)
+		ports = append(ports, fmt.Sprint(open.Addr().(*net.TCPAddr).Port))
+		go c.accept(open, config)
+	}
+	return ports, nil
+}
+
+func (c *clientPorts) close() {
+	for _, open := range c.open {
+		_ = open.Close()
+	}
+}
+
+func (c *clientPorts) accept(open net.Listener, config *tls.Config) {
 	for {
-		conn, err := l.Accept()
+		conn, err := open.Accept()
 		if err != nil {
 			return // it is closed, or the clients will say what is missing
 		}
@@ -130,7 +155,7 @@ func (l *listener) accept(config *tls.Config) {
 			_ = conn.Close()
 			continue
 		}
-		go l.serve(tls.Server(conn, config))
+		go c.serve(tls.Server(conn, config))
 	}
 }
 
@@ -142,7 +167,7 @@ var answers = map[string]string{
 }
 
 // serve answers one client, whatever it asks.
-func (l *listener) serve(conn *tls.Conn) {
+func (c *clientPorts) serve(conn *tls.Conn) {
 	defer func() { _ = conn.Close() }()
 	_ = conn.SetDeadline(time.Now().Add(patience))
 	if _, err := io.WriteString(conn, "* OK ready\r\n"); err != nil {
@@ -159,14 +184,14 @@ func (l *listener) serve(conn *tls.Conn) {
 			return
 		}
 		command := string(words[1])
-		if command == "AUTHENTICATE" && l.login > 0 {
-			time.Sleep(l.login)
+		if command == "AUTHENTICATE" && c.login > 0 {
+			time.Sleep(c.login)
 		}
 		if _, err := io.WriteString(conn, answers[command]+string(words[0])+" OK done\r\n"); err != nil {
 			return
 		}
 		if command == "LOGOUT" {
-			l.sessions.Add(1)
+			c.sessions.Add(1)
 			return
 		}
 	}
