@@ -194,6 +194,8 @@ func (a *account) answered(id uint64, counts bool, e event) {
 	case i < 0:
 		a.Attempts = append(a.Attempts, attempt{ID: id, At: e.At, Tag: e.Tag, Target: e.Target, Server: e.Host, Cause: e.Cause,
 			CalledOff: e.Result == calledOff, Refused: e.Result == refused})
+	case !counts && len(a.Attempts) == 1:
+		a.Attempts = nil // nearly every account has none between two probes
 	case !counts:
 		a.Attempts = slices.Delete(a.Attempts, i, i+1)
 	default:
