@@ -72,10 +72,10 @@ func NewCollector(options Options) *Collector {
 // login. The metrics of removed connections vanish.
 func (c *Collector) SetConnections(connections []*mail.Connection) {
 	c.connections.Replace(connections, func(definition *mail.Connection, old *connectionMetrics) *connectionMetrics {
-		if old != nil && old.reconfigure(definition) {
+		if old != nil && old.reconfigure(definition, c.pool) {
 			return old
 		}
-		m := newConnectionMetrics(definition)
+		m := newConnectionMetrics(definition, c.pool)
 		if c.lastSuccess != nil {
 			if at := c.lastSuccess(definition); !at.IsZero() {
 				m.lastSuccess = seconds(at)
@@ -160,12 +160,13 @@ func one(o mail.Outcome, before *preparedMetrics) prometheus.Gatherer {
 			return nil, nil
 		}
 		samples := configSamples(nil, o.Connection, o.Spacing())
-		samples = outcomeSamples(samples, &o, before, newLabelPool())
+		pool := newLabelPool()
+		samples = outcomeSamples(samples, &o, before, pool)
 		if o.Up() {
 			samples = append(samples, sample{family: lastSuccess, value: seconds(o.End)})
 		}
 		var found []*dto.MetricFamily
-		p := prepare(o.Connection, ownLabels(o.Connection), samples, before)
+		p := prepare(o.Connection, ownLabels(o.Connection), samples, before, pool)
 		if raw, ok := rawFingerprint(o.TLS); ok {
 			p.fingerprint = raw
 		}

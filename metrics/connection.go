@@ -39,28 +39,28 @@ type reasonCount struct {
 }
 
 // newConnectionMetrics returns the state of a connection that was never probed.
-func newConnectionMetrics(c *mail.Connection) *connectionMetrics {
+func newConnectionMetrics(c *mail.Connection, pool *labelPool) *connectionMetrics {
 	m := &connectionMetrics{name: c.Name, created: uint32(time.Now().Unix())}
-	m.configure(c)
+	m.configure(c, pool)
 	return m
 }
 
 // reconfigure takes over a definition at a reload. It returns false, and does
 // nothing, when the protocol changed: that is another connection.
-func (m *connectionMetrics) reconfigure(c *mail.Connection) bool {
+func (m *connectionMetrics) reconfigure(c *mail.Connection, pool *labelPool) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.configured.Protocol != c.Protocol {
 		return false
 	}
-	m.configure(c)
+	m.configure(c, pool)
 	return true
 }
 
 // configure takes over a definition. Counters and histograms continue, and so do
 // the gauges of the last probe if they are about the same target. The caller holds
 // mu, or has not shared m yet.
-func (m *connectionMetrics) configure(c *mail.Connection) {
+func (m *connectionMetrics) configure(c *mail.Connection, pool *labelPool) {
 	before := m.current
 	sameTarget := m.configured != nil && m.configured.SameTarget(c)
 	sameWatch := sameTarget && m.configured.Watch == c.Watch
@@ -84,7 +84,7 @@ func (m *connectionMetrics) configure(c *mail.Connection) {
 		m.lastSuccess = 0
 		samples = m.counterSamples(samples)
 	}
-	m.current = prepare(c, ownLabels(c), samples, before)
+	m.current = prepare(c, ownLabels(c), samples, before, pool)
 }
 
 // isConfigFamily reports whether configSamples makes the samples of a family.
@@ -122,7 +122,7 @@ func (m *connectionMetrics) observe(o *mail.Outcome, pool *labelPool, kind mail.
 	if m.lastSuccess != 0 {
 		samples = append(samples, sample{family: lastSuccess, value: m.lastSuccess})
 	}
-	p := prepare(m.configured, m.current.own, m.counterSamples(samples), m.current)
+	p := prepare(m.configured, m.current.own, m.counterSamples(samples), m.current, pool)
 	if raw, ok := rawFingerprint(o.TLS); ok {
 		p.fingerprint = raw
 	}

@@ -116,6 +116,23 @@ const maxShared = 4096
 type labelPool struct {
 	mu   sync.RWMutex
 	sets map[[2]mail.Label]*labelSet
+
+	lists [8][]*labelSet // the latest that were asked for; nearly all connections have the same
+	next  int            // which one is replaced
+}
+
+// list returns a shared list that is equal to the given one.
+func (p *labelPool) list(sets []*labelSet) []*labelSet {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, known := range p.lists {
+		if slices.Equal(known, sets) {
+			return known
+		}
+	}
+	p.next = (p.next + 1) % len(p.lists)
+	p.lists[p.next] = slices.Clone(sets)
+	return p.lists[p.next]
 }
 
 func newLabelPool() *labelPool { return &labelPool{sets: map[[2]mail.Label]*labelSet{}} }

@@ -25,13 +25,25 @@ const blockSize = 128
 
 // packer makes scrapes of one text format. Its zero value is ready to use.
 type packer struct {
-	mu       sync.Mutex // held while a scrape is made, not while it is sent
-	known    [][]chunk  // by block and by the rank of the family, as of the last scrape
-	seed     maphash.Seed
+	mu    sync.Mutex // held while a scrape is made, not while it is sent
+	known [][]chunk  // by block and by the rank of the family, as of the last scrape
+	seed  maphash.Seed
+	*deflater
+}
+
+// deflater is what it takes to make chunks. It takes 1.5 MB, so it is given back between
+// two scrapes, and to the garbage collector if they are seldom.
+type deflater struct {
 	text     bytes.Buffer // of the chunk in work
 	deflated bytes.Buffer // likewise
-	deflater *flate.Writer
+	writer   *flate.Writer
 }
+
+var deflaters = sync.Pool{New: func() any {
+	d := &deflater{}
+	d.writer, _ = flate.NewWriter(&d.deflated, flate.BestSpeed) // the level is a valid one
+	return d
+}}
 
 // chunk is a piece of a scrape. It is immutable.
 type chunk struct {
@@ -46,10 +58,14 @@ type chunk struct {
 func (p *packer) scrape(c *Collector, own []*dto.MetricFamily, wanted func(name string) bool, openMetrics bool) ([]chunk, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.deflater == nil {
+	if p.seed == (maphash.Seed{}) {
 		p.seed = maphash.MakeSeed()
-		p.deflater, _ = flate.NewWriter(&p.deflated, flate.BestSpeed) // the level is a valid one
 	}
+	p.deflater = deflaters.Get().(*deflater)
+	defer func() {
+		deflaters.Put(p.deflater)
+		p.deflater = nil
+	}()
 	p.text.Reset() // of a scrape that failed
 	w := &textWriter{out: &p.text, openMetrics: openMetrics}
 	found := p.series(c, w, wanted)
@@ -130,12 +146,12 @@ func (p *packer) loose(w *textWriter) chunk {
 }
 
 // deflate makes a chunk, which refers to no other one.
-func (p *packer) deflate(text []byte) chunk {
-	p.deflated.Reset()
-	p.deflater.Reset(&p.deflated)
-	_, _ = p.deflater.Write(text) // a buffer takes everything
-	_ = p.deflater.Flush()
-	return chunk{size: len(text), crc: crc32.ChecksumIEEE(text), data: bytes.Clone(p.deflated.Bytes())}
+func (d *deflater) deflate(text []byte) chunk {
+	d.deflated.Reset()
+	d.writer.Reset(&d.deflated)
+	_, _ = d.writer.Write(text) // a buffer takes everything
+	_ = d.writer.Flush()
+	return chunk{size: len(text), crc: crc32.ChecksumIEEE(text), data: bytes.Clone(d.deflated.Bytes())}
 }
 
 // gzipHeader means: deflate, no name, no time, fastest, unknown system (RFC 1952 section

@@ -86,7 +86,7 @@ const maxSamples = 48
 
 // prepare keeps a sorted copy of samples. Samples of one family stay in order. before
 // is what was prepared before, whose list of labels is mostly the same; it may be nil.
-func prepare(c *mail.Connection, own *labelSet, samples []sample, before *preparedMetrics) *preparedMetrics {
+func prepare(c *mail.Connection, own *labelSet, samples []sample, before *preparedMetrics, pool *labelPool) *preparedMetrics {
 	p := &preparedMetrics{own: own, samples: make([]preparedSample, len(samples)), definition: c}
 	if before != nil {
 		p.fingerprint = before.fingerprint
@@ -120,7 +120,7 @@ func prepare(c *mail.Connection, own *labelSet, samples []sample, before *prepar
 	if before != nil && slices.Equal(before.extras, extras) {
 		p.extras = before.extras
 	} else {
-		p.extras = slices.Clone(extras)
+		p.extras = pool.list(extras)
 	}
 	return p
 }
