@@ -50,9 +50,9 @@ func (p *Pool) ProbeNow(ctx context.Context, name string) (mail.Outcome, error) 
 		return mail.Outcome{}, fmt.Errorf("%w: %w", ErrFull, err) // a caller that has left starts nothing
 	}
 	deadline, hurried := ctx.Deadline()
-	r, err := p.join(name, deadline, hurried)
+	e, r, err := p.join(name, deadline, hurried)
 	if err != nil {
-		return p.withoutProbe(r, err)
+		return p.withoutProbe(e, err)
 	}
 	select {
 	case <-r.done:
@@ -65,38 +65,38 @@ func (p *Pool) ProbeNow(ctx context.Context, name string) (mail.Outcome, error) 
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return mail.Outcome{}, fmt.Errorf("%w: %w", ErrUnfinished, ctx.Err())
 	}
-	return p.withoutProbe(r, p.missed(r))
+	return p.withoutProbe(e, p.missed(r))
 }
 
-// join finds or makes the run that a caller waits for. With ErrFull the run is
-// returned too: it waits in its queue.
-func (p *Pool) join(name string, deadline time.Time, hurried bool) (*run, error) {
+// join finds or makes the run that a caller waits for. With ErrFull and ErrTooSoon there
+// is no such run, but an entry.
+func (p *Pool) join(name string, deadline time.Time, hurried bool) (*scheduleEntry, *run, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	e := p.entries[name]
 	if e == nil {
-		return nil, ErrUnknownConnection
+		return nil, nil, ErrUnknownConnection
 	}
 	if p.stopped {
-		return nil, ErrStopped
+		return nil, nil, ErrStopped
 	}
 	now := time.Now()
 	r := e.run
 	if r == nil {
 		if !p.allowLocked(e, now) {
-			return &run{entry: e}, ErrTooSoon
+			return e, nil, ErrTooSoon
 		}
-		r = &run{}
+		r = p.newRunLocked(false)
 		p.enqueueLocked(e, r, now)
 	}
 	if hurried && !r.running() && r.expected.Add(e.took).After(deadline) {
 		p.skipped++
-		return r, ErrFull
+		return e, nil, ErrFull
 	}
 	if r.done == nil {
 		r.done = make(chan struct{})
 	}
-	return r, nil
+	return e, r, nil
 }
 
 // missed returns why a caller's time ended before its run did.
@@ -112,12 +112,11 @@ func (p *Pool) missed(r *run) error {
 
 // withoutProbe answers a caller that gets no outcome of a new probe. A connection
 // without any result says so; it is reported where the pool is the cause.
-func (p *Pool) withoutProbe(r *run, err error) (mail.Outcome, error) {
-	if r == nil {
+func (p *Pool) withoutProbe(e *scheduleEntry, err error) (mail.Outcome, error) {
+	if e == nil {
 		return mail.Outcome{}, err
 	}
 	p.mu.Lock()
-	e := r.entry
 	c, known := e.connection, e.probed
 	p.mu.Unlock()
 	if known {
@@ -137,7 +136,8 @@ func (p *Pool) allowLocked(e *scheduleEntry, now time.Time) bool {
 	if e.probed && now.Sub(e.ended) < freshFor || now.Before(e.notBefore) {
 		return false
 	}
-	return e.account == nil || e.account.take(now, e.connection.Interval)
+	b := p.budgetOfLocked(e.connection)
+	return b == nil || b.take(now, e.connection.Interval)
 }
 
 // demandBudget bounds the logins on demand of one account. Each of its
@@ -166,28 +166,35 @@ func (b *demandBudget) take(now time.Time, interval time.Duration) bool {
 	return true
 }
 
-// accountFor finds or makes the budget of an account. The same name at several
-// hosts is one account: which directory a host asks is not known.
-func (p *Pool) accountFor(username string) *demandBudget {
-	key := strings.ToLower(username)
-	b := p.accounts[key]
-	if b == nil {
-		b = &demandBudget{}
-		p.accounts[key] = b
+// budgetOfLocked returns the budget of a connection's account; nil: it does not log in.
+// The same name at several hosts is one account: which directory a host asks is not
+// known. Where nobody demands probes, there are no budgets.
+func (p *Pool) budgetOfLocked(c *mail.Connection) *demandBudget {
+	if p.accounts == nil {
+		p.accounts = make(map[string]*demandBudget)
+		p.countAccountsLocked()
 	}
-	return b
+	return p.accounts[strings.ToLower(c.Username)]
 }
 
 // countAccountsLocked counts the connections of each account, and drops accounts
 // without any.
 func (p *Pool) countAccountsLocked() {
+	if p.accounts == nil {
+		return
+	}
 	for _, b := range p.accounts {
 		b.connections = 0
 	}
 	for _, e := range p.entries {
-		if e.account != nil {
-			e.account.connections++
+		if e.connection.Username == "" {
+			continue
 		}
+		account := strings.ToLower(e.connection.Username)
+		if p.accounts[account] == nil {
+			p.accounts[account] = &demandBudget{}
+		}
+		p.accounts[account].connections++
 	}
 	maps.DeleteFunc(p.accounts, func(_ string, b *demandBudget) bool { return b.connections == 0 })
 }

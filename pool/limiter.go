@@ -2,7 +2,11 @@ package pool
 
 // This file bounds how many runs probe at once.
 
-import "time"
+import (
+	"time"
+
+	"mailprobe/mail"
+)
 
 // reservedShare is the largest part of a limiter's places that only quick runs get:
 // one of eight. Servers that do not answer keep their
@@ -17,17 +21,18 @@ const reservedShare = 8
 // host, that of the whole pool. It keeps its places while it waits for the next
 // one, so a run that waits for its host holds nothing that a run to another host
 // could need.
+//
+// It fills one line of the processor's cache, and each probe visits three of them.
 type limiter struct {
-	key      string
-	capacity int
-	taken    int // places in use
-	slow     int // of these, by runs that are not quick
-	users    int // entries and runs that refer to it
-	quick    int // entries that are quick now
-
-	arrivals uint64      // of runs, since the beginning; the order of the queues
-	queues   [2]runQueue // of slow and of quick runs
+	key      string // in the map that has it; empty: none has
 	typical  time.Duration
+	arrivals uint64       // of runs, since the beginning; the order of the queues
+	queues   *[2]runQueue // of slow and of quick runs; nil: no run had to wait yet
+	capacity int32
+	taken    int32 // places in use
+	slow     int32 // of these, by runs that are not quick
+	users    int32 // entries and runs that refer to it
+	quick    int32 // entries that are quick now
 }
 
 // The indexes of limiter.queues.
@@ -40,7 +45,7 @@ const (
 func limiterFor(limiters map[string]*limiter, key string, capacity int) *limiter {
 	l := limiters[key]
 	if l == nil {
-		l = &limiter{key: key, capacity: capacity}
+		l = &limiter{key: key, capacity: int32(capacity)}
 		limiters[key] = l
 	}
 	l.users++
@@ -50,9 +55,37 @@ func limiterFor(limiters map[string]*limiter, key string, capacity int) *limiter
 // forget takes a user away, and drops a limiter without any, so that old hosts
 // and names cost nothing.
 func forget(limiters map[string]*limiter, l *limiter) {
-	if l.users--; l.users == 0 {
+	if l.users--; l.users == 0 && l.key != "" {
 		delete(limiters, l.key)
 	}
+}
+
+// lockFor returns the limiter of what only one probe of a connection at a time may use,
+// and counts the new user. For most connections that is the connection itself, under its
+// earlier definitions too: such a limiter is found through the entry of the earlier
+// one, old. Only if that is gone, and its probe still runs, it is in the map.
+func (p *Pool) lockFor(c *mail.Connection, old *scheduleEntry) *limiter {
+	key, isOwn := exclusiveKey(c)
+	if !isOwn || p.locks[key] != nil {
+		return limiterFor(p.locks, key, 1)
+	}
+	l := &limiter{capacity: 1}
+	if old != nil && old.hasOwnLock() {
+		l = old.limiters[0]
+	}
+	l.users++
+	return l
+}
+
+// leaveLock takes a removed entry from its lock, which must be found as long as the
+// entry's probe runs.
+func (p *Pool) leaveLock(e *scheduleEntry) {
+	l, successor := e.limiters[0], p.entries[e.connection.Name]
+	if e.hasOwnLock() && l.users > 1 && l.key == "" && (successor == nil || successor.limiters[0] != l) {
+		l.key, _ = exclusiveKey(e.connection)
+		p.locks[l.key] = l
+	}
+	forget(p.locks, l)
 }
 
 // admits reports whether there is a place for a run of this kind.
@@ -62,7 +95,7 @@ func (l *limiter) admits(quick bool) bool {
 
 // reserved is how many places slow runs must leave free. Quick connections are
 // seldom probed all at once, so one place for four of them is enough.
-func (l *limiter) reserved() int { return min(l.capacity/reservedShare, (l.quick+3)/4) }
+func (l *limiter) reserved() int32 { return min(l.capacity/reservedShare, (l.quick+3)/4) }
 
 func (l *limiter) take(quick bool) {
 	l.taken++
@@ -82,9 +115,13 @@ func (l *limiter) giveBack(quick bool) {
 func (l *limiter) enqueue(r *run) {
 	l.arrivals++
 	r.arrival = l.arrivals
+	if l.queues == nil {
+		l.queues = new([2]runQueue)
+	}
 	l.queueOf(r).push(r)
 }
 
+// queueOf returns the queue of a run that waits.
 func (l *limiter) queueOf(r *run) *runQueue {
 	if r.quick {
 		return &l.queues[quickQueue]
@@ -110,7 +147,14 @@ func (l *limiter) next() *run {
 }
 
 // waiting is the number of queued runs.
-func (l *limiter) waiting() int { return l.queues[slowQueue].length + l.queues[quickQueue].length }
+func (l *limiter) waiting() int { return l.length(slowQueue) + l.length(quickQueue) }
+
+func (l *limiter) length(queue int) int {
+	if l.queues == nil {
+		return 0
+	}
+	return l.queues[queue].length
+}
 
 // learn takes in how long a run held its place.
 func (l *limiter) learn(held time.Duration) {
@@ -128,7 +172,7 @@ func (l *limiter) delay(quick bool) time.Duration {
 		return 0
 	}
 	if quick {
-		return l.typical / time.Duration(l.capacity) * time.Duration(l.queues[quickQueue].length+1)
+		return l.typical / time.Duration(l.capacity) * time.Duration(l.length(quickQueue)+1)
 	}
 	return l.typical / time.Duration(l.capacity) * time.Duration(l.waiting()+1)
 }

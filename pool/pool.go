@@ -66,10 +66,11 @@ type Pool struct {
 
 	all   *limiter            // every probe
 	hosts map[string]*limiter // those to one host
-	locks map[string]*limiter // those that exclude each other, see exclusiveKey
+	locks map[string]*limiter // those that exclude each other, see lockFor
+	ended []*run              // to be used again
 
 	backoffSteps map[string]int           // of the intervals of a host's connections, see backoff.go; absent: 0
-	accounts     map[string]*demandBudget // by user name in lower case
+	accounts     map[string]*demandBudget // by user name in lower case; nil: not needed yet
 }
 
 // New makes a pool without connections. ProbeNow works at once; intervals
@@ -94,13 +95,12 @@ func New(opts Options) *Pool {
 		opts:    opts,
 		wake:    make(chan struct{}, 1),
 		entries: make(map[string]*scheduleEntry),
-		all:     &limiter{capacity: opts.MaxInFlight},
+		all:     &limiter{capacity: int32(opts.MaxInFlight)},
 		hosts:   make(map[string]*limiter),
 		locks:   make(map[string]*limiter),
 
 		schedule:     scheduleHeap{epoch: time.Now()},
 		backoffSteps: make(map[string]int),
-		accounts:     make(map[string]*demandBudget),
 	}
 }
 
@@ -167,7 +167,7 @@ func (p *Pool) Run(ctx context.Context) error {
 func (p *Pool) Stats() mail.PoolStats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return mail.PoolStats{InFlight: p.all.taken, Limit: p.all.capacity, Skipped: p.skipped}
+	return mail.PoolStats{InFlight: int(p.all.taken), Limit: int(p.all.capacity), Skipped: p.skipped}
 }
 
 // begin sets the first start times of the connections known so far.
@@ -199,7 +199,7 @@ func (p *Pool) stop() {
 func (p *Pool) removeLocked(e *scheduleEntry) {
 	p.cancelLocked(e.run, ErrUnknownConnection)
 	e.setQuick(false)
-	forget(p.locks, e.limiters[0])
+	p.leaveLock(e)
 	forget(p.hosts, e.limiters[1])
 	p.all.users--
 }

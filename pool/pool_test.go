@@ -95,7 +95,8 @@ func (s *fixture) enter(c *mail.Connection, by int) {
 	} else {
 		s.ended++
 	}
-	for _, key := range []string{"all", "host " + c.Host, "name " + c.Name, exclusiveKey(c)} {
+	exclusive, _ := exclusiveKey(c)
+	for _, key := range []string{"all", "host " + c.Host, "name " + c.Name, exclusive} {
 		s.running[key] += by
 		s.most[key] = max(s.most[key], s.running[key])
 	}

@@ -45,7 +45,28 @@ type run struct {
 // running reports whether the probe itself has begun.
 func (r *run) running() bool { return r.acquired == len(r.limiters) }
 
-// enqueueLocked creates a run of an entry, which waits for its limiters.
+// newRunLocked returns an empty run, mostly one that has ended.
+func (p *Pool) newRunLocked(timed bool) *run {
+	last := len(p.ended) - 1
+	if last < 0 {
+		return &run{timed: timed}
+	}
+	r := p.ended[last]
+	p.ended = p.ended[:last]
+	r.timed = timed
+	return r
+}
+
+// recycleLocked keeps a run that has ended. No caller knows it: where one waits or has
+// waited, there is a channel.
+func (p *Pool) recycleLocked(r *run) {
+	if r.done == nil && len(p.ended) < maxIdleWorkers {
+		*r = run{}
+		p.ended = append(p.ended, r)
+	}
+}
+
+// enqueueLocked lets a run of an entry wait for its limiters.
 func (p *Pool) enqueueLocked(e *scheduleEntry, r *run, due time.Time) {
 	r.entry, r.connection, r.due, r.quick = e, e.connection, due, e.quick
 	r.limiters = e.limiters
@@ -143,10 +164,14 @@ func (p *Pool) cancelLocked(r *run, err error) {
 func (r *run) complete(outcome *mail.Outcome, err error) {
 	r.completed = true
 	r.entry.run = nil
-	if r.done != nil {
-		r.outcome, r.err = outcome, err
-		close(r.done)
+	if r.done == nil {
+		return
 	}
+	if r.err = err; outcome != nil {
+		kept := *outcome // only here, so that other outcomes need not be on the heap
+		r.outcome = &kept
+	}
+	close(r.done)
 }
 
 // execute runs the probe in a worker's goroutine.
@@ -211,6 +236,7 @@ func (p *Pool) finish(r *run, outcome mail.Outcome) {
 		l.learn(held)
 	}
 	p.releaseLocked(r, now)
+	p.recycleLocked(r)
 	p.mu.Unlock()
 	e.reporting.Unlock()
 }
@@ -252,13 +278,13 @@ func localOutcome(c *mail.Connection, reason mail.Reason, text string) mail.Outc
 // is the maildrop, which a session locks (RFC 1939 section 4): two connections to the
 // same maildrop would make each other fail. For other protocols it is the connection
 // itself.
-func exclusiveKey(c *mail.Connection) string {
+func exclusiveKey(c *mail.Connection) (key string, isOwn bool) {
 	if c.Protocol != mail.POP3 || c.Username == "" {
-		return "connection " + c.Name
+		return "connection " + c.Name, true
 	}
 	maildrop := c.Username
 	if c.SharedMailbox != "" {
 		maildrop = c.SharedMailbox
 	}
-	return "maildrop " + strings.ToLower(c.Host) + " " + maildrop
+	return "maildrop " + strings.ToLower(c.Host) + " " + maildrop, false
 }

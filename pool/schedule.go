@@ -41,7 +41,6 @@ type scheduleEntry struct {
 	scheduled  bool          // it is in the schedule
 	run        *run          // queued or running; nil if neither
 	limiters   [3]*limiter   // of its exclusive key, of its host, of the pool
-	account    *demandBudget // nil: it does not log in
 
 	probed    bool          // it has a result
 	quick     bool          // see setQuick
@@ -58,19 +57,22 @@ type scheduleEntry struct {
 func (p *Pool) newEntryLocked(c *mail.Connection, old *scheduleEntry) *scheduleEntry {
 	e := &scheduleEntry{connection: c, host: strings.ToLower(c.Host)}
 	e.limiters = [3]*limiter{
-		limiterFor(p.locks, exclusiveKey(c), 1),
+		p.lockFor(c, old),
 		limiterFor(p.hosts, e.host, p.opts.MaxInFlightPerHost),
 		p.all,
 	}
 	p.all.users++
-	if c.Username != "" {
-		e.account = p.accountFor(c.Username)
-	}
 	if old != nil && old.connection.SameTarget(c) {
 		e.probed, e.took, e.ended, e.notBefore = old.probed, old.took, old.ended, old.notBefore
 		e.setQuick(old.quick)
 	}
 	return e
+}
+
+// hasOwnLock reports whether the entry excludes only other definitions of its connection.
+func (e *scheduleEntry) hasOwnLock() bool {
+	_, isOwn := exclusiveKey(e.connection)
+	return isOwn
 }
 
 // timed reports whether the connection is probed on its interval.
@@ -86,7 +88,7 @@ func (e *scheduleEntry) setQuick(quick bool) {
 		return
 	}
 	e.quick = quick
-	by := -1
+	by := int32(-1)
 	if quick {
 		by = 1
 	}
@@ -183,7 +185,7 @@ func (p *Pool) serveIntervalLocked(e *scheduleEntry, due time.Time) (overrun boo
 	r := e.run
 	switch {
 	case r == nil:
-		p.enqueueLocked(e, &run{timed: true}, due)
+		p.enqueueLocked(e, p.newRunLocked(true), due)
 	case !r.timed: // a caller asked for it just before
 		r.timed = true
 	default:
