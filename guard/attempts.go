@@ -40,7 +40,7 @@ type attempt struct {
 	Server keyedHash `json:"server,omitzero"` // likewise
 	Cause  keyedHash `json:"cause,omitzero"`  // the connection
 
-	CalledOff bool `json:"called_off,omitzero"` // this program left before the answer
+	CalledOff bool `json:"called_off,omitzero"` // mailprobe closed the connection before the answer
 	Refused   bool `json:"refused,omitzero"`    // by the server's words
 
 	live bool // of this process, which will report the answer
@@ -236,7 +236,7 @@ func (a *account) settle(now time.Time) {
 		}
 	}
 	a.Attempts = slices.DeleteFunc(a.Attempts, func(t attempt) bool { return !t.Open && now.Sub(t.At) >= fullDay })
-	if n := len(a.Attempts) - maxAttempts; n > 0 { // lockout off, or a state file that was written to
+	if n := len(a.Attempts) - maxAttempts; n > 0 { // lockout off, or a state file that somebody edited
 		a.Attempts = slices.Delete(a.Attempts, 0, n)
 	}
 }

@@ -18,17 +18,17 @@ type result string
 
 // The results.
 const (
-	sent      result = "sent"       // the credential is about to leave
-	unsent    result = ""           // it has not left after all
+	sent      result = "sent"       // the credential is about to be sent
+	unsent    result = ""           // it was not sent after all
 	accepted  result = "accepted"   // the server accepted it
 	refused   result = "refused"    // the server refused it
-	doubtful  result = "doubtful"   // the server may have refused it: it hung up, or said what no rule knows
+	doubtful  result = "doubtful"   // the server may have refused it: it closed the connection, or no rule knows its answer
 	silent    result = "silent"     // no answer in time
 	tooSoon   result = "too soon"   // the server wants longer pauses
 	temporary result = "undecided"  // an answer that says nothing of the credential
-	calledOff result = "called off" // this program left before the answer
+	calledOff result = "called off" // mailprobe closed the connection before the answer
 
-	forgotten result = "forgotten" // no login: what the files remembered is damaged or gone
+	forgotten result = "forgotten" // no login: the record of earlier attempts was damaged or removed
 )
 
 // event is one verdict as it is counted; it is also a line of the journal.
@@ -36,7 +36,7 @@ type event struct {
 	ID       uint64        `json:"id"`
 	At       time.Time     `json:"at"`
 	Began    time.Time     `json:"began,omitzero"` // when the login was granted
-	Until    time.Time     `json:"until,omitzero"` // of a sent one: no answer comes later
+	Until    time.Time     `json:"until,omitzero"` // only with sent: no answer is expected later
 	Account  keyedHash     `json:"account"`
 	Tag      uint16        `json:"tag"`
 	Target   keyedHash     `json:"target,omitzero"`
@@ -96,7 +96,7 @@ func (p *Permit) event(v AuthVerdict, at time.Time) event {
 		Cause: p.id.cause, Reason: v.Reason, Interval: p.connection.Interval, Result: resultOf(v),
 		Lines: linesOf(p.connection.Protocol), strict: p.connection.Lockout == mail.LockoutStrict, unclassified: v.Unclassified,
 	}
-	if v.Reason == mail.NotAuthorized { // about a mailbox, or a name to act for: nobody else's
+	if v.Reason == mail.NotAuthorized { // concerns this connection's mailbox or authorization identity alone
 		e.Target = p.id.cause
 	}
 	if e.strict && (e.Result == doubtful || e.Result == silent) {
@@ -144,7 +144,7 @@ func (g *Guard) apply(e event, name string) {
 	case temporary:
 		a.answered(e.ID, false, e)
 		t.Suspected = false
-	case calledOff: // it counts, until the next accepted login, but holds nothing
+	case calledOff: // it counts until the next accepted login, but withholds nothing
 		a.answered(e.ID, true, e)
 	default:
 		a.answered(e.ID, false, e)

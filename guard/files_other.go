@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// This system has no flock: that only one process uses a state file is left to
-// whoever starts them.
+// This system has no flock: the administrator must not start two processes with one
+// state file.
 
 var errInUse = errors.New("another mailprobe is using this state file")
 

@@ -13,9 +13,9 @@ import (
 // errInUse is the error of a file that another process has locked.
 var errInUse = errors.New("another mailprobe is using this state file")
 
-// openRegular opens a regular file. It follows no link and does not block on a FIFO. If
-// root probes by hand, the directory belongs to the service's user, who must not be
-// able to choose which file root writes to and changes the owner of.
+// openRegular opens a regular file. It follows no link and does not block on a FIFO: when
+// root probes by hand, the directory belongs to the service's user, and a link there must
+// not make root write to another file or change its owner.
 func openRegular(path string, flag int) (*os.File, error) {
 	file, err := os.OpenFile(path, flag|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0o600)
 	if err != nil {
@@ -27,9 +27,9 @@ func openRegular(path string, flag int) (*os.File, error) {
 	return file, nil
 }
 
-// lock takes an open file for this process; the lock ends with the process,
-// however that ends. It waits for another one for a time, and reports whether the
-// path still leads to this file: a file that was replaced is of no use.
+// lock locks an open file for this process, until the file is closed or the process ends.
+// It waits at most patience for another process. current reports whether the path still
+// leads to this file; the lock of a file that was replaced is useless.
 func lock(file *os.File, path string, patience time.Duration) (current bool, err error) {
 	for end := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
 		err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)

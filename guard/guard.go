@@ -64,7 +64,7 @@ type Guard struct {
 	servers    map[keyedHash]*server // by each of their names
 	changes    uint64                // worth keeping, since the start
 	damaged    bool                  // the state file could not be read
-	doubtUntil time.Time             // attempts before it may be forgotten, see forget
+	doubtUntil time.Time             // before it, attempts may have been made that are not known, see forget
 	blindUntil time.Time             // no login is tried before, see startBlind
 	unkept     time.Time             // since when the state cannot be kept; zero: it is kept
 	pruned     time.Time
@@ -131,9 +131,9 @@ func newGuard(opts Options) *Guard {
 }
 
 // Release ends the holds of a connection's account, so that its next probe
-// tries to log in: somebody has put right what was wrong at the server. It also
-// allows one attempt beyond the account's budget. The server's circuit breaker
-// is not touched. Its errors are ErrNotHeld and ErrReleasedLately.
+// tries to log in; it is for an administrator who has corrected the account at the
+// server. It also allows one attempt beyond the account's budget. The server's circuit
+// breaker stays as it is. Its errors are ErrNotHeld and ErrReleasedLately.
 func (g *Guard) Release(c *mail.Connection) error {
 	if g == nil {
 		return ErrNotHeld
@@ -168,7 +168,8 @@ func (g *Guard) Unkept() time.Time {
 }
 
 // Close writes what is not yet written, waits at most 2 s for that, and releases the
-// state file for other processes.
+// state file for other processes. It fails if the disk does not answer in time. A nil
+// guard has nothing to close.
 func (g *Guard) Close() error {
 	if g == nil || g.store == nil {
 		return nil

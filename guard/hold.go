@@ -20,8 +20,8 @@ type Hold struct {
 	// Until is when the next login may be tried; zero: only when the secret,
 	// the mechanism or the login name has changed (lockout strict).
 	Until time.Time
-	// By names the connection that was refused, if the login is withheld for its
-	// sake; empty: none, or not known. At is the time of that refusal.
+	// By names the connection whose refusal withholds this login; empty: none, or
+	// not known. At is the time of that refusal.
 	By string
 	At time.Time
 	// Because is half a sentence, Advice a whole one. Both are empty where the
@@ -187,7 +187,7 @@ func (g *Guard) heldByBudget(until time.Time, u spent, b budget, ahead int, now 
 func heldByDoubt(until time.Time) Hold {
 	return Hold{
 		Reason: mail.AuthHeld, Until: until,
-		Because: "the state file or its journal was damaged or removed, and with it the memory of earlier attempts",
+		Because: "the state file or its journal was damaged or removed, and with it the record of earlier attempts",
 		Advice:  "Wait until the time shown. To begin anew at once, stop mailprobe and remove the state file and every file whose name begins with its name.",
 	}
 }
@@ -197,14 +197,13 @@ func heldByDoubt(until time.Time) Hold {
 func heldBlind(until time.Time) Hold {
 	return Hold{
 		Reason: mail.AuthHeld, Until: until,
-		Because: "nothing can be written beside the state file since the start, and nobody knows what was tried before",
+		Because: "nothing can be written beside the state file since the start, and what was tried before is not known",
 		Advice:  "Make room, or make the state file's folder writable: logins then go on at once.",
 	}
 }
 
-// serverHold is the hold of the server's circuit breaker. While it is open one
-// login at a time may be the half-open probe, so that the others do not come and
-// go without a login.
+// serverHold is the hold of the server's circuit breaker. While it is open, one
+// login at a time may be the half-open probe; the others do not even connect.
 func (p *Permit) serverHold(d *server, known bool, now time.Time) Hold {
 	until, probe := d.hold(p.id.account, known, now)
 	switch {

@@ -45,7 +45,8 @@ type identity struct {
 	last atomic.Pointer[taggedSecret]
 }
 
-// taggedSecret saves a hash per login.
+// taggedSecret is the last secret with its tag, so that the tag is not computed again at
+// each login.
 type taggedSecret struct {
 	secret mail.Secret
 	tag    uint16
@@ -115,8 +116,8 @@ func (g *Guard) accountHash(realm, user string) keyedHash {
 	return g.hash("account", strings.ToLower(realm), user)
 }
 
-// nameOf returns the name of the connection that caused a hold. It is gone if it
-// is no longer configured; the name is empty if the guard was told of none.
+// nameOf returns the name of the connection that caused a hold; gone reports that it
+// is no longer configured. Before SetConnections the name is empty and gone is false.
 func (g *Guard) nameOf(cause keyedHash) (name string, gone bool) {
 	set := g.connections.Load()
 	if set == nil {
@@ -176,8 +177,8 @@ func (g *Guard) hash(parts ...string) (h keyedHash) {
 	return h
 }
 
-// KeyedHash is a hash of names for other files beside the state file, by the same
-// key. No part but the last may hold a NUL.
+// KeyedHash returns a hash of names for the other files beside the state file, by
+// the key of the state file. Only the last part may contain a NUL.
 func (g *Guard) KeyedHash(parts ...string) [16]byte { return g.hash(parts...) }
 
 func newInstallKey() []byte {

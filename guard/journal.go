@@ -1,9 +1,9 @@
 package guard
 
 // This file is the journal beside the state file. Every process that uses the
-// state file appends its attempts and verdicts there, each of them under a lock
-// of the file: who writes has read what the others wrote before. The serving
-// process takes the journal into the state file from time to time.
+// state file appends its attempts and verdicts there under a lock of the file, and
+// reads first what the others appended. The serving process merges the journal into
+// the state file from time to time.
 
 import (
 	"bufio"
@@ -20,8 +20,8 @@ import (
 
 const (
 	maxJournal    = 16 << 20  // bytes; some 40,000 events
-	compactFrom   = 4 << 20   // bytes from which the serving process takes it into the state file
-	compactAlone  = 256 << 10 // bytes from which a run by hand does, if there is no serving process
+	compactFrom   = 4 << 20   // bytes from which the serving process merges it into the state file
+	compactAlone  = 256 << 10 // bytes from which a probe by hand does, if there is no serving process
 	lockPatience  = time.Second
 	generationKey = "generation"
 )
@@ -38,7 +38,7 @@ type journal struct {
 	offset     int64       // up to which it was read
 	expected   bool        // the file must be there: it was, in an earlier run
 	torn       bool        // its last line has no end
-	damaged    bool        // something was lost of it, which no line says yet
+	damaged    bool        // part of it was lost, and no line records that yet
 }
 
 // begin locks the journal and returns what others appended since the last time.
@@ -99,7 +99,7 @@ func (j *journal) read(file *os.File) (events []event, renewed bool, err error) 
 		renewed = j.generation != ""
 		j.generation, j.offset = generation, 0
 	}
-	if j.offset > info.Size() { // truncated by a stranger; what is left was read before
+	if j.offset > info.Size() { // truncated by another program; what is left was read before
 		j.offset, j.damaged, j.torn = info.Size(), true, true
 		return nil, renewed, nil
 	}
@@ -118,7 +118,7 @@ func (j *journal) read(file *os.File) (events []event, renewed bool, err error) 
 }
 
 // append adds events; with durable set they are on the disk when it returns. If
-// it fails, the file is as it was.
+// writing fails, it cuts the file to its old length.
 func (j *journal) append(file *os.File, events []event, durable bool) error {
 	var lines bytes.Buffer
 	if j.torn {
@@ -145,9 +145,9 @@ func (j *journal) append(file *os.File, events []event, durable bool) error {
 	return nil
 }
 
-// replace begins the journal anew in a file of its own, because all that it held is in
-// the state file. Whoever is killed meanwhile leaves the old one or the new one: an
-// empty one would mean that somebody has emptied it.
+// replace begins the journal anew in a new file, because all that it held is in the
+// state file. A process that is killed meanwhile leaves the old one or the new one, never
+// an empty one: that would count as damaged.
 func (j *journal) replace() error {
 	head := newHead()
 	file, err := replaceFile(j.path, []byte(head), j.owner)
@@ -174,8 +174,8 @@ func newHead() string {
 	return fmt.Sprintf("{%q:%q}\n", generationKey, strconv.FormatUint(newID(), 36))
 }
 
-// readJournal reads the events of a journal, from its first line on or from another.
-// lost reports that lines are damaged, and that no later line says so.
+// readJournal reads the events of a journal; first: from its first line on. lost reports
+// that lines are damaged, and that no later line records that.
 func readJournal(r io.Reader, first bool) (events []event, lost bool) {
 	lines := bufio.NewScanner(io.LimitReader(r, 2*maxJournal))
 	for ; lines.Scan(); first = false {

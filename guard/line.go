@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// minPatience is how long a connection at least keeps its place without asking again.
-// Connections of a busy server are probed only every 10 minutes.
+// minPatience is the minimum time that a connection keeps its place without asking
+// again. Connections of a server that refuses logins are probed only every 10 minutes.
 const minPatience = 20 * time.Minute
 
 // place is one connection that waits for the budget of its account.
@@ -22,7 +22,7 @@ type place struct {
 	rank    rank
 	refused time.Time // last time; zero: never
 	since   time.Time // when it began to wait
-	until   time.Time // if it has not asked again by then, it loses its place
+	until   time.Time // it loses its place if it has not asked again by then
 
 	number uint64 // in the order of joining; it tells equal places apart
 	index  int    // in line.expiries

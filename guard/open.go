@@ -126,7 +126,7 @@ func (f *files) start(g *Guard, owner bool) error {
 		if err != nil {
 			return err
 		}
-		defer made.Close() // when there is a journal
+		defer made.Close() // not before the journal exists, see readKey
 	}
 	file, events, _, err := f.journal.begin()
 	if err != nil {
@@ -172,7 +172,7 @@ func (f *files) lost(g *Guard) []event {
 	defer g.unlock()
 	e := event{At: g.now(), Result: forgotten}
 	g.apply(e, "")
-	g.note(slog.LevelWarn, "the memory of logins was damaged or removed: for half an hour no login is tried that is not known to work", "file", f.path)
+	g.note(slog.LevelWarn, "the record of logins was damaged or removed: for half an hour no login is tried that is not known to work", "file", f.path)
 	return []event{e}
 }
 
@@ -194,7 +194,7 @@ func (g *Guard) takeInQuietly(events []event) {
 func (f *files) reload(g *Guard) error {
 	state, _, err := readStateFile(f.path)
 	if err != nil {
-		return nil //nolint:nilerr // what is known stays; a damaged file is its owner's affair
+		return nil //nolint:nilerr // what is known stays; the serving process handles a damaged file
 	}
 	g.mu.Lock()
 	defer g.unlock()

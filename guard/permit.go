@@ -17,14 +17,14 @@ import (
 const pollGap = 100 * time.Millisecond
 
 // Permit is the answer to one probe that wants to log in. Done must be called
-// exactly once, whatever happened. A nil *Permit is allowed everything. It is for
-// one goroutine.
+// exactly once, whatever happened. A nil *Permit permits every login. A Permit is
+// for one goroutine.
 type Permit struct {
 	Allowed bool
 	Hold    Hold // zero if allowed; after Done, of the next login, if this one was refused
 	Connect bool // the phases before the login may run
 
-	guard      *Guard // nil: nothing to learn
+	guard      *Guard // nil: every login is permitted and none is counted
 	connection *mail.Connection
 	id         *identity
 	tag        uint16 // of the secret
@@ -48,7 +48,7 @@ type Permit struct {
 
 // IsNewSecret reports whether the account was accepted at this server by the same
 // protocol and method before, as far as is known, but never with the secret of
-// this login. A nil Permit knows nothing.
+// this login. It returns false for a nil Permit.
 func (p *Permit) IsNewSecret() bool { return p != nil && p.isNewSecret }
 
 // AuthVerdict is the result of a login. The zero value is a login that was not
@@ -105,7 +105,7 @@ func (p *Permit) tryReserve(w *waiter, last bool) decision {
 	if (wait || blocked) && !last {
 		d.arrivals.enqueue(w)
 		if d.arrivals.blocks(w) {
-			again = 0 // the first one looks
+			again = 0 // the first in the queue asks again after a time, the others when it wakes them
 		}
 		return decision{wait: true, again: again}
 	}
@@ -171,7 +171,7 @@ func (p *Permit) tryAcquire(w *waiter, last bool) decision {
 	d.arrive(p)
 	p.Allowed, p.unknown = false, !s.works(t, now)
 	if p.Hold = p.holdOf(a, s, t, d, now); p.Hold.Reason == "" && now.Before(g.blindUntil) {
-		p.Hold = heldBlind(g.blindUntil) // only now: what comes before the login is probed
+		p.Hold = heldBlind(g.blindUntil) // not in Enter: the phases before the login are probed
 	}
 	if p.Hold.Reason != "" {
 		w.leave()
@@ -287,7 +287,7 @@ func (p *Permit) Done(v AuthVerdict) {
 	g.unlock()
 	if g.store != nil && p.attempt != 0 {
 		g.store.add(e)
-		if p.first { // its attempt was written at once: a kill now must not leave it without an answer
+		if p.first { // its attempt was written at once; if mailprobe is killed now, the answer must be there too
 			signal(g.store.hurry)
 		}
 	}

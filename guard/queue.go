@@ -53,7 +53,7 @@ func (q *queue) wakeFirst() {
 	if first := q.list.Front(); first != nil {
 		select {
 		case first.Value.(*waiter).wake <- struct{}{}:
-		default: // it is awake
+		default: // it was woken already
 		}
 	}
 }

@@ -14,7 +14,7 @@ const (
 	heldProbeGap = 5 * time.Minute // between two probes of a server without a login
 	freshFor     = time.Second     // how long a session may take to its login before it is slow
 
-	// Logins under way count as future refusals, so that the limit of the circuit
+	// Logins under way count as refusals to come, so that the limit of the circuit
 	// breaker holds even if all passwords of a server become wrong at once.
 	defaultMaxLogins = 4
 )
@@ -34,7 +34,7 @@ type server struct {
 	accepts       int       // logins accepted since the last refusal
 	lastHeldProbe time.Time // last probe without a login
 
-	fresh        []*Permit // admitted, in this order; no answer yet whether they are slow
+	fresh        []*Permit // admitted less than freshFor ago, in this order
 	connectLines int       // of the admitted sessions that are fresh or at their login
 	arrivals     queue     // of sessions that wait to be admitted
 
@@ -113,9 +113,9 @@ func (d *server) admit(p *Permit) {
 }
 
 // waitToConnect reports whether p has to wait because enough sessions are on
-// their way to a login. A slow one, which has not come to its login within a
-// second, is at a dead server and keeps no other one waiting; again is the time
-// until the next one is slow.
+// their way to a login. A session that has not come to its login within a second is
+// slow: its server is probably down, and no other session waits for it. again is the
+// time until the next one is slow.
 func (d *server) waitToConnect(p *Permit, limit int, now time.Time) (wait bool, again time.Duration) {
 	for len(d.fresh) > 0 {
 		q := d.fresh[0]
@@ -136,7 +136,7 @@ func (d *server) waitToConnect(p *Permit, limit int, now time.Time) (wait bool, 
 	return lines > 0 && lines+linesOf(p.connection.Protocol) > limit-linesIn(d.Refusals), again
 }
 
-// arrive counts a session that has come to its login.
+// arrive counts a session whose login is next.
 func (d *server) arrive(p *Permit) {
 	if p.atLogin {
 		return

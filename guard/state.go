@@ -21,7 +21,7 @@ const (
 	stateVersion = 2
 	maxState     = 128 << 20 // bytes; 10,000 accounts take about 4 MB
 	maxAccounts  = 200_000
-	statePrefix  = `{"version":` // of every state file there ever was
+	statePrefix  = `{"version":` // of state files of every version
 )
 
 // savedState is the file.

@@ -192,7 +192,7 @@ func TestGuardStateDamaged(t *testing.T) {
 			}
 			ann := user("ann", "mail.example", "ann")
 			h.wantHeld(ann, "p", mail.AuthHeld, 31*time.Minute) // nobody knows how often it was tried
-			if h.said("memory of logins was damaged") != 1 {
+			if h.said("record of logins was damaged") != 1 {
 				t.Errorf("log %q; want it said", h.lines)
 			}
 			h.sleep(32 * time.Minute)

@@ -29,8 +29,8 @@ var errStalled = errors.New("the disk did not answer in time")
 // request is one event or save to be written.
 type request struct {
 	event   event
-	permit  *Permit    // of a sent one that is waited for: it may be contended
-	silent  bool       // no event: it only reads what others appended
+	permit  *Permit    // only with a sent event that its login waits for: it may be contended
+	poll    bool       // no event: it only reads what others appended
 	save    bool       // no event: the whole state is written
 	durable bool       // on disk before the answer
 	done    chan error // nil: nobody waits
@@ -42,11 +42,11 @@ type writer struct {
 	files files
 
 	wake    chan struct{} // of capacity 1
-	hurry   chan struct{} // of capacity 1: somebody waits, or a kill would lose what matters
+	hurry   chan struct{} // of capacity 1: write at once, because a login waits or the event must survive a kill
 	stop    chan struct{}
 	stopped chan struct{}
 	once    sync.Once
-	owner   bool // this process takes the journal into the state file
+	owner   bool // this process merges the journal into the state file
 
 	mu      sync.Mutex
 	pending []request
@@ -80,13 +80,13 @@ func (w *writer) poll() {
 	}
 	w.mu.Unlock()
 	if due {
-		w.put(request{silent: true})
+		w.put(request{poll: true})
 	}
 }
 
 // catchUp reads now what other processes appended.
 func (w *writer) catchUp(ctx context.Context) {
-	_ = w.ask(ctx, request{silent: true}, commitWait) // what is not read now is read later
+	_ = w.ask(ctx, request{poll: true}, commitWait) // what is not read now is read later
 }
 
 // save writes the whole state soon.
@@ -152,7 +152,7 @@ func (w *writer) run() {
 	}
 }
 
-// gather waits a moment for more to write, unless somebody waits for an answer.
+// gather waits a moment for more to write, unless a request is urgent.
 func (w *writer) gather() {
 	window := time.NewTimer(groupWindow)
 	defer window.Stop()
@@ -165,7 +165,7 @@ func (w *writer) gather() {
 
 // flush writes what is pending.
 func (w *writer) flush(last bool) {
-	select { // before the batch is taken: those who wait now are in it, and those who come later are not forgotten
+	select { // before the batch is taken: it contains every urgent request so far, and a later one signals again
 	case <-w.hurry:
 	default:
 	}
@@ -178,7 +178,7 @@ func (w *writer) flush(last bool) {
 	w.mu.Lock()
 	w.began = time.Time{}
 	w.mu.Unlock()
-	w.guard.keeping(err) // before the answers, so that whoever gets one finds it noted
+	w.guard.keeping(err) // before the answers: after one of them, Unkept is up to date
 	for _, r := range batch {
 		if r.done != nil {
 			r.done <- err // a contended one was answered already
@@ -199,7 +199,8 @@ func (w *writer) close() error {
 	}
 }
 
-// files are the three files of a state. It is for one goroutine.
+// files are the three files of a state: the state file, its journal and its key. They
+// are for one goroutine.
 type files struct {
 	path    string // of the state file, where its link leads
 	journal journal
@@ -220,7 +221,7 @@ func (f *files) write(g *Guard, batch []request, owner, last bool) error {
 		if err != nil {
 			return err
 		}
-		defer made.Close() // when there is a journal
+		defer made.Close() // not before the journal exists, see readKey
 	}
 	file, foreign, renewed, err := f.journal.begin()
 	if err != nil {
@@ -267,7 +268,7 @@ func (f *files) lines(g *Guard, batch []request) (lines []event, durable bool) {
 	for i := range batch {
 		r := &batch[i]
 		switch {
-		case r.silent || r.save || dropped[r.event.ID]:
+		case r.poll || r.save || dropped[r.event.ID]:
 		case r.event.Result == sent && r.done == nil && settled[r.event.ID]:
 			dropped[r.event.ID] = true
 		case r.permit != nil && g.contended(r.permit, r.event):
@@ -281,7 +282,7 @@ func (f *files) lines(g *Guard, batch []request) (lines []event, durable bool) {
 	return lines, durable
 }
 
-// due reports whether the journal is to be taken into the state file.
+// due reports whether the journal is to be merged into the state file.
 func (f *files) due(g *Guard, batch []request, last bool) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -326,7 +327,7 @@ func (f *files) save(g *Guard) error {
 		return err
 	}
 	if f.lock != nil {
-		_ = f.lock.Close() // the old file, which nobody finds any more
+		_ = f.lock.Close() // the old file, which has no name any more
 	}
 	f.lock = file
 	f.saved, f.savedAt = changes, now

@@ -51,7 +51,7 @@ func TestProbeEndsAtOnceWhereverItIsCancelled(t *testing.T) {
 // playUntil runs a probe of a slow server and cancels it after some time.
 func (fix *fixture) playUntil(t *testing.T, p mail.Protocol, e mail.Encryption, after time.Duration) faultRun {
 	fault := &faultCase{after: atOnce, script: every("{after at once}"), edit: slowly}
-	run, script, options := fix.prepare(fault, p, e, "127.0.0.1:1")
+	run, script, options := fix.prepare(fault, p, e)
 	ours, theirs := mailtest.Pipe(window)
 	closed, session := make(chan struct{}), make(chan mailtest.Session, 1)
 	go func() { session <- script.Play(theirs, options, closed) }()

@@ -216,7 +216,7 @@ func goodbyeFaults() []faultCase {
 		if !run.reset {
 			t.Error("a peer that is gone got no reset: the socket would be left in FIN_WAIT")
 		}
-		if d, _ := phaseDuration(&run.outcome, mail.PhaseQuit); d != goodbyeTime {
+		if d := phaseDuration(&run.outcome, mail.PhaseQuit); d != goodbyeTime {
 			t.Errorf("the goodbye took %v, want %v", d, goodbyeTime)
 		}
 	}

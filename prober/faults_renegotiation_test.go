@@ -42,7 +42,7 @@ func TestFaultRenegotiation(t *testing.T) {
 				o.TLS = &tls.Config{Certificates: o.TLS.Certificates, MaxVersion: tls.VersionTLS12, KeyLogWriter: &asking.keys,
 					CipherSuites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256}}
 			}
-			run, script, options := fix.prepare(&fault, p, e, "127.0.0.1:1")
+			run, script, options := fix.prepare(&fault, p, e)
 			closed, session := make(chan struct{}), make(chan mailtest.Session, 1)
 			go func() { session <- script.Play(asking, options, closed) }()
 			run.probe(t.Context(), func(context.Context, []netip.Addr, int) (net.Conn, error) { return ours, nil })

@@ -25,7 +25,7 @@ type dialFunc func(context.Context, []netip.Addr, int) (net.Conn, error)
 // the prober once the server's port is known.
 func (fix *fixture) playOnLoopback(t *testing.T, fault *faultCase, p mail.Protocol, e mail.Encryption, alter func(*faultRun, *Prober)) faultRun {
 	t.Helper()
-	run, script, options := fix.prepare(fault, p, e, "127.0.0.1:1")
+	run, script, options := fix.prepare(fault, p, e)
 	server, err := mailtest.StartScript(script, options)
 	if err != nil {
 		t.Fatal(err)

@@ -191,7 +191,7 @@ func (fix *fixture) playSplit(t *testing.T, p mail.Protocol, e mail.Encryption, 
 	read := 0
 	synctest.Test(t, func(t *testing.T) {
 		fault := faultCase{numbers: []int{27}, after: opened, script: every("BYE " + string(p))}
-		run, script, options := fix.prepare(&fault, p, e, "127.0.0.1:1")
+		run, script, options := fix.prepare(&fault, p, e)
 		ours, session := mailtest.PipeTo(script, options)
 		split := &splitConn{PipeConn: ours, at: at, size: size}
 		run.probe(t.Context(), func(context.Context, []netip.Addr, int) (net.Conn, error) { return split, nil })

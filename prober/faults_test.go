@@ -184,11 +184,12 @@ func wide() mailtest.CertOptions {
 	return leaf
 }
 
-// prepare makes the connection, the script and its options.
-func (fix *fixture) prepare(fault *faultCase, p mail.Protocol, e mail.Encryption, addr string) (faultRun, *mailtest.Script, mailtest.ScriptOptions) {
+// prepare makes the connection, whose address nothing dials in memory, the script and
+// its options.
+func (fix *fixture) prepare(fault *faultCase, p mail.Protocol, e mail.Encryption) (faultRun, *mailtest.Script, mailtest.ScriptOptions) {
 	secrets := faultSecrets()
 	run := faultRun{fault: fault, secret: secrets.password, leaks: secrets.leaks}
-	run.connection = fix.connection(p, e, addr, func(c *mail.Connection) {
+	run.connection = fix.connection(p, e, "127.0.0.1:1", func(c *mail.Connection) {
 		c.Password = mail.InlineSecret(mail.NewSecret(run.secret))
 		c.Timeout = 30 * time.Second
 		if fault.token != "" {
@@ -277,7 +278,7 @@ const window = 64 << 10
 // playInMemory plays a case over a pipe. It must run in a bubble of synctest.
 func (fix *fixture) playInMemory(t *testing.T, fault *faultCase, p mail.Protocol, e mail.Encryption) faultRun {
 	t.Helper()
-	run, script, options := fix.prepare(fault, p, e, "127.0.0.1:1")
+	run, script, options := fix.prepare(fault, p, e)
 	ours, theirs := mailtest.Pipe(cmp.Or(fault.window, window))
 	metered := &countingConn{Conn: ours}
 	closed, session := make(chan struct{}), make(chan mailtest.Session, 1)

@@ -35,7 +35,7 @@ func TestProbeWithGuard(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			h := newGuardedTime(t, "")
+			h := newGuardedTime(t)
 			c := fix.connection(protocol, mail.ImplicitTLS, server.Addr, func(c *mail.Connection) { c.Password = mail.FileSecret(file) })
 			prober := &Prober{Guard: h.Guard}
 			probe := func(story string, reason mail.Reason, held, connected bool, logins int) mail.Outcome {
@@ -118,7 +118,7 @@ func TestProbeWithGuardNamesTheRefusedConnection(t *testing.T) {
 	}
 	refused := fix.connection(mail.POP3, mail.ImplicitTLS, pop.Addr, bad("fax"))
 	other := fix.connection(mail.IMAP, mail.ImplicitTLS, imap.Addr, bad("inbox"))
-	h := newGuardedTime(t, "")
+	h := newGuardedTime(t)
 	h.SetConnections([]*mail.Connection{refused, other})
 	prober := &Prober{Guard: h.Guard}
 	prober.Probe(t.Context(), refused)
@@ -138,7 +138,7 @@ func TestProbeWithGuardNamesTheRefusedConnection(t *testing.T) {
 func TestProbeWithGuardSaysNothingOfAnInnocent(t *testing.T) {
 	fix := newFixture(t)
 	server := fix.server(t, mail.IMAP, mail.ImplicitTLS)
-	h := newGuardedTime(t, "")
+	h := newGuardedTime(t)
 	prober := &Prober{Guard: h.Guard}
 	for _, user := range []string{"bob@example.org", "carol@example.com"} {
 		prober.Probe(t.Context(), fix.connection(mail.IMAP, mail.ImplicitTLS, server.Addr, func(c *mail.Connection) { c.Username = user }))
@@ -155,7 +155,7 @@ func TestProbeWithGuardAsksAgainBeforeTheLogin(t *testing.T) {
 	fix := newFixture(t)
 	server := fix.server(t, mail.IMAP, mail.ImplicitTLS)
 	c := fix.connection(mail.IMAP, mail.ImplicitTLS, server.Addr)
-	h := newGuardedTime(t, "")
+	h := newGuardedTime(t)
 	h.probe(c, "wonder land", right) // known to work: no probe waits
 	prober := &Prober{Guard: h.Guard, dial: func(ctx context.Context, addrs []netip.Addr, port int) (net.Conn, error) {
 		h.probe(c, "wonder land", wrong)
@@ -173,7 +173,7 @@ func TestProbeWithGuardAsksAgainBeforeTheLogin(t *testing.T) {
 func TestProbeWithGuardLearnsFromCallersWhoLeave(t *testing.T) {
 	fix := newFaultFixture(t)
 	c := fix.connection(mail.IMAP, mail.ImplicitTLS, "127.0.0.1:1", func(c *mail.Connection) { c.Interval = time.Minute })
-	h := newGuardedTime(t, "")
+	h := newGuardedTime(t)
 	synctest.Test(t, func(t *testing.T) {
 		var tries, calls atomic.Int32
 		pool := pool.New(pool.Options{Probe: func(ctx context.Context, c *mail.Connection) mail.Outcome {
@@ -211,7 +211,7 @@ func (fix *fixture) silentAtLogin(context.Context, []netip.Addr, int) (net.Conn,
 func TestProbeWithGuardCalledOffProvesNothing(t *testing.T) {
 	fix := newFaultFixture(t)
 	c := fix.connection(mail.IMAP, mail.ImplicitTLS, "127.0.0.1:1")
-	h := newGuardedTime(t, "")
+	h := newGuardedTime(t)
 	h.probe(c, "wonder land", right)
 	synctest.Test(t, func(t *testing.T) {
 		for i, sent := range []bool{true, true, false} {
@@ -241,7 +241,7 @@ func TestAnswerToALoginThatWasCalledOffCounts(t *testing.T) {
 	} {
 		t.Run(test.story, func(t *testing.T) {
 			c := fix.connection(mail.IMAP, mail.ImplicitTLS, "127.0.0.1:1")
-			h := newGuardedTime(t, "")
+			h := newGuardedTime(t)
 			h.probe(c, "wonder land", right)
 			synctest.Test(t, func(t *testing.T) {
 				dial := func(context.Context, []netip.Addr, int) (net.Conn, error) {

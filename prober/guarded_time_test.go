@@ -21,9 +21,9 @@ type guardedTime struct {
 	at time.Time
 }
 
-func newGuardedTime(t *testing.T, statePath string) *guardedTime {
+func newGuardedTime(t *testing.T) *guardedTime {
 	h := &guardedTime{at: time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)}
-	g, err := guard.New(guard.Options{StatePath: statePath, Now: func() time.Time { return h.at }})
+	g, err := guard.New(guard.Options{Now: func() time.Time { return h.at }})
 	if err != nil {
 		t.Fatal(err)
 	}

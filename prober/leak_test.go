@@ -67,7 +67,7 @@ func startLeakCases(t *testing.T) (cases []leakCase, stop func()) {
 	var servers sync.WaitGroup
 	var listeners []net.Listener
 	start := func(fault *faultCase, p mail.Protocol, e mail.Encryption) {
-		run, script, options := fix.prepare(fault, p, e, "127.0.0.1:1")
+		run, script, options := fix.prepare(fault, p, e)
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)

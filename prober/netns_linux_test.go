@@ -105,7 +105,7 @@ func TestFaultIPv6BlackHole(t *testing.T) {
 		}}
 		c := fix.connection(mail.IMAP, mail.NoEncryption, server.Addr, func(c *mail.Connection) { c.Host, c.Timeout = mailHost, 20*time.Second })
 		o := prober.Probe(t.Context(), c)
-		took, _ := phaseDuration(&o, mail.PhaseConnect)
+		took := phaseDuration(&o, mail.PhaseConnect)
 		if !o.Up() || o.Address != server.Addr || len(tried) != 2 || !tried[0].Is6() {
 			t.Fatalf("tried %v\n%s", tried, explain(o))
 		}

@@ -124,7 +124,7 @@ func TestR06OneThingAtATime(t *testing.T) {
 		}
 		synctest.Test(t, func(t *testing.T) {
 			fault := &faultCase{after: atOnce, script: every("{after at once}"), edit: slowly}
-			run, script, options := fix.prepare(fault, p, e, "127.0.0.1:1")
+			run, script, options := fix.prepare(fault, p, e)
 			client, session := mailtest.PipeTo(script, options)
 			turns := &turnConn{Conn: client}
 			run.probe(t.Context(), func(context.Context, []netip.Addr, int) (net.Conn, error) { return turns, nil })
@@ -290,7 +290,7 @@ func TestR17NothingElseIsTried(t *testing.T) {
 			}
 			fault := &faultCase{script: map[mail.Protocol]string{p: script}}
 			synctest.Test(t, func(t *testing.T) {
-				run, _, options := fix.prepare(fault, p, way.client, "127.0.0.1:1")
+				run, _, options := fix.prepare(fault, p, way.client)
 				text := strings.ReplaceAll(script, "{after at once}", honest(p, way.server, atOnce, opened)+"BYE "+string(p))
 				dials, ports := 0, map[int]bool{}
 				var sessions []<-chan mailtest.Session

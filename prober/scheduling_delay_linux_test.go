@@ -35,7 +35,7 @@ func TestStoppedProbe(t *testing.T) {
 	c := &mail.Connection{Name: "stopped", Protocol: mail.POP3, Encryption: mail.NoEncryption, Host: host, Timeout: time.Minute}
 	_, _ = fmt.Sscan(port, &c.Port)
 	o := (&Prober{}).Probe(context.Background(), c)
-	greeting, _ := phaseDuration(&o, mail.PhaseGreeting)
+	greeting := phaseDuration(&o, mail.PhaseGreeting)
 	fmt.Printf("\nreport: %v %v %v\n", greeting.Milliseconds(), o.Duration().Milliseconds(), o.End.Sub(o.Start).Milliseconds())
 }
 

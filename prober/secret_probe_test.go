@@ -198,7 +198,7 @@ func TestSecretSwapEndsAHold(t *testing.T) {
 		t.Run(string(p), func(t *testing.T) {
 			server := fix.server(t, p, mail.StartTLS)
 			secret := mountSecret(t, "looking glass")
-			h := newGuardedTime(t, "")
+			h := newGuardedTime(t)
 			prober := &Prober{Guard: h.Guard}
 			c := fix.connection(p, mail.StartTLS, server.Addr, func(c *mail.Connection) { c.Password = mail.FileSecret(secret.path()) })
 			wantFailure(t, prober.Probe(t.Context(), c), mail.PhaseAuth, mail.AuthRejected)

@@ -5,7 +5,6 @@ package routes
 
 import (
 	"context"
-	"log/slog"
 	"slices"
 
 	"mailprobe/mail"
@@ -63,7 +62,7 @@ func (k *track) tidyNotices(box prober.Mailbox) error {
 		return err
 	}
 	if err := box.Delete(bounceFolder(k.route.Bounces), ids); err != nil {
-		k.log(slog.LevelWarn, "notifications about a route's messages not deleted", "err", err)
+		k.warn("notifications about a route's messages not deleted", "err", err)
 	}
 	return k.Journal.answered(k.route.Name, tokens...)
 }
@@ -121,7 +120,7 @@ func (k *track) readNotices(ctx context.Context) {
 		return nil
 	})
 	if !o.Up() {
-		k.log(slog.LevelWarn, "bounces of a route not read", "err", o.Failure.Text)
+		k.warn("bounces of a route not read", "err", o.Failure.Text)
 	}
 }
 

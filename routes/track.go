@@ -312,7 +312,7 @@ func (k *track) cleanUp(box prober.Mailbox, earlier bool) {
 				continue
 			}
 			if jErr := k.Journal.end(k.route.Name, token, time.Now(), err == nil, len(list)); jErr != nil {
-				k.log(slog.LevelWarn, "journal of routes not written", "err", jErr)
+				k.warn("journal of routes not written", "err", jErr)
 			}
 		}
 	}
@@ -365,13 +365,13 @@ func (k *track) finish(o mail.RouteOutcome) {
 		err = errors.Join(err, k.Journal.answered(k.route.Name, k.message.token))
 	}
 	if err != nil {
-		k.log(slog.LevelWarn, "journal of routes not written", "err", err)
+		k.warn("journal of routes not written", "err", err)
 	}
 }
 
-func (k *track) log(level slog.Level, message string, args ...any) {
+func (k *track) warn(message string, args ...any) {
 	if k.Log != nil {
-		k.Log.Log(context.Background(), level, message, append([]any{"route", k.route.Name}, args...)...)
+		k.Log.Warn(message, append([]any{"route", k.route.Name}, args...)...)
 	}
 }
 

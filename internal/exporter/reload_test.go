@@ -73,12 +73,12 @@ func ask(e *exporter.Exporter, path string) string {
 	return w.Body.String()
 }
 
-// until waits for a text on a page, which can only be asked for again and again.
-func until(t *testing.T, e *exporter.Exporter, path, text string) {
+// untilMetrics waits for a text in a scrape, which can only be asked for again and again.
+func untilMetrics(t *testing.T, e *exporter.Exporter, text string) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !strings.Contains(ask(e, path), text); time.Sleep(20 * time.Millisecond) { // no event tells of a new page
+	for end := time.Now().Add(20 * time.Second); !strings.Contains(ask(e, "/metrics"), text); time.Sleep(20 * time.Millisecond) { // no event tells of a new sample
 		if time.Now().After(end) {
-			t.Fatalf("%s never showed %q:\n%s", path, text, ask(e, path))
+			t.Fatalf("/metrics never showed %q:\n%s", text, ask(e, "/metrics"))
 		}
 	}
 }
@@ -89,7 +89,7 @@ func TestThousandReloads(t *testing.T) {
 	server := honest(t)
 	l := &loader{build: inboxes(server, password, "a", "b", "c")}
 	e := running(t, l)
-	until(t, e, "/metrics", `mailprobe_up{connection="a",protocol="imap"} 1`)
+	untilMetrics(t, e, `mailprobe_up{connection="a",protocol="imap"} 1`)
 	since := between(ask(e, "/api/v1/connections/a"), `"since":"`, `"`)
 	goroutines := runtime.NumGoroutine()
 	var users sync.WaitGroup
@@ -138,7 +138,7 @@ func TestReloadTakesWhatChanged(t *testing.T) {
 	server := honest(t)
 	l := &loader{build: inboxes(server, password, "stays", "goes")}
 	e := running(t, l)
-	until(t, e, "/metrics", `mailprobe_up{connection="goes",protocol="imap"} 1`)
+	untilMetrics(t, e, `mailprobe_up{connection="goes",protocol="imap"} 1`)
 
 	l.set(nil, errors.New("mailprobe.yml:3: connection \"x\": port: is too large"))
 	if err := e.Reload(); err == nil {
@@ -154,7 +154,7 @@ func TestReloadTakesWhatChanged(t *testing.T) {
 	if err := e.Reload(); err != nil {
 		t.Fatal(err)
 	}
-	until(t, e, "/metrics", `mailprobe_up{connection="comes",protocol="imap"} 1`)
+	untilMetrics(t, e, `mailprobe_up{connection="comes",protocol="imap"} 1`)
 	if metrics := ask(e, "/metrics"); strings.Contains(metrics, `"goes"`) || !strings.Contains(metrics, "mailprobe_config_last_reload_successful 1\n") {
 		t.Errorf("the removed connection is still there:\n%s", metrics)
 	}
@@ -204,7 +204,7 @@ func TestReloadKeepsHolds(t *testing.T) {
 	server := honest(t)
 	l := &loader{build: inboxes(server, "wrong", "inbox")}
 	e := running(t, l)
-	until(t, e, "/metrics", `mailprobe_auth_held{connection="inbox",protocol="imap"} 1`)
+	untilMetrics(t, e, `mailprobe_auth_held{connection="inbox",protocol="imap"} 1`)
 	logins := len(server.Logins())
 	for range 20 {
 		if err := e.Reload(); err != nil {
@@ -286,17 +286,17 @@ func TestWatchedConfigurationReloads(t *testing.T) {
 		t.Fatal(err)
 	}
 	run(t, e)
-	until(t, e, "/metrics", `mailprobe_up{connection="a",protocol="imap"} 1`)
+	untilMetrics(t, e, `mailprobe_up{connection="a",protocol="imap"} 1`)
 	if n := loadedTimes(); n != 1 {
 		t.Errorf("loaded %d times without a change", n)
 	}
 	write("a b")
-	until(t, e, "/metrics", `mailprobe_up{connection="b",protocol="imap"} 1`)
+	untilMetrics(t, e, `mailprobe_up{connection="b",protocol="imap"} 1`)
 	write("broken")
-	until(t, e, "/metrics", "mailprobe_config_last_reload_successful 0")
+	untilMetrics(t, e, "mailprobe_config_last_reload_successful 0")
 	if n := loadedTimes(); n != 3 {
 		t.Errorf("loaded %d times, want 3: a broken file is tried once", n)
 	}
 	write("c")
-	until(t, e, "/metrics", `mailprobe_up{connection="c",protocol="imap"} 1`)
+	untilMetrics(t, e, `mailprobe_up{connection="c",protocol="imap"} 1`)
 }

@@ -61,7 +61,7 @@ func Expiry(end, now time.Time) string {
 // count is nil if it is not known; age is 0 if it is not known, or nothing waits.
 // atLeast: the age is a lower bound. Without anything known it returns nothing.
 func Waiting(count *uint64, age, limit time.Duration, atLeast bool) string {
-	text := ""
+	text := "some waiting"
 	switch {
 	case count != nil && *count == 0:
 		return "none waiting"
@@ -69,8 +69,6 @@ func Waiting(count *uint64, age, limit time.Duration, atLeast bool) string {
 		text = fmt.Sprintf("%d waiting", *count)
 	case age == 0:
 		return ""
-	default:
-		text = "some waiting"
 	}
 	if age > 0 {
 		text += ", oldest "
