@@ -150,7 +150,7 @@ func (b *builder) build(e *entry, at position) *mail.Connection {
 	if !e.watches() {
 		c.WatchMaxAge = 0
 	}
-	if e.usesToken() {
+	if e.Auth.UsesToken() {
 		c.Token = b.token(e, at)
 		c.TokenCredential = b.tokenCredential(e)
 	}

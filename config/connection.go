@@ -1,7 +1,9 @@
 package config
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"mailprobe/mail"
@@ -99,10 +101,6 @@ var encryptions = []keyword[mail.Encryption]{
 	{"starttls", mail.StartTLS}, {"none", mail.NoEncryption}, {"no encryption", mail.NoEncryption},
 }
 
-var methods = same(mail.AuthAuto, mail.AuthLogin, mail.AuthPlain, mail.AuthCRAMMD5, mail.AuthSCRAMSHA1,
-	mail.AuthSCRAMSHA256, mail.AuthXOAuth2, mail.AuthOAuthBearer, mail.AuthExternal, mail.AuthSASLLogin,
-	mail.AuthAPOP, mail.AuthNone)
-
 var watches = same(mail.WatchNone, mail.WatchUnread, mail.WatchAll)
 
 var accesses = same(mail.SharedAuto, mail.SharedLoginName, mail.SharedAuthzID, mail.SharedFolder,
@@ -116,17 +114,31 @@ var connectionBlock = block[entry]{
 	fields:   slices.Concat(addressFields, loginFields, probeFields, watchFields, settingFields),
 }
 
+// defaultPorts lists the ports that are dialled where none is configured.
+func defaultPorts() string {
+	var list []string
+	for _, p := range mail.Protocols() {
+		plain, startTLS := mail.DefaultPort(p, mail.NoEncryption), mail.DefaultPort(p, mail.StartTLS)
+		text := fmt.Sprintf("%s %d", strings.ToUpper(string(p)), plain)
+		if startTLS != plain {
+			text += fmt.Sprintf(", with starttls %d", startTLS)
+		}
+		list = append(list, fmt.Sprintf("%s, with ssl/tls %d", text, mail.DefaultPort(p, mail.ImplicitTLS)))
+	}
+	return strings.Join(list, "; ")
+}
+
 var addressFields = []field[entry]{
 	{name: "name", is: text(func(e *entry) *string { return &e.Name }, trimmed, atMost(200)), def: "required",
 		meaning: "Unique name; the `connection` label.", example: "support-inbox"},
-	{name: "protocol", is: oneOf(same(mail.IMAP, mail.POP3, mail.SMTP), func(e *entry) *mail.Protocol { return &e.Protocol }), def: "required",
+	{name: "protocol", is: oneOf(same(mail.Protocols()...), func(e *entry) *mail.Protocol { return &e.Protocol }), def: "required",
 		meaning: "Mail protocol to speak.", example: "imap"},
 	{name: "encryption", is: oneOf(encryptions, func(e *entry) *mail.Encryption { return &e.Encryption }), def: "`ssl/tls`",
 		meaning: "When TLS starts: `ssl/tls`, `tls` and `ssl` from the first byte, `starttls` after the STARTTLS command, which is then mandatory, `none` never. Case does not matter.", example: "starttls"},
 	{name: "host", is: text(func(e *entry) *string { return &e.Host }, hostName), def: "required",
 		meaning: "Host name, IPv4 or IPv6 address of the server, without brackets or port.", example: "mail.example.org"},
 	{name: "port", is: number(0, 65535, func(e *entry) *int { return &e.Port }), def: "by protocol and encryption",
-		meaning: "Port to dial. Blank or 0: IMAP 143, with ssl/tls 993; POP3 110, with ssl/tls 995; SMTP 25, with starttls 587, with ssl/tls 465.", example: "993"},
+		meaning: "Port to dial. Blank or 0: " + defaultPorts() + ".", example: "993"},
 	{name: "ip_protocol", is: oneOf(same(mail.AnyIP, mail.IP4, mail.IP6), func(e *entry) *mail.IPProtocol { return &e.IPProtocol }), def: "`any`",
 		meaning: "Address family to dial.", example: "ip4"},
 	{name: "tls_config", is: nested(tlsBlock, func(e *entry) *tlsEntry { return &e.tls }), def: "verify as browsers do",
@@ -142,7 +154,7 @@ var loginFields = []field[entry]{
 		meaning: "Password, in the configuration itself. `password_file` is safer.", example: "'*********'"},
 	{name: "password_file", is: path(func(e *entry) *string { return &e.passwordFile }), def: "empty",
 		meaning: "File with the password, read again before each login. One trailing line break is removed.", example: "secrets/support"},
-	{name: "auth", is: oneOf(methods, func(e *entry) *mail.AuthMethod { return &e.Auth }), def: "`auto`",
+	{name: "auth", is: oneOf(same(mail.AuthMethods()...), func(e *entry) *mail.AuthMethod { return &e.Auth }), def: "`auto`",
 		meaning: "How to log in; exactly one mechanism is tried. `auto`: under TLS PLAIN if offered, else the protocol's own command (`login`); in clear text one that hides the password, if offered.", example: "scram-sha-256"},
 	{name: "oauth2", is: nested(oauthBlock, func(e *entry) *oauthEntry { return &e.oauth2 }), def: "none",
 		meaning: "Where the token of `xoauth2` and `oauthbearer` comes from: a token endpoint or a file.", example: "{access_token_file: token}"},

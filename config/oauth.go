@@ -52,19 +52,21 @@ func (o *oauthEntry) hasSecret() bool { return !o.clientSecret.IsZero() || o.cli
 
 // asks reports whether tokens are requested from an endpoint.
 func (e *entry) asks() bool {
-	return e.usesToken() && e.oauth2.accessTokenFile == "" && e.oauth2.fromEndpoint()
+	return e.Auth.UsesToken() && e.oauth2.accessTokenFile == "" && e.oauth2.fromEndpoint()
 }
 
 var oauthRules = []rule{
 	{"oauth2", func(e *entry) bool {
-		return !e.usesToken() && (e.oauth2.fromEndpoint() || e.oauth2.accessTokenFile != "")
+		return !e.Auth.UsesToken() && (e.oauth2.fromEndpoint() || e.oauth2.accessTokenFile != "")
 	},
 		"is only for auth xoauth2 and oauthbearer"},
 	{"oauth2", func(e *entry) bool {
-		return e.usesToken() && e.oauth2.accessTokenFile == "" && !e.oauth2.fromEndpoint()
+		return e.Auth.UsesToken() && e.oauth2.accessTokenFile == "" && !e.oauth2.fromEndpoint()
 	},
 		"is missing: xoauth2 and oauthbearer need access_token_file or token_url in it"},
-	{"oauth2.access_token_file", func(e *entry) bool { return e.usesToken() && e.oauth2.accessTokenFile != "" && e.oauth2.fromEndpoint() },
+	{"oauth2.access_token_file", func(e *entry) bool {
+		return e.Auth.UsesToken() && e.oauth2.accessTokenFile != "" && e.oauth2.fromEndpoint()
+	},
 		"cannot be combined with token_url, a client or a refresh token"},
 	{"oauth2.token_url", func(e *entry) bool { return e.asks() && e.oauth2.tokenURL == "" }, "is missing"},
 	{"oauth2.client_id", func(e *entry) bool { return e.asks() && e.oauth2.clientID == "" }, "is missing"},

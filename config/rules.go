@@ -20,11 +20,9 @@ type rule struct {
 
 func (e *entry) uses(methods ...mail.AuthMethod) bool { return slices.Contains(methods, e.Auth) }
 
-func (e *entry) usesToken() bool { return e.uses(mail.AuthXOAuth2, mail.AuthOAuthBearer) }
-
 // usesPassword reports whether the login needs the password.
 func (e *entry) usesPassword() bool {
-	return e.Username != "" && !e.usesToken() && !e.uses(mail.AuthNone, mail.AuthExternal)
+	return e.Username != "" && !e.Auth.UsesToken() && !e.uses(mail.AuthNone, mail.AuthExternal)
 }
 
 func (e *entry) hasPassword() bool { return !e.password.IsZero() || e.passwordFile != "" }
@@ -42,7 +40,7 @@ var inheritedDrops = []inheritedDrop{
 	{"mailbox", func(e *entry) bool { return !e.LogsIn() }},
 	{"password", func(e *entry) bool { return !e.usesPassword() || e.own("password_file") && e.passwordFile != "" }},
 	{"password_file", func(e *entry) bool { return !e.usesPassword() || e.own("password") && !e.password.IsZero() }},
-	{"oauth2", func(e *entry) bool { return !e.usesToken() }},
+	{"oauth2", func(e *entry) bool { return !e.Auth.UsesToken() }},
 	{"tls_config", func(e *entry) bool { return e.Encryption == mail.NoEncryption }},
 	{"shared_mailbox", func(e *entry) bool { return e.Username == "" }},
 	{"shared_mailbox_access", func(e *entry) bool { return e.SharedMailbox == "" }},
@@ -72,7 +70,7 @@ func (e *entry) access() mail.SharedAccess {
 		return e.SharedMailboxAccess
 	case e.Protocol == mail.SMTP:
 		return mail.SharedSender
-	case e.usesToken():
+	case e.Auth.UsesToken():
 		return mail.SharedTokenUser
 	}
 	return mail.SharedLoginName
@@ -140,7 +138,7 @@ var loginRules = []rule{
 		return e.Username == "" && !e.hasPassword() && !e.uses(mail.AuthAuto, mail.AuthNone)
 	}, "is missing: auth is set, but there is no user to log in"},
 	{"auth", func(e *entry) bool {
-		return e.Username != "" && e.hasPassword() && (e.usesToken() || e.uses(mail.AuthNone, mail.AuthExternal))
+		return e.Username != "" && e.hasPassword() && (e.Auth.UsesToken() || e.uses(mail.AuthNone, mail.AuthExternal))
 	}, "takes no password with this method: remove password and password_file"},
 	{"mailbox", func(e *entry) bool { return e.wants("mailbox") && !e.LogsIn() && e.Protocol == mail.IMAP }, needsLogin},
 	{"check_mailbox", func(e *entry) bool {
@@ -155,9 +153,6 @@ var loginRules = []rule{
 	}, "external needs tls_config.cert_file and key_file"},
 }
 
-// withoutAuthzID are the methods that cannot send an authorization identity.
-var withoutAuthzID = []mail.AuthMethod{mail.AuthLogin, mail.AuthCRAMMD5, mail.AuthXOAuth2, mail.AuthSASLLogin, mail.AuthAPOP}
-
 var sharedRules = []rule{
 	{"shared_mailbox", func(e *entry) bool { return e.SharedMailbox != "" && e.Username == "" }, "needs a username to log in"},
 	{"shared_mailbox", func(e *entry) bool {
@@ -168,16 +163,16 @@ var sharedRules = []rule{
 	{"shared_mailbox_access", func(e *entry) bool { return e.access() == mail.SharedLoginName && e.Protocol == mail.SMTP },
 		"login_name is for imap and pop3: with smtp use sender, authzid or token_user"},
 	{"shared_mailbox_access", func(e *entry) bool {
-		return e.access() == mail.SharedLoginName && e.Protocol != mail.SMTP && (e.usesToken() || e.uses(mail.AuthExternal))
+		return e.access() == mail.SharedLoginName && e.Protocol != mail.SMTP && (e.Auth.UsesToken() || e.uses(mail.AuthExternal))
 	}, "login_name is for logins with a password: with a token use token_user, with a certificate authzid"},
 	{"shared_mailbox_access", func(e *entry) bool {
-		return e.access() == mail.SharedAuthzID && e.uses(withoutAuthzID...)
+		return e.access() == mail.SharedAuthzID && !e.Auth.CanActForOthers()
 	}, "authzid needs auth auto, plain, scram-sha-1, scram-sha-256, oauthbearer or external: others cannot carry it"},
 	{"shared_mailbox_access", func(e *entry) bool { return e.access() == mail.SharedFolder && e.Protocol != mail.IMAP },
 		"folder is for imap only"},
 	{"check_mailbox", func(e *entry) bool { return e.access() == mail.SharedFolder && !e.CheckMailbox },
 		"must be true: opening the folder is how the shared mailbox is reached"},
-	{"shared_mailbox_access", func(e *entry) bool { return e.access() == mail.SharedTokenUser && !e.usesToken() },
+	{"shared_mailbox_access", func(e *entry) bool { return e.access() == mail.SharedTokenUser && !e.Auth.UsesToken() },
 		"token_user needs auth xoauth2 or oauthbearer"},
 	{"shared_mailbox_access", func(e *entry) bool { return e.access() == mail.SharedSender && e.Protocol != mail.SMTP },
 		"sender is for smtp only"},

@@ -22,7 +22,9 @@ type warningRule struct {
 var warningRules = []warningRule{
 	{"encryption", func(e *entry) bool { return e.Encryption == mail.NoEncryption && e.usesPassword() },
 		"the password may cross the network in clear text: use ssl/tls or starttls"},
-	{"encryption", func(e *entry) bool { return e.Encryption == mail.NoEncryption && e.usesToken() && e.Username != "" },
+	{"encryption", func(e *entry) bool {
+		return e.Encryption == mail.NoEncryption && e.Auth.UsesToken() && e.Username != ""
+	},
 		"the token crosses the network in clear text: use ssl/tls or starttls"},
 	{"port", func(e *entry) bool {
 		return e.Encryption == mail.StartTLS && slices.Contains([]int{993, 995, 465}, e.Port)
@@ -33,10 +35,11 @@ var warningRules = []warningRule{
 	},
 		"servers usually speak TLS from the first byte on this port: use encryption ssl/tls, not none"},
 	{"port", func(e *entry) bool {
-		return e.Encryption == mail.ImplicitTLS && slices.Contains([]int{143, 110, 25, 587}, e.Port)
+		p, implicitTLS := mail.UsualService(e.Port)
+		return e.Encryption == mail.ImplicitTLS && p != "" && !implicitTLS
 	},
 		"servers usually start in clear text on this port: use encryption starttls, not ssl/tls"},
-	{"port", func(e *entry) bool { p := usualProtocol[e.Port]; return p != "" && p != e.Protocol },
+	{"port", func(e *entry) bool { p, _ := mail.UsualService(e.Port); return p != "" && p != e.Protocol },
 		"is usual for another protocol"},
 	{"tls_config.insecure_skip_verify", func(e *entry) bool { return e.tls.insecureSkipVerify && e.Encryption != mail.NoEncryption },
 		"any certificate is accepted: anyone in the path can read the password; to trust a private CA, use ca_file"},
@@ -92,11 +95,6 @@ var warningRules = []warningRule{
 		return e.wants("check_mailbox") && e.CheckMailbox && e.Protocol == mail.SMTP && e.Sender == "" && e.access() != mail.SharedSender
 	},
 		"has nothing to check: with smtp it needs a sender"},
-}
-
-// usualProtocol is the protocol that is usually spoken on a port.
-var usualProtocol = map[int]mail.Protocol{
-	143: mail.IMAP, 993: mail.IMAP, 110: mail.POP3, 995: mail.POP3, 25: mail.SMTP, 465: mail.SMTP, 587: mail.SMTP,
 }
 
 func (e *entry) warn(r *reader, where position) {

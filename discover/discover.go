@@ -195,7 +195,7 @@ func compare(a, b Found) int {
 	implicit := func(f *Found) int { // RFC 8314: preferred
 		return slices.Index([]mail.Encryption{mail.ImplicitTLS, mail.StartTLS, mail.NoEncryption}, f.Encryption)
 	}
-	protocols := []mail.Protocol{mail.IMAP, mail.POP3, mail.SMTP}
+	protocols := mail.Protocols()
 	return cmp.Or(
 		cmp.Compare(slices.Index(protocols, a.Protocol), slices.Index(protocols, b.Protocol)),
 		cmp.Compare(bad(&a), bad(&b)),

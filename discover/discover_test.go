@@ -95,7 +95,7 @@ func (w *world) probe(_ context.Context, c *mail.Connection) mail.Outcome {
 // best is what a report recommends, protocol by protocol.
 func best(r *Report) string {
 	var list []string
-	for _, p := range []mail.Protocol{mail.IMAP, mail.POP3, mail.SMTP} {
+	for _, p := range mail.Protocols() {
 		if f := r.Best(p); f != nil {
 			text := fmt.Sprintf("%s %s %s:%d %s %s", f.Protocol, f.Encryption, f.Host, f.Port, f.Source, f.Username)
 			if f.Foreign {

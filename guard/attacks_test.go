@@ -272,7 +272,7 @@ var attacks = []attack{
 		f := oneOfMany(6)
 		for i, c := range f.conns[1:7] {
 			c.Host, c.Port = "no.example", 1000+i
-			c.Protocol = []mail.Protocol{mail.IMAP, mail.POP3, mail.SMTP}[i%3]
+			c.Protocol = mail.Protocols()[i%3]
 		}
 		f.refuses["no.example"] = true
 		for range 30 {

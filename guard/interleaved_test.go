@@ -120,7 +120,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 	w.open()
 	for i := range 2 + r.IntN(5) {
 		c := user(fmt.Sprint("c", i), hostNames[r.IntN(len(hostNames))], []string{"ann", "Ann", "ann", "bob"}[r.IntN(4)])
-		c.Protocol = []mail.Protocol{mail.IMAP, mail.POP3, mail.SMTP}[r.IntN(3)]
+		c.Protocol = mail.Protocols()[r.IntN(3)]
 		if r.IntN(4) == 0 {
 			c.Realm = "apart"
 		}
@@ -233,7 +233,7 @@ func changed(c *mail.Connection, value int) *mail.Connection {
 	case 1:
 		other.Port = 1000 + value
 	case 2:
-		other.Protocol = []mail.Protocol{mail.IMAP, mail.POP3, mail.SMTP}[value/5%3]
+		other.Protocol = mail.Protocols()[value/5%3]
 	case 3:
 		other.Auth = []mail.AuthMethod{mail.AuthAuto, mail.AuthPlain, mail.AuthCRAMMD5}[value/5%3]
 	default:

@@ -25,6 +25,9 @@ const (
 	SMTP Protocol = "smtp"
 )
 
+// Protocols returns all protocols, in the order in which they are listed and tried.
+func Protocols() []Protocol { return []Protocol{IMAP, POP3, SMTP} }
+
 // Encryption says when TLS starts; its value is also the `encryption` label.
 type Encryption string
 
@@ -63,6 +66,25 @@ const (
 	AuthAPOP        AuthMethod = "apop"
 	AuthNone        AuthMethod = "none"
 )
+
+// AuthMethods returns all words of `auth`, in the order of the documentation.
+func AuthMethods() []AuthMethod {
+	return []AuthMethod{AuthAuto, AuthLogin, AuthPlain, AuthCRAMMD5, AuthSCRAMSHA1, AuthSCRAMSHA256, AuthXOAuth2, AuthOAuthBearer,
+		AuthExternal, AuthSASLLogin, AuthAPOP, AuthNone}
+}
+
+// UsesToken reports whether the method sends an access token in place of a password.
+func (m AuthMethod) UsesToken() bool { return m == AuthXOAuth2 || m == AuthOAuthBearer }
+
+// CanActForOthers reports whether the method can send an authorization identity (RFC 4422
+// section 2): the name of another account. AuthAuto can, because it chooses such a method.
+func (m AuthMethod) CanActForOthers() bool {
+	switch m {
+	case AuthAuto, AuthPlain, AuthSCRAMSHA1, AuthSCRAMSHA256, AuthOAuthBearer, AuthExternal:
+		return true
+	}
+	return false
+}
 
 // SharedAccess is the way a shared mailbox is reached; see docs/shared-mailboxes.md.
 type SharedAccess string
@@ -185,6 +207,19 @@ var defaultPorts = map[Protocol]map[Encryption]int{
 // DefaultPort is the port that is dialled where none is configured. It is 0
 // for a pair that does not exist.
 func DefaultPort(p Protocol, e Encryption) int { return defaultPorts[p][e] }
+
+// UsualService returns the protocol that usually listens on a port, and whether TLS
+// usually starts there with the first byte. p is empty for any other port.
+func UsualService(port int) (p Protocol, implicitTLS bool) {
+	for _, p := range Protocols() {
+		for e, usual := range defaultPorts[p] {
+			if usual == port {
+				return p, e == ImplicitTLS
+			}
+		}
+	}
+	return "", false
+}
 
 // EffectivePort is the port that is dialled.
 func (c *Connection) EffectivePort() int {

@@ -50,23 +50,21 @@ type identity struct {
 
 // mechanism describes one value of the field `auth`.
 type mechanism struct {
-	name    string // in the server's list; empty: a command of the protocol
-	client  func(identity) (sasl.Client, error)
-	authzid bool // can act for somebody else
-	token   bool // takes an access token
-	hashed  bool // the password itself is not sent
+	name   string // in the server's list; empty: a command of the protocol
+	client func(identity) (sasl.Client, error)
+	hashed bool // the password itself is not sent
 }
 
 // mechanisms lists every value of `auth` that logs in by SASL.
 var mechanisms = map[mail.AuthMethod]mechanism{
-	mail.AuthPlain:       {name: "PLAIN", client: newPlain, authzid: true},
+	mail.AuthPlain:       {name: "PLAIN", client: newPlain},
 	mail.AuthSASLLogin:   {name: "LOGIN", client: newLogin},
 	mail.AuthCRAMMD5:     {name: "CRAM-MD5", client: newCRAMMD5, hashed: true},
-	mail.AuthSCRAMSHA1:   {name: "SCRAM-SHA-1", client: newSCRAMSHA1, authzid: true, hashed: true},
-	mail.AuthSCRAMSHA256: {name: "SCRAM-SHA-256", client: newSCRAMSHA256, authzid: true, hashed: true},
-	mail.AuthXOAuth2:     {name: "XOAUTH2", client: newXOAuth2, token: true},
-	mail.AuthOAuthBearer: {name: "OAUTHBEARER", client: newOAuthBearer, authzid: true, token: true},
-	mail.AuthExternal:    {name: "EXTERNAL", client: newExternal, authzid: true},
+	mail.AuthSCRAMSHA1:   {name: "SCRAM-SHA-1", client: newSCRAMSHA1, hashed: true},
+	mail.AuthSCRAMSHA256: {name: "SCRAM-SHA-256", client: newSCRAMSHA256, hashed: true},
+	mail.AuthXOAuth2:     {name: "XOAUTH2", client: newXOAuth2},
+	mail.AuthOAuthBearer: {name: "OAUTHBEARER", client: newOAuthBearer},
+	mail.AuthExternal:    {name: "EXTERNAL", client: newExternal},
 }
 
 // readSecret reads the password or fetches the token that the login of c needs. It is
@@ -189,7 +187,7 @@ func reasonOf(err error) mail.Reason { return classify(mail.PhaseAuth, nil, err)
 func refusedUnsentHint(c *mail.Connection, o offer, tried []mail.AuthMethod) string {
 	what := "The server offers " + joinMethods(tried) + " and refused it before a user name or password was sent"
 	rest := slices.DeleteFunc(offeredMethods(c.Protocol, o), func(m mail.AuthMethod) bool {
-		return slices.Contains(tried, m) || mechanismOf(m).token || m == mail.AuthExternal
+		return slices.Contains(tried, m) || m.UsesToken() || m == mail.AuthExternal
 	})
 	if len(rest) == 0 {
 		return what + ": look at the server's log, and at what it allows from this machine's address."
@@ -292,7 +290,7 @@ func autoOrder(c *mail.Connection, encrypted bool) []mail.AuthMethod {
 	case mail.SharedLoginName:
 		return []mail.AuthMethod{mail.AuthLogin}
 	case mail.SharedAuthzID:
-		return slices.DeleteFunc(order, func(m mail.AuthMethod) bool { return !mechanisms[m].authzid })
+		return slices.DeleteFunc(order, func(m mail.AuthMethod) bool { return !m.CanActForOthers() })
 	}
 	return order
 }
@@ -313,12 +311,11 @@ func suits(c *mail.Connection, method mail.AuthMethod) error {
 	if c.SharedMailbox == "" {
 		return nil
 	}
-	m := mechanismOf(method)
-	if c.SharedMailboxAccess == mail.SharedAuthzID && !m.authzid {
+	if c.SharedMailboxAccess == mail.SharedAuthzID && !method.CanActForOthers() {
 		return &fault{reason: mail.AuthMechanism,
 			err: fmt.Errorf("%s: cannot act for a shared mailbox; plain can", method)}
 	}
-	if c.SharedMailboxAccess == mail.SharedTokenUser && !m.token {
+	if c.SharedMailboxAccess == mail.SharedTokenUser && !method.UsesToken() {
 		return &fault{reason: mail.AuthMechanism,
 			err: fmt.Errorf("%s: does not use a token; token_user needs xoauth2 or oauthbearer", method)}
 	}

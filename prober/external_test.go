@@ -15,7 +15,7 @@ import (
 func TestProbeWithAClientCertificate(t *testing.T) {
 	fix := newFixture(t)
 	clients := mailtest.MustCA(mailtest.CAOptions{Name: "clients"})
-	for _, p := range []mail.Protocol{mail.IMAP, mail.POP3, mail.SMTP} {
+	for _, p := range mail.Protocols() {
 		for _, e := range []mail.Encryption{mail.ImplicitTLS, mail.StartTLS} {
 			t.Run(string(p)+"_"+string(e), func(t *testing.T) {
 				server := fix.server(t, p, e, func(o *mailtest.Options) {

@@ -25,7 +25,7 @@ import (
 // protocol, on real sockets.
 func TestProbeWithGuard(t *testing.T) {
 	fix := newFixture(t)
-	for _, protocol := range []mail.Protocol{mail.IMAP, mail.POP3, mail.SMTP} {
+	for _, protocol := range mail.Protocols() {
 		t.Run(string(protocol), func(t *testing.T) {
 			server := fix.server(t, protocol, mail.ImplicitTLS)
 			file := filepath.Join(t.TempDir(), "password")

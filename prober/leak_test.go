@@ -86,7 +86,7 @@ func startLeakCases(t *testing.T) (cases []leakCase, stop func()) {
 		})
 	}
 	for range 2 {
-		for _, p := range []mail.Protocol{mail.IMAP, mail.POP3, mail.SMTP} {
+		for _, p := range mail.Protocols() {
 			for _, e := range []mail.Encryption{mail.NoEncryption, mail.ImplicitTLS, mail.StartTLS} {
 				start(&faultCase{after: opened, script: every("BYE " + string(p))}, p, e)
 			}

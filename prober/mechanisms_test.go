@@ -3,6 +3,7 @@ package prober
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -43,12 +44,13 @@ const (
 )
 
 func TestMechanismsSpeakTheirExamples(t *testing.T) {
-	tests := []struct {
+	type example struct {
 		name       string
 		client     sasl.Client
 		challenges []string
 		want       []string // mechanism, initial response if any, answers
-	}{
+	}
+	tests := []example{
 		{"PLAIN, RFC 4616", mustClient(t, mail.AuthPlain, identity{user: "tim", secret: "tanstaaftanstaaf"}), nil,
 			[]string{"PLAIN", "\x00tim\x00tanstaaftanstaaf"}},
 		{"PLAIN with authzid, RFC 4616", mustClient(t, mail.AuthPlain, identity{authzid: "Ursel", user: "Kurt", secret: "xipj3plmq"}), nil,
@@ -70,6 +72,8 @@ func TestMechanismsSpeakTheirExamples(t *testing.T) {
 			[]string{"User Name\x00", ""}, []string{"LOGIN", "tim", "secret"}},
 		{"OAUTHBEARER escapes the name", mustClient(t, mail.AuthOAuthBearer, identity{user: "a,b=c", secret: "t", host: "::1", port: 143}), nil,
 			[]string{"OAUTHBEARER", "n,a=a=2Cb=3Dc,\x01host=[::1]\x01port=143\x01auth=Bearer t\x01\x01"}},
+		{"XOAUTH2 has no escapes", mustClient(t, mail.AuthXOAuth2, identity{user: "a,b=c", secret: "t"}), nil,
+			[]string{"XOAUTH2", "user=a,b=c\x01auth=Bearer t\x01\x01"}},
 		{"EXTERNAL for itself", mustClient(t, mail.AuthExternal, identity{}), nil, []string{"EXTERNAL", ""}},
 		{"EXTERNAL for another", mustClient(t, mail.AuthExternal, identity{user: "alice", authzid: "helpdesk"}), nil, []string{"EXTERNAL", "helpdesk"}},
 		{"the server passed over the first message", mustClient(t, mail.AuthPlain, identity{user: "a", secret: "b"}), []string{""},
@@ -87,6 +91,11 @@ func TestMechanismsSpeakTheirExamples(t *testing.T) {
 				t.Errorf("said %s, want %s", got, want)
 			}
 		})
+	}
+	for method, m := range mechanisms {
+		if !slices.ContainsFunc(tests, func(tt example) bool { return tt.want[0] == m.name }) {
+			t.Errorf("%s has no example", method)
+		}
 	}
 }
 

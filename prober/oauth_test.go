@@ -74,7 +74,7 @@ func TestOAuthOnRealServers(t *testing.T) {
 	t.Parallel()
 	servers := startReal(t, realserver.Options{})
 	for _, method := range []mail.AuthMethod{mail.AuthXOAuth2, mail.AuthOAuthBearer} {
-		for _, p := range []mail.Protocol{mail.IMAP, mail.POP3, mail.SMTP} {
+		for _, p := range mail.Protocols() {
 			t.Run(string(method)+"_"+string(p), func(t *testing.T) {
 				endpoint := tokenServer(t)
 				servers.dovecot.Tokens.Grant("token-1", realserver.Alice)
@@ -295,7 +295,7 @@ func wantNoToken(t *testing.T, c *mail.Connection, server *mailtest.Server, want
 // time (fault 114).
 func TestOAuthEndpointIsDown(t *testing.T) {
 	t.Parallel()
-	for _, p := range []mail.Protocol{mail.IMAP, mail.POP3, mail.SMTP} {
+	for _, p := range mail.Protocols() {
 		t.Run(string(p), func(t *testing.T) {
 			endpoint := tokenServer(t)
 			server, c := tokenMail(t, p, map[string][]string{})

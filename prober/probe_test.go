@@ -76,7 +76,7 @@ func phaseDuration(o *mail.Outcome, phase mail.Phase) time.Duration {
 
 // pairs calls f for each protocol and encryption.
 func pairs(t *testing.T, f func(*testing.T, mail.Protocol, mail.Encryption)) {
-	for _, p := range []mail.Protocol{mail.IMAP, mail.POP3, mail.SMTP} {
+	for _, p := range mail.Protocols() {
 		for _, e := range []mail.Encryption{mail.NoEncryption, mail.ImplicitTLS, mail.StartTLS} {
 			t.Run(string(p)+"_"+string(e), func(t *testing.T) { f(t, p, e) })
 		}

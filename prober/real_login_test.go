@@ -47,7 +47,7 @@ func TestRealServersEveryMechanism(t *testing.T) {
 		{mail.AuthOAuthBearer, good, bad, mail.TokenRejected, ""},
 		{mail.AuthAPOP, nil, wrongPassword, mail.AuthRejected, mail.POP3},
 	} {
-		for _, p := range []mail.Protocol{mail.IMAP, mail.POP3, mail.SMTP} {
+		for _, p := range mail.Protocols() {
 			if test.only != "" && test.only != p {
 				continue
 			}

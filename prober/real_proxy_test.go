@@ -61,7 +61,7 @@ func TestRealNginx(t *testing.T) {
 func (r *real) nginxEveryPair(t *testing.T) {
 	nginx := r.nginx(t, realserver.NginxOptions{Directory: r.directory(t).URL})
 	pairs := 0
-	for _, p := range []mail.Protocol{mail.IMAP, mail.POP3, mail.SMTP} {
+	for _, p := range mail.Protocols() {
 		for _, e := range []mail.Encryption{mail.NoEncryption, mail.StartTLS, mail.ImplicitTLS} {
 			t.Run(string(p)+"_"+string(e), func(t *testing.T) {
 				pairs++
@@ -108,7 +108,7 @@ func wantNoLine(t *testing.T, log, pattern string) {
 // nginxSTARTTLSOnly is for an nginx that takes no login in clear.
 func (r *real) nginxSTARTTLSOnly(t *testing.T) {
 	nginx := r.nginx(t, realserver.NginxOptions{Directory: r.directory(t).URL, StartTLSOnly: true})
-	for _, p := range []mail.Protocol{mail.IMAP, mail.POP3, mail.SMTP} {
+	for _, p := range mail.Protocols() {
 		t.Run(string(p), func(t *testing.T) {
 			o := probe(t, r.connection(p, mail.NoEncryption, through(nginx)))
 			wantDown(t, o, mail.PhaseAuth, mail.AuthNeedsTLS)
@@ -210,7 +210,7 @@ func TestRealTLSProxies(t *testing.T) {
 			onPort := func(i int) func(*mail.Connection) {
 				return func(c *mail.Connection) { c.Port = proxy.Ports[i] }
 			}
-			for i, p := range []mail.Protocol{mail.IMAP, mail.POP3, mail.SMTP} {
+			for i, p := range mail.Protocols() {
 				wantUp(t, probe(t, servers.connection(p, mail.ImplicitTLS, onPort(i))))
 			}
 			wantNoLine(t, ended(t, proxy.Log, kind.ended, len(behind)), kind.strange)

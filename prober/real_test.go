@@ -131,7 +131,7 @@ func TestRealServersEveryPairWithLogin(t *testing.T) {
 	for kind, certificate := range kinds {
 		t.Run(kind, func(t *testing.T) {
 			servers := startReal(t, realserver.Options{Certificate: certificate, PlaintextAuth: true})
-			for _, p := range []mail.Protocol{mail.IMAP, mail.POP3, mail.SMTP} {
+			for _, p := range mail.Protocols() {
 				for _, e := range []mail.Encryption{mail.NoEncryption, mail.StartTLS, mail.ImplicitTLS} {
 					t.Run(string(p)+"_"+string(e), func(t *testing.T) { servers.wantEverything(t, p, e) })
 				}
@@ -273,7 +273,7 @@ func TestRealServersWithAnExpiredCertificate(t *testing.T) {
 	yesterday := time.Now().Add(-24 * time.Hour).Truncate(time.Second)
 	servers := startReal(t, realserver.Options{Certificate: mailtest.CertOptions{
 		NotBefore: yesterday.Add(-30 * 24 * time.Hour), NotAfter: yesterday}})
-	for _, p := range []mail.Protocol{mail.IMAP, mail.POP3, mail.SMTP} {
+	for _, p := range mail.Protocols() {
 		for _, e := range []mail.Encryption{mail.StartTLS, mail.ImplicitTLS} {
 			t.Run(string(p)+"_"+string(e), func(t *testing.T) {
 				o := probe(t, servers.connection(p, e))

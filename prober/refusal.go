@@ -48,8 +48,7 @@ func newRefusal(c *mail.Connection, encrypted bool, x *saslExchange, command str
 	no.login.authzid = c.SharedMailbox != "" &&
 		c.SharedMailboxAccess != mail.SharedFolder && c.SharedMailboxAccess != mail.SharedSender
 	if x != nil {
-		m := mechanismOf(x.method)
-		no.login.token, no.login.hashed = m.token, c.Auth == mail.AuthAuto && m.hashed
+		no.login.token, no.login.hashed = x.method.UsesToken(), c.Auth == mail.AuthAuto && mechanismOf(x.method).hashed
 		no.login.unsent, no.login.objected = !x.sent, x.objected()
 	}
 	no.diagnosis = diagnose(no)

@@ -387,7 +387,7 @@ func TestEachKnownTextHasSource(t *testing.T) {
 // FuzzDiagnose: whatever a server says, to whatever command, has a reason with
 // advice, and the advice has none of the server's words.
 func FuzzDiagnose(f *testing.F) {
-	protocols := []mail.Protocol{mail.IMAP, mail.POP3, mail.SMTP}
+	protocols := mail.Protocols()
 	commands := []string{"GREETING", "EHLO", "STARTTLS", "LOGIN", "AUTH", "PASS", "EXAMINE", "STAT", "MAIL", "RCPT", "QUIT", "?"}
 	for i, g := range goldenRefusals {
 		f.Add(byte(slices.Index(protocols, g.protocol)), byte(i), "NO", "", g.line)

@@ -239,7 +239,7 @@ func TestR14UnverifiedIsVisible(t *testing.T) {
 // TestR15HiddenInClearWhereItCanBe offers every way in clear.
 func TestR15HiddenInClearWhereItCanBe(t *testing.T) {
 	fix := newFixture(t)
-	for _, p := range []mail.Protocol{mail.IMAP, mail.POP3, mail.SMTP} {
+	for _, p := range mail.Protocols() {
 		server, err := mailtest.Start(mailtest.Options{Protocol: string(p), Encryption: mailtest.NoEncryption,
 			Users: map[string]string{"alice": "wonder land"}, Mechanisms: []string{"PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-256"}})
 		if err != nil {
@@ -281,7 +281,7 @@ func TestR16TheRefusedCertificateIsNamed(t *testing.T) {
 // what is asked for.
 func TestR17NothingElseIsTried(t *testing.T) {
 	fix := newFixture(t)
-	for _, p := range []mail.Protocol{mail.IMAP, mail.POP3, mail.SMTP} {
+	for _, p := range mail.Protocols() {
 		for _, way := range []struct{ server, client mail.Encryption }{
 			{mail.NoEncryption, mail.ImplicitTLS}, {mail.NoEncryption, mail.StartTLS}, {mail.ImplicitTLS, mail.NoEncryption}, {mail.ImplicitTLS, mail.StartTLS}, {mail.StartTLS, mail.ImplicitTLS}} {
 			script := "{after at once}"

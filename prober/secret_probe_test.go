@@ -76,7 +76,7 @@ func TestProbeWithAPasswordFileThatCannotBeUsed(t *testing.T) {
 		t.Run(test.story, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "password")
 			test.make(t, path)
-			for _, p := range []mail.Protocol{mail.IMAP, mail.POP3, mail.SMTP} {
+			for _, p := range mail.Protocols() {
 				c := fix.connection(p, mail.ImplicitTLS, "127.0.0.1:1", func(c *mail.Connection) { c.Password = mail.FileSecret(path) })
 				start := time.Now()
 				o := (&Prober{dial: noDial}).Probe(t.Context(), c)
@@ -194,7 +194,7 @@ func TestProbeDuringSecretSwaps(t *testing.T) {
 // (fault 148).
 func TestSecretSwapEndsAHold(t *testing.T) {
 	fix := newFixture(t)
-	for _, p := range []mail.Protocol{mail.IMAP, mail.POP3, mail.SMTP} {
+	for _, p := range mail.Protocols() {
 		t.Run(string(p), func(t *testing.T) {
 			server := fix.server(t, p, mail.StartTLS)
 			secret := mountSecret(t, "looking glass")

@@ -134,7 +134,7 @@ func FuzzTranscript(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, kind byte, line, more []byte) {
-		for _, kept := range keptOf([]mail.Protocol{mail.IMAP, mail.POP3, mail.SMTP}[kind%3], r, string(line)+secret+string(more), string(line), string(more)) {
+		for _, kept := range keptOf(mail.Protocols()[kind%3], r, string(line)+secret+string(more), string(line), string(more)) {
 			if !utf8.ValidString(kept) || len(kept) > maxTranscriptText {
 				t.Errorf("kept %q", kept)
 			}

@@ -71,9 +71,18 @@ type question struct {
 	ofLogin bool // a wrong answer can be the cause of a refused login
 }
 
+// protocolWords lists the protocols for a question.
+func protocolWords() string {
+	var words []string
+	for _, p := range mail.Protocols() {
+		words = append(words, string(p))
+	}
+	return strings.Join(words, ", ")
+}
+
 // questions are the form, in its order; read only.
 var questions = []question{
-	{field: "protocol", text: "Protocol (imap, pop3, smtp)", usual: func(*adding) string { return "imap" }},
+	{field: "protocol", text: "Protocol (" + protocolWords() + ")", usual: func(*adding) string { return "imap" }},
 	{field: "host", text: "Host"},
 	{field: "encryption", text: "Encryption (ssl/tls, starttls, none)", usual: func(*adding) string { return "ssl/tls" }},
 	{field: "port", text: "Port (0: the default)", usual: func(*adding) string { return "0" }},

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 
 	"mailprobe/config"
@@ -17,18 +18,38 @@ import (
 
 // scheme is what the part of a URL before :// stands for.
 type scheme struct {
+	name       string
 	protocol   mail.Protocol
 	encryption mail.Encryption
 }
 
-// schemes is read only.
-var schemes = map[string]scheme{
-	"imap": {mail.IMAP, mail.NoEncryption}, "imaps": {mail.IMAP, mail.ImplicitTLS}, "imap+starttls": {mail.IMAP, mail.StartTLS},
-	"pop3": {mail.POP3, mail.NoEncryption}, "pop3s": {mail.POP3, mail.ImplicitTLS}, "pop3+starttls": {mail.POP3, mail.StartTLS},
-	"smtp": {mail.SMTP, mail.NoEncryption}, "smtps": {mail.SMTP, mail.ImplicitTLS}, "smtp+starttls": {mail.SMTP, mail.StartTLS},
+// schemes returns the schemes of all protocols, such as imap, imaps and imap+starttls.
+func schemes() (list []scheme) {
+	for _, p := range mail.Protocols() {
+		list = append(list, scheme{string(p), p, mail.NoEncryption}, scheme{string(p) + "s", p, mail.ImplicitTLS},
+			scheme{string(p) + "+starttls", p, mail.StartTLS})
+	}
+	return list
 }
 
-const schemeList = "imap, imaps, imap+starttls, pop3, pop3s, pop3+starttls, smtp, smtps, smtp+starttls"
+// schemeOf returns the scheme with a name, in either case.
+func schemeOf(name string) (s scheme, known bool) {
+	list := schemes()
+	i := slices.IndexFunc(list, func(s scheme) bool { return strings.EqualFold(s.name, name) })
+	if i < 0 {
+		return scheme{}, false
+	}
+	return list[i], true
+}
+
+// schemeNames lists the schemes for a message.
+func schemeNames() string {
+	var names []string
+	for _, s := range schemes() {
+		names = append(names, s.name)
+	}
+	return strings.Join(names, ", ")
+}
 
 // isURL reports whether a word is a URL and not the name of a connection.
 func isURL(word string) bool { return strings.Contains(word, "://") }
@@ -56,7 +77,7 @@ func adHoc(ctx context.Context, text string, o URLOptions) (*mail.Connection, er
 	}
 	// The name is shown, in logs too: it has no user in it.
 	name := strings.ToLower(u.Scheme) + "://" + u.Host
-	s, known := schemes[strings.ToLower(u.Scheme)]
+	s, known := schemeOf(u.Scheme)
 	user := u.User.Username()
 	_, hasPassword := u.User.Password()
 	var faults []error
@@ -64,7 +85,7 @@ func adHoc(ctx context.Context, text string, o URLOptions) (*mail.Connection, er
 		broken bool
 		text   string
 	}{
-		{!known, fmt.Sprintf("%q: not one of %s", u.Scheme, schemeList)},
+		{!known, fmt.Sprintf("%q: not one of %s", u.Scheme, schemeNames())},
 		{hasPassword, "a password in the URL could be read by every user of this machine: use --password-file"},
 		{u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "", "only scheme, user, host and port can be given in the URL"},
 		{user != "" && o.PasswordFile == "" && o.Ask == nil && !hasPassword, "a user in the URL needs --password-file"},

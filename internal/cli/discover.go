@@ -34,11 +34,8 @@ type DiscoverOptions struct {
 	Write         bool // add what is up to the configuration without asking
 }
 
-// protocols is the order in which a login is tried.
-var protocols = []mail.Protocol{mail.IMAP, mail.POP3, mail.SMTP}
-
 // Discover finds the servers of an address, tries one login, and then the other
-// protocols with the same password. A nil error means that something was found,
+// mail.Protocols() with the same password. A nil error means that something was found,
 // and that what was tried is up.
 func Discover(ctx context.Context, o DiscoverOptions) error {
 	return o.with(func(s *setup) error {
@@ -198,7 +195,7 @@ func (d *discovery) table() error {
 func (d *discovery) choose(ctx context.Context) ([]*discover.Found, error) {
 	var chosen []*discover.Found
 	accepted := map[string]bool{}
-	for _, protocol := range protocols {
+	for _, protocol := range mail.Protocols() {
 		f := d.report.Best(protocol)
 		if f == nil {
 			continue

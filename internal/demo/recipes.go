@@ -30,7 +30,7 @@ type recipe struct {
 // up.
 func goodRecipes() []recipe {
 	var recipes []recipe
-	for _, protocol := range []mail.Protocol{mail.IMAP, mail.POP3, mail.SMTP} {
+	for _, protocol := range mail.Protocols() {
 		for _, encryption := range []mail.Encryption{mail.ImplicitTLS, mail.StartTLS, mail.NoEncryption} {
 			recipes = append(recipes, recipe{
 				name:     string(protocol) + "-" + string(encryption),

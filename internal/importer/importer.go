@@ -114,13 +114,11 @@ func named(entries []Entry) []Entry {
 	return entries
 }
 
-// mailPorts says what is usually spoken on a port; read only.
-var mailPorts = map[int]mail.Protocol{
-	143: mail.IMAP, 993: mail.IMAP, 110: mail.POP3, 995: mail.POP3, 25: mail.SMTP, 465: mail.SMTP, 587: mail.SMTP,
+// usualProtocol returns the protocol that usually listens on a port; empty: none of ours.
+func usualProtocol(port int) mail.Protocol {
+	p, _ := mail.UsualService(port)
+	return p
 }
-
-// implicitTLS reports whether TLS usually starts with the first byte on a port.
-func implicitTLS(port int) bool { return slices.Contains([]int{993, 995, 465}, port) }
 
 // portOf returns a port; 0: the text is no port.
 func portOf(text string) int {

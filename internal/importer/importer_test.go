@@ -97,10 +97,13 @@ func FuzzRead(f *testing.F) {
 
 // A target of every usual port becomes a connection of its protocol.
 func TestBlackboxPorts(t *testing.T) {
-	for port, protocol := range mailPorts {
-		e, ok := blackboxEntry("h:"+strconv.Itoa(port), map[string]any{"tcp": map[string]any{"tls": true}})
-		if !ok || e.Protocol != protocol || e.Encryption != mail.ImplicitTLS {
-			t.Errorf("%d: %+v", port, e)
+	for _, protocol := range mail.Protocols() {
+		for _, encryption := range []mail.Encryption{mail.NoEncryption, mail.StartTLS, mail.ImplicitTLS} {
+			port := mail.DefaultPort(protocol, encryption)
+			e, ok := blackboxEntry("h:"+strconv.Itoa(port), map[string]any{"tcp": map[string]any{"tls": true}})
+			if !ok || e.Protocol != protocol || e.Encryption != mail.ImplicitTLS {
+				t.Errorf("%d: %+v", port, e)
+			}
 		}
 	}
 	if _, ok := blackboxEntry("h", nil); ok {

@@ -34,10 +34,10 @@ func readUptimeKuma(text string) ([]Entry, error) {
 		if m.Type == "smtp" && port == 0 {
 			port = 25
 		}
-		if m.Type != "smtp" && (m.Type != "port" || mailPorts[port] == "") {
+		if m.Type != "smtp" && (m.Type != "port" || usualProtocol(port) == "") {
 			continue // no mail port
 		}
-		e := Entry{Name: m.Name, Protocol: mailPorts[port], Host: strings.Trim(m.Hostname, "[]"), Port: port, Encryption: usualEncryption(port)}
+		e := Entry{Name: m.Name, Protocol: usualProtocol(port), Host: strings.Trim(m.Hostname, "[]"), Port: port, Encryption: usualEncryption(port)}
 		if seconds := m.Interval.String(); seconds != "" {
 			e.Interval = seconds + "s"
 		}
@@ -66,7 +66,7 @@ func kumaEncryption(security string) mail.Encryption {
 // usualEncryption is what servers speak on a port. Port 25 takes STARTTLS nearly
 // everywhere.
 func usualEncryption(port int) mail.Encryption {
-	if implicitTLS(port) {
+	if _, implicitTLS := mail.UsualService(port); implicitTLS {
 		return mail.ImplicitTLS
 	}
 	return mail.StartTLS
@@ -135,10 +135,10 @@ func plainLabels(labels any) map[string]string {
 func blackboxEntry(target string, module any) (Entry, bool) {
 	host, text, err := net.SplitHostPort(target)
 	port := portOf(text)
-	if err != nil || mailPorts[port] == "" {
+	if err != nil || usualProtocol(port) == "" {
 		return Entry{}, false
 	}
-	e := Entry{Protocol: mailPorts[port], Host: host, Port: port, Encryption: mail.NoEncryption}
+	e := Entry{Protocol: usualProtocol(port), Host: host, Port: port, Encryption: mail.NoEncryption}
 	dialogue := list(at(module, "tcp", "query_response"))
 	startTLS := slices.ContainsFunc(dialogue, func(step any) bool { return at(step, "starttls") == true })
 	switch {
