@@ -13,14 +13,14 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// DNSFault is how a name is answered wrongly. The empty one answers well.
+// DNSFault says how the answer about a name is wrong; empty: it is right.
 type DNSFault string
 
 // The faults of names.
 const (
 	DNSNXDomain  DNSFault = "nxdomain"
 	DNSNoData    DNSFault = "nodata" // NOERROR with a SOA record and no address
-	DNSLame      DNSFault = "lame"   // NOERROR with nothing at all, from a server that knows nobody to ask
+	DNSLame      DNSFault = "lame"   // NOERROR without any record, neither authoritative nor recursive
 	DNSServFail  DNSFault = "servfail"
 	DNSRefused   DNSFault = "refused"
 	DNSSilence   DNSFault = "silence"
@@ -56,7 +56,7 @@ type DNS struct {
 func StartDNS(names map[string]DNSName) (*DNS, error) {
 	d, err := listenDNS()
 	for tries := 0; err != nil && tries < 20; tries++ {
-		d, err = listenDNS() // somebody else had the UDP port of that number
+		d, err = listenDNS() // another program had the UDP port with that number
 	}
 	if err != nil {
 		return nil, err
@@ -84,8 +84,8 @@ func listenDNS() (*DNS, error) {
 	return d, nil
 }
 
-// Resolver asks this server and no other. Its goroutines end with the lookup's
-// context; those of Go's own stay up to 5 s in the read of a silent server.
+// Resolver returns a resolver that asks this server only. Its connections end with the
+// context of a lookup; those of Go's own resolver wait up to 5 s for a silent server.
 func (d *DNS) Resolver() *net.Resolver {
 	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		var dialer net.Dialer
@@ -147,7 +147,7 @@ func (d *DNS) stream(conn net.Conn) {
 			continue
 		}
 		if len(answer) == 0 {
-			return // the truncated fault: hang up
+			return // DNSTruncated: close the connection
 		}
 		framed := binary.BigEndian.AppendUint16(nil, uint16(len(answer)))
 		if _, err := conn.Write(append(framed, answer...)); err != nil {
@@ -156,7 +156,7 @@ func (d *DNS) stream(conn net.Conn) {
 	}
 }
 
-// answer returns the reply to a message; nil: no reply, empty: hang up.
+// answer returns the reply to a message; nil: no reply; empty: close the connection.
 func (d *DNS) answer(message []byte, tcp bool) []byte {
 	var parser dnsmessage.Parser
 	header, err := parser.Start(message)
@@ -198,8 +198,8 @@ func (d *DNS) answer(message []byte, tcp bool) []byte {
 	return pack(reply, tcp)
 }
 
-// pack encodes a reply, or only its head with the truncation mark where it is
-// too large for UDP.
+// pack encodes a reply. If it is too large for UDP, the records are left out and the
+// truncation bit is set.
 func pack(reply dnsmessage.Message, tcp bool) []byte {
 	packed, err := reply.Pack()
 	if err == nil && (tcp || len(packed) <= maxUDP) {
@@ -226,8 +226,8 @@ func (d *DNS) lookLocked(name dnsmessage.Name) DNSName {
 	return known
 }
 
-// records answers a question, along CNAMEs until an address or the first name
-// again.
+// records returns the records that answer a question. It follows CNAMEs, at most as many
+// as there are names, so that a loop ends.
 func (d *DNS) records(question dnsmessage.Question) []dnsmessage.Resource {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -23,8 +23,8 @@ const (
 // Fault is what happens at the chosen call.
 type Fault string
 
-// The faults. Timeout, reset and EOF stay: later calls fail alike, as they do
-// on a socket. Short and garbage happen once.
+// The faults. After TimeoutFault, ResetFault and EOFFault later calls fail in the same
+// way, as on a socket. ShortFault and GarbageFault concern one call only.
 const (
 	TimeoutFault Fault = "timeout" // the deadline has passed
 	ResetFault   Fault = "reset"   // RST
@@ -52,8 +52,8 @@ type FaultyConn struct {
 	stuck map[Call]bool
 }
 
-// FailNth wraps conn so that its n-th call (from 1) of a kind has a fault. With
-// n = 0 none has.
+// FailNth wraps conn so that its n-th call of a kind, counted from 1, has a fault. With
+// n = 0 no call has one.
 func FailNth(conn net.Conn, call Call, n int, fault Fault) *FaultyConn {
 	return &FaultyConn{Conn: conn, call: call, n: n, fault: fault, stuck: map[Call]bool{}}
 }
@@ -72,7 +72,8 @@ func (c *FaultyConn) Calls() int {
 	return c.count
 }
 
-// now reports whether this call is the one, or fails because an earlier one did.
+// now counts a call, and reports whether it has the fault: it is the n-th one, or an
+// earlier fault continues.
 func (c *FaultyConn) now(call Call) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -102,9 +103,9 @@ func (c *FaultyConn) Read(p []byte) (int, error) {
 	}
 	switch c.fault {
 	case TimeoutFault:
-		return 0, c.dressed("read", os.ErrDeadlineExceeded)
+		return 0, opError(c, "read", os.ErrDeadlineExceeded)
 	case ResetFault:
-		return 0, c.dressed("read", syscall.ECONNRESET)
+		return 0, opError(c, "read", syscall.ECONNRESET)
 	case EOFFault:
 		return 0, io.EOF
 	case ShortFault:
@@ -121,11 +122,11 @@ func (c *FaultyConn) Write(p []byte) (int, error) {
 	}
 	switch c.fault {
 	case TimeoutFault:
-		return 0, c.dressed("write", os.ErrDeadlineExceeded)
+		return 0, opError(c, "write", os.ErrDeadlineExceeded)
 	case ResetFault:
-		return 0, c.dressed("write", syscall.ECONNRESET)
+		return 0, opError(c, "write", syscall.ECONNRESET)
 	case EOFFault:
-		return 0, c.dressed("write", syscall.EPIPE)
+		return 0, opError(c, "write", syscall.EPIPE)
 	case ShortFault:
 		n, err := c.Conn.Write(p[:len(p)/2])
 		if err == nil {
@@ -138,7 +139,7 @@ func (c *FaultyConn) Write(p []byte) (int, error) {
 	return c.Conn.Write(noise)
 }
 
-// Close always closes; the fault is only in what it returns.
+// Close always closes the connection. A fault changes only the error that it returns.
 func (c *FaultyConn) Close() error {
 	faulty := c.now(CloseCall)
 	err := c.Conn.Close()
@@ -146,15 +147,15 @@ func (c *FaultyConn) Close() error {
 		return err
 	}
 	return map[Fault]error{
-		TimeoutFault: c.dressed("close", os.ErrDeadlineExceeded),
-		ResetFault:   c.dressed("close", syscall.ECONNRESET),
+		TimeoutFault: opError(c, "close", os.ErrDeadlineExceeded),
+		ResetFault:   opError(c, "close", syscall.ECONNRESET),
 		EOFFault:     io.EOF,
 		ShortFault:   io.ErrShortWrite,
-		GarbageFault: c.dressed("close", syscall.EIO),
+		GarbageFault: opError(c, "close", syscall.EIO),
 	}[c.fault]
 }
 
-// SetLinger and CloseWrite pass on what the connection below can do.
+// SetLinger calls the method of the wrapped connection, if it has one.
 func (c *FaultyConn) SetLinger(seconds int) error {
 	if lingerer, ok := c.Conn.(interface{ SetLinger(int) error }); ok {
 		return lingerer.SetLinger(seconds)
@@ -162,6 +163,7 @@ func (c *FaultyConn) SetLinger(seconds int) error {
 	return nil
 }
 
+// CloseWrite calls the method of the wrapped connection, if it has one.
 func (c *FaultyConn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
@@ -169,6 +171,7 @@ func (c *FaultyConn) CloseWrite() error {
 	return nil
 }
 
-func (c *FaultyConn) dressed(op string, err error) error {
+// opError wraps an error of a connection as package net does.
+func opError(c net.Conn, op string, err error) error {
 	return &net.OpError{Op: op, Net: "tcp", Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: err}
 }

@@ -12,8 +12,7 @@ import (
 	"github.com/emersion/go-sasl"
 )
 
-// message is what every mailbox is filled with: 120 octets, the size in the
-// examples of RFC 1939.
+// message is every message in the mailboxes: 120 octets, as in the examples of RFC 1939.
 var message = []byte("From: a@mailtest.example\r\nTo: b@mailtest.example\r\nSubject: a message of the test server\r\n\r\n" +
 	strings.Repeat("-", 27) + "\r\n")
 
@@ -50,7 +49,7 @@ func (s *Server) newIMAP() (func(net.Conn), error) {
 	}, nil
 }
 
-// owners is the set of all names that a login can lead to.
+// owners returns the names of all users whose mailboxes a login can open.
 func (s *Server) owners() map[string]bool {
 	owners := map[string]bool{}
 	for user := range s.options.Users {
@@ -81,7 +80,8 @@ func (s *Server) newIMAPUser(name string) (*imapmemserver.User, error) {
 	return user, nil
 }
 
-// imapSession is one IMAP session: a memory session once logged in.
+// imapSession is one IMAP session. After the login it has a session of the library's
+// server in memory.
 type imapSession struct {
 	*imapmemserver.UserSession // nil before the login
 
@@ -123,7 +123,7 @@ func (s *imapSession) Authenticate(name string) (sasl.Server, error) {
 	}), nil
 }
 
-// Namespace returns the prefixes of Options.
+// Namespace returns the prefixes of Options.Others and Options.Shared.
 func (s *imapSession) Namespace() (*imap.NamespaceData, error) {
 	data, err := s.UserSession.Namespace()
 	if err != nil {

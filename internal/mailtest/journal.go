@@ -10,8 +10,8 @@ import (
 type journal struct{ commands []string }
 
 // commandRecorder writes the commands of one connection of a server library into
-// the server's journal. The libraries write both directions to one stream; the
-// form of a line tells whose it is.
+// the server's journal. The libraries write both directions to one stream; the form
+// of a line shows which side sent it.
 type commandRecorder struct {
 	server       *Server
 	partial      []byte // a line without its end so far
@@ -42,7 +42,7 @@ func (r *commandRecorder) line(line string) {
 		r.continuation = strings.HasSuffix(line, "+}")
 	default:
 		r.server.note(line)
-		r.continuation = strings.HasSuffix(line, "+}") // a literal that waits for no go-ahead
+		r.continuation = strings.HasSuffix(line, "+}") // a non-synchronizing literal (RFC 7888)
 	}
 }
 
@@ -53,10 +53,11 @@ func (s *Server) note(line string) {
 	s.journal.commands = remember(s.journal.commands, line)
 }
 
-// maxRemembered bounds what a server remembers: the demo's run for days.
+// maxRemembered is the maximum length of a server's lists: the servers of the demo run for
+// days.
 const maxRemembered = 10_000
 
-// remember appends an item; a full list loses its older partial.
+// remember appends an item; a full list loses its older half first.
 func remember[T any](list []T, item T) []T {
 	if len(list) >= maxRemembered {
 		list = slices.Clone(list[len(list)/2:])
@@ -64,7 +65,7 @@ func remember[T any](list []T, item T) []T {
 	return append(list, item)
 }
 
-// serverLine reports whether a line of the mixed stream is the server's.
+// serverLine reports whether the server sent a line of the mixed stream.
 func serverLine(protocol, line string) bool {
 	if protocol == SMTP {
 		return len(line) >= 3 && strings.Trim(line[:3], "0123456789") == "" &&

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// listener is a TCP socket with its connections, which all servers here have in
-// common.
+// listener is a listening TCP socket with its connections. All servers of this package
+// use it.
 type listener struct {
 	Addr string // host:port
 	Host string
@@ -47,7 +47,7 @@ func (l *listener) run(handle func(net.Conn)) {
 		for {
 			conn, err := l.socket.Accept()
 			if err != nil {
-				return // closed, or nothing that a test server could mend
+				return // closed, or an error that a test server cannot handle
 			}
 			tracked := &trackedConn{TCPConn: conn.(*net.TCPConn), gone: make(chan struct{})}
 			if !l.enter(tracked) {
@@ -61,7 +61,8 @@ func (l *listener) run(handle func(net.Conn)) {
 	})
 }
 
-// enter takes note of a connection, or closes it where the listener is closed.
+// enter records a connection and reports true; if the listener is closed, it closes the
+// connection.
 func (l *listener) enter(conn net.Conn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -108,14 +109,14 @@ func (l *listener) Close() error {
 	return err
 }
 
-// Connections is the number of connections accepted so far.
+// Connections returns the number of connections accepted so far.
 func (l *listener) Connections() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.accepted
 }
 
-// Open is the number of connections open now.
+// Open returns the number of connections that are open now.
 func (l *listener) Open() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -137,7 +138,7 @@ func (l *listener) pause(d time.Duration) bool {
 	}
 }
 
-// trackedConn tells when it is closed.
+// trackedConn closes the channel gone when it is closed.
 type trackedConn struct {
 	*net.TCPConn
 	once sync.Once

@@ -1,7 +1,7 @@
 package mailtest
 
-// This file decides about logins; the protocols bring the credentials here and
-// carry the verdict back.
+// This file decides about logins. The protocols pass it the credentials and send its
+// answer.
 
 import (
 	"crypto/hmac"
@@ -18,21 +18,21 @@ type refusal string
 
 func (r refusal) Error() string { return string(r) }
 
-// wrongCredentials is what each protocol says about a wrong password.
+// wrongCredentials are the answers to a wrong password.
 var wrongCredentials = map[string]refusal{
 	IMAP: "NO [AUTHENTICATIONFAILED] Authentication failed",
 	POP3: "-ERR [AUTH] Authentication failed",
 	SMTP: "535 5.7.8 Authentication failed",
 }
 
-// errMechanism answers a mechanism that was not offered.
+// errMechanism are the answers to a mechanism that was not offered.
 var errMechanism = map[string]refusal{
 	IMAP: "NO SASL mechanism not supported",
 	POP3: "-ERR SASL mechanism not supported",
 	SMTP: "504 5.5.4 SASL mechanism not supported",
 }
 
-// Refusing is an Options.Refuse that refuses every login with one line.
+// Refusing returns an Options.Refuse that refuses every login with one line.
 func Refusing(line string) func(Login) string {
 	return func(Login) string { return line }
 }
@@ -41,11 +41,10 @@ func Refusing(line string) func(Login) string {
 type authenticator struct {
 	server *Server
 	conn   func() net.Conn // the connection as it is now, plain or TLS
-	owner  string          // of what the session may open; empty before a good login
+	owner  string          // of the mailboxes that the session may open; empty before an accepted login
 }
 
-// verdict records a login, notes the owner after a good one, and returns nil or a
-// refusal.
+// verdict records a login, and the owner if it is accepted. It returns nil or a refusal.
 func (a *authenticator) verdict(login Login) error {
 	s := a.server
 	answer := error(nil)
@@ -69,15 +68,15 @@ func (a *authenticator) verdict(login Login) error {
 	return answer
 }
 
-// password judges a login that shows its password.
+// password checks a login that sends its password.
 func (a *authenticator) password(mechanism, authzid, user, password string) error {
 	want, known := a.server.options.Users[user]
 	return a.verdict(Login{Mechanism: mechanism, User: user, AuthzID: authzid, Secret: password,
 		Accepted: known && want == password && a.server.mayActAs(user, authzid)})
 }
 
-// digest judges a login that proves its password over a challenge with MD5,
-// keyed (CRAM-MD5, RFC 2195) or not (APOP, RFC 1939).
+// digest checks a login that proves its password by an MD5 digest of a challenge: keyed
+// for CRAM-MD5 (RFC 2195), unkeyed for APOP (RFC 1939).
 func (a *authenticator) digest(mechanism, user, challenge, got string) error {
 	secret, known := a.server.options.Users[user]
 	sum := md5.Sum([]byte(challenge + secret))
@@ -90,14 +89,13 @@ func (a *authenticator) digest(mechanism, user, challenge, got string) error {
 	return a.verdict(Login{Mechanism: mechanism, User: user, Accepted: known && got == hex.EncodeToString(want)})
 }
 
-// token judges a login with an OAuth2 access token.
+// token checks a login with an OAuth2 access token.
 func (a *authenticator) token(mechanism, user, token string) error {
 	return a.verdict(Login{Mechanism: mechanism, User: user, Secret: token,
 		Accepted: slices.Contains(a.server.options.Tokens[token], user)})
 }
 
-// certificate judges a login by client certificate: its common name is the
-// user.
+// certificate checks a login by client certificate. The user is its common name.
 func (a *authenticator) certificate(identity string) error {
 	login := Login{Mechanism: "EXTERNAL", AuthzID: identity}
 	if secured, ok := a.conn().(*tls.Conn); ok {
@@ -114,7 +112,7 @@ func (s *Server) mayActAs(user, identity string) bool {
 	return identity == "" || identity == user || slices.Contains(s.options.ActAs[user], identity)
 }
 
-// mechanisms lists what is offered.
+// mechanisms lists the SASL mechanisms that are offered.
 func (s *Server) mechanisms() []string {
 	if s.options.Mechanisms != nil {
 		return s.options.Mechanisms

@@ -12,12 +12,12 @@ import (
 	"github.com/xdg-go/scram"
 )
 
-// exchange is the server's side of one SASL exchange. It is called with nil
-// where the client gave no initial response.
+// exchange is the server's side of one SASL exchange. It is called with nil if the client
+// sent no initial response.
 type exchange func(response []byte) (challenge []byte, done bool, err error)
 
-// Next implements sasl.Server. An empty challenge is given as nil, because
-// go-imap's server sends "=" for an empty one, which RFC 9051 does not allow.
+// Next implements sasl.Server. It returns nil for an empty challenge, because go-imap's
+// server sends "=" for one that is empty and not nil, which RFC 9051 does not allow.
 func (e exchange) Next(response []byte) ([]byte, bool, error) {
 	challenge, done, err := e(response)
 	if len(challenge) == 0 {
@@ -88,7 +88,7 @@ func (a *authenticator) cramMD5() exchange {
 	}
 }
 
-// timestamp is a message-id for one challenge, also APOP's.
+// timestamp returns a message-id for one challenge of CRAM-MD5 or APOP.
 func (s *Server) timestamp() string {
 	return fmt.Sprintf("<%d.%d@mailtest.example>", s.Port, time.Now().UnixNano())
 }
@@ -120,8 +120,8 @@ func (a *authenticator) scram(name string, hash scram.HashGeneratorFcn) exchange
 	}
 }
 
-// stored returns what a SCRAM server keeps of a password. It is derived at the
-// first login: that takes thousands of rounds of the hash.
+// stored returns what a SCRAM server stores of a password. It is derived at the first
+// login, because that takes thousands of rounds of the hash.
 func (a *authenticator) stored(mechanism string, hash scram.HashGeneratorFcn, user string) (scram.StoredCredentials, error) {
 	password, known := a.server.options.Users[user]
 	if !known {
@@ -152,9 +152,8 @@ func (a *authenticator) derive(hash scram.HashGeneratorFcn, user, password strin
 	return client.GetStoredCredentialsWithError(scram.KeyFactors{Salt: "mailtest-salt", Iters: iterations})
 }
 
-// bearer is OAUTHBEARER (RFC 7628) and XOAUTH2, which Google and Microsoft
-// speak. A refusal is told as a JSON challenge first, and the status line
-// follows the client's answer to it.
+// bearer is OAUTHBEARER (RFC 7628) and XOAUTH2 of Google and Microsoft. A refusal is
+// first sent as a JSON challenge; the status line follows the client's answer to it.
 func (a *authenticator) bearer(name string) exchange {
 	var refused error
 	return func(response []byte) ([]byte, bool, error) {

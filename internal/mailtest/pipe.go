@@ -11,12 +11,12 @@ import (
 	"time"
 )
 
-// Pipe is a connection in memory, both ends of it. Unlike net.Pipe it holds
-// what was written until it is read, so that a TLS alert or a goodbye blocks
-// nobody; and unlike a socket it can be used inside a testing/synctest bubble.
+// Pipe returns both ends of a connection in memory. Unlike net.Pipe it has a buffer, so
+// that a TLS alert or a QUIT does not block its sender; unlike a socket it can be used in
+// a testing/synctest bubble.
 //
-// limit is the number of bytes each direction holds before a write blocks, as
-// the window of a peer that does not read; 0 means no limit.
+// limit is the number of bytes in each direction that may wait to be read before a write
+// blocks, like a TCP window; 0: no limit.
 func Pipe(limit int) (client, server *PipeConn) {
 	up, down := newHalf(limit), newHalf(limit)
 	end := func(in, out *half, local, remote int) *PipeConn {
@@ -25,8 +25,8 @@ func Pipe(limit int) (client, server *PipeConn) {
 	return end(down, up, 40000, 25), end(up, down, 25, 40000)
 }
 
-// PipeTo is the client's end of a pipe to a script that is played at once. The
-// channel gives the session when the script has ended; it can be left unread.
+// PipeTo starts to play a script and returns the client's end of a Pipe to it. The channel
+// returns the session when the script has ended; it need not be read.
 func PipeTo(script *Script, o ScriptOptions) (*PipeConn, <-chan Session) {
 	client, server := Pipe(0)
 	session := make(chan Session, 1)
@@ -47,11 +47,11 @@ type PipeConn struct {
 // half is one direction.
 type half struct {
 	mu    sync.Mutex
-	moved *sync.Cond // something changed
+	moved *sync.Cond // signals every change of what follows
 	data  bytes.Buffer
 	limit int
 
-	end        error // what the reader gets after the data; nil while open
+	end        error // returned to the reader after the data; nil while open
 	readClosed bool  // the reader has closed
 
 	readDeadline, writeDeadline deadline
@@ -63,14 +63,14 @@ func newHalf(limit int) *half {
 	return h
 }
 
-// deadline is a moment after which waiting is over. It is guarded by half.mu.
+// deadline ends the waiting of calls. It is guarded by half.mu.
 type deadline struct {
 	timer   *time.Timer
 	expired bool
 }
 
-// setLocked replaces the deadline. The timer takes the lock again to wake the
-// waiting; one that was replaced meanwhile does nothing.
+// setLocked replaces the deadline; a zero time means none. The timer takes the lock to
+// wake the waiting calls; one that was replaced meanwhile does nothing.
 func (d *deadline) setLocked(h *half, t time.Time) {
 	if d.timer != nil {
 		d.timer.Stop()
@@ -111,9 +111,9 @@ func (c *PipeConn) Read(p []byte) (int, error) {
 	for {
 		switch {
 		case h.readClosed:
-			return 0, c.fault("read", net.ErrClosed)
+			return 0, opError(c, "read", net.ErrClosed)
 		case h.readDeadline.expired:
-			return 0, c.fault("read", os.ErrDeadlineExceeded)
+			return 0, opError(c, "read", os.ErrDeadlineExceeded)
 		case len(p) == 0:
 			return 0, nil
 		case h.data.Len() > 0:
@@ -123,7 +123,7 @@ func (c *PipeConn) Read(p []byte) (int, error) {
 		case h.end == io.EOF:
 			return 0, io.EOF
 		case h.end != nil:
-			return 0, c.fault("read", h.end)
+			return 0, opError(c, "read", h.end)
 		}
 		h.moved.Wait()
 	}
@@ -137,11 +137,11 @@ func (c *PipeConn) Write(p []byte) (int, error) {
 	for {
 		switch {
 		case h.end == io.EOF:
-			return written, c.fault("write", net.ErrClosed)
+			return written, opError(c, "write", net.ErrClosed)
 		case h.end != nil || h.readClosed:
-			return written, c.fault("write", syscall.EPIPE)
+			return written, opError(c, "write", syscall.EPIPE)
 		case h.writeDeadline.expired:
-			return written, c.fault("write", os.ErrDeadlineExceeded)
+			return written, opError(c, "write", os.ErrDeadlineExceeded)
 		}
 		room := len(p) - written
 		if h.limit > 0 {
@@ -159,8 +159,8 @@ func (c *PipeConn) Write(p []byte) (int, error) {
 	}
 }
 
-// Close ends both directions. The peer reads what is left and then EOF, or a
-// reset after SetLinger(0).
+// Close ends both directions. The peer reads what is buffered, then EOF, or ECONNRESET
+// after SetLinger(0).
 func (c *PipeConn) Close() error {
 	c.once.Do(func() {
 		end := io.EOF
@@ -221,11 +221,6 @@ func (c *PipeConn) SetWriteDeadline(t time.Time) error {
 	defer c.out.mu.Unlock()
 	c.out.writeDeadline.setLocked(c.out, t)
 	return nil
-}
-
-// fault dresses an error as the net package does.
-func (c *PipeConn) fault(op string, err error) error {
-	return &net.OpError{Op: op, Net: "tcp", Source: c.local, Addr: c.remote, Err: err}
 }
 
 func pipeAddr(port int) net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port} }

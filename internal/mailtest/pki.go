@@ -1,7 +1,7 @@
 package mailtest
 
-// This file mints certificates, good ones and every bad one a client must
-// notice. Keys live in memory; they reach a disk only through the Write methods.
+// This file issues certificates: valid ones, and ones with each fault that a client must
+// detect. Keys stay in memory unless WritePair writes them.
 
 import (
 	"crypto"
@@ -22,8 +22,8 @@ import (
 	"time"
 )
 
-// CAOptions describes a certification authority. The zero value is a good one:
-// ECDSA P-256, valid from an hour ago for ten years.
+// CAOptions describes a certification authority. The zero value is a valid one: ECDSA
+// P-256, valid from an hour ago for ten years.
 type CAOptions struct {
 	Name                string // common name; "mailtest CA" by default
 	RSABits             int    // 0: ECDSA P-256
@@ -37,19 +37,19 @@ type CA struct {
 	key         crypto.Signer
 }
 
-// CertOptions describes a leaf certificate. The zero value gives a certificate
-// without any name; each field makes it right or wrong in one way.
+// CertOptions describes a leaf certificate. The zero value is a certificate without any
+// name; each field makes it valid or invalid in one way.
 type CertOptions struct {
 	Names      []string
 	IPs        []net.IP
 	CommonName string // the first name by default
-	RawSubject []byte // DER of the subject, where pkix.Name is too tidy
+	RawSubject []byte // DER of the subject, for one that pkix.Name cannot express; nil: CommonName
 
 	NotBefore, NotAfter time.Time // from an hour ago to a day ahead by default
 
-	// RSABits of 0 means ECDSA P-256. Below 1024 and above 8192, which Go
-	// makes no keys for, the key is a fake: right in its size and form, but its
-	// signatures are noise.
+	// RSABits is the size of an RSA key; 0: ECDSA P-256. Go generates no keys below 1024
+	// bits, and larger ones than 8192 take too long: such a key has the right size and
+	// form, but its signatures are random bytes.
 	RSABits int
 	SHA1    bool // signed with SHA-1
 
@@ -61,10 +61,10 @@ type CertOptions struct {
 	Intermediates     int
 	HideIntermediates bool
 
-	Filler int // certificates of no use, about 770 bytes each, sent behind the chain
+	Filler int // certificates of about 770 bytes that nothing needs, sent after the chain
 }
 
-// NewCA mints an authority.
+// NewCA makes an authority with a new key.
 func NewCA(o CAOptions) (*CA, error) {
 	if o.Name == "" {
 		o.Name = "mailtest CA"
@@ -90,7 +90,7 @@ func MustCA(o CAOptions) *CA {
 	return ca
 }
 
-// Pool holds this authority alone.
+// Pool returns a pool with this authority only.
 func (ca *CA) Pool() *x509.CertPool {
 	pool := x509.NewCertPool()
 	pool.AddCert(ca.Certificate)
@@ -102,7 +102,7 @@ func (ca *CA) WriteCertificate(path string) error {
 	return os.WriteFile(path, pemCertificates(ca.Certificate.Raw), 0o644)
 }
 
-// Issue mints a leaf certificate and the chain to send with it.
+// Issue makes a leaf certificate with a new key, and the chain to send with it.
 func (ca *CA) Issue(o CertOptions) (tls.Certificate, error) {
 	key, err := newKey(o.RSABits)
 	if err != nil {
@@ -159,7 +159,7 @@ func WritePair(cert tls.Certificate, certPath, keyPath string) error {
 		os.WriteFile(keyPath, key, 0o600))
 }
 
-// Loopback is what a good server on loopback carries in its certificate.
+// Loopback returns the options of a valid certificate for a server on loopback.
 func Loopback() CertOptions {
 	return CertOptions{
 		Names: []string{"localhost"},
@@ -167,8 +167,8 @@ func Loopback() CertOptions {
 	}
 }
 
-// descend mints n authorities below ca and returns the last one, with the chain
-// from it upwards, ca left out.
+// descend makes n authorities below ca and returns the last one, and the chain from it
+// upwards, without ca.
 func (ca *CA) descend(n int) (*CA, [][]byte, error) {
 	var chain [][]byte
 	issuer := ca
@@ -239,7 +239,7 @@ func leafTemplate(o CertOptions) *x509.Certificate {
 	}
 }
 
-// sign numbers the certificate at random and signs it.
+// sign gives the certificate a random serial number and signs it.
 func sign(template, parent *x509.Certificate, public crypto.PublicKey, key crypto.Signer) (*x509.Certificate, error) {
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
 	if err != nil {
@@ -270,8 +270,8 @@ func newKey(rsaBits int) (crypto.Signer, error) {
 	return rsa.GenerateKey(rand.Reader, rsaBits)
 }
 
-// fakeKey is an RSA key of a size that Go refuses or that takes minutes to
-// find. Clients refuse it by its size before they look at a signature.
+// fakeKey is an RSA key of a size that Go refuses or takes minutes to generate. Clients
+// refuse it because of its size, before they check a signature.
 type fakeKey struct{ public *rsa.PublicKey }
 
 func newFakeKey(bits int) (*fakeKey, error) {
@@ -300,7 +300,7 @@ func pemCertificates(ders ...[]byte) []byte {
 	return out
 }
 
-// orTime is t, or where t is zero the moment ahead of now.
+// orTime returns t, or a time relative to now if t is zero.
 func orTime(t time.Time, ahead time.Duration) time.Time {
 	if t.IsZero() {
 		return time.Now().Add(ahead)

@@ -1,8 +1,7 @@
 package mailtest
 
-// This file plays scripts. A player never sleeps where it could wait for the
-// client: whatever it waits for ends when the client closes or the server is
-// closed.
+// This file plays scripts. Every wait of a player ends when the client closes the
+// connection or the server is closed.
 
 import (
 	"bufio"
@@ -17,13 +16,13 @@ import (
 	"time"
 )
 
-// maxHeard bounds a line of the client, and block a single write.
+// maxLine bounds a line of the client, and block a single write, in bytes.
 const (
-	maxHeard = 1 << 20
-	block    = 64 << 10
+	maxLine = 1 << 20
+	block   = 64 << 10
 )
 
-// errDone ends a script early and without a fault.
+// errDone ends a script early, without a fault of the client.
 var errDone = errors.New("mailtest: script is done")
 
 // pace says how writes are cut; a size of 0 cuts nothing.
@@ -46,8 +45,8 @@ type player struct {
 	cut     int // where the next sending is cut once; 0: nowhere
 }
 
-// Play plays a script on a connection and closes it. It returns what happened
-// there, complete, when the script or closed has ended.
+// Play plays a script on a connection and closes the connection. It returns what happened
+// when the script has ended or closed is closed.
 func (s *Script) Play(conn net.Conn, o ScriptOptions, closed <-chan struct{}) Session {
 	session := &Session{}
 	s.play(conn, &o, closed, session)
@@ -80,8 +79,8 @@ type scriptFault struct {
 func (f *scriptFault) Error() string { return fmt.Sprintf("%d: %v", f.line, f.err) }
 func (f *scriptFault) Unwrap() error { return f.err }
 
-// steps plays lines until one fails. Only hear, skip, eof and call find faults;
-// every other error is a connection that the client has left.
+// steps plays lines until one fails. Only hear, skip, eof, startTLS, call and bye return
+// faults; every other error means that the client has closed the connection.
 func (p *player) steps(steps []step) error {
 	for _, step := range steps {
 		err := step.do(p)
@@ -108,7 +107,7 @@ func (p *player) expand(text string) string {
 	return text
 }
 
-// send writes through TLS where that is up, in pieces where that is asked for.
+// send writes, through TLS once it has begun, in the pieces that the script asks for.
 func (p *player) send(text string) error {
 	if cut := p.cut; cut > 0 && cut < len(text) {
 		p.cut = 0
@@ -116,7 +115,7 @@ func (p *player) send(text string) error {
 			return err
 		}
 		text = text[cut:]
-		if err := p.wait(time.Millisecond); err != nil { // so that the parts come apart
+		if err := p.wait(time.Millisecond); err != nil { // so that the client reads the parts separately
 			return err
 		}
 	}
@@ -188,7 +187,7 @@ func (p *player) line() (string, error) {
 	for {
 		part, err := p.reader.ReadSlice('\n')
 		line = append(line, part...)
-		if err != nil && (!errors.Is(err, bufio.ErrBufferFull) || len(line) > maxHeard) {
+		if err != nil && (!errors.Is(err, bufio.ErrBufferFull) || len(line) > maxLine) {
 			return string(line), err
 		}
 		if err == nil {
@@ -199,7 +198,7 @@ func (p *player) line() (string, error) {
 	}
 }
 
-// hear wants a line that matches, and captures its named groups.
+// hear reads a line that must match, and keeps the texts of its named groups.
 func (p *player) hear(pattern *regexp.Regexp, want string, optional bool) error {
 	line, err := p.line()
 	switch {
@@ -235,8 +234,8 @@ func (p *player) eof() error {
 	return nil
 }
 
-// startTLS does a handshake. A client that refuses it is no fault of the
-// script; Session.Handshake tells.
+// startTLS does a handshake. A handshake that fails is no fault of the client: it ends the
+// script and is recorded in Session.Handshake.
 func (p *player) startTLS(name string) error {
 	config := p.options.TLS
 	if name != "" {
@@ -267,7 +266,7 @@ func (p *player) call(name string) error {
 	return nil
 }
 
-// bye answers a polite goodbye; a client that closes without one is also right.
+// bye answers LOGOUT or QUIT. A client that closes without it is correct too.
 func (p *player) bye(protocol string) error {
 	line, err := p.line()
 	if err != nil {
@@ -290,7 +289,7 @@ func (p *player) bye(protocol string) error {
 func (p *player) stall() error {
 	for {
 		if _, err := p.line(); err != nil {
-			_, _ = io.Copy(io.Discard, p.reader) // a line too long for us, if anything
+			_, _ = io.Copy(io.Discard, p.reader) // the rest of a line that is too long
 			return errDone
 		}
 	}
@@ -308,7 +307,7 @@ func (p *player) shut() error {
 	return errors.New("mailtest: connection cannot be shut in one direction")
 }
 
-// finish ends the connection as a polite server does.
+// finish ends the connection in order: close_notify if TLS is up, then FIN.
 func (p *player) finish() error {
 	if p.secured != nil {
 		_ = p.secured.CloseWrite()
@@ -334,7 +333,7 @@ func (p *player) reset() error {
 	return errDone
 }
 
-// wire records what arrives below TLS and cuts what leaves.
+// wire records what it reads below TLS, and splits what it writes.
 type wire struct {
 	net.Conn
 	player *player
@@ -354,7 +353,7 @@ func (w *wire) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// inner records what arrives through TLS.
+// inner records what was received through TLS, decrypted.
 type inner struct {
 	net.Conn
 	session *Session
@@ -366,7 +365,7 @@ func (i *inner) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// buffered reads through a reader that may hold bytes already.
+// buffered reads through a reader that may have read bytes already.
 type buffered struct {
 	net.Conn
 	reader *bufio.Reader

@@ -17,9 +17,9 @@ import (
 // response with a token is longer.
 const maxPOP3Line = 64 << 10
 
-// newPOP3 returns the function that serves one POP3 connection. No library has a
-// POP3 server, so this one is ours: RFC 1939, 2449 (CAPA), 2595 (STLS), 5034
-// (AUTH), for a maildrop of equal messages that cannot be changed.
+// newPOP3 returns the function that serves one POP3 connection (RFC 1939, 2449 for CAPA,
+// 2595 for STLS, 5034 for AUTH). It uses no library, because none has a POP3 server.
+// Its maildrop has equal messages and cannot be changed.
 func (s *Server) newPOP3() (func(net.Conn), error) {
 	return func(conn net.Conn) {
 		session := &pop3Session{server: s, timestamp: s.timestamp()}
@@ -42,8 +42,7 @@ type pop3Session struct {
 	owner         string // of the maildrop this session has locked; empty: none
 }
 
-// pop3Commands lists what is understood in each state; false is before the
-// login.
+// commands returns the commands that are allowed before or after the login.
 func (s *pop3Session) commands(loggedIn bool) map[string]func(arg string) bool {
 	if loggedIn {
 		return map[string]func(string) bool{
@@ -82,7 +81,7 @@ func (s *pop3Session) run() {
 	}
 }
 
-// end frees the maildrop, unless Options.KeepLock wants a QUIT for that.
+// end unlocks the maildrop, unless only QUIT may do that (Options.KeepLock).
 func (s *pop3Session) end() {
 	_ = s.conn.Close()
 	if s.owner != "" && !s.server.options.KeepLock {
@@ -98,7 +97,7 @@ func (s *pop3Session) read() (string, error) {
 	return strings.TrimRight(string(line), "\r\n"), nil
 }
 
-// say writes one line. A client that went away is noticed by the next read.
+// say writes one line and reports whether that succeeded.
 func (s *pop3Session) say(format string, args ...any) bool {
 	_, err := fmt.Fprintf(s.conn, format+"\r\n", args...)
 	return err == nil
@@ -134,7 +133,7 @@ func (s *pop3Session) stls(string) bool {
 		s.server.logf("stls: %v", err)
 		return false
 	}
-	s.use(secured) // with a new reader, so that nothing said in clear is kept
+	s.use(secured) // with a new reader: data received before TLS is discarded
 	return true
 }
 
@@ -188,8 +187,8 @@ func (s *pop3Session) auth(arg string) bool {
 	return s.say("-ERR %v", err)
 }
 
-// decodeResponse decodes a base64 response; "=" is an empty one (RFC 5034
-// section 4) and none at all is nil.
+// decodeResponse decodes a base64 response; "=" is an empty one (RFC 5034 section 4).
+// It returns nil if none was given.
 func decodeResponse(text string, given bool) ([]byte, error) {
 	switch {
 	case !given:
@@ -202,7 +201,7 @@ func decodeResponse(text string, given bool) ([]byte, error) {
 	return base64.StdEncoding.DecodeString(text)
 }
 
-// admit answers a login and locks the maildrop after a good one.
+// admit answers a login, and locks the maildrop if it is accepted.
 func (s *pop3Session) admit(err error) bool {
 	var line refusal
 	switch {
@@ -230,7 +229,7 @@ func (s *pop3Session) list(string) bool {
 	return s.say(".")
 }
 
-// uidl is the unique id of one message, or of all.
+// uidl answers with the unique id of one message, or of all.
 func (s *pop3Session) uidl(arg string) bool {
 	if arg == "" {
 		s.say("+OK unique-id listing follows")
@@ -249,8 +248,8 @@ func (s *pop3Session) uidl(arg string) bool {
 func (s *pop3Session) retr(string) bool { return s.say("+OK\r\n%s.", message) }
 func (s *pop3Session) ok(string) bool   { return s.say("+OK") }
 
-// quit frees the maildrop before it answers, so that the client may log in
-// again as soon as it reads the goodbye.
+// quit unlocks the maildrop before it answers, so that the client can log in again as
+// soon as it has read the answer.
 func (s *pop3Session) quit(string) bool {
 	if s.owner != "" {
 		s.server.unlock(s.owner)
@@ -276,7 +275,7 @@ func (s *Server) unlock(maildrop string) {
 	delete(s.locked, maildrop)
 }
 
-// Locked lists the POP3 maildrops that are locked now.
+// Locked returns the names of the POP3 maildrops that are locked now, sorted.
 func (s *Server) Locked() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -7,25 +7,25 @@ import (
 	"time"
 )
 
-// Stream says how a proxy carries one direction. The zero value carries
-// everything at once.
+// Stream says how a proxy forwards one direction. The zero value forwards everything
+// at once, as it is.
 type Stream struct {
 	Slice int           // write in pieces of this many bytes; 0: as they come
-	CutAt int           // one cut: the first bytes, this many, come apart from the rest
+	CutAt int           // the first bytes, this many, are forwarded separately from the rest; 0: they are not
 	Delay time.Duration // before each piece
 
 	// After this many bytes, if not 0, the stream ends: ResetAt resets both
 	// sides, CloseAt sends FIN to both, StallAt swallows what follows.
 	ResetAt, CloseAt, StallAt int
 
-	Tee io.Writer // also gets all that is carried, of every connection; nil: nobody does
+	Tee io.Writer // also receives what is forwarded, of every connection; nil: none
 }
 
-// cutPause parts the two pieces of CutAt, so that they are read apart.
+// cutPause is the time between the two pieces of CutAt, so that they are read separately.
 const cutPause = 2 * time.Millisecond
 
-// Proxy is a byte proxy on loopback that carries connections to a target and
-// harms them. Close ends it.
+// Proxy is a proxy on loopback that forwards bytes to a target and disturbs them as the
+// streams say. Close ends it.
 type Proxy struct {
 	listener
 

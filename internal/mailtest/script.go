@@ -1,20 +1,20 @@
 package mailtest
 
-// This file reads the language of scripted servers. It opens no connection:
-// play.go does what is read here.
+// This file parses the scripts of scripted servers. It opens no connection; play.go plays
+// the scripts.
 //
-// A script is lines; those empty or beginning with # are skipped.
+// A script consists of lines. Empty ones and those that begin with # are skipped.
 //
 //	S: text              send text and CRLF; {tag} becomes the last tag captured
 //	SEND "text"          send a Go string literal as it is
 //	RAW "bytes"          the same below TLS
 //	REPEAT n LINE        do the sending LINE n times; n may be forever
-//	C: pattern           the client must say such a line: case-blind, * stands
-//	                     for any text, \* for a star, {tag} captures a word
+//	C: pattern           the client must send such a line; case does not matter, *
+//	                     stands for any text, \* for a star, {tag} captures a word
 //	C?: pattern          the same, or the client closes, which ends the script
-//	C~ regexp            the same with a regular expression, case-blind
-//	READ n               read n bytes (1 by default) of whatever comes
-//	EOF                  the client must close without another word
+//	C~ regexp            the same with a regular expression; case does not matter
+//	READ n               read n bytes (1 by default), whatever they are
+//	EOF                  the client must close without sending more
 //	DELAY 50ms           wait
 //	SPLIT n [5ms]        from here on send in pieces of n bytes, with a pause
 //	                     between them; 0 ends it
@@ -25,8 +25,8 @@ package mailtest
 //	LOOP n ... END       do the lines between n times; n may be forever
 //	DO name              call a Go function of the options
 //	BYE imap|pop3|smtp   answer LOGOUT or QUIT, then close
-//	STALL                say nothing, read until the client closes
-//	DEAF                 say nothing and read nothing until the server is closed
+//	STALL                send nothing, read until the client closes
+//	DEAF                 send nothing and read nothing until the server is closed
 //	SHUT                 end our direction (FIN) and go on reading
 //	CLOSE                end the connection with close_notify where TLS is up, and
 //	                     FIN, which is also what the end of the script does
@@ -153,7 +153,7 @@ func (p *parser) parse(line string) (func(*player) error, error) {
 	return read(arg)
 }
 
-// words is the whole language but LOOP.
+// words are all directives but LOOP.
 func words() map[string]word {
 	return map[string]word{
 		"S:":        parseSay,
@@ -211,8 +211,8 @@ func parseRaw(arg string) (func(*player) error, error) {
 	return func(p *player) error { return p.sendRaw(text) }, nil
 }
 
-// parseRepeat joins small texts to blocks, so that a million of them are sent
-// in the time of a few writes. A split is kept by sending each on its own.
+// parseRepeat parses REPEAT. Small texts are joined to blocks, so that a million of them
+// need few writes; with SPLIT each is sent separately.
 func parseRepeat(arg string) (func(*player) error, error) {
 	number, line, _ := strings.Cut(arg, " ")
 	count, err := parseCount(number)

@@ -10,8 +10,8 @@ import (
 	"sync"
 )
 
-// ScriptOptions is what a script needs from outside. The zero value is enough
-// for scripts without TLS and DO.
+// ScriptOptions are what a script refers to. The zero value is enough for scripts without
+// TLS and DO.
 type ScriptOptions struct {
 	Address       string // to listen on; "127.0.0.1:0" by default
 	TLS           *tls.Config
@@ -19,8 +19,8 @@ type ScriptOptions struct {
 	Do            map[string]func(net.Conn) error // of DO name
 	ReceiveBuffer int                             // SO_RCVBUF in bytes; 0: the system's
 
-	// Then are the scripts of the second and later connections; the last one is
-	// played again and again. Empty: the first script is.
+	// Then are the scripts of the second and later connections; the last one is used for
+	// all that follow. Empty: all connections have the first script.
 	Then []*Script
 }
 
@@ -33,14 +33,14 @@ type Session struct {
 	Handshakes int   // tried
 	Handshake  error // of the last one, nil if it went well
 	Complete   bool  // the script was played to its end
-	Ended      bool  // the connection is over
-	Problem    error // what the client did against the script, with the line
+	Ended      bool  // the connection has ended
+	Problem    error // how the client did not follow the script, with the line; nil: it did
 
-	mu *sync.Mutex // of the server; nil while nobody else looks
+	mu *sync.Mutex // of the server; nil: only one goroutine uses the session
 }
 
-// Logins is the number of commands on the connection that carry a credential
-// or begin an exchange of one.
+// Logins returns the number of commands on the connection that send a credential or begin
+// a SASL exchange.
 func (t *Session) Logins() int {
 	count := 0
 	login := regexp.MustCompile(`(?i)^(\S+ (LOGIN|AUTHENTICATE) |AUTH |PASS |APOP )`)
@@ -75,7 +75,8 @@ type Scripted struct {
 	sessions []*Session // guarded by listener.mu
 }
 
-// StartScript plays a script to every client until Close.
+// StartScript runs a server that plays a script on every connection, until Close. It fails
+// if it cannot listen.
 func StartScript(script *Script, o ScriptOptions) (*Scripted, error) {
 	s := &Scripted{scripts: append([]*Script{script}, o.Then...), options: o}
 	if err := s.listen(o.Address); err != nil {
@@ -92,7 +93,7 @@ func (s *Scripted) Close() error {
 	return s.Problem()
 }
 
-// Sessions lists what has happened so far, one entry for each connection.
+// Sessions returns what has happened so far, one entry for each connection.
 func (s *Scripted) Sessions() []Session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -103,8 +104,8 @@ func (s *Scripted) Sessions() []Session {
 	return sessions
 }
 
-// Problem joins what the clients did against the script; nil if nothing. A
-// connection that Close cut off has none.
+// Problem joins the problems of all sessions; nil: there is none. A connection that Close
+// ended has none.
 func (s *Scripted) Problem() error {
 	var problems []error
 	for _, session := range s.Sessions() {
@@ -113,8 +114,8 @@ func (s *Scripted) Problem() error {
 	return errors.Join(problems...)
 }
 
-// Received is all that clients sent, each byte as it was on the wire and again
-// as it came out of TLS.
+// Received returns all that clients sent: the bytes on the wire, and those decrypted
+// from TLS.
 func (s *Scripted) Received() []byte {
 	var all []byte
 	for _, session := range s.Sessions() {
@@ -123,7 +124,7 @@ func (s *Scripted) Received() []byte {
 	return all
 }
 
-// Logins is the number of login commands on all connections.
+// Logins returns the number of login commands on all connections; see Session.Logins.
 func (s *Scripted) Logins() int {
 	count := 0
 	for _, session := range s.Sessions() {
@@ -132,7 +133,7 @@ func (s *Scripted) Logins() int {
 	return count
 }
 
-// session plays the script whose turn it is.
+// session plays the next script.
 func (s *Scripted) session(conn net.Conn) {
 	if s.options.ReceiveBuffer > 0 {
 		_ = conn.(*trackedConn).SetReadBuffer(s.options.ReceiveBuffer)
@@ -148,7 +149,7 @@ func (s *Scripted) session(conn net.Conn) {
 	session.set(func(t *Session) {
 		t.Ended = true
 		if s.isClosed() && errors.Is(t.Problem, net.ErrClosed) {
-			t.Problem = nil // cut off by Close: what was missing then is nobody's fault
+			t.Problem = nil // ended by Close, not by the client
 		}
 	})
 }

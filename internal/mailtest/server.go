@@ -1,7 +1,7 @@
-// Package mailtest holds mail servers for loopback: honest ones over the real
-// server libraries, scripted ones that misbehave by the line, a small CA, a DNS
-// server, a token endpoint and network pieces that fail on demand. The tests
-// use them, and so does the demo.
+// Package mailtest runs servers on loopback, for the tests and for the demo: mail servers
+// that behave well (Start), mail servers that follow a script line by line (StartScript),
+// a DNS server and an OAuth2 token endpoint. It also has a CA, a proxy and connections
+// that fail on demand, and connections in memory.
 //
 // Nothing here imports the prober, so that its own tests can use this package.
 package mailtest
@@ -34,7 +34,7 @@ const (
 	StartTLS     = "starttls"
 )
 
-// Options describes an honest server. Protocol and Encryption must be set, and
+// Options describes a well-behaved server. Protocol and Encryption must be set, and
 // a certificate unless Encryption is "none".
 type Options struct {
 	Protocol   string
@@ -42,13 +42,13 @@ type Options struct {
 
 	Address     string // to listen on; "127.0.0.1:0" by default
 	Certificate tls.Certificate
-	TLS         *tls.Config    // taken as it is instead of Certificate, if not nil
-	ClientCAs   *x509.CertPool // a client certificate of these is demanded, and good for EXTERNAL
+	TLS         *tls.Config    // used unchanged in place of Certificate; nil: made from Certificate
+	ClientCAs   *x509.CertPool // clients need a certificate of these CAs, which EXTERNAL accepts; nil: none
 
-	// Users maps login names to passwords. A name may be any text, so the
-	// login names of shared mailboxes go here too.
+	// Users maps login names to passwords. A name may be any text: the login names of
+	// shared mailboxes are added here too.
 	Users map[string]string
-	// Tokens maps OAuth2 access tokens to the login names they are good for.
+	// Tokens maps OAuth2 access tokens to the login names for which they are valid.
 	Tokens map[string][]string
 	// ActAs maps login names to the authorization identities they may take.
 	ActAs map[string][]string
@@ -57,13 +57,13 @@ type Options struct {
 	Mechanisms []string
 	// ForbidClearLogin refuses logins before TLS also where Encryption is "none".
 	ForbidClearLogin bool
-	// SCRAMIterations is the work asked of SCRAM clients; 4096 by default.
+	// SCRAMIterations is the iteration count of SCRAM (RFC 5802); 0: 4096.
 	SCRAMIterations int
 
-	// Refuse is asked about each login that would be right or wrong on its own
-	// (Login.Accepted); the status line it returns, such as "535 5.7.8 no",
-	// refuses the login. An empty one leaves the verdict. It may be called by
-	// several sessions at once.
+	// Refuse is called for each login, whose Accepted says what the server decided. If it
+	// returns a status line, such as "535 5.7.8 no", the login is refused with that line;
+	// if it returns nothing, the decision stays. It may be called by several sessions
+	// at once. nil: every decision stays.
 	Refuse func(Login) string
 
 	Messages int // in each mailbox
@@ -75,18 +75,18 @@ type Options struct {
 	Senders   []string // SMTP: reverse paths accepted; nil means all
 	UIDPlus   bool     // IMAP: UID EXPUNGE is offered (RFC 4315)
 
-	// Deliver takes each message that SMTP accepts; its error refuses the message.
-	// nil forgets them. It may be called by several sessions at once.
+	// Deliver receives each message that SMTP accepts; its error refuses the message.
+	// nil: messages are discarded. It may be called by several sessions at once.
 	Deliver func(from string, to []string, message []byte) error
 
 	GreetingDelay time.Duration // before the greeting, after implicit TLS
 	LoginDelay    time.Duration // before the verdict on a login
 
-	// KeepLock keeps a POP3 maildrop locked until QUIT, also when the client
-	// just goes away.
+	// KeepLock keeps a POP3 maildrop locked until QUIT, even if the client closes the
+	// connection without it.
 	KeepLock bool
 
-	// Logf takes what the server libraries complain about; nil drops it.
+	// Logf receives the errors of the server libraries; nil: they are discarded.
 	Logf func(format string, args ...any)
 }
 
@@ -116,7 +116,8 @@ type Server struct {
 	mailboxes map[string]*imapmemserver.User // IMAP: by owner; not changed after the start
 }
 
-// Append puts a message into a mailbox of an IMAP server.
+// Append adds a message to a mailbox of an IMAP server. It fails if the owner or the
+// mailbox does not exist.
 func (s *Server) Append(owner, mailbox string, message []byte) error {
 	user := s.mailboxes[owner]
 	if user == nil {
@@ -126,7 +127,8 @@ func (s *Server) Append(owner, mailbox string, message []byte) error {
 	return err
 }
 
-// Start runs a server until Close.
+// Start runs a server until Close. It fails if an option is missing or wrong, or if it
+// cannot listen.
 func Start(o Options) (*Server, error) {
 	s := &Server{options: o, locked: map[string]bool{}, scram: map[string]scram.StoredCredentials{}}
 	if err := s.prepare(); err != nil {
@@ -176,22 +178,22 @@ func (s *Server) prepareTLS() error {
 	return nil
 }
 
-// Logins lists the attempts to log in so far that came to a verdict.
+// Logins returns the attempts to log in so far that the server decided on.
 func (s *Server) Logins() []Login {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.logins)
 }
 
-// Commands lists the command lines of all clients so far, as they were sent,
-// without the continuations of AUTH commands and literals.
+// Commands returns the command lines of all clients so far, as they were sent, without
+// the responses of a SASL exchange and without literals.
 func (s *Server) Commands() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.journal.commands)
 }
 
-// Verbs lists the first words of Commands in capitals, IMAP tags left out.
+// Verbs returns the command words of Commands in upper case, without IMAP tags.
 func (s *Server) Verbs() []string {
 	verbs := s.Commands()
 	for i, line := range verbs {
@@ -200,8 +202,8 @@ func (s *Server) Verbs() []string {
 	return verbs
 }
 
-// Pipe is the client's end of a pipe to the server, for tests inside a
-// testing/synctest bubble. Close does not end it: the client has to.
+// Pipe returns the client's end of a connection in memory to the server, for tests in
+// a testing/synctest bubble. Server.Close does not end it: the client has to.
 func (s *Server) Pipe() *PipeConn {
 	client, served := Pipe(0)
 	go func() {
@@ -245,9 +247,9 @@ func (s *Server) startTLS() *tls.Config {
 	return nil
 }
 
-// oneConn is a listener for a server library that accepts one connection and
-// then waits for its end. A library server per connection keeps what each
-// client writes apart.
+// oneConn is a listener for a server library. It returns one connection and then waits
+// for its end. With one library server per connection, the commands of each client
+// are recorded separately.
 type oneConn struct {
 	conn  net.Conn // TLS or plain
 	gone  <-chan struct{}

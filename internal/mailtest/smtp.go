@@ -58,8 +58,8 @@ func (s *smtpSession) Auth(name string) (sasl.Server, error) {
 	}), nil
 }
 
-// Mail accepts the reverse paths of Options.Senders, after a login where the
-// server has users.
+// Mail accepts the reverse paths of Options.Senders. If the server has users, it requires
+// a login first.
 func (s *smtpSession) Mail(from string, _ *smtp.MailOptions) error {
 	switch {
 	case len(s.authenticator.server.options.Users) > 0 && s.authenticator.owner == "":
@@ -77,11 +77,11 @@ func (s *smtpSession) Rcpt(to string, _ *smtp.RcptOptions) error {
 	return nil
 }
 
-// maxMessage bounds what Deliver gets, in bytes.
+// maxMessage bounds a message that Deliver receives, in bytes.
 const maxMessage = 1 << 20
 
-// Data takes a message and hands it to Options.Deliver, or forgets it; Commands
-// shows that it came.
+// Data receives a message and passes it to Options.Deliver; without Deliver it discards
+// the message, and only Commands shows that there was one.
 func (s *smtpSession) Data(r io.Reader) error {
 	deliver := s.authenticator.server.options.Deliver
 	if deliver == nil {

@@ -12,18 +12,18 @@ import (
 	"time"
 )
 
-// TokenMode is how the token endpoint answers. The empty one answers well.
+// TokenMode says how the token endpoint answers; empty: with a valid token.
 type TokenMode string
 
 // The modes of a token endpoint.
 const (
-	TokenSlow         TokenMode = "slow" // well, after TokenServer.Delay
+	TokenSlow         TokenMode = "slow" // a valid token, after TokenServer.Delay
 	TokenInvalidGrant TokenMode = "invalid_grant"
 	TokenBadClient    TokenMode = "invalid_client"
 	TokenServerError  TokenMode = "server_error"
 	TokenTooMany      TokenMode = "too_many"
 	TokenHTML         TokenMode = "html"
-	TokenGarbage      TokenMode = "garbage" // JSON by its type, and not by its body
+	TokenGarbage      TokenMode = "garbage" // content type JSON, body not JSON
 	TokenEmpty        TokenMode = "empty"   // JSON without a token
 	TokenEndless      TokenMode = "endless"
 	TokenRedirect     TokenMode = "redirect" // to TokenServer.Target
@@ -35,7 +35,7 @@ const (
 type TokenServer struct {
 	URL    string
 	Target string        // where TokenRedirect leads; set before use
-	Delay  time.Duration // of TokenSlow; until Close where 0; set before use
+	Delay  time.Duration // of TokenSlow; 0: until Close; set before use
 
 	server  *http.Server
 	closed  chan struct{}
@@ -50,7 +50,7 @@ type TokenServer struct {
 	issued  int
 }
 
-// StartTokenServer runs an endpoint until Close.
+// StartTokenServer runs an endpoint until Close. It fails if it cannot listen.
 func StartTokenServer() (*TokenServer, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -77,8 +77,8 @@ func (t *TokenServer) Expires(life time.Duration) {
 	t.expires = life
 }
 
-// Rotate gives a new refresh token with each token from now on: refresh-1,
-// refresh-2 and so on.
+// Rotate makes the endpoint return a new refresh token with each token from now on:
+// refresh-1, refresh-2 and so on.
 func (t *TokenServer) Rotate() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -92,15 +92,15 @@ func (t *TokenServer) Requests() int {
 	return len(t.forms)
 }
 
-// Forms lists the forms of the requests so far, client credentials in the
-// header added as client_id and client_secret.
+// Forms returns the forms of the requests so far. Client credentials from the header are
+// added as client_id and client_secret.
 func (t *TokenServer) Forms() []url.Values {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return slices.Clone(t.forms)
 }
 
-// Close ends the endpoint, also its answers that never end.
+// Close ends the endpoint and all its answers, and waits for them.
 func (t *TokenServer) Close() error {
 	t.once.Do(func() { close(t.closed) })
 	err := t.server.Close()

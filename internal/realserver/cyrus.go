@@ -6,7 +6,6 @@ import (
 	_ "embed"
 	"encoding/base64"
 	"fmt"
-	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -31,7 +30,7 @@ type Cyrus struct {
 	programs string
 }
 
-// cyrusAdmin is who may change every mailbox.
+// cyrusAdmin is the administrator, who may change every mailbox.
 const cyrusAdmin = "cyrus"
 
 // cyrusSettings is what the templates read.
@@ -51,8 +50,8 @@ var (
 		template.New("imapd.conf").Parse(cyrusImapd)).New("cyrus.conf").Parse(cyrusMaster))
 )
 
-// StartCyrus runs a private Cyrus until the test ends, with these further lines of
-// imapd.conf. It comes from .ci/servers.
+// StartCyrus runs a private Cyrus until the test ends, with further lines of imapd.conf.
+// The test is skipped where .ci/servers has not unpacked it.
 func StartCyrus(t testing.TB, extra ...string) *Cyrus {
 	t.Helper()
 	master := unpacked(t, "usr/lib/cyrus/bin/master")
@@ -70,7 +69,7 @@ func StartCyrus(t testing.TB, extra ...string) *Cyrus {
 		for _, name := range []string{"imapd.conf", "cyrus.conf"} {
 			write(t, c.dir, name, fill(t, cyrusTemplates.Lookup(name), settings), 0o644)
 		}
-		c.own(t)
+		giveFolder(t, c.dir, serverUsers[cyrusAdmin])
 		return runAs(t, c.dir, cyrusAdmin, master, "-D", "-C", filepath.Join(c.dir, "imapd.conf"), "-M", filepath.Join(c.dir, "cyrus.conf"), "-p", filepath.Join(c.dir, "pid"))
 	})
 	separator := "/"
@@ -81,25 +80,10 @@ func StartCyrus(t testing.TB, extra ...string) *Cyrus {
 	return c
 }
 
-// own gives everything to the user that Cyrus runs as.
-func (c *Cyrus) own(t testing.TB) {
-	t.Helper()
-	id := serverUsers[cyrusAdmin]
-	err := filepath.WalkDir(c.dir, func(path string, _ fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		return os.Chown(path, id, id)
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-// Admin says IMAP commands as the administrator.
+// Admin sends IMAP commands as the administrator. Each has to succeed.
 func (c *Cyrus) Admin(t testing.TB, commands ...string) { c.Say(t, cyrusAdmin, commands...) }
 
-// Say says IMAP commands as a user; each has to succeed. It returns the answers.
+// Say sends IMAP commands as a user and returns the answers. Each has to succeed.
 func (c *Cyrus) Say(t testing.TB, user string, commands ...string) string {
 	t.Helper()
 	conn, err := tls.Dial("tcp", address(c.IMAPS), &tls.Config{RootCAs: c.CA.Pool(), ServerName: ServerName})
@@ -115,8 +99,7 @@ func (c *Cyrus) Say(t testing.TB, user string, commands ...string) string {
 	return answers
 }
 
-// SetSieve gives a user a Sieve script by ManageSieve (RFC 5804); an empty one
-// takes it away.
+// SetSieve sets a user's Sieve script by ManageSieve (RFC 5804); an empty one removes it.
 func (c *Cyrus) SetSieve(t testing.TB, user, script string) {
 	t.Helper()
 	conn, err := net.Dial("tcp", address(c.Sieve))
@@ -135,7 +118,7 @@ func (c *Cyrus) SetSieve(t testing.TB, user, script string) {
 	talk.say(fmt.Sprintf("SETACTIVE %q", name), "OK")
 }
 
-// talk is a client of IMAP or ManageSieve that speaks line by line.
+// talk is a client of IMAP or ManageSieve that sends and reads line by line.
 type talk struct {
 	testing.TB
 	conn  net.Conn
@@ -147,7 +130,7 @@ func newTalk(t testing.TB, conn net.Conn) *talk {
 	return &talk{TB: t, conn: conn, lines: bufio.NewScanner(conn)}
 }
 
-// say says a line and returns the answer, which has to end well.
+// say sends a line and returns the answer, whose last line has to begin with good.
 func (k *talk) say(line, good string) string {
 	k.Helper()
 	if _, err := fmt.Fprintf(k.conn, "%s\r\n", line); err != nil {
@@ -156,7 +139,7 @@ func (k *talk) say(line, good string) string {
 	return k.hear(good)
 }
 
-// hear returns an answer up to the line that begins as wanted.
+// hear returns the answer up to the line that begins with good.
 func (k *talk) hear(good string) string {
 	k.Helper()
 	var answer strings.Builder

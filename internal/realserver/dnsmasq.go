@@ -11,16 +11,15 @@ import (
 	"mailprobe/internal/subprocess"
 )
 
-// nameServerHost is where name servers listen: the UDP socket that keeps a port
-// on Host for us would be in their way.
+// nameServerHost is the address of the name servers. On Host, the UDP socket by which
+// subprocess.FreePort reserves a port would be in their way.
 const nameServerHost = "127.0.0.4"
 
 // Dnsmasq is a running private name server.
 type Dnsmasq struct{ port int }
 
-// StartDnsmasq runs a private dnsmasq until the test ends. It knows what the
-// lines say in the language of its configuration, such as
-// host-record=a.test,127.0.0.2, and nothing else below test.
+// StartDnsmasq runs a private dnsmasq until the test ends. Its names are in lines of its
+// configuration, such as host-record=a.test,127.0.0.2; no other name below test exists.
 func StartDnsmasq(t testing.TB, lines ...string) *Dnsmasq {
 	t.Helper()
 	Need(t, "dnsmasq")
@@ -35,7 +34,7 @@ func StartDnsmasq(t testing.TB, lines ...string) *Dnsmasq {
 	return d
 }
 
-// Resolver asks this server alone.
+// Resolver returns a resolver that asks this server only.
 func (d *Dnsmasq) Resolver() *net.Resolver {
 	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, network, net.JoinHostPort(nameServerHost, strconv.Itoa(d.port)))

@@ -17,8 +17,8 @@ import (
 	"mailprobe/internal/subprocess"
 )
 
-// The users of every server here. Their passwords are all different, so that a
-// mixed-up one cannot pass.
+// The users of every server here. All their passwords are different, so that a test with
+// the password of another user fails.
 const (
 	Alice    = "alice@example.test"    // an ordinary user; no right on Helpdesk
 	Bob      = "bob@example.test"      // may read Helpdesk's INBOX and send in its name
@@ -28,30 +28,31 @@ const (
 	NoPOP3   = "nopop3@example.test"   // may not use POP3
 )
 
-// HelpdeskMessages is how many messages the shared mailbox holds. Alice has one,
+// HelpdeskMessages is the number of messages in the shared mailbox. Alice has one and
 // the others none, so that the count tells whose mailbox was opened.
 const HelpdeskMessages = 2
 
-// Password is a user's password; users have none other.
+// Password returns the only password of a user.
 func Password(user string) string {
 	name, _, _ := strings.Cut(user, "@")
 	return "pw-of-" + name
 }
 
-// AllMechanisms is every mechanism that Dovecot 2.3 has of ours; APOP is POP3's alone.
+// AllMechanisms lists every mechanism of mailprobe that Dovecot 2.3 has; APOP is for POP3
+// only.
 const AllMechanisms = "plain login cram-md5 scram-sha-1 scram-sha-256 oauthbearer xoauth2 apop"
 
 // Options says how a Dovecot differs from the usual one. The zero value is a
-// valid server with an ECDSA certificate that takes passwords over TLS only.
+// valid server with an ECDSA certificate that accepts passwords over TLS only.
 type Options struct {
 	CA            *mailtest.CA         // who signs the certificate; nil: one of its own
 	Certificate   mailtest.CertOptions // without any name: ServerName and Host
-	NoTLS         bool                 // no STARTTLS, no TLS; its IMAPS and POP3S speak in clear
-	PlaintextAuth bool                 // passwords are taken in clear, too
+	NoTLS         bool                 // no STARTTLS and no TLS: IMAPS and POP3S are in clear text, too
+	PlaintextAuth bool                 // passwords are accepted in clear text, too
 	Mechanisms    string               // SASL mechanisms; empty: AllMechanisms
 	Clients       *mailtest.CA         // whose client certificates EXTERNAL accepts; nil: no EXTERNAL
 	MaxPerUser    int                  // connections of one user at once; 0: 50
-	LMTP          bool                 // takes mail by LMTP, with Sieve, and has a junk folder
+	LMTP          bool                 // accepts mail by LMTP, with Sieve, and has a junk folder
 }
 
 // Dovecot is a running private Dovecot.
@@ -59,10 +60,10 @@ type Dovecot struct {
 	CA *mailtest.CA // who signed its certificate
 
 	IMAP, IMAPS, POP3, POP3S int // ports on Host
-	SASL                     int // the port where Postfix asks
+	SASL                     int // the port where Postfix asks about logins
 	LMTP                     int // the port where Postfix delivers; with Options.LMTP
 
-	Tokens *Tokens // which OAuth2 access tokens are good, and whose they are
+	Tokens *Tokens // which OAuth2 access tokens are valid, and for whom
 
 	dir       string
 	logFile   string
@@ -99,7 +100,7 @@ func StartDovecot(t testing.TB, options Options) *Dovecot {
 	d.writeAccounts(t)
 	d.writeCertificates(t, options)
 	ports := 5
-	if options.LMTP { // a port that is not listened on would be waited for
+	if options.LMTP { // start waits until the server listens on every port
 		ports = 6
 	}
 	start(t, "dovecot", d.logFile, ports, func(ports []int) (*subprocess.Process, error) {
@@ -177,7 +178,8 @@ func (d *Dovecot) SetPasswords(t testing.TB, password string, users ...string) {
 	time.Sleep(1100 * time.Millisecond)
 }
 
-// writePasswords writes the users' file at once, so that nobody reads a half.
+// writePasswords replaces the users' file in one step, so that Dovecot never reads half
+// of it.
 func (d *Dovecot) writePasswords(t testing.TB) {
 	t.Helper()
 	var lines strings.Builder
@@ -199,20 +201,12 @@ func (d *Dovecot) writeMail(t testing.TB, user string, count int) {
 	}
 }
 
-// giveMail makes nobody, under whom Dovecot opens mailboxes, their owner.
+// giveMail makes the user nobody, as whom Dovecot opens mailboxes, their owner.
 func (d *Dovecot) giveMail(t testing.TB) {
 	t.Helper()
-	const nobody, nogroup = 65534, 65534 // Debian base-passwd
+	const nobody = 65534 // and the group nogroup, both in Debian's base-passwd
 	for _, sub := range []string{"mail", "shared"} {
-		err := filepath.WalkDir(filepath.Join(d.dir, sub), func(path string, _ os.DirEntry, err error) error {
-			if err != nil {
-				return err
-			}
-			return os.Chown(path, nobody, nogroup)
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		giveFolder(t, filepath.Join(d.dir, sub), nobody)
 	}
 }
 
@@ -227,7 +221,7 @@ func (d *Dovecot) writeCertificates(t testing.TB, options Options) {
 	}
 }
 
-// SetSieve gives a user a Sieve script (RFC 5228); an empty one takes it away.
+// SetSieve sets a user's Sieve script (RFC 5228); an empty one removes it.
 func (d *Dovecot) SetSieve(t testing.TB, user, script string) {
 	t.Helper()
 	home := filepath.Join(d.dir, "mail", user)
@@ -243,10 +237,7 @@ func (d *Dovecot) SetSieve(t testing.TB, user, script string) {
 }
 
 // Log is everything the server logged so far.
-func (d *Dovecot) Log() string {
-	raw, _ := os.ReadFile(d.logFile)
-	return string(raw)
-}
+func (d *Dovecot) Log() string { return wholeLog(d.logFile) }
 
 // LogFile is where the server logs.
 func (d *Dovecot) LogFile() string { return d.logFile }

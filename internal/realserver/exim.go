@@ -10,8 +10,8 @@ import (
 	"mailprobe/internal/subprocess"
 )
 
-// EximRules is how an Exim differs from one that delivers everything to Bob. Each
-// is text of its configuration.
+// EximRules says how an Exim differs from one that delivers everything to Bob. The texts
+// are parts of its configuration.
 type EximRules struct {
 	Recipient string // an ACL statement at RCPT
 	Content   string // an ACL statement after DATA
@@ -20,7 +20,7 @@ type EximRules struct {
 	LMTP      int    // the port to deliver to; 0: that of Dovecot
 }
 
-// Exim is a running private Exim: a server that takes mail without login and
+// Exim is a running private Exim: a server that accepts mail without a login and
 // offers delivery status notifications.
 type Exim struct {
 	SMTP int // on Host, without TLS
@@ -43,7 +43,8 @@ var (
 )
 
 // StartExim runs a private Exim until the test ends, in front of a Dovecot with
-// LMTP. Exim comes from .ci/servers, for it conflicts with Postfix.
+// LMTP. The test is skipped where .ci/servers has not unpacked Exim, which cannot be
+// installed beside Postfix.
 func StartExim(t testing.TB, users *Dovecot, rules EximRules) *Exim {
 	t.Helper()
 	program := unpacked(t, "usr/sbin/exim4")
@@ -68,4 +69,4 @@ func StartExim(t testing.TB, users *Dovecot, rules EximRules) *Exim {
 }
 
 // Log is everything the server logged so far.
-func (e *Exim) Log() string { return logText(filepath.Join(e.dir, "spool", "log-main")) }
+func (e *Exim) Log() string { return wholeLog(filepath.Join(e.dir, "spool", "log-main")) }

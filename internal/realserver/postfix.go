@@ -13,26 +13,26 @@ import (
 )
 
 // PostfixOptions says how a Postfix differs from the usual one. The zero value
-// is valid for all but Users: a server with an ECDSA certificate that takes
-// passwords over TLS only and judges senders at RCPT.
+// is valid for all but Users: a server with an ECDSA certificate that accepts
+// passwords over TLS only and checks senders at RCPT.
 type PostfixOptions struct {
-	Users         *Dovecot             // who checks passwords; never nil
-	CA            *mailtest.CA         // who signs the certificate; nil: that of Users
+	Users         *Dovecot             // checks the passwords; never nil
+	CA            *mailtest.CA         // signs the certificate; nil: the CA of Users
 	Certificate   mailtest.CertOptions // without any name: ServerName and Host
 	NoTLS         bool                 // the plain port offers no STARTTLS
-	PlaintextAuth bool                 // the plain port takes logins, also in clear
-	RejectAtMail  bool                 // senders are judged at MAIL, not at RCPT
-	Deliver       bool                 // mail goes to Users by LMTP, instead of being thrown away
+	PlaintextAuth bool                 // the plain port accepts logins, also in clear text
+	RejectAtMail  bool                 // senders are checked at MAIL, not at RCPT
+	Deliver       bool                 // mail is delivered to Users by LMTP, not discarded
 }
 
-// Postfix is a running private Postfix. It accepts mail to Users of
-// example.test, and throws it away.
+// Postfix is a running private Postfix. It accepts mail to the users of this package, and
+// discards it unless PostfixOptions.Deliver is set.
 type Postfix struct {
 	CA *mailtest.CA // who signed its certificate
 
-	SMTP       int // takes mail without login; STARTTLS is offered
-	Submission int // STARTTLS and login are demanded
-	SMTPS      int // TLS from the first byte, login is demanded
+	SMTP       int // accepts mail without a login; offers STARTTLS
+	Submission int // requires STARTTLS and a login
+	SMTPS      int // TLS from the first byte; requires a login
 
 	dir     string
 	logFile string
@@ -56,7 +56,7 @@ type postfixSettings struct {
 	Users                              []string
 	NoTLS, PlaintextAuth, RejectAtMail bool
 	SMTP, Submission, SMTPS            int
-	LMTP                               int // 0: mail is thrown away
+	LMTP                               int // 0: mail is discarded
 	Extra                              []string
 }
 
@@ -110,8 +110,8 @@ func (p *Postfix) configure(t testing.TB, options PostfixOptions) {
 	}
 }
 
-// Set runs the server with these further lines of main.cf from now on. A line may
-// change a setting that the server has already.
+// Set adds lines to main.cf and reloads it. A line may change a setting that is there
+// already. The lines of an earlier Set are removed.
 func (p *Postfix) Set(t testing.TB, lines ...string) {
 	t.Helper()
 	p.extra = lines
@@ -119,18 +119,15 @@ func (p *Postfix) Set(t testing.TB, lines ...string) {
 	output(t, "/usr/sbin/postfix", "-c", p.etc(), "reload")
 }
 
-// Flush tries at once to deliver what waits in the queue.
+// Flush tries at once to deliver the messages in the queue.
 func (p *Postfix) Flush(t testing.TB) {
 	t.Helper()
 	output(t, "/usr/sbin/postqueue", "-c", p.etc(), "-f")
 }
 
-// etc is the folder of the configuration alone: Postfix demands that root owns
-// all of it.
+// etc is the folder of the configuration. It holds nothing else, because Postfix requires
+// that root owns all of it.
 func (p *Postfix) etc() string { return filepath.Join(p.dir, "etc") }
 
 // Log is everything the server logged so far.
-func (p *Postfix) Log() string {
-	raw, _ := os.ReadFile(p.logFile)
-	return string(raw)
-}
+func (p *Postfix) Log() string { return wholeLog(p.logFile) }

@@ -2,17 +2,18 @@ package realserver
 
 import (
 	"fmt"
-	"mailprobe/internal/subprocess"
 	"os"
 	"os/exec"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"mailprobe/internal/subprocess"
 )
 
-// patience is how long a server may take to answer on all its ports, or to
-// stop. It is generous: the machine may be busy with other tests.
+// patience is the maximum time that a server may take to listen on all its ports, or to
+// stop. It is long, because the machine may be busy with other tests.
 const patience = 30 * time.Second
 
 // run starts a server in the foreground.
@@ -20,10 +21,10 @@ func run(name string, args ...string) (*subprocess.Process, error) {
 	return subprocess.Start(exec.Command(name, args...))
 }
 
-// ready waits until somebody listens on every port. It asks the kernel instead
+// ready waits until a server listens on every port. It asks the kernel instead
 // of connecting: a connection without a login would be the first line of a log
-// that tests want to read. A server that ends before, for instance since
-// a program that is no test of ours took one of its ports, is an error at once.
+// that tests want to read. It returns an error at once if the server ends before, for
+// instance because another program took one of its ports.
 func ready(p *subprocess.Process, ports []int) error {
 	deadline := time.Now().Add(patience)
 	for {
@@ -73,7 +74,7 @@ func listeners() (map[int]bool, error) {
 	return ports, nil
 }
 
-// attempts is how often a server is started anew on other ports.
+// attempts is how often a server is started, each time on other ports.
 const attempts = 3
 
 // start brings a server up on free ports; launch writes the configuration for
@@ -104,22 +105,23 @@ func start(t testing.TB, name, logFile string, count int, launch func(ports []in
 	return nil
 }
 
-// showLog puts the server's own words beside a failure.
+// showLog shows the server's log if the test failed.
 func showLog(t testing.TB, name, logFile string, p *subprocess.Process) {
 	if t.Failed() {
 		t.Logf("log of %s:\n%s%s", name, p.Output(), logText(logFile))
 	}
 }
 
-// logText is the end of a log file, enough to see what happened.
+// wholeLog returns a log file; empty: there is none yet.
+func wholeLog(path string) string {
+	raw, _ := os.ReadFile(path)
+	return string(raw)
+}
+
+// logText returns the end of a log file, enough to see what happened; empty: there is
+// none yet.
 func logText(path string) string {
 	const most = 16 << 10
-	raw, err := os.ReadFile(path)
-	if err != nil {
-		return ""
-	}
-	if len(raw) > most {
-		raw = raw[len(raw)-most:]
-	}
-	return string(raw)
+	text := wholeLog(path)
+	return text[max(0, len(text)-most):]
 }

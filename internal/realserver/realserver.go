@@ -1,10 +1,10 @@
-// Package realserver runs private instances of Debian's Dovecot and Postfix for
-// tests, of nginx, haproxy and stunnel in front of them, and of dnsmasq: own configuration
-// and state in a short-lived folder, loopback only, free high ports, stopped with
-// the test. It touches no instance that the machine already runs, and it delivers
-// no mail.
+// Package realserver runs private instances of real servers for tests: Dovecot, Postfix,
+// Exim and Cyrus; nginx, haproxy and stunnel in front of them; rspamd, OpenDKIM, postgrey
+// and dnsmasq beside them. Each has its own configuration and state in a temporary
+// folder, listens on free high ports of a loopback address, and ends with the test. An
+// instance that the machine already runs is not touched, and no mail leaves the machine.
 //
-// The servers change their own user id, so they want to be started by root.
+// The servers change their own user id, so root has to start them.
 package realserver
 
 import (
@@ -21,13 +21,13 @@ import (
 	"mailprobe/internal/mailtest"
 )
 
-// Host is the address every server of this package listens on. It is not
-// 127.0.0.1, from where clients come: Dovecot takes a connection whose two ends
-// have the same address for a secured one, and passwords in clear with it.
+// Host is the address that every server of this package listens on. It is not
+// 127.0.0.1, the address of the clients: Dovecot treats a connection whose two ends
+// have the same address as secured, and accepts passwords in clear text there.
 const Host = "127.0.0.2"
 
-// programs are the files that a server needs, beyond what PATH holds: Debian
-// keeps daemons in sbin, which is not in everybody's PATH.
+// programs are the files that a server needs. Debian keeps daemons in sbin, which is not
+// in the PATH of every user.
 var programs = map[string][]string{
 	"dovecot":         {"/usr/sbin/dovecot", "/usr/lib/dovecot/imap-login", "/usr/lib/dovecot/pop3-login"},
 	"postfix":         {"/usr/sbin/postfix", "/usr/sbin/postconf"},
@@ -40,7 +40,7 @@ var programs = map[string][]string{
 	"fail2ban-server": {"/usr/bin/fail2ban-server"},
 }
 
-// packages are Debian's that hold all of them.
+// packages are the Debian packages that contain all of them.
 const packages = "dovecot-imapd dovecot-pop3d postfix nginx libnginx-mod-mail dnsmasq-base haproxy stunnel4 fail2ban buildah"
 
 // Need skips the test with a clear line where a server is not installed, or
@@ -56,7 +56,7 @@ func Need(t testing.TB, servers ...string) {
 	}
 }
 
-// missing says why a server cannot be run, or nothing.
+// missing returns why a server cannot be run; empty: it can.
 func missing(server string) string {
 	files, known := programs[server]
 	if !known {
@@ -73,7 +73,7 @@ func missing(server string) string {
 	return ""
 }
 
-// refuse skips the test, or fails it where the servers are demanded.
+// refuse skips the test, or fails it where the servers are required.
 func refuse(t testing.TB, why string) {
 	t.Helper()
 	if os.Getenv("CI") == "true" || os.Getenv("MAILPROBE_REAL") == "require" {
@@ -82,9 +82,10 @@ func refuse(t testing.TB, why string) {
 	t.Skip(why)
 }
 
-// folder makes a folder that lives as long as the test. t.TempDir would not do:
-// its name holds the test's, and a unix socket's path ends at 108 bytes. Others
-// may enter it, for the servers' processes run under users of their own.
+// folder makes a folder that is removed at the end of the test. The path of t.TempDir
+// contains the name of the test and can be too long: that of a unix socket has at most
+// 108 bytes. Every user may enter the folder, because the servers run as users of
+// their own.
 func folder(t testing.TB, name string) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/tmp", name)
@@ -98,10 +99,10 @@ func folder(t testing.TB, name string) string {
 	return dir
 }
 
-// address is a port of this machine in the form net.Dial wants.
+// address returns a port on Host as net.Dial expects it.
 func address(port int) string { return net.JoinHostPort(Host, strconv.Itoa(port)) }
 
-// write puts one configuration file into its folder.
+// write writes a file in a folder, and returns its path.
 func write(t testing.TB, dir, name, content string, mode os.FileMode) string {
 	t.Helper()
 	path := filepath.Join(dir, name)
@@ -114,6 +115,21 @@ func write(t testing.TB, dir, name, content string, mode os.FileMode) string {
 	return path
 }
 
+// giveFolder makes a user the owner of a folder and everything in it; the group has the
+// same number.
+func giveFolder(t testing.TB, folder string, id int) {
+	t.Helper()
+	err := filepath.WalkDir(folder, func(path string, _ os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return os.Chown(path, id, id)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // fill returns the text of a server's configuration.
 func fill(t testing.TB, form *template.Template, settings any) string {
 	t.Helper()
@@ -124,10 +140,11 @@ func fill(t testing.TB, form *template.Template, settings any) string {
 	return text.String()
 }
 
-// ServerName is the name in a server's certificate, unless a test wants others.
+// ServerName is the name in a server's certificate, unless a test sets others.
 const ServerName = "mail.example.test"
 
-// issue puts a server's certificate and key into its folder.
+// issue writes a server's certificate and key into its folder. Without names in options,
+// they are ServerName and Host.
 func issue(t testing.TB, dir string, ca *mailtest.CA, options mailtest.CertOptions) {
 	t.Helper()
 	if len(options.Names) == 0 && len(options.IPs) == 0 {

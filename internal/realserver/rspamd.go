@@ -39,7 +39,7 @@ var (
 )
 
 // StartRspamd runs a private rspamd until the test ends; names knows the keys of
-// DKIM. It comes from .ci/servers.
+// DKIM. The test is skipped where .ci/servers has not unpacked it.
 func StartRspamd(t testing.TB, names *Dnsmasq) *Rspamd {
 	t.Helper()
 	program := unpacked(t, "usr/bin/rspamd")
@@ -65,7 +65,7 @@ func StartRspamd(t testing.TB, names *Dnsmasq) *Rspamd {
 
 func (r *Rspamd) logFile() string { return filepath.Join(r.dir, "log") }
 
-// Log is the end of what it logged.
+// Log is the end of what the server logged so far.
 func (r *Rspamd) Log() string { return logText(r.logFile()) }
 
 // Hang stops its processes where they are; Resume lets them go on.

@@ -9,8 +9,7 @@ import (
 	"testing"
 )
 
-// Tokens is the place where Dovecot asks whether an OAuth2 access token is good
-// and whose it is.
+// Tokens answers Dovecot whether an OAuth2 access token is valid, and for which user.
 type Tokens struct {
 	server *httptest.Server
 
@@ -27,14 +26,14 @@ func newTokens(t testing.TB) *Tokens {
 	return k
 }
 
-// Grant makes a token good for a user.
+// Grant makes a token valid for a user.
 func (k *Tokens) Grant(token, user string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.users[token] = user
 }
 
-// Revoke makes a token bad again.
+// Revoke makes a token invalid.
 func (k *Tokens) Revoke(token string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -57,9 +57,9 @@ func runUnpacked(name string, args ...string) (*subprocess.Process, error) {
 // serverUsers are the users that unpacked servers were built for, with their ids.
 var serverUsers = map[string]int{"Debian-exim": 59801, "cyrus": 59802}
 
-// runAs starts an unpacked program that insists on a user of its own, and starts
-// itself again without the environment. It sees the user and its libraries in a
-// mount namespace, so that this machine's lists stay as they are.
+// runAs starts an unpacked program that requires a user of its own, and that starts itself
+// again without its environment. The user and the path of its libraries exist only in
+// a mount namespace of the program, so that the machine's own files stay as they are.
 func runAs(t testing.TB, dir, user, name string, args ...string) (*subprocess.Process, error) {
 	t.Helper()
 	if out, err := exec.Command("unshare", "--mount", "true").CombinedOutput(); err != nil {

@@ -3,7 +3,6 @@ package realserver
 import (
 	_ "embed"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -13,7 +12,7 @@ import (
 	"mailprobe/internal/subprocess"
 )
 
-// Site is what a web server has under one name.
+// Site is what a web server serves under one host name.
 type Site struct {
 	Path, Text string // a file; an empty path: none
 	Rules      string // further lines of nginx
@@ -66,8 +65,5 @@ func StartWebsite(t testing.TB, ca *mailtest.CA, sites map[string]Site) *Website
 	return w
 }
 
-// Requests are the requests so far, a line each: host and path.
-func (w *Website) Requests() string {
-	raw, _ := os.ReadFile(filepath.Join(w.dir, "access"))
-	return string(raw)
-}
+// Requests returns the requests so far, a line each: host and path.
+func (w *Website) Requests() string { return wholeLog(filepath.Join(w.dir, "access")) }

@@ -1,5 +1,7 @@
 package realserver
 
+// This file runs proxies that end TLS in front of a server: haproxy and stunnel.
+
 import (
 	_ "embed"
 	"os"
@@ -11,9 +13,9 @@ import (
 	"mailprobe/internal/subprocess"
 )
 
-// TLSProxy is a running private proxy that ends TLS and knows nothing of mail.
+// TLSProxy is a running private proxy that decrypts TLS and knows no mail protocol.
 type TLSProxy struct {
-	Ports []int // on Host, each of which leads to the backend of its place
+	Ports []int // on Host; Ports[i] leads to the i-th backend
 
 	process *subprocess.Process
 }
@@ -27,7 +29,7 @@ type tlsProxySettings struct {
 	Ways      []way
 }
 
-// way is a port, and the port behind it.
+// way is a port of the proxy and the backend port that it leads to.
 type way struct{ Port, Backend int }
 
 var (
@@ -35,15 +37,29 @@ var (
 	haproxyConfig string
 
 	haproxyTemplate = template.Must(template.New("haproxy").Parse(haproxyConfig))
+
+	//go:embed config/stunnel.conf.tmpl
+	stunnelConfig string
+
+	stunnelTemplate = template.Must(template.New("stunnel").Parse(stunnelConfig))
 )
 
-// StartHAProxy runs a private haproxy until the test ends. It takes TLS with a
-// certificate of ca, and speaks in clear to each backend, a port on Host.
+// StartHAProxy runs a private haproxy until the test ends. It accepts TLS
+// with a certificate of ca, and speaks in clear text to the backends, ports on Host.
 func StartHAProxy(t testing.TB, ca *mailtest.CA, backends ...int) *TLSProxy {
 	t.Helper()
 	Need(t, "haproxy")
 	return startTLSProxy(t, "haproxy", ca, backends, haproxyTemplate, func(config string) (*subprocess.Process, error) {
 		return run("/usr/sbin/haproxy", "-db", "-f", config)
+	})
+}
+
+// StartStunnel is StartHAProxy for stunnel.
+func StartStunnel(t testing.TB, ca *mailtest.CA, backends ...int) *TLSProxy {
+	t.Helper()
+	Need(t, "stunnel")
+	return startTLSProxy(t, "stunnel", ca, backends, stunnelTemplate, func(config string) (*subprocess.Process, error) {
+		return run("/usr/bin/stunnel4", config)
 	})
 }
 

@@ -6,8 +6,6 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -33,7 +31,8 @@ func (d *DKIM) Record() string {
 	return line
 }
 
-// StartDKIM runs both until the test ends. OpenDKIM comes from .ci/servers.
+// StartDKIM runs both until the test ends. The test is skipped where .ci/servers has not
+// unpacked OpenDKIM.
 func StartDKIM(t testing.TB) *DKIM {
 	t.Helper()
 	program := unpacked(t, "usr/sbin/opendkim")
@@ -65,25 +64,4 @@ func StartDKIM(t testing.TB) *DKIM {
 		})
 	}
 	return d
-}
-
-// StartPostgrey runs a private postgrey until the test ends, and returns its port
-// on Host: a policy service that takes nobody's first attempt, and a second one
-// after so many seconds. It comes from .ci/servers.
-func StartPostgrey(t testing.TB, seconds int) int {
-	t.Helper()
-	program := unpacked(t, "usr/sbin/postgrey")
-	dir := folder(t, "pg")
-	none := write(t, dir, "whitelist", "", 0o644)
-	if err := os.Mkdir(filepath.Join(dir, "db"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	return start(t, "postgrey", "", 1, func(ports []int) (*subprocess.Process, error) {
-		include := []string{"-T"} // taint mode ignores PERL5LIB
-		for _, path := range perlFolders() {
-			include = append(include, "-I"+path)
-		}
-		return runUnpacked("/usr/bin/perl", append(include, program, "--inet="+Host+":"+strconv.Itoa(ports[0]), "--delay="+strconv.Itoa(seconds), "--dbdir="+filepath.Join(dir, "db"),
-			"--user=root", "--group=root", "--whitelist-clients="+none, "--whitelist-recipients="+none)...)
-	})[0]
 }
