@@ -88,7 +88,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	logs := &promslog.Config{Writer: stderr}
 	app := kingpin.New("mailprobe", "Tells Prometheus whether mail connections work, and why not.")
 	app.HelpFlag.Short('h')
-	app.Version(version.Print("mailprobe"))
+	app.Version(versionText(args))
 	app.UsageWriter(stdout).ErrorWriter(stderr) // --help and --version are read or piped
 	p.addFlags(app)
 	promslogflag.AddFlags(app, logs)
@@ -125,7 +125,7 @@ func (p *program) end(err error, logs *promslog.Config, lines *logline.Writer) i
 		texts = append(texts, err.Error())
 	}
 	if p.lacksConfiguration(err) {
-		texts = append(texts, "set --config.file to the configuration; mailprobe demo needs none")
+		texts = append(texts, "set --config.file to the configuration; mailprobe discover ADDRESS can write one, mailprobe demo needs none")
 	}
 	asJSON := logs.Format != nil && logs.Format.String() == "json"
 	if asJSON && len(texts) > 0 {

@@ -267,7 +267,7 @@ func TestProbeFindsTheFilesOfTheService(t *testing.T) {
 	}
 }
 
-// With --log.format=json the last line is JSON too, for whoever parses the log.
+// With --log.format=json the last line is JSON too, for programs that parse the log.
 func TestLastLineHasTheFormatOfTheLog(t *testing.T) {
 	for format, want := range map[string]string{"json": `"err":"--shard: share 3 of 3`, "logfmt": "\nmailprobe: --shard: share 3 of 3"} {
 		var out, log bytes.Buffer

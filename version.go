@@ -5,6 +5,7 @@ package main
 import (
 	"cmp"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 
@@ -57,3 +58,12 @@ var completeVersion = sync.OnceFunc(func() {
 	version.BuildUser = cmp.Or(version.BuildUser, "unknown")
 	version.Branch = cmp.Or(version.Branch, "unknown")
 })
+
+// versionText is what --version prints, or the one line of it that the head of the manual
+// page has.
+func versionText(args []string) string {
+	if slices.Contains(args, "--help-man") {
+		return "mailprobe " + version.Version
+	}
+	return version.Print("mailprobe")
+}

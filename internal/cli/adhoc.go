@@ -88,7 +88,7 @@ func adHoc(ctx context.Context, text string, o URLOptions) (*mail.Connection, er
 		{!known, fmt.Sprintf("%q: not one of %s", u.Scheme, schemeNames())},
 		{hasPassword, "a password in the URL could be read by every user of this machine: use --password-file"},
 		{u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "", "only scheme, user, host and port can be given in the URL"},
-		{user != "" && o.PasswordFile == "" && o.Ask == nil && !hasPassword, "a user in the URL needs --password-file"},
+		{user != "" && o.PasswordFile == "" && o.Ask == nil && !hasPassword, "a user in the URL needs --password-file where there is no terminal to ask for the password"},
 		{user == "" && o.PasswordFile != "", "--password-file needs a user in the URL"},
 	} {
 		if rule.broken {

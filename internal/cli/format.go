@@ -52,6 +52,16 @@ func cells(outcome *mail.Outcome) []string {
 		stateWord(outcome), human.Duration(outcome.Duration()), version, certificate, reason}
 }
 
+// adviceFor returns the advice of a failure. For a URL, it names the flag in place of the
+// field of the configuration.
+func adviceFor(outcome *mail.Outcome) string {
+	advice := outcome.Failure.Advice()
+	if isURL(outcome.Connection.Name) {
+		advice = strings.ReplaceAll(advice, "tls_config.ca_file", "--ca-file")
+	}
+	return advice
+}
+
 // row is an outcome in the table, with what does not fit a line below it.
 func (o *ProbeOptions) row(outcome *mail.Outcome) tableRow {
 	row := tableRow{cells: cells(outcome)}
@@ -66,7 +76,7 @@ func (o *ProbeOptions) row(outcome *mail.Outcome) tableRow {
 		row.below = append(row.below, "mailbox: "+text)
 	}
 	if f := outcome.Failure; f != nil {
-		row.below = append(row.below, string(f.Phase)+": "+f.Reason.Meaning(), f.Advice())
+		row.below = append(row.below, string(f.Phase)+": "+f.Reason.Meaning(), adviceFor(outcome))
 		if detail := f.Detail(); detail != "" {
 			row.below = append(row.below, printable(detail))
 		}
