@@ -46,7 +46,7 @@ func (f Faults) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// maxFindings bounds the faults, and the warnings, that are kept: nobody reads
+// maxFindings bounds the faults, and the warnings, that are kept: no administrator reads
 // more, and a hostile file must not fill the memory.
 const maxFindings = 1000
 

@@ -47,7 +47,7 @@ func testFiles(t *testing.T, under string) []string {
 }
 
 // loadFile loads a file of testdata in a directory that has the secrets and
-// certificates it may name. A file that says so is readable by everybody.
+// certificates it may name. The file of each case is readable by every user.
 func loadFile(t *testing.T, file string) (*Config, []Finding, error) {
 	t.Helper()
 	raw, err := os.ReadFile(file)

@@ -82,7 +82,7 @@ func loadEntry(t *testing.T, parts ...string) *mail.Connection {
 }
 
 // A field that is added to Connection and forgotten on the way from the file
-// would be without effect, and nobody would be told.
+// would have no effect, and no message would say so.
 func TestEveryFieldOfConnectionIsInTheFile(t *testing.T) {
 	workspace(t)
 	schema, reference := string(Schema()), string(Reference())

@@ -61,7 +61,7 @@ func fixtureLines(n, now int64) []string {
 	return append(lines, watchedLines(n, now)...)
 }
 
-// watchedLines are those of a mailbox that nobody fetches.
+// watchedLines are those of a mailbox from which no mail is fetched.
 func watchedLines(n, now int64) []string {
 	const labels = `{connection="watched",protocol="imap",team="mail"`
 	lines := []string{"mailprobe_connection_info" + labels +

@@ -74,7 +74,7 @@ func TestAlertmanagerConfigurationIsRight(t *testing.T) {
 	}
 }
 
-// An inhibition that names an alert wrongly inhibits nothing, and nobody sees it.
+// An inhibition with a misspelled alert inhibits nothing, and no error says so.
 func TestInhibitionsNameOnlyAlertsThatExist(t *testing.T) {
 	var alerts []string
 	for _, m := range regexp.MustCompile(`(?m)- alert: (\w+)$`).FindAllStringSubmatch(read(t, "../dashboards/rules/mailprobe-alerts.yml"), -1) {

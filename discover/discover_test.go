@@ -228,7 +228,7 @@ func TestSearch(t *testing.T) {
 	}
 }
 
-// A domain, or whoever answers for it, may publish anything.
+// A domain, or an attacker who answers for it, may publish anything.
 func TestSearchSurvivesHostileAnswers(t *testing.T) {
 	bomb := `<!DOCTYPE x [<!ENTITY a "` + strings.Repeat("x", 1000) + `"><!ENTITY b "` + strings.Repeat("&a;", 100) + `">]><clientConfig>&b;</clientConfig>`
 	many := "<clientConfig><emailProvider>"

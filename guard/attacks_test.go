@@ -83,7 +83,7 @@ func tamper(t *testing.T, path string, way int) {
 	}
 }
 
-// directory is a server that refuses everybody after a time. It counts.
+// directory is a server that refuses every login after a time. It counts.
 type directory struct {
 	attempts atomic.Int32
 	delay    time.Duration

@@ -45,7 +45,7 @@ type journal struct {
 // renewed reports that the file was begun anew: what it held before is in the
 // state file now. The caller closes the file, which also unlocks it.
 func (j *journal) begin() (file *os.File, events []event, renewed bool, err error) {
-	for range 5 { // somebody may remove it meanwhile
+	for range 5 { // another process may remove it meanwhile
 		if file, err = openRegular(j.path, os.O_RDWR|os.O_CREATE); err != nil {
 			return nil, nil, false, err
 		}

@@ -106,7 +106,7 @@ func TestGuardRestartLoopResetsNothing(t *testing.T) {
 type backend struct {
 	mu       sync.Mutex
 	rejects  map[string]bool // by connection
-	all      bool            // rejects everybody
+	all      bool            // rejects every login
 	refusals []time.Time
 	tries    map[string]int
 	held     map[string]int // probes without a login although one was configured
@@ -176,7 +176,7 @@ func fleet(t *testing.T, n int, rejects ...string) (b *backend, stop func()) {
 	}
 }
 
-// set makes the backend reject everybody or nobody, and tells how many accounts
+// set makes the backend reject every login or none, and tells how many accounts
 // and how many refusals it had until then.
 func (b *backend) set(all bool) (accepted, refused int) {
 	b.mu.Lock()

@@ -191,7 +191,7 @@ func TestGuardStateDamaged(t *testing.T) {
 				t.Errorf("damaged %v, log %q; want it said", h.damaged, h.lines)
 			}
 			ann := user("ann", "mail.example", "ann")
-			h.wantHeld(ann, "p", mail.AuthHeld, 31*time.Minute) // nobody knows how often it was tried
+			h.wantHeld(ann, "p", mail.AuthHeld, 31*time.Minute) // how often it was tried is not known
 			if h.said("record of logins was damaged") != 1 {
 				t.Errorf("log %q; want it said", h.lines)
 			}
@@ -237,7 +237,7 @@ func TestGuardStateSecondProcessRefuses(t *testing.T) {
 	}
 }
 
-// TestGuardStateRefusesOtherFiles: a path that somebody mistook is left as it is.
+// TestGuardStateRefusesOtherFiles: a file that is not a state file is left as it is.
 func TestGuardStateRefusesOtherFiles(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, content string) string {

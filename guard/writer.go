@@ -33,7 +33,7 @@ type request struct {
 	poll    bool       // no event: it only reads what others appended
 	save    bool       // no event: the whole state is written
 	durable bool       // on disk before the answer
-	done    chan error // nil: nobody waits
+	done    chan error // nil: no caller waits
 }
 
 // writer keeps the state of one guard in its files.

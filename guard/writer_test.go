@@ -155,7 +155,7 @@ func TestGuardStateSurvivesKill(t *testing.T) {
 	}
 }
 
-// awaitWrite waits until somebody replaces the file.
+// awaitWrite waits until the file is replaced.
 func awaitWrite(t *testing.T, path string) {
 	t.Helper()
 	before, _ := os.Stat(path)                                                                          // nil at first

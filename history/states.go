@@ -75,7 +75,7 @@ func ReadStates(path string) (*States, error) {
 		return &States{}, fmt.Errorf("%s: version %d, but this mailprobe reads version %d", path, states.Version, statesVersion)
 	}
 	limit := states.SavedAt.Add(time.Minute)
-	maps.DeleteFunc(states.Connections, func(_ string, kept keptState) bool { // the clock was wrong, or somebody edited the file
+	maps.DeleteFunc(states.Connections, func(_ string, kept keptState) bool { // the clock was wrong, or the file was edited
 		return kept.Since.After(limit) || kept.LastUp.After(limit)
 	})
 	return states, nil

@@ -247,7 +247,7 @@ func (o *Outcome) Duration() time.Duration { return o.End.Sub(o.Start) - o.Sched
 // Spacing is the time from the start of this probe to the start of the next.
 func (o *Outcome) Spacing() time.Duration { return cmp.Or(o.Interval, o.Connection.Interval) }
 
-// Withheld reports whether the probe contacted nobody because the login is
+// Withheld reports whether the probe contacted no server because the login is
 // withheld. It then learned nothing about the server.
 func (o *Outcome) Withheld() bool { return o.Auth.Held && len(o.Phases) == 0 }
 

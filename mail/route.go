@@ -41,7 +41,7 @@ type Route struct {
 
 // RouteCounts is what is known of a route's messages at this moment.
 type RouteCounts struct {
-	InFlight int       // messages that nobody has an answer to yet
+	InFlight int       // messages whose fate is not known yet
 	Oldest   time.Time // when the oldest of them was sent; zero: none is in flight
 	Left     int       // copies that were found and could not be deleted
 	LastSent time.Time // zero: none was sent

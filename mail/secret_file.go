@@ -1,7 +1,7 @@
 package mail
 
 // This file is the only one that reads secret files. A file system may hang, as
-// NFS and FUSE do: a read runs in a goroutine of its own, nobody waits for it
+// NFS and FUSE do: a read runs in a goroutine of its own, no caller waits for it
 // longer than secretPatience, and there is one read of a file at a time.
 
 import (
@@ -34,7 +34,7 @@ const (
 	// readsPerFolder in one folder, so that one dead mount leaves room for others.
 	maxReads       = 256
 	readsPerFolder = 8
-	// keepUnused is how long a file that nobody reads any more is remembered.
+	// keepUnused is how long a file that is no longer read is remembered.
 	keepUnused = time.Hour
 )
 

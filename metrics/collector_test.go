@@ -103,7 +103,7 @@ func TestOneShowsGaugesOfOneOutcome(t *testing.T) {
 	}
 }
 
-// A withheld probe asked nobody, so what the last one saw of the server stays on
+// A withheld probe contacts no server, so what the last probe saw of it stays on
 // /probe too.
 func TestOneOfAWithheldProbeKeepsTheLastLook(t *testing.T) {
 	c := inbox("a")

@@ -47,7 +47,7 @@ func newExporter(kind mail.Histograms, pool func() mail.PoolStats) *exporter {
 
 // newStartDelay returns the histogram of start delays, the only one of the library's
 // type. It is exported with classic buckets even if histograms are switched off:
-// without it, nobody would see that probes start late.
+// without it, no metric would show that probes start late.
 func newStartDelay(kind mail.Histograms) prometheus.Histogram {
 	f := &families[poolStartDelay]
 	opts := prometheus.HistogramOpts{Name: f.name, Help: f.help}

@@ -105,7 +105,7 @@ func everything(t testing.TB, kind mail.Histograms) *Collector {
 	held.Auth = mail.AuthFacts{Held: true, NextAttempt: noon.Add(time.Hour)}
 	held.Goodbye = mail.Reset
 	m.Observe(held)
-	held.Phases, held.TLS, held.Port, held.Goodbye = nil, nil, 0, "" // the next login is withheld, and nobody asked
+	held.Phases, held.TLS, held.Port, held.Goodbye = nil, nil, 0, "" // the next login is withheld, and no server was contacted
 	m.Observe(held)
 	return m
 }

@@ -1,6 +1,6 @@
 // Package oauth gets access tokens to connections that log in with XOAUTH2 or
 // OAUTHBEARER: by client credentials or a refresh token from a token endpoint
-// (RFC 6749 sections 4.4 and 6), or from a file that somebody else keeps fresh.
+// (RFC 6749 sections 4.4 and 6), or from a file that another program renews.
 //
 // The rest of the program sees only a prober.TokenSource.
 package oauth

@@ -364,7 +364,7 @@ func TestPoolAfterSuspendStartsNoBurst(t *testing.T) {
 				if err := p.begin(); err != nil {
 					t.Fatal(err)
 				}
-				time.Sleep(test.away) // nobody calls startDue: the process does not run
+				time.Sleep(test.away) // startDue is not called: the process does not run
 				for end := time.Now().Add(time.Minute); time.Now().Before(end); {
 					time.Sleep(p.startDue(time.Now()))
 				}

@@ -195,7 +195,7 @@ func TestChainCacheLeavesOtherVerifiersAlone(t *testing.T) {
 	}
 }
 
-// An expired cross-signed root that nobody needs does not shorten the life of a
+// An expired cross-signed root that no chain needs does not shorten the life of a
 // chain; a weak key is only avoided, never chosen.
 func TestLastingChain(t *testing.T) {
 	year := func(y int) time.Time { return time.Date(y, 1, 1, 0, 0, 0, 0, time.UTC) }

@@ -82,7 +82,7 @@ func loopbacks(texts ...string) []netip.Addr {
 	return addrs
 }
 
-// manyLoopbacks are addresses on which nobody listens.
+// manyLoopbacks are addresses on which no server listens.
 func manyLoopbacks(n int) []netip.Addr {
 	addrs := make([]netip.Addr, n)
 	for i := range addrs {
@@ -251,7 +251,7 @@ func TestProbeFollowsANameThatMoves(t *testing.T) {
 	}
 }
 
-// Fault 14: ten thousand lookups that nobody answers stay within the bound, and
+// Fault 14: ten thousand lookups without an answer stay within the bound, and
 // neighbours that need no lookup keep their schedule and their results.
 func TestDeadNameServerDelaysNobody(t *testing.T) {
 	t.Parallel()

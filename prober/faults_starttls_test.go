@@ -106,7 +106,7 @@ func answerFaults() []faultCase {
 	}
 }
 
-// injectionFaults are bytes in clear that somebody would like us to take for
+// injectionFaults are bytes in clear text that an attacker wants us to treat as
 // the server's after TLS.
 func injectionFaults() []faultCase {
 	together := map[mail.Protocol]string{
@@ -260,7 +260,7 @@ func capabilityFaults() []faultCase {
 	}
 }
 
-// asideFaults are things said that nobody asked for.
+// asideFaults are responses that were not asked for.
 func asideFaults() []faultCase {
 	aside := fmt.Sprintf("S: * LIST (%s) \"/\" INBOX\nS: * 1 FETCH (FLAGS (\\Seen) BODY {4}\nSEND \"ab\\r\\n\"\nS: )\nS: * SEARCH 1 2 3\n", `\Noselect`)
 	return []faultCase{

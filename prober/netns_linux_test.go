@@ -27,7 +27,7 @@ import (
 const inNamespace = "MAILPROBE_TEST_NAMESPACE"
 
 // network is what each of these tests begins with. Packets to a neighbour on
-// holes are sent to an address that nobody has.
+// holes are sent to an address that no host has.
 const network = `
 ip link set lo up
 ip link add holes type veth peer name nowhere
@@ -63,7 +63,7 @@ func namespaced(t *testing.T, more string, f func()) {
 	}
 }
 
-// Rows 16 and 17: SYNs that nobody answers, and routers that say no.
+// Rows 16 and 17: SYNs without an answer, and routers that reject them.
 func TestFaultsOfRoutes(t *testing.T) {
 	namespaced(t, "", func() {
 		fix := newFaultFixture(t)

@@ -291,7 +291,7 @@ func wantNoToken(t *testing.T, c *mail.Connection, server *mailtest.Server, want
 	}
 }
 
-// TestOAuthEndpointIsDown: nobody listens, or nobody answers within the probe's
+// TestOAuthEndpointIsDown: the port is closed, or no answer comes within the probe's
 // time (fault 114).
 func TestOAuthEndpointIsDown(t *testing.T) {
 	t.Parallel()

@@ -92,7 +92,7 @@ func probe(t *testing.T, c *mail.Connection) mail.Outcome {
 	return o
 }
 
-// story shows an outcome to whoever has to mend it.
+// story shows an outcome in the message of a failed test.
 func story(o mail.Outcome) string {
 	var b strings.Builder
 	if f := o.Failure; f != nil {

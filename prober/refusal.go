@@ -12,7 +12,7 @@ import (
 )
 
 // refusal is a server's negative answer to a command. Its diagnosis is made once,
-// by newRefusal, and read by everybody.
+// by newRefusal, and read by all that need it.
 type refusal struct {
 	protocol mail.Protocol
 	command  string // GREETING, CAPABILITY, LOGIN, AUTHENTICATE, USER, PASS, MAIL ...

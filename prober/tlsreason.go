@@ -220,7 +220,7 @@ func certificateReasons(c *mail.Connection, err error) []mail.Reason {
 	return faults
 }
 
-// unknownAuthority reports whether nobody trusted has signed a chain. It is asked
+// unknownAuthority reports whether no trusted CA has signed a chain. It is asked
 // for a time at which the leaf was good: an authority is not unknown because a
 // certificate has expired.
 func unknownAuthority(c *mail.Connection, chain []*x509.Certificate) bool {

@@ -2,8 +2,8 @@ package routes
 
 // This file reads delivery status notifications (RFC 3464), in which a server on the
 // way reports what happened to the message. A notification is believed only if it
-// quotes the mark of the message, which nobody else can write, or its envelope ID,
-// which nobody can guess.
+// quotes the mark of the message, which only mailprobe can write, or its envelope ID,
+// which cannot be guessed.
 
 import (
 	"bytes"

@@ -1,7 +1,7 @@
 package routes
 
 // This file parses the header of a message that was found. Every server on the way may
-// have changed it, and anybody can write one. The parser allocates in proportion to its
+// have changed it, and any sender can write one. The parser allocates in proportion to its
 // input and does not recurse.
 
 import (

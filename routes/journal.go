@@ -61,7 +61,7 @@ type letter struct {
 	Seq   uint64                 `json:"seq"`
 	Sent  time.Time              `json:"sent"`
 	Marks map[string]prober.Mark `json:"marks,omitempty"` // where its folders ended before
-	Over  bool                   `json:"over,omitempty"`  // nobody waits for it any more; if it turns up, it is deleted
+	Over  bool                   `json:"over,omitempty"`  // it was given up; if it turns up, it is deleted
 	Left  int                    `json:"left,omitempty"`  // copies that were found and could not be deleted
 	Gone  bool                   `json:"gone,omitempty"`  // it was found and removed; only a notification about it may still come
 
@@ -217,7 +217,7 @@ func (j *Journal) begin(route string, number func(seq uint64) (token string), no
 	})
 }
 
-// trim forgets the oldest messages that nobody waits for.
+// trim drops the oldest messages that were given up.
 func (m *memory) trim() {
 	for len(m.Messages) > maxEntries {
 		oldest := ""

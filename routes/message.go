@@ -47,8 +47,8 @@ func newMessage(r *mail.Route, seq uint64, now time.Time) message {
 }
 
 // mark is the value of the X-Mailprobe field: the parts of the message, and an
-// HMAC-SHA-256 over them, the token and the body, so that nobody else can
-// write one.
+// HMAC-SHA-256 over them, the token and the body, so that only
+// this mailprobe can write one.
 func (m message) mark(key []byte) string {
 	return strings.Join([]string{version, url.PathEscape(m.route), strconv.FormatUint(m.seq, 10), m.sent.Format(time.RFC3339), m.mac(key)}, "; ")
 }

@@ -38,8 +38,8 @@ func (k *track) noticesFrom() *prober.Mark {
 	return &k.bounceAt
 }
 
-// tidyNotices deletes the notifications about messages that nobody waits for any
-// more. One that cannot be deleted stays: it is not tried again.
+// tidyNotices deletes the notifications about messages that were given up.
+// One that cannot be deleted stays: it is not tried again.
 func (k *track) tidyNotices(box prober.Mailbox) error {
 	var waiting []known
 	for _, m := range k.Journal.known(k.route.Name) {

@@ -18,7 +18,7 @@ const minInterval = time.Minute
 
 // SendNow sends one message of a route now, whatever its interval, and returns
 // what became of it, after at most the route's deadline. An error means that
-// nothing was sent, or that ctx ended before anybody could know; in the latter
+// nothing was sent, or that ctx ended before that was known; in the latter
 // case the next message deletes what turns up.
 func (t *Tracker) SendNow(ctx context.Context, route *mail.Route) (mail.RouteOutcome, error) {
 	wait, inFlight, err := t.Journal.reserveNow(route, time.Now())

@@ -71,7 +71,7 @@ type sighting struct {
 }
 
 // Send sends one message of a route and returns what became of it, after at most
-// the route's deadline. It is false if ctx ended before anybody could know.
+// the route's deadline. It is false if ctx ended before that was known.
 func (t *Tracker) Send(ctx context.Context, route *mail.Route) (mail.RouteOutcome, bool) {
 	k := &track{Tracker: t, route: route}
 	start := time.Now()
@@ -168,7 +168,7 @@ func (k *track) chooseFolders(box prober.Mailbox) error {
 }
 
 // submit writes the message down and sends it. A message that cannot be written
-// down is not sent: nobody would delete it.
+// down is not sent: nothing could delete it.
 func (k *track) submit(ctx context.Context) {
 	k.unwritten = k.Journal.begin(k.route.Name, func(seq uint64) string {
 		k.message = newMessage(k.route, seq, time.Now())
@@ -284,7 +284,7 @@ func (k *track) search(box prober.Mailbox) error {
 }
 
 // cleanUp deletes the copies of this message, or of earlier ones that turned up
-// after nobody waited for them any more. Only what carries a mark that verifies,
+// after they were given up. Only what carries a mark that verifies,
 // of a message in the journal, is touched.
 func (k *track) cleanUp(box prober.Mailbox, earlier bool) {
 	if !k.route.Delete {
@@ -318,7 +318,7 @@ func (k *track) cleanUp(box prober.Mailbox, earlier bool) {
 	}
 }
 
-// leftBehind finds messages that nobody waits for any more, by their tokens.
+// leftBehind finds messages that were given up, by their tokens.
 func (k *track) leftBehind(box prober.Mailbox, folder string) map[string][]string {
 	ids := map[string][]string{}
 	var over []known
@@ -345,7 +345,7 @@ func (k *track) leftBehind(box prober.Mailbox, folder string) map[string][]strin
 }
 
 // sawSession keeps the failure of a session at the receiving server: while it
-// fails, nobody can say that a message is lost.
+// fails, it is not known whether a message is lost.
 func (k *track) sawSession(o mail.Outcome) {
 	k.session = nil
 	if !o.Up() {

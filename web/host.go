@@ -16,12 +16,12 @@ import (
 // wrongHost is the answer to a refused request.
 const wrongHost = "this host name is not ours; see --web.external-url"
 
-// privateSuffixes are names that nobody can register: those of a cluster's services
+// privateSuffixes are names that cannot be registered: those of a cluster's services
 // and of local networks (RFC 6762, and ICANN's reservation of .internal).
 var privateSuffixes = []string{".svc", ".svc.cluster.local", ".local", ".internal"}
 
 // hostChecked passes only requests whose Host is that of the external URL, an IP
-// address, this machine's name, or a name that nobody can register: a proxy may send
+// address, this machine's name, or a name that cannot be registered: a proxy may send
 // the internal name of this exporter. Without an external URL our names are unknown,
 // and every request passes. Health checks always pass.
 func (s *site) hostChecked(next http.Handler) http.Handler {

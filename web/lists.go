@@ -171,7 +171,7 @@ func (w *listWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// release forgets a text that nobody reads any more.
+// release drops a text when its last reader has ended.
 func (l *lists) release(text *list) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

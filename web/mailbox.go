@@ -64,7 +64,7 @@ func needsLook(o *mail.Outcome) bool {
 	return o.Connection.Watches() && (o.Overdue() || silence(o) > 0 || quotaUsed(o) >= almostFull)
 }
 
-// Troubled reports whether somebody should look at the mailbox.
+// Troubled reports whether an administrator should look at the mailbox.
 func (v *mailboxView) Troubled() bool { return v != nil && (v.Late || v.Silent != "" || v.Full) }
 
 // Troubles returns a sentence for each thing that is wrong.

@@ -18,21 +18,23 @@ const (
 	grafanaURL = "http://localhost:3000"
 )
 
-// identity are the labels that tell connections apart. mailprobe is the label
-// of /sd that tells two mailprobes with the same connection apart; elsewhere it
-// is missing, which PromQL and the templates treat as empty.
+// identity are the labels that identify a connection. The label mailprobe comes from
+// /sd, where two mailprobes may have connections of the same name; elsewhere it is
+// missing, which PromQL and the templates treat as empty. exporter are the labels that
+// identify a mailprobe.
 const (
 	identity = "job, instance, mailprobe, connection"
 	exporter = "job, instance, mailprobe"
 )
 
-// hold bridges the gap that a restart of mailprobe or a failed scrape makes in
-// the series, so that one outage stays one alert. A removed connection stays
-// firing for as long.
+// hold is the keep_firing_for of all alerts: after a restart of mailprobe or a failed
+// scrape, series are missing for a while, and one outage must stay one alert. The alert
+// of a removed connection goes on for as long.
 const hold = "5m"
 
-// group is a rule group: recordings first, because alerts of the same group
-// see them at once, and those of another group one evaluation later at worst.
+// group is a rule group. Its recordings are first, because an alert of the same group
+// then has their new values; one of another group may have those of the evaluation
+// before.
 type group struct {
 	name    string
 	comment string
@@ -48,7 +50,7 @@ type recording struct {
 // alert is an alerting rule. Its texts are templates of Prometheus.
 type alert struct {
 	name     string
-	severity string // critical wakes somebody, warning is work for the day
+	severity string // critical needs a person at once, warning in working hours
 	fires    string // when, in the words of the table of docs/alerts.md
 	comment  string
 	expr     string
@@ -66,18 +68,18 @@ func own(subject string) string {
 	return `{{- $own := printf "{job=%q,instance=%q,mailprobe=%q,` + subject + `=%q}" $labels.job $labels.instance $labels.mailprobe $labels.` + subject + ` -}}`
 }
 
-// lookup asks Prometheus when the alert fires, about the alert's own
-// connection: $ stands for its selector. text is repeated for each result; it
-// has to begin with the space that separates it from what precedes.
+// lookup is a template that asks Prometheus when the alert fires. In the query, $ stands
+// for the selector of the alert's own connection. text is repeated for each result; it
+// has to begin with a space.
 //
-// The queries name series of mailprobe itself wherever words depend on them: a
-// recording of another group may not exist yet at the evaluation at which an
-// alert begins, and the first notification is the one that people read.
+// Where the text depends on a result, the query names series of mailprobe itself: a
+// recording of another group may not exist yet when an alert begins, and the first
+// notification is the one that people read.
 func lookup(query, text string) string {
 	return "{{- range " + ask(query) + " }}" + text + "{{ end }}"
 }
 
-// lookupOr is lookup with another text where there is no result.
+// lookupOr is lookup with another text for the case that there is no result.
 func lookupOr(query, text, otherwise string) string {
 	return "{{- with " + ask(query) + " }}{{ range . }}" + text + "{{ end }}{{ else }}" + otherwise + "{{ end }}"
 }
@@ -94,19 +96,19 @@ func ask(query string) string {
 // quote writes a query as a string of a template.
 func quote(query string) string { return fmt.Sprintf("%q", query) }
 
-// clock writes a Unix time as people read it.
+// clock is a template that writes a Unix time for people.
 const clock = `{{ (.Value | toTime).UTC.Format "2006-01-02 15:04:05 UTC" }}`
 
-// where is the host and port of the connection: " at mail.example.org:993". The
-// port is the last one dialled, because a failed name lookup dials none.
+// where is the host and port of the connection: " at mail.example.org:993". The port is
+// the one that was dialled last; after a failed name lookup, none was.
 var where = lookup("mailprobe_connection_info$", ` at {{ if match ":" .Labels.host }}[{{ .Labels.host }}]{{ else }}{{ .Labels.host }}{{ end }}`+
 	"{{ range "+ask("max(last_over_time(mailprobe_effective_port$[1d]))")+" }}:{{ .Value }}{{ end }}")
 
 // who names the connection: "inbox (imap at mail.example.org:993)".
 var who = "{{ $labels.connection }} ({{ $labels.protocol }}" + where + ")"
 
-// lastSuccessQuery looks back a day, because mailprobe may forget its last
-// success when it is restarted.
+// lastSuccessQuery looks back a day, because without a state file mailprobe does not know
+// its last success after a restart.
 const lastSuccessQuery = "max(max_over_time(mailprobe_last_success_timestamp_seconds$[1d]))"
 
 // sinceWhen follows "has not worked".
@@ -120,7 +122,7 @@ var workedLast = lookupOr(lastSuccessQuery, " It last worked at "+clock+".", " I
 var whyFailing = lookup("mailprobe_failure_info$", " It fails in phase {{ .Labels.phase }} with {{ .Labels.reason }}"+
 	`{{ with printf "max by (meaning, advice) (mailprobe:reason_info{reason=%q})" .Labels.reason | query }}{{ with first . }}: {{ .Labels.meaning }} {{ .Labels.advice }}{{ end }}{{ else }}.{{ end }}`)
 
-// longestPhase says where the time of a probe goes.
+// longestPhase names the phase that takes most of a probe's time.
 var longestPhase = lookup("topk(1, mailprobe_phase_duration_seconds$)", " The longest phase is {{ .Labels.phase }} with {{ .Value | humanizeDuration }}.")
 
 // configured ends an alert about a connection that left the configuration: a
@@ -145,7 +147,7 @@ const alertsHead = `# Code generated by make generate from dashboards/generate; 
 # seconds that depends on the configuration: intervals and time-outs are taken
 # from the metrics mailprobe_interval_seconds and mailprobe_timeout_seconds.
 #
-# severity: critical wakes somebody, warning is work for the day.
+# severity: critical needs a person at once, warning in working hours.
 #
 # Three addresses are in each alert. Replace them once for your installation:
 #   runbook_url    ` + runbookURL + `
@@ -202,7 +204,7 @@ func (a alert) write(b *strings.Builder) {
 	block(b, "          ", "status_url: >-", `http://{{ or $labels.mailprobe $labels.instance "localhost:10925" }}`+a.page)
 }
 
-// declared is a text with the selector that it uses.
+// declared returns a text with the declaration of $own in front, if the text uses it.
 func (a alert) declared(text string) string {
 	if !strings.Contains(text, "$own") {
 		return text
@@ -210,8 +212,8 @@ func (a alert) declared(text string) string {
 	return own(cmp.Or(a.subject, "connection")) + "\n" + text
 }
 
-// urlOf writes a label of the alert into a URL: a connection may be called
-// "shop (EU)", and a plus sign is a space only in a query.
+// urlOf is a template that writes a label of the alert in a URL. The name of a connection
+// may contain spaces, which urlquery turns into +; in a path only %20 is a space.
 func urlOf(label string) string {
 	return `{{ reReplaceAll "[+]" "%20" (urlquery $labels.` + label + `) }}`
 }
@@ -219,7 +221,7 @@ func urlOf(label string) string {
 // connectionPage is the page of the alert's connection.
 var connectionPage = "/connections/" + urlOf("connection")
 
-// boardURL leads to the alert's board with its connection chosen.
+// boardURL is the URL of the alert's board, with its connection selected.
 func (a alert) boardURL() string {
 	link := grafanaURL + "/d/" + url.PathEscape(a.board)
 	if a.board == connectionUID {

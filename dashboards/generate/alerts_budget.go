@@ -5,7 +5,7 @@ import "fmt"
 // window is one of the four windows of the SRE workbook, chapter 5.
 type window struct {
 	name, short string  // ranges, as recorded in connection:mailprobe_up:avg…
-	reported    string  // for how long an outage that was reported explains it
+	reported    string  // how long ago a reported outage may have been that explains the alert
 	words       string  // the long one in words
 	rate        float64 // how many times faster than allowed the budget is spent
 	hours       int
@@ -20,7 +20,7 @@ var windows = []window{
 	{"3d", "6h", "6h", "the last 3 days", 1, 72, "warning", "3h"},
 }
 
-// budgetAlerts report connections that fail often, but never for long.
+// budgetAlerts are about connections that fail often, but never for long.
 func budgetAlerts() group {
 	g := group{
 		name: "mailprobe-error-budget",
@@ -32,9 +32,9 @@ the window is the history.
 One outage is reported once. What MailprobeConnectionDown or another critical
 alert reported is not reported again: not while it lasts, and not after its
 end, when the windows still remember it. A slower window is silent where a
-faster one spoke. Where probes are so rare that one failed one alone is above
-the rate, the window says nothing. Nor does it of what is known for less than a
-quarter of an hour: a connection that never worked, or a mailprobe that was
+faster one fired. A window has no alert where probes are so rare that a single
+failed one is above the rate, nor for a connection that is known for less than a
+quarter of an hour: one that never worked, or one of a mailprobe that was
 replaced during an outage, which MailprobeConnectionDown will report.`,
 	}
 	for i, w := range windows {

@@ -1,7 +1,7 @@
 package main
 
 // connectionAlerts are about single connections: whether they work, how
-// quickly, and whether anybody looks.
+// quickly, and whether they are still probed.
 func connectionAlerts() group {
 	return group{name: "mailprobe-connections", alerts: []alert{
 		connectionDown(), loginRefused(), loginWithheld(), connectionFlapping(), connectionSlow(), connectionNearTimeout(), resultsStale(),
@@ -118,7 +118,7 @@ func connectionSlow() alert {
 		name: "MailprobeConnectionSlow", severity: "warning", pending: "15m",
 		fires: "15 minutes at three times the week's median",
 		comment: `Three times the median of its own week and half a second more, so that 2 ms
-instead of 0.5 ms wakes nobody. It needs a day of history. Half an hour that
+instead of 0.5 ms is no alert. It needs a day of history. Half an hour that
 was mostly down is not called slow.`,
 		expr: `quantile_over_time(0.5, mailprobe_last_probe_duration_seconds[30m])
 > 3 * connection:mailprobe_last_probe_duration_seconds:median1w + 0.5

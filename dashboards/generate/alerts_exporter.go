@@ -1,7 +1,7 @@
 package main
 
-// exporterAlerts are about mailprobe itself, and about what is no longer there
-// to be alerted about.
+// exporterAlerts are about mailprobe itself, and about connections or targets that have
+// disappeared.
 func exporterAlerts() group {
 	return group{name: "mailprobe-exporter", alerts: []alert{
 		allConnectionsDown(allOfInstance), allConnectionsDown(allOfJob), allOfOneHost(),
@@ -15,7 +15,7 @@ type extent struct {
 	scope   string
 	by      string // labels that name the set
 	comment string
-	guard   string // a further condition; it keeps two extents from firing for one outage
+	guard   string // a further condition, so that one outage fires for one extent only
 	whose   string // the set in words
 	filter  string // its selector in a template
 	args    string // the values for filter
@@ -43,8 +43,8 @@ count by (job, mailprobe) (count by (` + exporter + `) (mailprobe_up))
 	filter: "{job=%q,mailprobe=%q}", args: " $labels.job $labels.mailprobe",
 }
 
-// unreachable are the connections that are down and may be so because of a
-// fault at the place of mailprobe.
+// unreachable are the connections that are down, possibly because of a fault on the side
+// of mailprobe.
 const unreachable = `(
   mailprobe_up == 0
   unless on (` + identity + `)
@@ -214,7 +214,7 @@ count by (job) (
 	}
 }
 
-// has are the mailprobes that have connections. The counters are asked too,
+// has are the mailprobes that have connections. The counters are in the query too,
 // because prometheus-sd.yml drops the gauges.
 const has = "(mailprobe_interval_seconds or present_over_time(mailprobe_probes_total[5m]))"
 

@@ -1,7 +1,7 @@
 package main
 
-// This file holds the alerts about watched mailboxes: mail that arrives and that
-// nobody fetches, and mail that no longer arrives.
+// This file holds the alerts about watched mailboxes: mail that arrives and is not
+// fetched, and mail that no longer arrives.
 
 // watched is what each of these alerts is about.
 var watched = "the mailbox of the {{ $labels.protocol }} connection {{ $labels.connection }}" + where
@@ -14,8 +14,8 @@ const (
 	newestAge = "connection:mailprobe_mailbox_newest_message:age_seconds"
 )
 
-// ageAtLook is the age that a message had at the last good probe, or has now
-// where Prometheus knows of none.
+// ageAtLook is the age that a message had at the last successful probe, or has now if
+// Prometheus knows of none.
 func ageAtLook(stamp string) string {
 	return `mailprobe_last_success_timestamp_seconds - ` + stamp + `
 or
@@ -51,7 +51,7 @@ func mailboxAlerts() group {
 that cannot be opened has the alert of its connection, which inhibits these.`,
 		records: []recording{
 			{oldestAge, `At the last good probe: the clock of Prometheus does not matter to it, and it does
-not grow while a connection is down or withheld. What waits then, nobody knows.`,
+not grow while a connection is down or withheld, because what waits then is not known.`,
 				ageAtLook("mailprobe_mailbox_oldest_waiting_timestamp_seconds")},
 			{newestAge, "", ageAtLook("mailprobe_mailbox_newest_message_timestamp_seconds")},
 		},

@@ -6,21 +6,21 @@ package main
 // routeIdentity are the labels that tell routes apart.
 const routeIdentity = "job, instance, mailprobe, route"
 
-// mild are the reasons of messages that arrived, and have an alert of their own.
+// mild are the reasons of messages that arrived. Each has an alert of its own.
 const mild = "late|filed_as_spam|authentication_failed|cleanup_failed"
 
 // whyRoute names leg and reason of the last message, with meaning and advice.
 var whyRoute = lookup("mailprobe_route_failure_info$", " The last message failed on the leg {{ .Labels.leg }} with {{ .Labels.reason }}"+
 	`{{ with printf "max by (meaning, advice) (mailprobe:reason_info{reason=%q})" .Labels.reason | query }}{{ with first . }}: {{ .Labels.meaning }} {{ .Labels.advice }}{{ end }}{{ else }}.{{ end }}`)
 
-// tookLast and checkedLast are what the last message of a late, or of an
-// unauthenticated route, has to say.
+// tookLast and checkedLast are sentences about the last message of a late or of an
+// unauthenticated route.
 var (
 	tookLast    = lookup("max(mailprobe_route_leg_duration_seconds$)", " The last one took {{ .Value | humanizeDuration }}.")
 	checkedLast = "{{- with " + ask("mailprobe_route_authentication_result$") + ` | sortByLabel "method" }} Results:{{ range . }} {{ .Labels.method }}={{ .Labels.result }}{{ end }}.{{ end }}`
 )
 
-// lastDelivered is a sentence of its own.
+// lastDelivered is a sentence about the last message that arrived.
 var lastDelivered = lookupOr("max(max_over_time(mailprobe_route_last_success_timestamp_seconds$[1d]))",
 	" A message last arrived as configured at "+clock+".", " No message has arrived as configured since mailprobe began to send.")
 
@@ -30,8 +30,8 @@ func routeAlerts() group {
 		alerts:  []alert{routeBroken(), routeSlow(), routeSpam(), routeUnauthenticated(), routeLitter()}}
 }
 
-// routeClock is the time by the clock of each mailprobe, as far as its last probe
-// tells; by that of Prometheus where the probes are in a job of their own (/sd).
+// routeClock is the time of each mailprobe's last probe by its own clock. Where the probes
+// are in a job of their own (/sd), it is the time of Prometheus.
 const routeClock = `(
     max by (` + exporter + `) (mailprobe_last_probe_timestamp_seconds)
     or

@@ -12,8 +12,8 @@ const (
 	schemaVersion = 39
 )
 
-// keepChoice takes what is chosen over to another board. The connection is not
-// among it: an overview of one connection would say that all is well.
+// keepChoice passes the selected variables to another board, all but the connection: an
+// overview of one connection would hide the faults of the others.
 const keepChoice = "${datasource:queryparam}&${job:queryparam}&${instance:queryparam}&${mailprobe:queryparam}&${mailprobe_url:queryparam}"
 
 // newBoard is a board without its variable `connection`, its panels and alerts.
@@ -56,11 +56,10 @@ var (
 		"url": "${mailprobe_url}/connections/${__value.raw:percentencode}"}
 )
 
-// Queries that both boards ask, of the connections that which selects.
+// The queries of both boards. which selects the connections.
 
-// failureTexts is what fails now, in the words of the recording rules as long as
-// they speak of the same failure, or else, and where there are no rules, as the
-// bare reason.
+// failureTexts is what fails now, with the meaning and advice of the recording rules. If
+// these are not loaded, or still describe an earlier failure, it is the reason alone.
 func failureTexts(which string) query {
 	return query{expr: withOwnLabels(`connection:mailprobe_failure:info{` + which + `}
 and on (` + identity + `, phase, reason)
@@ -69,8 +68,8 @@ or on (` + identity + `)
 mailprobe_failure_info{` + which + `}`)}
 }
 
-// lastSuccess looks into the whole shown time, because mailprobe forgets its
-// last success when it is restarted.
+// lastSuccess looks back over the shown time, because without a state file mailprobe does
+// not know its last success after a restart.
 func lastSuccess(which string) string {
 	return `max_over_time(mailprobe_last_success_timestamp_seconds{` + which + `}[$__range])`
 }
@@ -80,16 +79,16 @@ func ofTimeout(which string) string {
 	return `mailprobe_last_probe_duration_seconds{` + which + `} / mailprobe_timeout_seconds{` + which + `}`
 }
 
-// perConnection drops every label that could differ between two queries about
-// one connection, so that a table can merge their rows; labels that the user
-// gave to a connection are among those, and would be columns too.
+// perConnection drops every label that could differ between two queries about one
+// connection, so that a table can merge their rows. Configured labels are dropped too:
+// each would be a column.
 func perConnection(expr string, more string) string {
 	return "max by (" + identity + ", protocol" + more + ") (" + expr + ")"
 }
 
-// withOwnLabels is perConnection for the one query of a table that keeps the
-// labels that the user gave to a connection: each is a column. What Prometheus
-// in Kubernetes adds to every series is dropped.
+// withOwnLabels is perConnection for the one query of a table that keeps the configured
+// labels as columns. It drops the labels that Prometheus in Kubernetes adds to every
+// series.
 func withOwnLabels(expr string) string {
 	return "max without (container, endpoint, namespace, node, pod, service) (" + expr + ")"
 }
@@ -101,8 +100,8 @@ func placed(expr string) string {
 	return `label_replace(label_join(` + expr + `, "place", "|", "mailprobe", "instance"), "place", "$1", "place", "\\|?([^|]+).*")`
 }
 
-// anyHistogram asks a histogram in its native form, and in its classic form
-// where Prometheus did not store a native one. call wraps either rate.
+// anyHistogram queries a native histogram, or the classic one where Prometheus did not
+// store a native one. call wraps the rate of both.
 func anyHistogram(metric, selector string, call func(rate string) string) string {
 	native := "sum(rate(" + metric + "{" + selector + "}[$__rate_interval]))"
 	classic := "sum by (le) (rate(" + metric + "_bucket{" + selector + "}[$__rate_interval]))"

@@ -1,7 +1,7 @@
 package main
 
-// This file holds what certificates look like on the boards. They are due at the
-// moments at which the alerts speak: see certificateMoment.
+// This file holds the queries of the boards about certificates. A certificate is due when
+// its alert begins: see certificateMoment.
 
 import "fmt"
 
@@ -9,8 +9,8 @@ func certificateLeft(which string) string {
 	return `mailprobe_tls_certificate_not_after_timestamp_seconds{` + which + `} - time()`
 }
 
-// renewalWords are what certificateState counts up to. How much time is little
-// depends on the lifetime, so the state has the colour and not the time left.
+// renewalWords are the words for the values of certificateState. They have the colours,
+// not the time left, because the lifetime decides how much time is enough.
 var renewalWords = []valueWord{{"0", "Not due", "green"}, {"1", "Due", "orange"}, {"2", "Urgent", "red"}, {"3", "Expired", "dark-red"}}
 
 // certificateState counts which of the moments of a certificate are past: the

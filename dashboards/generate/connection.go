@@ -67,8 +67,8 @@ func whyItFails() panel {
 		}, with("noValue", "It works"))
 }
 
-// timeSpent asks for each phase by itself: one query would give them in the
-// order of the alphabet.
+// timeSpent has a query for each phase: one query would return them in alphabetical
+// order.
 func timeSpent() []panel {
 	var phases []query
 	for _, phase := range mail.Phases() {
@@ -153,7 +153,7 @@ func loginOverTime() []panel {
 
 func mailboxAndFacts() []panel {
 	return []panel{
-		graph("Messages", "Messages in the mailbox, as the last probe saw it (IMAP EXISTS, POP3 STAT). A mailbox that only grows is one that nobody fetches.", "none",
+		graph("Messages", "Messages in the mailbox, as the last probe saw it (IMAP EXISTS, POP3 STAT). A line that only climbs means that no program fetches the mail.", "none",
 			[]query{{expr: `mailprobe_mailbox_messages{@one}`, legend: "{{connection}} {{mailprobe}}"}}, with("noValue", "Not counted")),
 		table("Configuration", "What is configured for this connection, with the labels that you gave it; never a user name.",
 			[]query{

@@ -1,7 +1,7 @@
 package main
 
-// This file holds the part of Grafana's classic dashboard model that the boards
-// use, and how panels come to stand in a grid. It knows no metric.
+// This file holds the part of Grafana's classic dashboard model that the boards use, and
+// places panels in the grid. It knows no metric.
 
 import "strings"
 
@@ -182,8 +182,8 @@ func layout(sections []section) []panel {
 	return out
 }
 
-// widths are the panels' own widths, the rest of the line shared among those
-// that have none; the last of them takes what division leaves.
+// widths returns the widths of the panels of a line. Those without a width share what the
+// others leave; the last one of them has the remainder.
 func widths(panels []panel) []int {
 	left, open := gridWidth, 0
 	for _, p := range panels {
@@ -204,14 +204,14 @@ func widths(panels []panel) []int {
 	return out
 }
 
-// selectors are the short forms in which the boards write label matchers. Every
-// matcher asks for job and instance, so that a board can show one exporter of
-// many; panels about connections ask for the connection too, and for the
-// mailprobe that probes it. @one is for a board that shows exactly one: Grafana
-// escapes a value for a regular expression only where several can be chosen, and
-// a connection may be called "shop (EU)". @exporter is what mailprobe says of
-// itself and of its routes, which has no label mailprobe. @alerts also finds what
-// has none of the labels: all connections, all exporters.
+// selectors are the short forms in which the boards write label matchers. All of them
+// select by job and instance, so that a board can show one exporter of many; @connection
+// and @one select by connection and by the mailprobe that probes it, too. @one is for a
+// board with exactly one connection: Grafana escapes a value for a regular expression
+// only where several can be selected, and a name such as "shop (EU)" needs escapes.
+// @exporter is for the metrics about mailprobe itself and its routes, which have no label
+// mailprobe. @alerts also finds alerts without these labels: those about all connections
+// or all exporters.
 var selectors = strings.NewReplacer(
 	"{@connection", `{job=~"$job", instance=~"$instance", mailprobe=~"$mailprobe", connection=~"$connection"`,
 	"{@one", `{job=~"$job", instance=~"$instance", mailprobe=~"$mailprobe", connection="$connection"`,

@@ -5,8 +5,8 @@ package main
 
 const notWatched = "No mailbox is watched"
 
-// oldestWaits is how long the oldest waiting message has waited; absent where none
-// waits.
+// oldestWaits is how long the oldest waiting message has waited; there is no value where
+// none waits.
 func oldestWaits(which string) string {
 	return `time() - mailprobe_mailbox_oldest_waiting_timestamp_seconds{` + which + `}`
 }
@@ -27,7 +27,7 @@ func mailboxes() section {
 		{8, []panel{
 			graph("Oldest waiting message, of its limit", "Age of the oldest message that waits to be fetched, as a share of the mailbox's `watch_max_age`. Above 100 % the fetcher has stopped, is too slow, or one message blocks it.", "percentunit",
 				[]query{{expr: ofMaxAge("@connection"), legend: "{{connection}}"}}, with("noValue", "No message waits")),
-			graph("Waiting messages", "Messages that wait to be fetched. A line that only climbs is a fetcher that stands still.", "none",
+			graph("Waiting messages", "Messages that wait to be fetched. A line that only climbs means that the fetcher has stopped.", "none",
 				[]query{{expr: `mailprobe_mailbox_waiting_messages{@connection}`, legend: "{{connection}}"}}, with("noValue", notWatched)),
 			graph("Arrivals", "Messages that arrived, an hour.", "none",
 				[]query{{expr: `3600 * rate(mailprobe_mailbox_arrivals_total{@connection}[$__rate_interval])`, legend: "{{connection}}"}}, with("noValue", notWatched)),

@@ -1,7 +1,8 @@
-// Command generate writes the files of dashboards/ and deploy/ that are made
-// from others: the Grafana boards, the rule file with the meaning and advice of
-// each failure reason, the copies of boards and rules for Kubernetes, and the
-// Alertmanager configuration of the Compose demo. Run it by make generate.
+// Command generate writes the files of dashboards/, deploy/ and docs/ that are made
+// from others: the Grafana boards, the rule files of the alerts and of the failure
+// reasons, the copies of boards and rules for Kubernetes, the Alertmanager
+// configuration of the Compose demo, and the table of docs/alerts.md. make generate
+// runs it.
 package main
 
 import (
@@ -55,7 +56,7 @@ func generated(dir string) (map[string][]byte, error) {
 	return files, nil
 }
 
-// encode writes a board as Grafana exports one: two spaces, no escaped < and >.
+// encode writes a board as Grafana exports one: indented by two spaces, < and > not escaped.
 func encode(board dashboard) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)

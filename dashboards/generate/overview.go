@@ -1,7 +1,7 @@
 package main
 
-// overview shows all connections: what fails and why first, then every one of
-// them, then how well mailprobe itself keeps up.
+// overview is the board of all connections: first what fails and why, then each
+// connection, then mailprobe itself.
 func overview() dashboard {
 	return newBoard(overviewUID, "mailprobe / Overview",
 		"Which mail connections work, which do not and why, and whether mailprobe keeps its schedule.").
@@ -112,8 +112,8 @@ func phaseNow(phase string) query {
 }
 
 func allConnections() panel {
-	// A gauge without both ends takes them from all figures of the table, and
-	// next to the seconds until a certificate expires all others are nothing.
+	// Without min and max, a gauge takes its ends from all figures of the table; the
+	// seconds until a certificate expires would be the largest by far.
 	gauge := object{"unit": "percentunit", "decimals": 0, "min": 0, "max": 1, "custom.width": 140,
 		"custom.cellOptions": object{"type": "gauge", "mode": "basic"}, "thresholds": thresholds("green", 0.5, "orange", 0.8, "red")}
 	renewal := object{"mappings": mappings(renewalWords), "custom.cellOptions": object{"type": "color-text"}, "custom.width": 80}
@@ -181,7 +181,7 @@ func overTime() []panel {
 	}
 }
 
-// thirtyDays is how the connections did by the objective.
+// thirtyDays shows the last 30 days against the objective.
 func thirtyDays() []panel {
 	return []panel{
 		stat("Available in 30 days", "Share of the last 30 days in which the connections worked, averaged over all of them; in the first days, of the time since mailprobe began. From mailprobe's recording rules.", "percentunit",

@@ -1,7 +1,7 @@
 package main
 
-// This file holds the kinds of panel that the boards are made of, each with the
-// looks that all its panels share.
+// This file holds the kinds of panel on the boards, each with the options that all its
+// panels share.
 
 import (
 	"maps"
@@ -11,7 +11,7 @@ import (
 // option changes one thing about a panel.
 type option func(*panel)
 
-// width fixes the columns of a panel; without it, it shares its line.
+// width sets the columns of a panel; without it, see widths.
 func width(columns int) option { return func(p *panel) { p.GridPos.W = columns } }
 
 // with sets a default of the panel's fields, such as decimals or min.
@@ -22,7 +22,8 @@ func with(key string, value any) option {
 // mapped shows words in place of values.
 func mapped(words ...valueWord) option { return with("mappings", mappings(words)) }
 
-// steps colours values: base below the first step, then each from its value up.
+// steps sets colours of values: base below the first step, then pairs of a value and the
+// colour from that value on.
 func steps(base string, colours ...any) option {
 	return with("thresholds", thresholds(base, colours...))
 }
@@ -35,8 +36,8 @@ func thresholds(base string, colours ...any) object {
 	return object{"mode": "absolute", "steps": list}
 }
 
-// absent says in words what it means to have no value. The mapping gives it a
-// colour that judges nothing: without one, it has that of the lowest step.
+// absent is the text where there is no value. Its mapping sets a neutral colour; without
+// one, it would have that of the lowest step.
 func absent(text string) option {
 	return func(p *panel) {
 		list, _ := p.FieldConfig.Defaults["mappings"].([]object)
@@ -46,8 +47,8 @@ func absent(text string) option {
 	}
 }
 
-// belowZero lets a graph show what is less than nothing, such as the time left
-// of an expired certificate. Otherwise its axis still begins at zero.
+// belowZero lets a graph show negative values, such as the time left of an expired
+// certificate. If there are none, its axis begins at zero.
 func belowZero(p *panel) {
 	delete(p.FieldConfig.Defaults, "min")
 	custom, _ := p.FieldConfig.Defaults["custom"].(object)
@@ -57,7 +58,7 @@ func belowZero(p *panel) {
 // plain is one colour for figures that are neither good nor bad.
 func plain() option { return with("color", object{"mode": "fixed", "fixedColor": "blue"}) }
 
-// shades colours all lines alike, for what is never good.
+// shades draws all lines in shades of one colour, for values of which each is bad.
 func shades(colour string) option {
 	return with("color", object{"mode": "shades", "fixedColor": colour})
 }
@@ -72,7 +73,7 @@ func coloured(ending, colour string) option {
 	}
 }
 
-// valueWord is what is shown for a value, and in which colour.
+// valueWord is the text and the colour that stand for a value.
 type valueWord struct{ value, text, colour string }
 
 var (
@@ -110,7 +111,7 @@ func stat(title, description, unit, expr string, options ...option) panel {
 	return p
 }
 
-// word is a stat that shows a label: what the legend makes of the series.
+// word is a stat that shows labels in place of the value, in the format of the legend.
 func word(title, description, expr, legend string, options ...option) panel {
 	p := stat(title, description, "none", expr, options...)
 	p.Targets[0].LegendFormat = legend
@@ -131,14 +132,14 @@ func graph(title, description, unit string, queries []query, options ...option) 
 	return p
 }
 
-// stacked lays the lines of a graph on top of one another; as bars where each
-// point stands for a count.
+// stacked stacks the lines of a graph. The style is line, or bars where each point is a
+// count.
 func stacked(style string) option {
 	return with("custom", object{"drawStyle": style, "lineWidth": 1, "fillOpacity": 60, "showPoints": "auto",
 		"spanNulls": false, "stacking": object{"mode": "normal", "group": "A"}})
 }
 
-// timeline is a bar a series, coloured by its state.
+// timeline has one bar for each series, coloured by its state.
 func timeline(title, description string, words []valueWord, queries []query, options ...option) panel {
 	p := newPanel("state-timeline", title, description, "none", queries, append([]option{
 		mapped(words...),

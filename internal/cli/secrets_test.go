@@ -168,7 +168,7 @@ func TestDiscoverSendsNothingInClearUnasked(t *testing.T) {
 	}
 }
 
-// import takes passwords over, and connects to nobody.
+// import copies passwords, and opens no connection.
 func TestImportConnectsToNobody(t *testing.T) {
 	secret := canary.New()
 	d := newDomain(t, secret)

@@ -148,7 +148,7 @@ func count(list []string, word string) (n int) {
 	return n
 }
 
-// A message that nobody waits for any more is no longer in flight.
+// A message that is given up is no longer in flight.
 func TestSendInterrupted(t *testing.T) {
 	p := newPostOffice(t)
 	ctx, cancel := context.WithCancel(t.Context())

@@ -25,7 +25,7 @@ type maildrops struct {
 
 // turn is the right to open a maildrop.
 type turn struct {
-	free  chan struct{} // holds one value while nobody has the maildrop
+	free  chan struct{} // holds one value while no probe uses the maildrop
 	users int           // how many have the maildrop or wait for it
 }
 

@@ -93,7 +93,7 @@ func TestManyScrapes(t *testing.T) {
 	}
 }
 
-// Two thousand half headers keep nobody out.
+// Two thousand requests with half a header block no other client.
 func TestSlowloris(t *testing.T) {
 	t.Parallel()
 	url := serve(t, configure(t, connection(t, "inbox", honest(t).Addr)))

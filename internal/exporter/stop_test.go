@@ -79,7 +79,7 @@ func TestStopsWithManyProbesInFlight(t *testing.T) {
 	terminate(t, program)
 }
 
-// Fault 137: nobody reads the log, and its pipe is full.
+// Fault 137: the log is not read, and its pipe is full.
 func TestBlockedLogStopsNoProbe(t *testing.T) {
 	t.Parallel()
 	read, write, err := os.Pipe()

@@ -63,7 +63,7 @@ func (w *Writer) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// Dropped is the number of lines that nobody read in time.
+// Dropped is the number of lines that were not read in time.
 func (w *Writer) Dropped() uint64 { return w.dropped.Load() }
 
 // Close writes what waits, for at most patience, and drops what comes later. A

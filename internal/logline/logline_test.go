@@ -15,7 +15,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// Fault 137: a pipe that nobody reads.
+// Fault 137: a pipe that is not read.
 func TestWriterNeverWaitsForItsReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		read, pipe := io.Pipe()
