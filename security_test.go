@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// TestPromisesAreHeldByTests keeps SECURITY.md honest: each promise names tests,
+// TestPromisesAreHeldByTests checks SECURITY.md: each promise names tests,
 // and those tests exist.
 func TestPromisesAreHeldByTests(t *testing.T) {
 	text, err := os.ReadFile("SECURITY.md")

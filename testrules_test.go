@@ -1,7 +1,7 @@
 package main
 
-// This file holds the tests to their own rules: no waiting for a time without a
-// reason, and no function that nobody can overlook.
+// This file checks rules for all tests: no sleep without a
+// reason, and no function longer than two screens.
 
 import (
 	"go/ast"

@@ -96,7 +96,8 @@ func plant(raw []byte) (planted []byte, ok bool) {
 	return planted, err == nil
 }
 
-// TestSecretsNeverShow puts the canary where the library or we could quote it.
+// TestSecretsNeverShow puts the canary where a message of the YAML library or of ours could
+// quote it.
 func TestSecretsNeverShow(t *testing.T) {
 	head := "connections:\n  - name: a\n    protocol: imap\n    host: b\n    username: bob\n"
 	for name, tail := range map[string]string{

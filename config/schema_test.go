@@ -173,8 +173,8 @@ func TestExampleShowsEveryField(t *testing.T) {
 	}
 }
 
-// TestReferenceExamplesAreValid reads each example of the tables through its
-// own field: an example that the loader refuses is worse than none.
+// TestReferenceExamplesAreValid reads each example of the tables through its own field:
+// the loader must accept it.
 func TestReferenceExamplesAreValid(t *testing.T) {
 	workspace(t)
 	readExamples(t, connectionBlock)

@@ -91,7 +91,7 @@ conf/c.yml:1: is not valid YAML: did not find expected node content`,
 	}
 }
 
-// A file whose name looks like a pattern is itself.
+// A file whose name looks like a pattern is read as that file.
 func TestFileNamedLikeAPattern(t *testing.T) {
 	t.Chdir(t.TempDir())
 	put(t, "a[1].yml", one("a"))

@@ -115,7 +115,7 @@ func TestTablesOfManyConnectionsAreSorted(t *testing.T) {
 	})
 }
 
-// Without its own ends a gauge is panelModel between the least and the largest figure
+// Without its own ends a gauge is drawn between the least and the largest figure
 // of the whole table.
 func TestGaugesInTablesHaveTwoEnds(t *testing.T) {
 	eachPanel(t, "table", func(t *testing.T, p panelModel) {
@@ -207,7 +207,7 @@ func (p panelModel) coloured(name string) bool {
 	return false
 }
 
-// The cells of a heatmap count; only its axis is in seconds.
+// The cells of a heatmap are counts; only its axis is in seconds.
 func TestHeatmapCellsAreNoSeconds(t *testing.T) {
 	eachPanel(t, "heatmap", func(t *testing.T, p panelModel) {
 		cells, _ := p.Options["cellValues"].(map[string]any)
@@ -218,7 +218,7 @@ func TestHeatmapCellsAreNoSeconds(t *testing.T) {
 	})
 }
 
-// What is left of an expired certificate is less than nothing.
+// The time left of an expired certificate is negative.
 func TestTimeLeftMayBeNegative(t *testing.T) {
 	eachPanel(t, "timeseries", func(t *testing.T, p panelModel) {
 		for _, target := range p.Targets {
@@ -365,7 +365,7 @@ var fieldOptions = map[string][]string{
 	"custom.showPoints": {"auto", "always", "never"}, "custom.spanNulls": nil, "custom.axisSoftMin": nil, "custom.stacking": nil,
 }
 
-// Grafana passes over an option that it does not know, and over a wrong value.
+// Grafana ignores an unknown option, and a wrong value.
 func TestOptionsExistInGrafana(t *testing.T) {
 	legal := func(t *testing.T, known map[string][]string, id string, value any) {
 		t.Helper()

@@ -142,7 +142,7 @@ func TestBoardsHaveUniqueNumbersAndFillTheGrid(t *testing.T) {
 // carried are the choices that every link from one board to another takes along.
 var carried = []string{"datasource", "job", "instance", "mailprobe", "mailprobe_url"}
 
-// A link that leads nowhere is found here and not by the user.
+// Every link of a board leads to a board or page that exists.
 func TestBoardLinksLeadSomewhere(t *testing.T) {
 	uids := map[string]bool{}
 	for _, b := range boards(t) {

@@ -180,8 +180,7 @@ func TestBoardsPassEveryLint(t *testing.T) {
 	}
 }
 
-// A rule that no board can break would hold nothing: each complains about a
-// board that is wrong in every way.
+// Each rule of the linter complains about a board that breaks all rules.
 func TestEveryLintComplains(t *testing.T) {
 	editable := true
 	wrong := board{file: "wrong.json", Editable: &editable}

@@ -234,7 +234,7 @@ func variant(alert string, labels map[string]string) string {
 	return fmt.Sprint(alert, " ", labels["severity"], labels["window"], labels["scope"])
 }
 
-// A refusal for good must page at once, whatever its reason is called.
+// A definitive refusal must fire a critical alert at once, whatever its reason.
 func TestLoginRefusedKnowsEveryVerdict(t *testing.T) {
 	i := slices.IndexFunc(alerts(t), func(r rule) bool { return r.Alert == "MailprobeLoginRefused" })
 	listed := regexp.MustCompile(`reason=~"([^"]*)"`).FindStringSubmatch(alerts(t)[i].Expr)

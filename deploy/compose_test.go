@@ -9,8 +9,8 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// compose is the part of a Compose file that is looked at. No engine runs here,
-// so the file itself is only read; its parts run in TestEndToEnd.
+// compose is the part of a Compose file that is checked. The tests run no container engine,
+// so the file is only parsed; its parts run in TestEndToEnd.
 type compose struct {
 	Name     string
 	Services map[string]struct {
@@ -71,7 +71,7 @@ func TestComposeFitsTogether(t *testing.T) {
 	}
 }
 
-// Grafana silently ignores what it does not know in a provisioning file.
+// Grafana ignores unknown keys in a provisioning file without a message.
 func TestGrafanaFindsTheBoards(t *testing.T) {
 	var provider struct {
 		APIVersion int `yaml:"apiVersion"`

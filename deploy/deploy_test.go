@@ -1,5 +1,5 @@
-// Package deploy holds the files to run mailprobe with, and tests that ask the
-// real tools about them.
+// Package deploy holds the files for running mailprobe, and tests that check them with the
+// real tools.
 package deploy
 
 import (
@@ -98,7 +98,7 @@ func TestInhibitionsNameOnlyAlertsThatExist(t *testing.T) {
 	}
 }
 
-// unit is the systemd unit with a program that exists here, as verify wants it.
+// unit is the systemd unit with a program that exists: systemd-analyze verify requires that.
 func unit(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "mailprobe.service")
@@ -120,8 +120,8 @@ func TestSystemdUnitIsRight(t *testing.T) {
 	}
 }
 
-// systemd hides credentials from ExecReload (systemd#35227): the check has to do
-// without them, and still to find what is wrong.
+// systemd hides credentials from ExecReload (systemd#35227): the check has to find faults
+// without them.
 func TestReloadChecksWithoutCredentials(t *testing.T) {
 	command := regexp.MustCompile(`(?m)^ExecReload=/usr/local/bin/mailprobe (.*)$`).FindStringSubmatch(read(t, "systemd/mailprobe.service"))
 	if command == nil {
@@ -144,8 +144,8 @@ func TestReloadChecksWithoutCredentials(t *testing.T) {
 	}
 }
 
-// 1.5 is far below what systemd calls OK; what is left is the network, which is
-// what mailprobe is for.
+// 1.5 is far below what systemd calls OK. What is left is the access to the network, which
+// mailprobe needs.
 func TestSystemdUnitIsConfined(t *testing.T) {
 	promtest.Need(t, "systemd-analyze")
 	const most = 1.5
@@ -174,7 +174,7 @@ func TestBoardsCanBeApplied(t *testing.T) {
 	}
 }
 
-// The configuration in the ConfigMap is the first that many will run.
+// Many will begin with the configuration in the ConfigMap.
 func TestConfigMapHoldsAConfiguration(t *testing.T) {
 	var manifest struct{ Data map[string]string }
 	if err := yaml.Unmarshal([]byte(read(t, "kubernetes/configmap.yaml")), &manifest); err != nil {

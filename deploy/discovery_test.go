@@ -11,8 +11,8 @@ import (
 	"mailprobe/internal/promtest"
 )
 
-// fromDiscovery lets Prometheus find the connections of a configuration file,
-// and probe them by its scrapes.
+// fromDiscovery tests that Prometheus discovers the connections of a configuration file
+// and probes them by its scrapes.
 func fromDiscovery(t *testing.T, p *pager, binary, alertmanager string) {
 	const job, toggled = "mail", "inbox"
 	file, server, options := scrapedConnections(t)

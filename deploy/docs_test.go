@@ -36,7 +36,7 @@ func documents(t *testing.T) []string {
 	return append(files, "../README.md", "../CONTRIBUTING.md", "../SECURITY.md", "../CHANGELOG.md")
 }
 
-// A runbook whose links are dead is found dead at three in the morning.
+// An administrator follows these links while an alert fires.
 func TestDocumentsLinkToWhatExists(t *testing.T) {
 	for _, file := range documents(t) {
 		for _, m := range markdownLink.FindAllStringSubmatch(read(t, file), -1) {
@@ -57,7 +57,7 @@ func TestDocumentsLinkToWhatExists(t *testing.T) {
 	}
 }
 
-// The files that the page on running it names are there.
+// The page names every manifest that exists.
 func TestRunningNamesEveryManifest(t *testing.T) {
 	page := read(t, "../docs/running.md")
 	manifests, err := filepath.Glob("kubernetes/*.yaml")
@@ -73,7 +73,7 @@ func TestRunningNamesEveryManifest(t *testing.T) {
 
 var flagName = regexp.MustCompile(`--((?:config|state|web|log)\.[a-z.-]*[a-z])`)
 
-// A page that names a flag which is gone makes a service that does not start.
+// With a flag that does not exist, the service would not start.
 func TestFlagsInDocumentsExist(t *testing.T) {
 	files := append(documents(t), "systemd/mailprobe.service", "kubernetes/deployment.yaml", "../Dockerfile")
 	help := promtest.Run(t, mailprobe.Binary(t), "--help")
@@ -92,7 +92,7 @@ func TestFlagsInDocumentsExist(t *testing.T) {
 
 var yamlBlock = regexp.MustCompile("(?ms)^```yaml\n(.*?)^```$")
 
-// What a page shows of Prometheus's configuration is one that Prometheus takes.
+// The parts of Prometheus's configuration in the pages are valid.
 func TestPrometheusExamplesInDocuments(t *testing.T) {
 	promtest.Need(t, "promtool")
 	checked := 0

@@ -17,7 +17,7 @@ import (
 	"mailprobe/internal/systest"
 )
 
-// patience bounds each wait; a loaded machine needs a part of it.
+// patience bounds each wait. It is long, because the machine may be busy.
 const patience = time.Minute
 
 // alert is one alert of Alertmanager's message to a webhook.
@@ -46,7 +46,7 @@ func (p *pager) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.alerts[message.Receiver] = append(p.alerts[message.Receiver], message.Alerts...)
 }
 
-// got lists what came for the one on duty about a connection of a job.
+// got returns the critical alerts about a connection of a job.
 func (p *pager) got(job, connection string) []alert {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -59,7 +59,7 @@ func (p *pager) got(job, connection string) []alert {
 	return out
 }
 
-// wait is for an alert in a status.
+// wait waits for an alert with a status.
 func (p *pager) wait(t *testing.T, job, connection, name, status string) alert {
 	t.Helper()
 	var found alert
@@ -75,13 +75,13 @@ func (p *pager) wait(t *testing.T, job, connection, name, status string) alert {
 	return found
 }
 
-// TestEndToEnd goes the whole way from a mail server to the pager, with
-// mailprobe, Prometheus and Alertmanager as people run them: a server that goes
-// is reported, with the reason, and so is its return.
+// TestEndToEnd tests the whole way from a mail server to the pager, with mailprobe,
+// Prometheus and Alertmanager: a server that stops is reported, with the reason, and so
+// is its return.
 //
-// The files are the examples, with addresses put in, and in a hurry: shorter
-// are the pauses between scrapes, evaluations and messages, and each alert's
-// `for:`. Expressions, windows, routes and inhibitions are as shipped.
+// The files are the examples, with other addresses and shorter times between scrapes,
+// evaluations and messages, and a shorter `for:` of each alert. Expressions, windows,
+// routes and inhibitions are as shipped.
 func TestEndToEnd(t *testing.T) {
 	promtest.Need(t, "prometheus", "prometheus-alertmanager")
 	if testing.Short() {
@@ -117,7 +117,7 @@ func hurried(t *testing.T, file, mailprobe, alertmanager string) string {
 	if n := len(pending.FindAllString(rules, -1)); n < 40 {
 		t.Fatalf("%d alerts wait before they fire", n)
 	}
-	// Not at once: what inhibits others has to be known first.
+	// Not 0: an alert that inhibits others has to fire first.
 	if err := os.WriteFile(path, []byte(pending.ReplaceAllString(rules, "$1 3s")), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -134,8 +134,8 @@ func fromOnePage(t *testing.T, p *pager, binary, alertmanager string) {
 
 	demo.Process.Signal(t, systest.ToggleSignal(t))
 	wantReport(t, p.wait(t, job, toggled, "MailprobeConnectionDown", "firing"), toggled)
-	// By now the demo's own broken servers are known as well; a shadow of an
-	// alert does not wake anybody.
+	// By now the demo's own broken servers are reported as well; an inhibited alert sends
+	// no message.
 	p.wait(t, job, "connection-refused", "MailprobeConnectionDown", "firing")
 	p.wait(t, job, "wrong-password", "MailprobeLoginRefused", "firing")
 	p.wait(t, job, "expired-certificate", "MailprobeCertificateExpired", "firing")
@@ -156,8 +156,7 @@ func fromOnePage(t *testing.T, p *pager, binary, alertmanager string) {
 	}
 }
 
-// wantReport demands that an alert about a server that is gone says so, and what
-// to do about it.
+// wantReport checks that an alert about a server that stopped says that and what to do.
 func wantReport(t *testing.T, a alert, connection string) {
 	t.Helper()
 	for _, words := range []string{connection, "phase connect", "connect_refused", "nothing is listening on this port", "Check the port"} {

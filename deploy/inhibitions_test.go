@@ -11,12 +11,12 @@ import (
 	"mailprobe/internal/promtest"
 )
 
-// labels are those of an alert; job, instance and connection are added where the
-// story does not name them.
+// labels are those of an alert. job, instance and connection are added if they are
+// missing.
 type labels map[string]string
 
-// inhibitions are stories of two alerts that fire at once: is the second one
-// news, or known from the first?
+// inhibitions are pairs of alerts that fire at the same time, and whether the first one
+// inhibits the second.
 var inhibitions = []struct {
 	name          string
 	first, second labels
@@ -50,7 +50,7 @@ var inhibitions = []struct {
 		labels{"alertname": "MailprobeConnectionDown", "severity": "critical"}, true},
 }
 
-// Whether an alert is inhibited, the real Alertmanager says.
+// The real Alertmanager decides whether an alert is inhibited.
 func TestInhibitions(t *testing.T) {
 	promtest.Need(t, "prometheus-alertmanager")
 	config, err := filepath.Abs("alertmanager/alertmanager.yml")

@@ -10,7 +10,7 @@ import (
 	"mailprobe/mail"
 )
 
-// Which connections share an account, and with it their attempts.
+// The connections that share an account share its attempts.
 func TestConnectionsOfOneAccountCountTogether(t *testing.T) {
 	ann := user("ann", "mail.example", "ann@example.org")
 	tellStories(t, []story{
@@ -86,7 +86,7 @@ func TestConnectionsOfOneAccountCountTogether(t *testing.T) {
 	})
 }
 
-// Which other logins a refusal holds, and which not.
+// A refusal withholds some other logins, and others not.
 func TestRefusalHoldsWhatItConcerns(t *testing.T) {
 	ann := user("ann", "mail.example", "ann@example.org")
 	tellStories(t, []story{
@@ -205,7 +205,7 @@ func TestRefusalHoldsWhatItConcerns(t *testing.T) {
 	})
 }
 
-// Which secrets are the same one, and how many are remembered.
+// Equal secrets are one secret, and a bounded number is remembered.
 func TestSecretsOfAnAccount(t *testing.T) {
 	ann := user("ann", "mail.example", "ann@example.org")
 	tellStories(t, []story{

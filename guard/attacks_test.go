@@ -419,7 +419,7 @@ func (a *attackAtOnce) run(t *testing.T) {
 
 var update = flag.Bool("update", false, "write docs/attacks.md")
 
-// TestAttacksPageIsWritten keeps docs/attacks.md the table that is tested.
+// TestAttacksPageIsWritten compares docs/attacks.md with the table that the tests use.
 func TestAttacksPageIsWritten(t *testing.T) {
 	var page strings.Builder
 	page.WriteString(attacksIntroduction)

@@ -7,7 +7,7 @@ import (
 	"mailprobe/mail"
 )
 
-// Answers that may be a refusal or not.
+// Answers that may be refusals delay the next login.
 func TestDoubtfulAnswersSlowTheRetry(t *testing.T) {
 	ann := user("ann", "mail.example", "ann@example.org")
 	tellStories(t, []story{

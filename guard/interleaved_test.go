@@ -446,7 +446,7 @@ var (
 	firstSequence = flag.Uint64("first-sequence", 0, "the seed of the first one")
 )
 
-// TestGuardInterleaved plays many worlds.
+// TestGuardInterleaved simulates many random histories.
 func TestGuardInterleaved(t *testing.T) {
 	t.Parallel()
 	sent := 0

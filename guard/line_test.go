@@ -103,7 +103,7 @@ func TestGuardMonthOfOneThatWorks(t *testing.T) {
 	}
 }
 
-// Who comes first when the budget of an account has room again.
+// The order in which connections log in when the budget of their account has room again.
 func TestConnectionsWaitInLine(t *testing.T) {
 	two, three := user("two", "two.example", "ann"), user("three", "three.example", "ann")
 	works := func(h *fixture) { h.probe(user("one", "one.example", "ann"), "p", right); h.sleep(time.Second) }

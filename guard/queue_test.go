@@ -54,7 +54,7 @@ func tellQueueStories(t *testing.T, stories []queueStory) {
 	}
 }
 
-// Logins of one account, and of accounts that a server has not accepted yet.
+// Logins of one account, and of accounts that the server has not accepted yet, take turns.
 func TestNewcomersLogInOneAtATime(t *testing.T) {
 	imap, pop := user("imap", "mail.example", "ann@example.org"), user("pop", "pop.example", "ann@example.org")
 	bob := user("bob", "mail.example", "bob@example.org")

@@ -8,7 +8,7 @@ import (
 	"mailprobe/mail"
 )
 
-// A password that a server refuses is tried again later and later.
+// A refused password is tried again after growing times.
 func TestRefusedPasswordIsHeld(t *testing.T) {
 	ann := user("ann", "mail.example", "ann@example.org")
 	tellStories(t, []story{
@@ -73,7 +73,7 @@ func TestRefusedPasswordIsHeld(t *testing.T) {
 	})
 }
 
-// What happens while a login is held, and what ends the hold before its time.
+// Events while a login is withheld, and what ends the hold before its time.
 func TestHeldLogin(t *testing.T) {
 	ann := user("ann", "mail.example", "ann@example.org")
 	tellStories(t, []story{

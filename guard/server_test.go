@@ -9,7 +9,7 @@ import (
 	"mailprobe/mail"
 )
 
-// What refusals of several accounts mean for a whole server.
+// Refusals of several accounts open the circuit breaker of the server.
 func TestRefusalsOfSeveralAccountsHoldTheServer(t *testing.T) {
 	var users []*mail.Connection
 	for i := range 20 {

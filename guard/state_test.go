@@ -321,7 +321,7 @@ func TestGuardStateOfVersion1(t *testing.T) {
 	}
 }
 
-// TestGuardStateClockFarBehind: a machine that boots in 1970 grants nothing.
+// TestGuardStateClockFarBehind: a machine that boots in 1970 gets no further attempts.
 func TestGuardStateClockFarBehind(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state")
 	h := newFixture(t, path)

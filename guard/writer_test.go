@@ -182,7 +182,7 @@ func writeForEver(path string) {
 	}
 }
 
-// TestGuardStateConcurrentVerdicts shares writes and loses none.
+// TestGuardStateConcurrentVerdicts: concurrent verdicts share writes, and none is lost.
 func TestGuardStateConcurrentVerdicts(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state")
 	g, err := New(Options{StatePath: path})

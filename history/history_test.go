@@ -45,7 +45,7 @@ func TestHistoryGivesBackWhatItTook(t *testing.T) {
 	}
 }
 
-// While logins are withheld the dialogue of the refused one stays to be read.
+// While logins are withheld, the dialogue of the refused one is kept.
 func TestHistoryKeepsTheRefusalBehindAHold(t *testing.T) {
 	c := outcometest.Inbox("inbox")
 	h := &History{}
@@ -143,7 +143,7 @@ func TestHistoryOverReload(t *testing.T) {
 	}
 }
 
-// What another server said is no answer of the new one.
+// After a change of the server, the answers of the old one are dropped.
 func TestHistoryBeginsAnewWithAnotherTarget(t *testing.T) {
 	h := &History{}
 	before := outcometest.Inbox("inbox")

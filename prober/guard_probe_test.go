@@ -168,7 +168,7 @@ func TestProbeWithGuardAsksAgainBeforeTheLogin(t *testing.T) {
 }
 
 // TestProbeWithGuardLearnsFromCallersWhoLeave: a server may take longer to refuse
-// a password than whoever asks waits; asking again and again must not lock the
+// a password than its caller waits; asking again and again must not lock the
 // account.
 func TestProbeWithGuardLearnsFromCallersWhoLeave(t *testing.T) {
 	fix := newFaultFixture(t)

@@ -12,7 +12,7 @@ import (
 	"mailprobe/mail"
 )
 
-// The commonest mistakes of the form, and the words that must show up.
+// The most frequent mistakes in the configuration, and the words that their hints contain.
 func TestHints(t *testing.T) {
 	header := func(text string) error {
 		err := tls.RecordHeaderError{Msg: "first record does not look like a TLS handshake"}

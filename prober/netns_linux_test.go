@@ -63,7 +63,7 @@ func namespaced(t *testing.T, more string, f func()) {
 	}
 }
 
-// Rows 16 and 17: SYNs without an answer, and routers that reject them.
+// Faults 16 and 17: SYNs without an answer, and routers that reject them.
 func TestFaultsOfRoutes(t *testing.T) {
 	namespaced(t, "", func() {
 		fix := newFaultFixture(t)

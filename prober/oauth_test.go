@@ -151,7 +151,7 @@ func TestOAuthRefreshTokenRotates(t *testing.T) {
 	}
 }
 
-// TestOAuthAccessTokenFile: another program keeps it fresh; each probe reads it.
+// TestOAuthAccessTokenFile: another program renews it; each probe reads it.
 func TestOAuthAccessTokenFile(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "token")

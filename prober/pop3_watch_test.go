@@ -92,7 +92,7 @@ func TestWatchedPOP3Maildrops(t *testing.T) {
 	}
 }
 
-// Without a memory a count is all that is known.
+// Without stored unique ids only the number of messages is known.
 func TestWatchedPOP3MaildropWithoutMemory(t *testing.T) {
 	box := &simMailbox{}
 	box.deliver(2, time.Now())

@@ -181,8 +181,8 @@ func TestProbeWithoutUserStopsBeforeTheLogin(t *testing.T) {
 	})
 }
 
-// Before STARTTLS no word of the server is repeated, but ours are: they say what
-// was missing where.
+// Before STARTTLS no text of the server is shown. Our own text says what was missing in
+// which answer.
 func TestProbeSaysWhereSTARTTLSIsMissing(t *testing.T) {
 	fix := newFixture(t)
 	for protocol, want := range map[mail.Protocol]string{
@@ -195,7 +195,7 @@ func TestProbeSaysWhereSTARTTLSIsMissing(t *testing.T) {
 	}
 }
 
-// What is wrong with a certificate is told completely, for x509 names only one.
+// All faults of a certificate are reported; x509 alone reports only the first.
 func TestProbeNamesEveryFaultOfACertificate(t *testing.T) {
 	fix := newFixture(t)
 	c := fix.connection(mail.IMAP, mail.ImplicitTLS, fix.server(t, mail.IMAP, mail.ImplicitTLS).Addr)

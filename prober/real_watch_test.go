@@ -240,7 +240,7 @@ func dialogue(o mail.Outcome) string {
 	return text
 }
 
-// TestRealMailboxesStayAsTheyAre is the promise: 1,000 probes leave FLAGS, RECENT and
+// TestRealMailboxesStayAsTheyAre: 1,000 probes leave FLAGS, RECENT and
 // UIDNEXT of a real mailbox as they were.
 func TestRealMailboxesStayAsTheyAre(t *testing.T) {
 	const probes = 1000

@@ -149,7 +149,7 @@ func TestR06OneThingAtATime(t *testing.T) {
 	})
 }
 
-// TestR08StartTLSIsSentOnce counts in whole sessions with honest servers.
+// TestR08StartTLSIsSentOnce counts in whole sessions with well-behaved servers.
 func TestR08StartTLSIsSentOnce(t *testing.T) {
 	fix := newFixture(t)
 	for p, word := range map[mail.Protocol]string{mail.IMAP: "STARTTLS", mail.POP3: "STLS", mail.SMTP: "STARTTLS"} {

@@ -25,7 +25,7 @@ import (
 // stoppedTarget, set in the environment, makes the test binary probe that address.
 const stoppedTarget = "MAILPROBE_STOPPED_TARGET"
 
-// TestStoppedProbe is no test: it is the process that gets stopped.
+// TestStoppedProbe is not a test: it is the process that TestStopIsInNoFigure stops.
 func TestStoppedProbe(t *testing.T) {
 	address := os.Getenv(stoppedTarget)
 	if address == "" {

@@ -20,8 +20,8 @@ import (
 	"mailprobe/mail"
 )
 
-// TestProbeWithAPasswordFileThatCannotBeUsed opens no connection, and blocks at
-// nothing (rows 145 and 146 of the catalogue).
+// TestProbeWithAPasswordFileThatCannotBeUsed opens no connection, and does not
+// block (faults 145 and 146).
 func TestProbeWithAPasswordFileThatCannotBeUsed(t *testing.T) {
 	fix := newFixture(t)
 	noDial := func(context.Context, []netip.Addr, int) (net.Conn, error) {

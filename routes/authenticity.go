@@ -1,8 +1,8 @@
 package routes
 
-// This file reads Authentication-Results (RFC 8601): what a receiving server
-// found out about the sender. Anybody on the way can write such a field, so only
-// those of the configured host are believed.
+// This file reads Authentication-Results (RFC 8601), in which a receiving server reports
+// what it found out about the sender. Every server on the way can write such a field, so
+// only those of the configured host are trusted.
 
 import (
 	"strings"
@@ -12,9 +12,9 @@ import (
 
 const maxAuthenticationResults = 10 // fields that are looked at
 
-// authentication reads the results of a message. trusted says that they are
-// those of authservID; with an empty one, or where that host wrote none, they
-// are those of the topmost field, which is the nearest to the reader.
+// authentication returns the results of a message. trusted reports that they are those
+// of authservID. If authservID is empty or has no field, the results are those of the
+// topmost field, which the last server wrote.
 func authentication(fields []field, authservID string) (results map[mail.SenderCheck]mail.CheckResult, trusted bool) {
 	seen := 0
 	for _, f := range fields {

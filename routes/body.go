@@ -10,15 +10,15 @@ import (
 	"strings"
 )
 
-// sameBody reports whether a body is the message's own, after its transfer
-// encoding is taken off. Relays may change line ends and spaces at the end of
-// lines (RFC 6376 section 3.4.3 calls that relaxed), and nothing else.
+// sameBody reports whether a decoded body is that of the message. Relays may change line
+// ends and spaces at the end of lines (RFC 6376 section 3.4.3 calls that relaxed), and
+// nothing else.
 func (m message) sameBody(fields []field, body []byte) bool {
 	return bytes.Equal(relaxed(decoded(fields, body)), relaxed([]byte(m.body())))
 }
 
-// decoded takes the transfer encoding off. A relay may choose another one (RFC
-// 6152 section 3). What cannot be decoded is compared as it is.
+// decoded returns a body without its transfer encoding. A relay may choose another one
+// (RFC 6152 section 3). A body that cannot be decoded is returned as it is.
 func decoded(fields []field, body []byte) []byte {
 	var r io.Reader
 	switch strings.ToLower(word(first(fields, "Content-Transfer-Encoding"))) {
@@ -36,7 +36,7 @@ func decoded(fields []field, body []byte) []byte {
 	return text
 }
 
-// relaxed takes off what relays may change.
+// relaxed returns a body without what relays may change.
 func relaxed(body []byte) []byte {
 	var lines []string
 	for line := range strings.Lines(string(body)) {

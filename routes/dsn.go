@@ -67,7 +67,7 @@ func word(value string) string {
 	return words[0]
 }
 
-// diagnostic takes the type off a typed value: "smtp; 550 no such user".
+// diagnostic returns a value without its type, such as smtp in "smtp; 550 no such user".
 func diagnostic(value string) string {
 	if _, text, ok := strings.Cut(value, ";"); ok {
 		return strings.TrimSpace(text)

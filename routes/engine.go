@@ -1,7 +1,7 @@
 package routes
 
-// This file decides when a message is sent. Only time does: no scrape, no reload and
-// no restart sends one.
+// This file decides when a message is sent: only when the interval of its route has
+// passed. No scrape, no reload and no restart sends one.
 
 import (
 	"context"
@@ -24,7 +24,8 @@ const (
 type Engine struct {
 	// Send sends one message and returns what became of it: Tracker.Send.
 	Send func(ctx context.Context, r *mail.Route) (mail.RouteOutcome, bool)
-	// Report takes each outcome, several at once. It must be quick.
+	// Report receives each outcome. It may be called by several goroutines at once, and
+	// must return quickly.
 	Report  func(mail.RouteOutcome)
 	Journal *Journal
 	Log     *slog.Logger // nil: no log
@@ -40,7 +41,7 @@ type loop struct {
 	route    *mail.Route
 	cancel   context.CancelFunc
 	inFlight int           // messages in flight
-	resolved chan struct{} // has room for one: a message was resolved
+	resolved chan struct{} // of capacity 1: a message has its result
 }
 
 // Set replaces the routes. An unchanged route keeps its schedule and its messages in

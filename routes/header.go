@@ -45,7 +45,7 @@ func parseHeader(header []byte) []field {
 	return fields
 }
 
-// first is the value of the first field of a name; names are case-blind.
+// first returns the value of the first field with a name, in whatever case; empty: none.
 func first(fields []field, name string) string {
 	for _, f := range fields {
 		if strings.EqualFold(f.name, name) {
@@ -90,7 +90,7 @@ func parseReceived(value string) domain.Hop {
 
 // withoutComments takes the comments out of a structured field (RFC 5322 section
 // 3.2.2). They nest; quoted strings are kept. It does not recurse. A comment that
-// is never closed takes the rest.
+// is never closed extends to the end.
 func withoutComments(value string) string {
 	var b strings.Builder
 	depth, quoted := 0, false
@@ -121,8 +121,8 @@ func withoutComments(value string) string {
 	return b.String()
 }
 
-// clean makes foreign text fit for pages and logs: valid UTF-8 without control
-// characters, of at most limit bytes; a cut shows.
+// clean makes text from outside safe for pages and logs: valid UTF-8 without control
+// characters, of at most limit bytes. Text that is cut ends with an ellipsis.
 func clean(text string, limit int) string {
 	text = strings.Map(func(r rune) rune {
 		if r == utf8.RuneError || unicode.IsControl(r) || !unicode.IsPrint(r) && r != ' ' {

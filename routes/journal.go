@@ -1,7 +1,8 @@
 package routes
 
-// This file keeps a journal of the messages that are on their way or left behind. So a
-// crash leaves no message in a mailbox for ever, and a restart sends none too many. The
+// This file keeps a journal of the messages that are on their way or left behind. With it,
+// a message is deleted even if mailprobe crashed meanwhile, and a restart sends no extra
+// message. The
 // journal holds tokens, times, positions in folders and the names of routes; no address
 // and no other name.
 
@@ -41,23 +42,23 @@ type Journal struct {
 
 // kept is the file.
 type kept struct {
-	Version int                `json:"version"`
-	Key     []byte             `json:"key"` // of the marks in the messages
-	Routes  map[string]*memory `json:"routes"`
-	Sent    []time.Time        `json:"sent,omitempty"` // within the last minute, of all routes
+	Version int                    `json:"version"`
+	Key     []byte                 `json:"key"` // of the marks in the messages
+	Routes  map[string]*routeState `json:"routes"`
+	Sent    []time.Time            `json:"sent,omitempty"` // within the last minute, of all routes
 }
 
-// memory is what the journal has of one route.
-type memory struct {
-	Seq      uint64             `json:"seq"`                // of the last message
-	LastSent time.Time          `json:"last_sent,omitzero"` // when it was sent
-	Day      time.Time          `json:"day,omitzero"`       // since when SentInDay counts
-	InDay    int                `json:"in_day,omitempty"`   // messages sent since then
-	Messages map[string]*letter `json:"messages,omitempty"` // by token
+// routeState is what the journal knows of one route.
+type routeState struct {
+	Seq      uint64                  `json:"seq"`                // of the last message
+	LastSent time.Time               `json:"last_sent,omitzero"` // when it was sent
+	Day      time.Time               `json:"day,omitzero"`       // since when SentInDay counts
+	InDay    int                     `json:"in_day,omitempty"`   // messages sent since then
+	Messages map[string]*sentMessage `json:"messages,omitempty"` // by token
 }
 
-// letter is one message that was sent, or was about to be.
-type letter struct {
+// sentMessage is one message that was sent, or was about to be.
+type sentMessage struct {
 	Seq   uint64                 `json:"seq"`
 	Sent  time.Time              `json:"sent"`
 	Marks map[string]prober.Mark `json:"marks,omitempty"` // where its folders ended before
@@ -149,7 +150,7 @@ func readJournal(path string) (*kept, error) {
 	return state, nil
 }
 
-// init fills in what a new journal lacks.
+// init sets the version, the key and the map of a new journal.
 func (k *kept) init() {
 	k.Version = journalVersion
 	if len(k.Key) == 0 {
@@ -157,19 +158,20 @@ func (k *kept) init() {
 		_, _ = rand.Read(k.Key) // it never fails
 	}
 	if k.Routes == nil {
-		k.Routes = map[string]*memory{}
+		k.Routes = map[string]*routeState{}
 	}
 }
 
-// of returns the memory of a route, and drops what is too old to matter.
-func (k *kept) of(route string, now time.Time) *memory {
+// of returns the state of a route; it is created if there is none. Messages that are too
+// old to turn up are dropped.
+func (k *kept) of(route string, now time.Time) *routeState {
 	m := k.Routes[route]
 	if m == nil {
-		m = &memory{}
+		m = &routeState{}
 		k.Routes[route] = m
 	}
 	if m.Messages == nil {
-		m.Messages = map[string]*letter{}
+		m.Messages = map[string]*sentMessage{}
 	}
 	for token, l := range m.Messages {
 		if age := now.Sub(l.Sent); age > rememberFor || l.Gone && age > noticesFor {
@@ -206,19 +208,19 @@ func (j *Journal) reserve(route string, interval time.Duration, now time.Time) (
 	return wait, err
 }
 
-// begin numbers a message and writes it down, before it is sent. bounces is where
+// begin numbers a message and records it before it is sent. bounces is where
 // the mailbox of bounces ends, if notifications are to be deleted; else nil.
 func (j *Journal) begin(route string, number func(seq uint64) (token string), now time.Time, marks map[string]prober.Mark, bounces *prober.Mark) error {
 	return j.change(func(k *kept) {
 		m := k.of(route, now)
 		m.Seq++
-		m.Messages[number(m.Seq)] = &letter{Seq: m.Seq, Sent: now, Marks: marks, Bounces: bounces}
+		m.Messages[number(m.Seq)] = &sentMessage{Seq: m.Seq, Sent: now, Marks: marks, Bounces: bounces}
 		m.trim()
 	})
 }
 
 // trim drops the oldest messages that were given up.
-func (m *memory) trim() {
+func (m *routeState) trim() {
 	for len(m.Messages) > maxEntries {
 		oldest := ""
 		for token, l := range m.Messages {
@@ -230,7 +232,7 @@ func (m *memory) trim() {
 	}
 }
 
-// end closes a message. If nothing of it is left anywhere and no notification is waited
+// end records the result of a message. If no copy of it is left and no notification is waited
 // for, it is dropped, otherwise it is looked for until it is too old.
 func (j *Journal) end(route, token string, now time.Time, gone bool, left int) error {
 	return j.change(func(k *kept) {
@@ -247,7 +249,7 @@ func (j *Journal) end(route, token string, now time.Time, gone bool, left int) e
 	})
 }
 
-// answered says that no notification about the messages is waited for any more.
+// answered records that no more notifications about the messages are expected.
 func (j *Journal) answered(route string, tokens ...string) error {
 	return j.change(func(k *kept) {
 		m := k.of(route, time.Now())
@@ -263,8 +265,8 @@ func (j *Journal) answered(route string, tokens ...string) error {
 	})
 }
 
-// abandonAll marks every message of an earlier process as over, because it will have no
-// result any more.
+// abandonAll gives up every message of an earlier process, because it cannot have a result
+// any more.
 func (j *Journal) abandonAll(route string, now time.Time) error {
 	return j.change(func(k *kept) {
 		for _, l := range k.of(route, now).Messages {

@@ -6,8 +6,8 @@
 // error.
 package routes
 
-// This file writes the route's own message and recognises it again. Nothing in
-// it names this host or a user.
+// This file composes the message of a route and recognises it when it arrives. The message
+// contains no name of this host or of a user.
 
 import (
 	"crypto/hmac"
@@ -25,7 +25,7 @@ import (
 	"mailprobe/mail"
 )
 
-// The header fields by which a message is known again.
+// The header fields by which a message is recognised.
 const (
 	fieldMailprobe = "X-Mailprobe"
 	fieldMessageID = "Message-ID"
@@ -60,8 +60,8 @@ func (m message) mac(key []byte) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// body is the text of the message. It follows from the message's parts, so that
-// a change on the way is seen without keeping it.
+// body returns the text of the message. It depends only on the parts of the message, so
+// that it need not be stored to detect a change on the way.
 func (m message) body() string {
 	return "This message was sent by mailprobe to find out whether mail arrives.\r\n" +
 		"It belongs to the route named in its subject. It can be deleted.\r\n" +
@@ -69,7 +69,7 @@ func (m message) body() string {
 		fmt.Sprintf("Sequence number: %d\r\nCheck: %s\r\n", m.seq, m.bodyCheck())
 }
 
-// bodyCheck ties the body to the message.
+// bodyCheck is a hash that shows which message the body belongs to.
 func (m message) bodyCheck() string {
 	sum := sha256.Sum256([]byte("body\n" + m.token))
 	return hex.EncodeToString(sum[:8])
@@ -110,8 +110,8 @@ func (m message) compose(r *mail.Route, key []byte) []byte {
 
 var errNotOurs = errors.New("not a mark of mailprobe")
 
-// parseMark reads a value of X-Mailprobe. What it says is a claim until verify
-// has confirmed it.
+// parseMark reads a value of X-Mailprobe. Its contents are not trusted until verify has
+// confirmed them.
 func parseMark(value string) (m message, mac string, err error) {
 	parts := strings.Split(value, ";")
 	if len(parts) != 5 {

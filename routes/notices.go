@@ -1,6 +1,6 @@
 package routes
 
-// This file asks the sender's mailbox what servers on the way say became of the
+// This file reads in the sender's mailbox what servers on the way report about the
 // message.
 
 import (

@@ -1,7 +1,7 @@
 package routes
 
-// This file sends one message on demand: only a person at the command line asks
-// for that. The bounds of the schedule hold all the same.
+// This file sends one message on demand, for the command line only. The limits of the
+// schedule apply to it too.
 
 import (
 	"context"
@@ -12,8 +12,7 @@ import (
 	"mailprobe/mail"
 )
 
-// minInterval is the shortest time between two messages of one route, whoever
-// asks for them.
+// minInterval is the minimum time between two messages of one route, on demand or not.
 const minInterval = time.Minute
 
 // SendNow sends one message of a route now, whatever its interval, and returns

@@ -1,7 +1,7 @@
 package routes
 
 // This file follows one message: it marks where the folders end, submits, looks,
-// judges what it finds, and cleans up.
+// checks what it finds, and cleans up.
 
 import (
 	"context"
@@ -25,7 +25,7 @@ const (
 	writeTime   = 5 * time.Second       // for cleaning up when the session's time is over
 )
 
-// Transport is what routes need of the mail protocols; *prober.Courier is one.
+// Transport is how routes use the mail protocols; *prober.Courier implements it.
 type Transport interface {
 	Open(ctx context.Context, c *mail.Connection, use func(prober.Mailbox) error) mail.Outcome
 	Submit(ctx context.Context, c *mail.Connection, e prober.Envelope, message []byte) prober.Submission
@@ -167,8 +167,8 @@ func (k *track) chooseFolders(box prober.Mailbox) error {
 	return nil
 }
 
-// submit writes the message down and sends it. A message that cannot be written
-// down is not sent: nothing could delete it.
+// submit records the message in the journal and sends it. A message that cannot be
+// recorded is not sent, because nothing would delete it.
 func (k *track) submit(ctx context.Context) {
 	k.unwritten = k.Journal.begin(k.route.Name, func(seq uint64) string {
 		k.message = newMessage(k.route, seq, time.Now())
@@ -189,9 +189,8 @@ func (k *track) submit(ctx context.Context) {
 
 func (k *track) deadline() time.Time { return k.sub.Answered.Add(k.route.Deadline) }
 
-// lookUntil looks again and again within one session: 50, 100, 200, 400 ms after
-// the submission, and so on. So the time that is measured is too long by half of
-// itself at most.
+// lookUntil looks several times in one session: 50, 100, 200, 400 ms after the
+// submission, and so on. The measured time is therefore at most twice the real one.
 func (k *track) lookUntil(ctx context.Context, box prober.Mailbox, end time.Time) error {
 	if k.route.Receive.Protocol == mail.POP3 {
 		return nil // a session of POP3 sees only what was there when it began
@@ -207,9 +206,8 @@ func (k *track) lookUntil(ctx context.Context, box prober.Mailbox, end time.Time
 	return nil
 }
 
-// laterSessions are the times of the sessions after the first: they are spread
-// over what is left until the deadline, the later the further apart, and the
-// last is at the deadline.
+// laterSessions returns the times of the sessions after the first. The pauses between them
+// grow until the last one at the deadline.
 func (k *track) laterSessions() []time.Time {
 	if !k.submitted {
 		return nil
@@ -332,7 +330,7 @@ func (k *track) leftBehind(box prober.Mailbox, folder string) map[string][]strin
 	}
 	candidates, err := box.Since(folder, over[0].marks[folder]) // the oldest
 	if err != nil {
-		return nil // the session has failed, and says so
+		return nil // the failure of the session is reported elsewhere
 	}
 	for _, c := range candidates {
 		for _, m := range over {
@@ -358,7 +356,7 @@ func (k *track) finish(o mail.RouteOutcome) {
 	if !k.begun {
 		return
 	}
-	never := !k.submitted && (k.sub.Took > 0 || !k.sub.Written) // the server said no, so nothing can turn up
+	never := !k.submitted && (k.sub.Took > 0 || !k.sub.Written) // the server refused it, so it cannot turn up
 	gone := never || o.Delivered && (!k.route.Delete || o.Left == 0)
 	err := k.Journal.end(k.route.Name, k.message.token, time.Now(), gone, o.Left)
 	if never || !k.sub.Notified || actionRank[k.notice.action] > actionRank["delayed"] {
@@ -394,7 +392,7 @@ func minTime(a, b time.Time) time.Time {
 	return b
 }
 
-// folderKind sorts a folder by its place in the list.
+// folderKind returns the kind of the i-th folder.
 func (k *track) folderKind(i int) mail.FolderKind {
 	switch f := k.folders[i]; {
 	case f.Junk:

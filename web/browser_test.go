@@ -221,7 +221,7 @@ func everyState(t *testing.T) *stage {
 	return s
 }
 
-// Nobody is shut out: no critical or serious finding of axe-core, light and dark.
+// axe-core has no critical or serious finding, light or dark.
 func TestBrowserAccessibility(t *testing.T) {
 	axe, err := os.ReadFile(axeFile)
 	if err != nil {
@@ -248,7 +248,7 @@ func TestBrowserAccessibility(t *testing.T) {
 	}
 }
 
-// What is being typed survives the refresh, which can be paused.
+// The refresh keeps what the user is typing, and can be paused.
 func TestBrowserRefresh(t *testing.T) {
 	s := newStage(t, outcometest.Inbox("inbox"))
 	var loads atomic.Int32

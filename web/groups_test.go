@@ -12,7 +12,7 @@ import (
 	"mailprobe/mail"
 )
 
-// Sixty mailboxes of one server that is gone are one thing to attend to.
+// Sixty mailboxes of one server that is down are one group on the page.
 func TestOneCauseIsOneGroup(t *testing.T) {
 	var connections []*mail.Connection
 	add := func(name, host string) *mail.Connection {
@@ -111,7 +111,7 @@ func TestNothingConfiguredSaysWhatToDo(t *testing.T) {
 	}
 }
 
-// Who is withheld because of another connection can see which.
+// The page of a withheld connection names the refused one.
 func TestPageSaysWhoseRefusalHoldsALogin(t *testing.T) {
 	c := outcometest.Inbox("inbox")
 	s := newStage(t, c)

@@ -36,7 +36,7 @@ func TestProbeShowsOneConnection(t *testing.T) {
 	}
 }
 
-// Nothing of an unknown name comes back.
+// The answer to an unknown name does not repeat it.
 func TestProbeRefusesUnknownNames(t *testing.T) {
 	s := newStage(t, outcometest.Inbox("known"))
 	s.options.Probe = func(context.Context, string) (mail.Outcome, error) {

@@ -62,7 +62,7 @@ func TestDiscoveryBehindAProxy(t *testing.T) {
 	}
 }
 
-// Nothing of the Host comes back but a plain host and port, and no page uses it.
+// The Host header is used only if it is a plain host and port, and in no page.
 func TestHostHeaderIsChecked(t *testing.T) {
 	s := newStage(t, outcometest.Inbox("inbox"))
 	for host, want := range map[string]bool{
@@ -145,7 +145,7 @@ func TestEveryAnswerHasTheHeaders(t *testing.T) {
 	}
 }
 
-// What only looks is for GET and HEAD, what changes is for POST.
+// Pages that only read allow GET and HEAD, those that change something POST.
 func TestMethods(t *testing.T) {
 	s := newStage(t, outcometest.Inbox("inbox"))
 	s.options.Reload = func() error { return nil }
@@ -311,7 +311,7 @@ func TestOverviewPutsTroubleFirstAndFinds(t *testing.T) {
 	}
 }
 
-// A result is as old as the server wants it: that is said, and no cause for alarm.
+// If the server asks for fewer probes, the page says so and does not call the result old.
 func TestServerThatWantsFewerProbes(t *testing.T) {
 	c := outcometest.Inbox("gmail-pop")
 	s := newStage(t, c)

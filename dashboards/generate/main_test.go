@@ -33,8 +33,7 @@ func TestGeneratedFilesAreUpToDate(t *testing.T) {
 	}
 }
 
-// The words in the rules are the very words of the program, whatever quoting
-// they went through.
+// The texts in the rules equal those of the program, also after quoting and parsing.
 func TestReasonRulesSayWhatTheProgramSays(t *testing.T) {
 	var file struct {
 		Groups []struct {

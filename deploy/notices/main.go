@@ -1,6 +1,6 @@
 // Command notices writes the licences and notices of every module that is part of
-// mailprobe's binary into one file, as those licences demand of whoever passes the
-// binary on. Run it in the top folder: go run ./deploy/notices FILE.
+// mailprobe's binary into one file, which those licences require where the binary is
+// distributed. Run it in the top folder: go run ./deploy/notices FILE.
 package main
 
 import (
@@ -31,7 +31,7 @@ func main() {
 	}
 }
 
-// legal matches the names of files that a licence asks to be passed on.
+// legal matches the names of files that have to be distributed with a binary.
 var legal = regexp.MustCompile(`(?i)^(licen[cs]e|copying|notice|patents)([.-].*)?$`)
 
 // notices returns the texts of all modules that the package in dir is built from,
@@ -64,8 +64,8 @@ func goRoot(dir string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// appendTexts appends the legal files of one module. A module without any is an
-// error: it must not be passed on.
+// appendTexts appends the legal files of one module. A module without any is an error,
+// because it must not be distributed.
 func appendTexts(b *bytes.Buffer, name, folder string) error {
 	entries, err := os.ReadDir(folder)
 	if err != nil {

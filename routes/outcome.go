@@ -1,8 +1,7 @@
 package routes
 
-// This file turns what was seen of a message into a leg and a reason. A verdict
-// is no wider than its evidence: where the receiving mailbox could not be read,
-// nothing is called lost.
+// This file turns what was seen of a message into a leg and a reason. No message is called
+// lost if the receiving mailbox could not be read.
 
 import (
 	"cmp"
@@ -26,7 +25,7 @@ func (k *track) outcome(start time.Time) mail.RouteOutcome {
 	return o
 }
 
-// describe fills in what the found message tells.
+// describe fills in what is known from the found message.
 func (k *track) describe(o *mail.RouteOutcome) {
 	o.Delivered = true
 	o.Transfer = k.looked.Sub(k.sub.Answered)
@@ -42,8 +41,8 @@ func (k *track) describe(o *mail.RouteOutcome) {
 	}
 }
 
-// failure is why the message does not count as delivered as configured; nil: it
-// does. The first that applies is told, the gravest first.
+// failure returns why the message was not delivered as configured; nil: it was. Of several
+// reasons it returns the most serious one.
 func (k *track) failure(o *mail.RouteOutcome) *mail.RouteFailure {
 	switch {
 	case !k.submitted:
@@ -60,12 +59,12 @@ func (k *track) notSubmitted() *mail.RouteFailure {
 	switch {
 	case k.unwritten != nil:
 		return &mail.RouteFailure{Leg: mail.LegSubmit, Reason: mail.LocalResources,
-			Text: clean("not sent, for it could not be written down: "+k.unwritten.Error(), maxHopText),
+			Text: clean("not sent, because it could not be recorded: "+k.unwritten.Error(), maxHopText),
 			Hint: "Check the folder of the state file: mailprobe must be able to write there, and the disk must not be full."}
 	case !k.begun:
 		// The receiving mailbox cannot be read, so nothing was sent.
 		f := ofSession(mail.LegTransfer, k.session)
-		f.Text = clean("not sent, for the receiving mailbox cannot be read: "+f.Text, maxHopText)
+		f.Text = clean("not sent, because the receiving mailbox cannot be read: "+f.Text, maxHopText)
 		return f
 	case k.sub.Outcome.Failure == nil:
 		return &mail.RouteFailure{Leg: mail.LegSubmit, Reason: mail.LocalBug, Text: "the session ended without an answer to the message"}
@@ -136,7 +135,7 @@ func orNone(r mail.CheckResult) mail.CheckResult {
 	return r
 }
 
-// ofSession carries the failure of a session over.
+// ofSession returns the failure of a session as the failure of a leg.
 func ofSession(leg mail.Leg, o *mail.Outcome) *mail.RouteFailure {
 	f := o.Failure
 	return &mail.RouteFailure{Leg: leg, Reason: f.Reason, Phase: f.Phase, Text: f.Text, Hint: f.Hint}
