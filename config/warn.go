@@ -27,11 +27,11 @@ var warningRules = []warningRule{
 	},
 		"the token crosses the network in clear text: use ssl/tls or starttls"},
 	{"port", func(e *entry) bool {
-		return e.Encryption == mail.StartTLS && slices.Contains([]int{993, 995, 465}, e.Port)
+		return e.Encryption == mail.StartTLS && startsWithTLS(e.Port)
 	},
 		"servers usually speak TLS from the first byte on this port: use encryption ssl/tls, not starttls"},
 	{"port", func(e *entry) bool {
-		return e.Encryption == mail.NoEncryption && slices.Contains([]int{993, 995, 465}, e.Port)
+		return e.Encryption == mail.NoEncryption && startsWithTLS(e.Port)
 	},
 		"servers usually speak TLS from the first byte on this port: use encryption ssl/tls, not none"},
 	{"port", func(e *entry) bool {
@@ -95,6 +95,12 @@ var warningRules = []warningRule{
 		return e.wants("check_mailbox") && e.CheckMailbox && e.Protocol == mail.SMTP && e.Sender == "" && e.access() != mail.SharedSender
 	},
 		"has nothing to check: with smtp it needs a sender"},
+}
+
+// startsWithTLS reports whether TLS usually starts with the first byte on a port.
+func startsWithTLS(port int) bool {
+	_, implicitTLS := mail.UsualService(port)
+	return implicitTLS
 }
 
 func (e *entry) warn(r *reader, where position) {
