@@ -93,6 +93,7 @@ func (p *Pool) join(name string, deadline time.Time, hurried bool) (*scheduleEnt
 		p.skipped++
 		return e, nil, ErrFull
 	}
+	p.hurryLocked(r)
 	if r.done == nil {
 		r.done = make(chan struct{})
 	}

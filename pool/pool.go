@@ -36,6 +36,9 @@ type Options struct {
 	// was called off, by a reload or the end of Run, and a deadline else. A panic
 	// in it becomes the reason local_bug.
 	Probe func(ctx context.Context, c *mail.Connection) mail.Outcome
+	// Busy reports whether the processor has enough to do already; nil: never. Probes on
+	// intervals then begin later. It is called at each start, and must be quick.
+	Busy func() bool
 	// Report is called with each outcome: one at a time for each connection, but for
 	// several connections at once. It must be quick, because the connection's next
 	// probe waits for it.
@@ -63,6 +66,8 @@ type Pool struct {
 	skipped  uint64
 	watched  bool       // a check for probes that do not end is planned, see watchdog
 	idle     []chan job // workers without work, see worker.go
+	paced    runQueue   // runs that wait for the processor, see pace.go
+	begun    time.Time  // when the last probe began
 
 	all   *limiter            // every probe
 	hosts map[string]*limiter // those to one host
@@ -81,6 +86,9 @@ func New(opts Options) *Pool {
 	}
 	if opts.MaxInFlightPerHost <= 0 {
 		opts.MaxInFlightPerHost = defaultMaxInFlightPerHost
+	}
+	if opts.Busy == nil {
+		opts.Busy = func() bool { return false }
 	}
 	if opts.Report == nil {
 		opts.Report = func(mail.Outcome) {}
@@ -167,7 +175,7 @@ func (p *Pool) Run(ctx context.Context) error {
 func (p *Pool) Stats() mail.PoolStats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return mail.PoolStats{InFlight: int(p.all.taken), Limit: int(p.all.capacity), Skipped: p.skipped}
+	return mail.PoolStats{InFlight: int(p.all.taken) - p.paced.length, Limit: int(p.all.capacity), Skipped: p.skipped}
 }
 
 // begin sets the first start times of the connections known so far.

@@ -29,11 +29,12 @@ type run struct {
 	quick      bool             // it may take a reserved place, see limiter
 	expected   time.Time        // estimate of its start
 
-	acquired      int    // how many of the entry's limiters have given it a place; all: the probe has begun
+	acquired      int    // how many of the entry's limiters have given it a place
 	arrival       uint64 // at the limiter where it is queued
-	before, after *run   // in that queue
+	before, after *run   // in that queue, or in that for the processor
 	limiters      [3]*limiter
-	started       time.Time // zero: not yet
+	placed        time.Time // when it had its places; zero: not yet
+	started       time.Time // when the probe began; zero: not yet
 	cancel        context.CancelCauseFunc
 
 	completed bool
@@ -43,7 +44,10 @@ type run struct {
 }
 
 // running reports whether the probe itself has begun.
-func (r *run) running() bool { return r.acquired == len(r.limiters) }
+func (r *run) running() bool { return !r.started.IsZero() }
+
+// isPaced reports whether it has its places and waits for the processor.
+func (r *run) isPaced() bool { return r.acquired == len(r.limiters) && !r.running() && !r.completed }
 
 // newRunLocked returns an empty run, mostly one that has ended.
 func (p *Pool) newRunLocked(timed bool) *run {
@@ -80,7 +84,7 @@ func (p *Pool) enqueueLocked(e *scheduleEntry, r *run, due time.Time) {
 // advanceLocked lets a run take a place of one limiter after another, while there is
 // one free, and starts the probe once it has all of them.
 func (p *Pool) advanceLocked(r *run, now time.Time) {
-	for !r.running() {
+	for r.acquired < len(r.limiters) {
 		l := r.limiters[r.acquired]
 		if !l.admits(r.quick) {
 			r.expected = now.Add(l.delay(r.quick))
@@ -93,10 +97,11 @@ func (p *Pool) advanceLocked(r *run, now time.Time) {
 	p.startLocked(r)
 }
 
-// startLocked hands a run with all its places to a worker. The probe's time
-// begins now: the waiting is not part of it.
-func (p *Pool) startLocked(r *run) {
+// beginLocked hands a run to a worker. The probe's time begins now: the waiting is not
+// part of it.
+func (p *Pool) beginLocked(r *run) {
 	r.started = time.Now()
+	p.begun = r.started
 	ctx, cancel := context.WithCancelCause(context.Background())
 	r.cancel = cancel
 	if !p.watched {
@@ -151,12 +156,17 @@ func (p *Pool) cancelLocked(r *run, err error) {
 	if r == nil || r.completed {
 		return
 	}
+	paced := r.isPaced()
 	r.complete(nil, err)
-	if r.running() {
+	switch {
+	case r.running():
 		r.cancel(context.Canceled) // it gives its places back when it has ended
 		return
+	case paced:
+		p.paced.remove(r)
+	default:
+		r.limiters[r.acquired].queueOf(r).remove(r)
 	}
-	r.limiters[r.acquired].queueOf(r).remove(r)
 	p.releaseLocked(r, time.Now())
 }
 
@@ -231,11 +241,12 @@ func (p *Pool) finish(r *run, outcome mail.Outcome) {
 	if !r.completed {
 		r.complete(&outcome, nil)
 	}
-	held := now.Sub(r.started)
+	held := now.Sub(r.placed)
 	for _, l := range r.limiters[1:] {
 		l.learn(held)
 	}
 	p.releaseLocked(r, now)
+	p.paceLocked(now)
 	p.recycleLocked(r)
 	p.mu.Unlock()
 	e.reporting.Unlock()

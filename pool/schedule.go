@@ -23,8 +23,8 @@ const (
 	// no longer those of the servers.
 	shortSpread = 10 * time.Second
 	spreadRate  = 400
-	// While every place is taken, Run looks at what is due this seldom: no probe could
-	// begin before, and there may be thousands of them in a second.
+	// While every place is taken, or the processor is busy, Run looks at what is due this
+	// seldom: hardly a probe could begin before, and thousands may be due in a second.
 	breath = 5 * time.Millisecond
 	// How long Run sleeps when nothing is due at all.
 	idle = time.Hour
@@ -163,7 +163,11 @@ func (p *Pool) startDue(now time.Time) time.Duration {
 			overruns = append(overruns, e)
 		}
 	}
-	if p.all.taken >= p.all.capacity {
+	p.paceLocked(now)
+	switch {
+	case p.paced.length > 0:
+		wait = breath
+	case p.all.taken >= p.all.capacity:
 		wait = max(wait, breath)
 	}
 	p.mu.Unlock()

@@ -35,10 +35,6 @@ const (
 	waitingTime = 10 * time.Second
 )
 
-// inFlight lets mailprobe probe as many connections at once as the other clients do,
-// where more are due than can be probed.
-var inFlight = fmt.Sprintf("max_in_flight: %d", atOnce)
-
 // freeAddress returns an address of this machine on which nothing listens.
 func freeAddress() (string, error) {
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
@@ -78,7 +74,7 @@ func (b *bench) clients(l load, withBlackbox bool) (all []*client, stop func(), 
 
 // saturated lets every client probe as fast as it can.
 func (b *bench) saturated() error {
-	all, stop, err := b.clients(load{connections: saturating, interval: time.Second, pool: inFlight}, true)
+	all, stop, err := b.clients(load{connections: saturating, interval: time.Second}, true)
 	if err != nil {
 		return err
 	}

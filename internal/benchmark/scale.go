@@ -40,7 +40,7 @@ var expositions = []exposition{
 
 // scale measures all of it with the same processes: to warm them up takes longest.
 func (b *bench) scale() error {
-	l := load{connections: large, interval: time.Second, pool: inFlight}
+	l := load{connections: large, interval: time.Second}
 	all, stop, err := b.clients(l, false)
 	if err != nil {
 		return err

@@ -103,6 +103,7 @@ func New(o Options) (*Exporter, error) {
 		MaxInFlightPerHost: first.Pool.MaxInFlightPerHost,
 		LimitDemand:        true,
 		Probe:              drops.probe(p.Probe),
+		Busy:               newProcessor().isBusy,
 		Report:             e.report,
 		StartDelay:         e.collector.ObserveStartDelay,
 		Log:                o.Log,

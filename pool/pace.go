@@ -1,0 +1,46 @@
+package pool
+
+// This file lets probes begin as fast as the processor can do them. Many probes that
+// compute at the same time make each other slower, because the data of each leaves the
+// processor's caches before it is used again, and each then measures longer times. A
+// probe that waits for its server computes nothing and keeps no other one from
+// beginning.
+
+import "time"
+
+// longestPause is how long a busy processor can keep all probes from beginning: it may
+// be busy with something else.
+const longestPause = 20 * time.Millisecond
+
+// startLocked starts a run with all its places. One that is due on its interval may have
+// to wait for the processor first; one that somebody asked for does not.
+func (p *Pool) startLocked(r *run) {
+	r.placed = time.Now()
+	if !r.timed {
+		p.beginLocked(r)
+		return
+	}
+	p.paced.push(r)
+	p.paceLocked(r.placed)
+	if p.paced.length == 1 {
+		p.wakeUp() // Run looks after those that wait
+	}
+}
+
+// paceLocked begins the runs that wait for the processor, in the order of their arrival,
+// as far as it has time for them.
+func (p *Pool) paceLocked(now time.Time) {
+	for p.paced.length > 0 && (!p.opts.Busy() || now.Sub(p.begun) >= longestPause) {
+		r := p.paced.first
+		p.paced.remove(r)
+		p.beginLocked(r)
+	}
+}
+
+// hurryLocked begins a run that waits for the processor: somebody asks for its outcome.
+func (p *Pool) hurryLocked(r *run) {
+	if r.isPaced() {
+		p.paced.remove(r)
+		p.beginLocked(r)
+	}
+}
