@@ -74,8 +74,7 @@ func (m *connectionMetrics) configure(c *mail.Connection, pool *labelPool) {
 	switch {
 	case !m.probed:
 	case sameTarget:
-		for i := range before.samples {
-			s := before.at(i)
+		for s := range before.all {
 			if !isConfigFamily(s.family) && (sameWatch || s.family != mailboxArrivals && !slices.Contains(watchedFamilies, s.family)) {
 				samples = append(samples, s)
 			}

@@ -16,7 +16,8 @@ import (
 type gathered struct {
 	prepared []*preparedMetrics   // of each connection, sorted by name
 	states   []*connectionMetrics // of each connection, for histograms; nil: none are shown
-	cursors  []uint16             // of each connection: its first sample that is not written yet
+	cursors  []uint16             // of each connection: where its first sample is that is not written yet
+	taken    []preparedSample     // by the last take
 	kind     mail.Histograms
 
 	order  []familyID // the families still to come
@@ -67,7 +68,7 @@ func (g *gathered) hasMetrics() bool {
 		return slices.ContainsFunc(g.states, func(m *connectionMetrics) bool { return m.hasDurations(g.family) })
 	}
 	for i, p := range g.prepared {
-		if at := int(g.cursors[i]); at < len(p.samples) && p.samples[at].family == g.family {
+		if p.isAt(int(g.cursors[i]), g.family) {
 			return true
 		}
 	}
@@ -75,15 +76,17 @@ func (g *gathered) hasMetrics() bool {
 }
 
 // take returns the samples of the current family of connection i, and steps
-// over them.
+// over them. They are valid until the next call.
 func (g *gathered) take(i int) []preparedSample {
-	samples := g.prepared[i].samples[g.cursors[i]:]
-	n := 0
-	for n < len(samples) && samples[n].family == g.family {
-		n++
+	g.taken = g.taken[:0]
+	p, at := g.prepared[i], int(g.cursors[i])
+	for p.isAt(at, g.family) {
+		var s preparedSample
+		s, at = p.next(at)
+		g.taken = append(g.taken, s)
 	}
-	g.cursors[i] += uint16(n)
-	return samples[:n]
+	g.cursors[i] = uint16(at)
+	return g.taken
 }
 
 // extra are the further labels of a sample of connection i; nil: none.

@@ -6,7 +6,6 @@ package metrics
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"math"
 	"slices"
 	"time"
 
@@ -19,123 +18,6 @@ type sample struct {
 	created uint32 // counters: when it was 0, in seconds since the Unix epoch
 	value   float64
 	extra   *labelSet // the labels beyond the connection's own; nil: none
-}
-
-// preparedSample is a sample in 16 bytes, without a pointer that the garbage collector
-// would follow.
-type preparedSample struct {
-	value   float64
-	created uint32
-	family  familyID
-	extra   uint16 // 1 + index in preparedMetrics.extras; 0: none; or one of the two below
-}
-
-// The labels of two metrics differ from connection to connection. They are made at each
-// scrape of what is there anyway: as texts they would be a tenth of all memory. The
-// two sets stand for them until then; read only.
-const (
-	extraOfConfig      = math.MaxUint16
-	extraOfFingerprint = math.MaxUint16 - 1
-)
-
-var ofConfig, ofFingerprint = &labelSet{}, &labelSet{}
-
-// preparedMetrics holds the finished gauges and counters of one connection.
-// It is immutable: scrapes read it while the next one is being prepared.
-type preparedMetrics struct {
-	own     *labelSet
-	samples []preparedSample // sorted by the name of their families
-	extras  []*labelSet      // that samples refer to
-
-	definition  *mail.Connection
-	fingerprint [sha256.Size]byte // of the last certificate
-}
-
-// at returns a sample.
-func (p *preparedMetrics) at(i int) sample {
-	s := &p.samples[i]
-	return sample{family: s.family, created: s.created, value: s.value, extra: p.extra(s)}
-}
-
-// extra returns the further labels of a sample; nil: none.
-func (p *preparedMetrics) extra(s *preparedSample) *labelSet {
-	switch s.extra {
-	case 0:
-		return nil
-	case extraOfConfig:
-		return ofConfig
-	case extraOfFingerprint:
-		return ofFingerprint
-	}
-	return p.extras[s.extra-1]
-}
-
-// labels is extra for a scrape.
-func (p *preparedMetrics) labels(s *preparedSample) *labelSet {
-	switch s.extra {
-	case extraOfConfig:
-		return configLabels(p.definition)
-	case extraOfFingerprint:
-		return fingerprintLabels(hex.EncodeToString(p.fingerprint[:]))
-	}
-	return p.extra(s)
-}
-
-// maxSamples is enough room for the samples of an ordinary connection.
-const maxSamples = 48
-
-// prepare keeps a sorted copy of samples. Samples of one family stay in order. before
-// is what was prepared before, whose list of labels is mostly the same; it may be nil.
-func prepare(c *mail.Connection, own *labelSet, samples []sample, before *preparedMetrics, pool *labelPool) *preparedMetrics {
-	p := &preparedMetrics{own: own, samples: make([]preparedSample, len(samples)), definition: c}
-	if before != nil {
-		p.fingerprint = before.fingerprint
-	}
-	var places [familyCount + 1]uint16 // by rank: where the next sample of a family goes
-	for i := range samples {
-		places[familyRank[samples[i].family]+1]++
-	}
-	for rank := range familyCount {
-		places[rank+1] += places[rank]
-	}
-	var room [maxSamples]*labelSet
-	extras := room[:0]
-	for i := range samples {
-		s := &samples[i]
-		place := &places[familyRank[s.family]]
-		sorted := &p.samples[*place]
-		*place++
-		*sorted = preparedSample{value: s.value, created: s.created, family: s.family}
-		switch s.extra {
-		case nil:
-		case ofConfig:
-			sorted.extra = extraOfConfig
-		case ofFingerprint:
-			sorted.extra = extraOfFingerprint
-		default:
-			extras = append(extras, s.extra)
-			sorted.extra = uint16(len(extras))
-		}
-	}
-	if before != nil && slices.Equal(before.extras, extras) {
-		p.extras = before.extras
-	} else {
-		p.extras = pool.list(extras)
-	}
-	return p
-}
-
-// valueOf returns the value of the first sample of a family; 0: there is no sample.
-func (p *preparedMetrics) valueOf(family familyID) float64 {
-	if p == nil {
-		return 0
-	}
-	for i := range p.samples {
-		if p.samples[i].family == family {
-			return p.samples[i].value
-		}
-	}
-	return 0
 }
 
 // boolSample returns a sample of value 1 or 0.
@@ -223,9 +105,9 @@ func keptSamples(samples []sample, before *preparedMetrics, families []familyID)
 	if before == nil {
 		return samples
 	}
-	for i := range before.samples {
-		if slices.Contains(families, before.samples[i].family) {
-			samples = append(samples, before.at(i))
+	for s := range before.all {
+		if slices.Contains(families, s.family) {
+			samples = append(samples, s)
 		}
 	}
 	return samples
