@@ -24,6 +24,7 @@ import (
 	"mailprobe/guard"
 	"mailprobe/history"
 	"mailprobe/internal/firstseen"
+	"mailprobe/internal/kerneltime"
 	"mailprobe/mail"
 	"mailprobe/metrics"
 	"mailprobe/pool"
@@ -261,6 +262,8 @@ func (e *Exporter) Run(ctx context.Context) error {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
+
+	defer kerneltime.Keep()() // probes come one at a time, and each would switch the stamps on and off
 
 	// Reading a file of ten thousand connections takes more memory than probing them.
 	debug.FreeOSMemory()
