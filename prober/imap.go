@@ -59,9 +59,8 @@ func (d *imapDialect) greeting() error {
 	return nil
 }
 
-// hello sends CAPABILITY: without the library before STARTTLS, through it
-// afterwards. Capabilities announced in clear text are forgotten (RFC 3501 section
-// 6.2.1).
+// hello asks for the capabilities, without the library, which is only told those that it
+// uses. Capabilities announced in clear text are forgotten (RFC 3501 section 6.2.1).
 func (d *imapDialect) hello() error {
 	if clearText(d.c, d.w) {
 		r, err := d.roundTrip("P1", "CAPABILITY")
@@ -75,13 +74,32 @@ func (d *imapDialect) hello() error {
 	}
 	d.caps, d.filter = nil, imapFilter{maxLiteral: d.w.bounds.literal}
 	d.w.filter, d.w.outgoing = d.inspect, d.outgoing
+	err := d.filtered("T0", "CAPABILITY")
+	d.caps = d.filter.now().caps
+	if err != nil {
+		return d.serverError("CAPABILITY", err)
+	}
 	// With a capability code in the greeting, the library does not send CAPABILITY
 	// by itself.
-	d.w.replay("* OK [CAPABILITY IMAP4rev1] replayed\r\n")
+	d.w.replay("* OK [CAPABILITY" + libraryList(d.caps) + "] replayed\r\n")
 	d.client = imapclient.New(d.w, nil)
-	_, err := d.client.Capability().Wait()
-	d.caps = d.filter.now().caps
-	return d.serverError("CAPABILITY", err)
+	return nil
+}
+
+// filtered sends one command of our own through the filter, which keeps the responses.
+func (d *imapDialect) filtered(tag, command string) error {
+	if _, err := d.w.Write([]byte(tag + " " + command + "\r\n")); err != nil {
+		return err
+	}
+	for d.filter.isWaiting() {
+		if err := d.w.skipLine(); err != nil {
+			return err
+		}
+	}
+	if r := d.filter.now().tagged; r.status != "OK" {
+		return &imap.Error{Type: imap.StatusResponseType(r.status)}
+	}
+	return nil
 }
 
 // starttls sends STARTTLS. The handshake is the next step of the plan.
@@ -389,7 +407,7 @@ func (d *imapDialect) serverError(command string, err error) error {
 	case transport != nil:
 		// Wait for the library's reader: it may still receive the TLS alert that
 		// explains the end, unless it stopped because our write failed.
-		if errors.Is(d.drain(interruptedGoodbyeTime), os.ErrDeadlineExceeded) {
+		if d.client != nil && errors.Is(d.drain(interruptedGoodbyeTime), os.ErrDeadlineExceeded) {
 			return d.w.failed()
 		}
 		d.w.readAlert()

@@ -89,6 +89,13 @@ func (f *imapFilter) isAwaitingContinuation() bool {
 	return f.awaitingContinuation
 }
 
+// isWaiting reports whether a command waits for its tagged reply.
+func (f *imapFilter) isWaiting() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.waiting != ""
+}
+
 // inLogin reports whether a login is under way.
 func (f *imapFilter) inLogin() bool {
 	f.mu.Lock()
@@ -285,8 +292,18 @@ func (f *imapFilter) number(word, args string) ([]byte, error) {
 
 // libraryCapabilities are those by which go-imap decides what it sends. It reads
 // other names for nothing, letter by letter. Read only.
-var libraryCapabilities = map[string]bool{"IMAP4REV1": true, "IMAP4REV2": true, "SASL-IR": true,
-	"LITERAL-": true, "LITERAL+": true, "MOVE": true, "UIDPLUS": true}
+var libraryCapabilities = []string{"IMAP4REV1", "IMAP4REV2", "SASL-IR", "LITERAL-", "LITERAL+", "MOVE", "UIDPLUS"}
+
+// libraryList writes those of the capabilities that the library uses, each after a space.
+func libraryList(caps map[string]bool) string {
+	var list strings.Builder
+	for _, name := range libraryCapabilities {
+		if caps[name] {
+			list.WriteString(" " + name)
+		}
+	}
+	return list.String()
+}
 
 // capability writes a capability list anew, out of clean atoms that the library uses.
 func (f *imapFilter) capability(args string) ([]byte, error) {
@@ -295,13 +312,7 @@ func (f *imapFilter) capability(args string) ([]byte, error) {
 		return nil, err
 	}
 	f.setCapabilities(caps)
-	passed := []byte("* CAPABILITY")
-	for _, name := range caps {
-		if libraryCapabilities[upperASCII(name)] {
-			passed = append(append(passed, ' '), name...)
-		}
-	}
-	return append(passed, "\r\n"...), nil
+	return []byte("* CAPABILITY" + libraryList(f.responses.caps) + "\r\n"), nil
 }
 
 // capabilityAtoms splits the arguments of CAPABILITY (RFC 9051 section 9).

@@ -8,6 +8,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -70,6 +71,7 @@ type wire struct {
 	in            *bufio.Reader
 	pending       []byte // rest of the line being handed out
 	firstByteSeen bool   // the server's first byte was looked at
+	roomy         bool   // see makeRoom
 
 	mu         sync.Mutex // guards the fields below
 	replyLines int
@@ -177,6 +179,10 @@ func (w *wire) conn() net.Conn {
 func (w *wire) Read(p []byte) (int, error) {
 	w.readMu.Lock()
 	defer w.readMu.Unlock()
+	if !w.roomy {
+		w.roomy = true
+		makeRoom(false)
+	}
 	for len(w.pending) == 0 {
 		// go-imap reads on after a refused line.
 		if err := w.failed(); err != nil {
@@ -193,12 +199,38 @@ func (w *wire) Read(p []byte) (int, error) {
 	return n, nil
 }
 
+// makeRoom grows the stack of a goroutine that reads for the first time to what TLS needs.
+// Here it is still shallow, so that little has to be moved: a deep stack of a new goroutine
+// takes as long to move as all of go-imap's work on a reply. The array is never used.
+//
+//go:noinline
+func makeRoom(use bool) {
+	if use {
+		var room [4 << 10]byte
+		_, _ = rand.Read(room[:])
+	}
+}
+
 // readLine returns one line to our own dialogues, unfiltered and without line end.
 func (w *wire) readLine() (string, error) {
 	w.readMu.Lock()
 	defer w.readMu.Unlock()
 	line, err := w.rawLine()
 	return string(trimEOL(line)), err
+}
+
+// skipLine reads one line for the filter alone.
+func (w *wire) skipLine() error {
+	w.readMu.Lock()
+	defer w.readMu.Unlock()
+	line, err := w.rawLine()
+	if err != nil {
+		return err
+	}
+	if _, err := w.filter(line); err != nil {
+		return w.fail(err)
+	}
+	return nil
 }
 
 // replay makes a library read line first, as if the server had sent it.
