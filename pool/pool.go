@@ -31,10 +31,10 @@ type Options struct {
 	// they like: see ErrTooSoon.
 	LimitDemand bool
 
-	// Probe probes once. It must obey ctx, and applies the connection's own
-	// timeout itself. The cause of ctx's end is context.Canceled where the probe
-	// was called off, by a reload or the end of Run, and a deadline else. A panic
-	// in it becomes the reason local_bug.
+	// Probe probes once. It must obey ctx, which ends with the connection's timeout.
+	// The cause of its end is context.Canceled where the probe was called off, by a
+	// reload or the end of Run, and os.ErrDeadlineExceeded else. A panic in it becomes
+	// the reason local_bug.
 	Probe func(ctx context.Context, c *mail.Connection) mail.Outcome
 	// Busy reports whether the processor has enough to do already; nil: never. Probes on
 	// intervals then begin later. It is called at each start, and must be quick.
@@ -64,7 +64,6 @@ type Pool struct {
 	fresh    []*scheduleEntry // known before Run, not yet scheduled
 	schedule scheduleHeap
 	skipped  uint64
-	watched  bool       // a check for probes that do not end is planned, see watchdog
 	idle     []chan job // workers without work, see worker.go
 	paced    runQueue   // runs that wait for the processor, see pace.go
 	begun    time.Time  // when the last probe began

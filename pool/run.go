@@ -13,10 +13,6 @@ import (
 	"mailprobe/mail"
 )
 
-// overtime is how long a probe may run beyond its connection's timeout, which it should
-// obey by itself, before the pool cancels it. The watchdog checks at this interval.
-const overtime = 5 * time.Second
-
 // run is one probe, from the request to the outcome. If a caller leaves, the run is not
 // affected: it keeps its place in the queue, has the whole timeout of its connection,
 // and is reported. The pool's mutex guards its fields; outcome and err may be read
@@ -35,7 +31,7 @@ type run struct {
 	limiters      [3]*limiter
 	placed        time.Time // when it had its places; zero: not yet
 	started       time.Time // when the probe began; zero: not yet
-	cancel        context.CancelCauseFunc
+	cancel        context.CancelFunc
 
 	completed bool
 	done      chan struct{} // closed when completed; nil: no caller waits
@@ -102,34 +98,9 @@ func (p *Pool) advanceLocked(r *run, now time.Time) {
 func (p *Pool) beginLocked(r *run) {
 	r.started = time.Now()
 	p.begun = r.started
-	ctx, cancel := context.WithCancelCause(context.Background())
+	ctx, cancel := context.WithDeadlineCause(context.Background(), r.started.Add(r.connection.Timeout), os.ErrDeadlineExceeded)
 	r.cancel = cancel
-	if !p.watched {
-		p.watched = true
-		time.AfterFunc(overtime, p.watchdog)
-	}
 	p.dispatchLocked(job{ctx, r})
-}
-
-// watchdog cancels probes that exceed their timeout. It runs while any probe runs; one
-// timer serves all probes.
-func (p *Pool) watchdog() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	now := time.Now()
-	for _, e := range p.entries {
-		r := e.run
-		if r == nil || !r.running() || r.connection.Timeout <= 0 {
-			continue
-		}
-		if now.Sub(r.started) >= r.connection.Timeout+overtime {
-			r.cancel(os.ErrDeadlineExceeded)
-		}
-	}
-	p.watched = p.all.taken > 0 && !p.stopped
-	if p.watched {
-		time.AfterFunc(overtime, p.watchdog)
-	}
 }
 
 // releaseLocked releases the places of a run, and starts or advances the runs that
@@ -160,7 +131,7 @@ func (p *Pool) cancelLocked(r *run, err error) {
 	r.complete(nil, err)
 	switch {
 	case r.running():
-		r.cancel(context.Canceled) // it gives its places back when it has ended
+		r.cancel() // it gives its places back when it has ended
 		return
 	case paced:
 		p.paced.remove(r)
@@ -218,7 +189,7 @@ func (p *Pool) probe(ctx context.Context, c *mail.Connection, start time.Time) (
 // finish reports an outcome unless the run was cancelled, and lets the next ones
 // start. The report comes first: a caller that waited finds it in the metrics.
 func (p *Pool) finish(r *run, outcome mail.Outcome) {
-	r.cancel(nil)
+	r.cancel()
 	e := r.entry
 	e.reporting.Lock()
 	p.mu.Lock()

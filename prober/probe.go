@@ -44,8 +44,12 @@ type Prober struct {
 // Probe runs the whole dialogue of a mail client, within c.Timeout and until ctx
 // ends, and says goodbye. It never panics.
 func (p *Prober) Probe(ctx context.Context, c *mail.Connection) mail.Outcome {
-	ctx, cancel := context.WithTimeoutCause(ctx, c.Timeout, os.ErrDeadlineExceeded)
-	defer cancel()
+	latest := time.Now().Add(c.Timeout)
+	if deadline, ok := ctx.Deadline(); !ok || deadline.After(latest) {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadlineCause(ctx, latest, os.ErrDeadlineExceeded)
+		defer cancel()
+	}
 	s := &session{p: p, c: c, log: &transcript{protocol: c.Protocol}, bounds: probeBounds}
 	return s.run(ctx)
 }
