@@ -3,11 +3,12 @@ package config
 import (
 	"errors"
 	"fmt"
-	"mailprobe/mail"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"mailprobe/mail"
 )
 
 // put writes a file below the working directory.

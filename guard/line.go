@@ -3,7 +3,7 @@ package guard
 // This file decides which connection of an account is tried first when its budget of
 // attempts has room again. A connection that was never refused must not wait for ever
 // behind those that are refused again and again. Thousands of connections may share one
-// account, so each question takes a time that grows with the logarithm of their number.
+// account, so each operation takes a time that grows with the logarithm of their number.
 
 import (
 	"cmp"
@@ -24,7 +24,7 @@ type place struct {
 	since   time.Time // when it began to wait
 	until   time.Time // it loses its place if it has not asked again by then
 
-	number uint64 // in the order of joining; it tells equal places apart
+	number uint64 // in the order of joining; it decides between places that are equal otherwise
 	index  int    // in line.expiries
 }
 
@@ -45,7 +45,7 @@ type line struct {
 	order    []*place             // the first one is tried first
 	expiries expiries
 	joined   uint64
-	newest   time.Time // no place began to wait later
+	newest   time.Time // when the place that waits shortest began to wait, or later
 }
 
 // placeOf returns the place that a permit's connection has, or would have now.
@@ -90,7 +90,7 @@ func (x *place) compare(y *place) int {
 	return cmp.Or(cmp.Compare(x.rank, y.rank), x.refused.Compare(y.refused), x.since.Compare(y.since))
 }
 
-// inOrder compares two places, of which no two are equal.
+// inOrder compares two places; only a place itself is equal to it.
 func inOrder(x, y *place) int { return cmp.Or(x.compare(y), cmp.Compare(x.number, y.number)) }
 
 // find returns the place of a connection; nil: it has none.
@@ -130,7 +130,7 @@ func (a *account) join(mine place) {
 	l.joined++
 	mine.number = l.joined
 	if old := l.places[mine.cause]; old != nil {
-		if old.compare(&mine) == 0 { // mostly: it has only asked again
+		if old.compare(&mine) == 0 { // the usual case: it asks again
 			old.until = mine.until
 			heap.Fix(&l.expiries, old.index)
 			return
@@ -155,7 +155,7 @@ func (l *line) keepConfigured(configured map[keyedHash]string) {
 	l.keep(func(p *place) bool { _, ok := configured[p.cause]; return ok })
 }
 
-// keep removes all places but the wanted ones.
+// keep removes all places that are not wanted.
 func (l *line) keep(wanted func(*place) bool) {
 	if l == nil {
 		return
@@ -175,7 +175,7 @@ func (l *line) drop(p *place) {
 	}
 }
 
-// expiries is a heap of places, the one that is lost first on top. It implements
+// expiries is a heap of places; the one that expires first is on top. It implements
 // heap.Interface.
 type expiries []*place
 

@@ -1,7 +1,7 @@
 package guard
 
-// This file compares the line and the budget with models of them that are slow and
-// obvious, and measures what it costs that many connections share one account.
+// This file compares the line and the budget with models that are slow and simple, and
+// measures the cost of an account that many connections share.
 
 import (
 	"fmt"

@@ -3,7 +3,6 @@ package history
 import (
 	"crypto/tls"
 	"encoding/json"
-	"mailprobe/internal/systest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"mailprobe/internal/outcometest"
+	"mailprobe/internal/systest"
 	"mailprobe/mail"
 )
 

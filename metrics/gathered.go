@@ -5,11 +5,12 @@ package metrics
 // one family at a time, even if its client reads slowly.
 
 import (
-	"mailprobe/mail"
 	"slices"
 
 	dto "github.com/prometheus/client_model/go"
 	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"mailprobe/mail"
 )
 
 // gathered is the data of one scrape and the position in it.

@@ -6,11 +6,12 @@ package metrics
 // library's.
 
 import (
-	"mailprobe/mail"
 	"math"
 	"slices"
 	"sort"
 	"time"
+
+	"mailprobe/mail"
 )
 
 // maxClassicBuckets is the most finite classic buckets a histogram has.

@@ -2,7 +2,6 @@ package metrics
 
 import (
 	"encoding/binary"
-	"mailprobe/mail"
 	"maps"
 	"math"
 	"math/rand/v2"
@@ -11,6 +10,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
+
+	"mailprobe/mail"
 )
 
 // compare observes the same durations with the library's histogram and with

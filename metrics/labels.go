@@ -117,8 +117,8 @@ type labelPool struct {
 	mu   sync.RWMutex
 	sets map[[2]mail.Label]*labelSet
 
-	lists [8][]*labelSet // the latest that were asked for; nearly all connections have the same
-	next  int            // which one is replaced
+	lists [8][]*labelSet // the lists used last; nearly all connections have the same one
+	next  int            // the index of the one that is replaced next
 }
 
 // list returns a shared list that is equal to the given one.

@@ -31,8 +31,8 @@ type packer struct {
 	*deflater
 }
 
-// deflater is what it takes to make chunks. It takes 1.5 MB, so it is given back between
-// two scrapes, and to the garbage collector if they are seldom.
+// deflater compresses chunks. It takes 1.5 MB, so it is returned to the pool after each
+// scrape, from where the garbage collector frees it if scrapes are rare.
 type deflater struct {
 	text     bytes.Buffer // of the chunk in work
 	deflated bytes.Buffer // likewise

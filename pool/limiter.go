@@ -52,7 +52,7 @@ func limiterFor(limiters map[string]*limiter, key string, capacity int) *limiter
 	return l
 }
 
-// forget takes a user away, and drops a limiter without any, so that old hosts
+// forget removes a user, and drops a limiter that has none left, so that old hosts
 // and names cost nothing.
 func forget(limiters map[string]*limiter, l *limiter) {
 	if l.users--; l.users == 0 && l.key != "" {

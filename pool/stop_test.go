@@ -3,11 +3,12 @@ package pool
 import (
 	"context"
 	"errors"
-	"mailprobe/mail"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"mailprobe/mail"
 )
 
 func TestPoolShutdownEndsProbesUnreported(t *testing.T) {

@@ -3,13 +3,13 @@ package routes
 import (
 	"context"
 	"fmt"
-	"mailprobe/internal/systest"
 	"path/filepath"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"mailprobe/internal/systest"
 	"mailprobe/mail"
 )
 

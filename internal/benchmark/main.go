@@ -11,8 +11,8 @@
 // another. The unit of processor time is the hand-written dialogue (bare.go). It takes
 // turns with the exporters in short rounds, so that a busy machine disturbs all of
 // them alike. It needs Linux, which answers on all of 127.0.0.0/8: each target has an
-// address and a certificate of its own, and they share some ports: the guard takes
-// loopback for one server at each port.
+// address and a certificate of its own. They share some ports, because the guard treats
+// all of loopback as one server for each port.
 package main
 
 import (

@@ -20,10 +20,9 @@ const (
 	garbageAllowed = 64 << 20
 	// The bounds of GOGC for garbageAllowed. Go's own default is the lower one.
 	busyGOGC, maxGOGC = 100, 400
-	// collectEvery is the time between two collections that is long enough: no more
-	// garbage may pile up than in this time, or in twice this time where that is little.
-	// A machine that others share lets this process run for a part of the time only, in
-	// which it allocates as much as a busy one. minGOGC is the least value for that.
+	// collectEvery is the time between two collections that is long enough: at most the
+	// garbage of this time may pile up, or of twice this time while that is less than
+	// littleGarbage. GOGC may fall to minGOGC for that.
 	collectEvery  = 2500 * time.Millisecond
 	littleGarbage = garbageAllowed / 2
 	minGOGC       = 50

@@ -3,7 +3,6 @@ package promtest
 import (
 	"encoding/json"
 	"fmt"
-	"mailprobe/internal/subprocess"
 	"net/http"
 	"net/url"
 	"path/filepath"
@@ -11,6 +10,8 @@ import (
 	"time"
 
 	"github.com/prometheus/common/model"
+
+	"mailprobe/internal/subprocess"
 )
 
 // client asks a Prometheus of ours; everything is on loopback.

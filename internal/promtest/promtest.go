@@ -5,7 +5,6 @@ package promtest
 
 import (
 	"context"
-	"mailprobe/internal/subprocess"
 	"net/http"
 	"os"
 	"os/exec"
@@ -13,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"mailprobe/internal/subprocess"
 )
 
 // Need skips the test where a tool is not installed. In CI, where everything is

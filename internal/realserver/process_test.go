@@ -1,8 +1,9 @@
 package realserver
 
 import (
-	"mailprobe/internal/subprocess"
 	"testing"
+
+	"mailprobe/internal/subprocess"
 )
 
 func TestReadyReportsAServerThatEnded(t *testing.T) {
