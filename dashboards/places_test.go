@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"mailprobe/internal/promtest"
 )
@@ -24,7 +23,7 @@ func TestTwoPlacesOfOneConnection(t *testing.T) {
 	server := promtest.StartPrometheus(t, withQuickRules(t, "deploy/prometheus/prometheus.yml",
 		"\n      - targets: [localhost:10925]", target("berlin")+target("munich"),
 		"scrape_interval: 15s", "scrape_interval: 1s", "evaluation_interval: 1m", "evaluation_interval: 1s"))
-	server.Wait(t, time.Minute, `count(rate(mailprobe_route_sent_total[30s])) == 6
+	server.Wait(t, `count(rate(mailprobe_route_sent_total[30s])) == 6
 and on () count(ALERTS{alertname="MailprobeMailboxBacklog", alertstate="firing"}) == 2
 and on () count(connection:mailprobe_error_budget_left:ratio30d) == 2`)
 	for _, b := range boards(t) {

@@ -69,7 +69,7 @@ func TestQueries(t *testing.T) {
 		"one scrape for each connection": promtest.StartPrometheus(t, withQuickRules(t, "deploy/prometheus/prometheus-sd.yml", target...)),
 	}
 	for name, server := range servers {
-		server.Wait(t, time.Minute, `count(rate(mailprobe_probes_total[30s])) > 20 and on () count(mailprobe_failure_info) > 5`)
+		server.Wait(t, `count(rate(mailprobe_probes_total[30s])) > 20 and on () count(mailprobe_failure_info) > 5`)
 		t.Run(name, func(t *testing.T) {
 			for _, b := range boards(t) {
 				if len(views[b.UID]) == 0 {

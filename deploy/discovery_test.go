@@ -19,9 +19,9 @@ func fromDiscovery(t *testing.T, p *pager, binary, alertmanager string) {
 	mailprobe := promtest.StartMailprobe(t, binary, "--config.file="+file)
 	prometheus := promtest.StartPrometheus(t, hurried(t, "deploy/prometheus/prometheus-sd.yml", mailprobe.Address, alertmanager))
 	// One target for each connection, named as the connection; and mailprobe's own.
-	prometheus.Wait(t, patience, `count(up{job="mail"} == 1 and on (job, instance)
+	prometheus.Wait(t, `count(up{job="mail"} == 1 and on (job, instance)
 		label_replace(mailprobe_up == 1, "instance", "$1", "connection", "(.+)")) == 3`)
-	prometheus.Wait(t, patience, `count by (job) (mailprobe_probes_total{job="mailprobe"}) == 3`)
+	prometheus.Wait(t, `count by (job) (mailprobe_probes_total{job="mailprobe"}) == 3`)
 
 	_ = server.Close()
 	wantReport(t, p.wait(t, job, toggled, "MailprobeConnectionDown", "firing"), toggled)

@@ -11,14 +11,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"mailprobe/internal/promtest"
 	"mailprobe/internal/systest"
 )
-
-// patience bounds each wait. It is long, because the machine may be busy.
-const patience = time.Minute
 
 // alert is one alert of Alertmanager's message to a webhook.
 type alert struct {
@@ -63,7 +59,7 @@ func (p *pager) got(job, connection string) []alert {
 func (p *pager) wait(t *testing.T, job, connection, name, status string) alert {
 	t.Helper()
 	var found alert
-	promtest.Eventually(t, patience, fmt.Sprintf("the pager hears of %s %s: %s %s", job, connection, name, status), func() bool {
+	promtest.Eventually(t, fmt.Sprintf("the pager hears of %s %s: %s %s", job, connection, name, status), func() bool {
 		for _, a := range p.got(job, connection) {
 			if a.Labels["alertname"] == name && a.Status == status {
 				found = a
@@ -130,7 +126,7 @@ func fromOnePage(t *testing.T, p *pager, binary, alertmanager string) {
 	const job, toggled = "mailprobe", "imap-starttls"
 	demo := promtest.StartMailprobe(t, binary, "demo")
 	prometheus := promtest.StartPrometheus(t, hurried(t, "deploy/prometheus/prometheus.yml", demo.Address, alertmanager))
-	prometheus.Wait(t, patience, `mailprobe_up{connection="`+toggled+`"} == 1`)
+	prometheus.Wait(t, `mailprobe_up{connection="`+toggled+`"} == 1`)
 
 	demo.Process.Signal(t, systest.ToggleSignal(t))
 	wantReport(t, p.wait(t, job, toggled, "MailprobeConnectionDown", "firing"), toggled)

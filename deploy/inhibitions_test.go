@@ -82,7 +82,7 @@ func TestInhibitions(t *testing.T) {
 	_ = response.Body.Close()
 	for i, story := range inhibitions {
 		t.Run(story.name, func(t *testing.T) {
-			promtest.Eventually(t, patience, fmt.Sprintf("inhibited: %v", story.inhibited), func() bool {
+			promtest.Eventually(t, fmt.Sprintf("inhibited: %v", story.inhibited), func() bool {
 				return inhibited(t, base, fmt.Sprintf("%d/1", i)) == story.inhibited
 			})
 			if inhibited(t, base, fmt.Sprintf("%d/0", i)) {

@@ -20,7 +20,7 @@ func TestIdleClientsLeaveProbesTheirDescriptors(t *testing.T) {
 	program := subprocess.StartFor(t, exec.Command("sh", "-c", `ulimit -n 256; exec "$@"`, "sh",
 		binary(t), "--config.file="+config, "--web.listen-address="+address))
 	url := "http://" + address
-	promtest.Eventually(t, 30*time.Second, "an answer", func() bool {
+	promtest.Eventually(t, "an answer", func() bool {
 		conn, err := net.Dial("tcp", address)
 		if err == nil {
 			_ = conn.Close()
@@ -36,7 +36,7 @@ func TestIdleClientsLeaveProbesTheirDescriptors(t *testing.T) {
 	}
 	success := `mailprobe_last_success_timestamp_seconds{connection="inbox",protocol="imap"}`
 	before := float64(time.Now().Unix())
-	promtest.Eventually(t, 30*time.Second, "successes beside the idle clients", func() bool { return value(t, url, success) > before+2 })
+	promtest.Eventually(t, "successes beside the idle clients", func() bool { return value(t, url, success) > before+2 })
 	if limit := value(t, url, "mailprobe_pool_limit"); limit != 42 {
 		t.Errorf("%v probes at once with 256 descriptors, want 42", limit)
 	}

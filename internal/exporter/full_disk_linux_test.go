@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
-	"time"
 
 	"mailprobe/internal/promtest"
 )
@@ -46,7 +45,7 @@ func TestStartsWithAFullDisk(t *testing.T) {
 	config := configure(t, connection(t, "inbox", server.Addr, "interval", "1s", "timeout", "1s"))
 	url, program := begin(t, nil, "--config.file="+config, "--state.file="+filepath.Join(dir, "state"))
 	held := `mailprobe_auth_held{connection="inbox",protocol="imap"}`
-	promtest.Eventually(t, 60*time.Second, "a withheld login", func() bool { return value(t, url, held) == 1 })
+	promtest.Eventually(t, "a withheld login", func() bool { return value(t, url, held) == 1 })
 	if kept := value(t, url, "mailprobe_auth_holds_kept"); kept != 0 {
 		t.Errorf("mailprobe_auth_holds_kept is %v with a full disk", kept)
 	}
@@ -57,9 +56,9 @@ func TestStartsWithAFullDisk(t *testing.T) {
 		t.Errorf("%d logins that nothing remembers", n)
 	}
 	makeRoom()
-	promtest.Eventually(t, 60*time.Second, "an accepted login", func() bool {
+	promtest.Eventually(t, "an accepted login", func() bool {
 		return value(t, url, `mailprobe_up{connection="inbox",protocol="imap"}`) == 1
 	})
-	promtest.Eventually(t, 60*time.Second, "kept holds", func() bool { return value(t, url, "mailprobe_auth_holds_kept") == 1 })
+	promtest.Eventually(t, "kept holds", func() bool { return value(t, url, "mailprobe_auth_holds_kept") == 1 })
 	terminate(t, program)
 }

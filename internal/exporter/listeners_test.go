@@ -55,7 +55,7 @@ func TestSeveralListenAddresses(t *testing.T) {
 		"--web.listen-address="+first, "--web.listen-address="+second, "--web.listen-address=unix:"+socket, "--web.config.file="+passwordFile(t))
 	program := subprocess.StartFor(t, command)
 	for _, at := range [][2]string{{"tcp", first}, {"tcp", second}, {"unix", socket}} {
-		promtest.Eventually(t, 30*time.Second, at[1]+" answers", func() bool { return healthyOver(t, at[0], at[1]) == nil })
+		promtest.Eventually(t, at[1]+" answers", func() bool { return healthyOver(t, at[0], at[1]) == nil })
 	}
 	if out, err := exec.Command(binary(t), "healthcheck", "--web.listen-address=unix:"+socket).CombinedOutput(); err != nil {
 		t.Errorf("healthcheck over the socket: %v\n%s", err, out)
@@ -95,6 +95,6 @@ func TestSocketActivationWithTwoSockets(t *testing.T) {
 	command.ExtraFiles = files
 	subprocess.StartFor(t, command)
 	for _, address := range addresses {
-		promtest.Eventually(t, 30*time.Second, address+" answers", func() bool { return healthyOver(t, "tcp", address) == nil })
+		promtest.Eventually(t, address+" answers", func() bool { return healthyOver(t, "tcp", address) == nil })
 	}
 }

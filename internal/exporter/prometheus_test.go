@@ -2,13 +2,11 @@ package exporter_test
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
-	"time"
-
-	"github.com/prometheus/common/model"
 
 	"mailprobe/internal/promtest"
 	"mailprobe/internal/subprocess"
@@ -36,11 +34,11 @@ func prometheus(t *testing.T, format string, values ...any) *promtest.Prometheus
 	return promtest.StartPrometheus(t, path)
 }
 
-// ups gives mailprobe_up by connection.
-func ups(t *testing.T, p *promtest.Prometheus) map[string]float64 {
+// ups gives an expression of mailprobe_up by connection.
+func ups(t *testing.T, p *promtest.Prometheus, expression string) map[string]float64 {
 	t.Helper()
 	found := map[string]float64{}
-	samples, err := p.Query("mailprobe_up")
+	samples, err := p.Query(expression)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,28 +64,13 @@ func TestPrometheusDiscoversEveryConnection(t *testing.T) {
 		connection(t, "broken", "127.0.0.1:1", "interval", "2s", "timeout", "1s", "probe_on_scrape", true)))
 	p := prometheus(t, discovered, url)
 	want := map[string]float64{"fast": 1, "slow": 1, "odd näme/with \"quotes\" & more": 1, "broken": 0}
-	promtest.Eventually(t, 25*time.Second, "every connection has a value, and the fast one ten", func() bool {
-		samples, err := p.Query(`count_over_time(mailprobe_up{connection="fast"}[1m]) >= 10`)
-		return err == nil && len(samples) == 1 && len(ups(t, p)) == len(want)
+	promtest.Eventually(t, "every connection has its value, from a scrape of its own", func() bool {
+		all, err := p.Query(`max_over_time(up[5m]) == 1`)
+		return err == nil && len(all) == len(want) && maps.Equal(ups(t, p, "max_over_time(mailprobe_up[5m])"), want)
 	})
-	for name, value := range ups(t, p) {
-		if v, known := want[name]; !known || v != value {
-			t.Errorf("%q is %v, want %v", name, value, v)
-		}
-	}
-	counts, err := p.Query(`count_over_time(mailprobe_up[1m])`)
-	if err != nil {
-		t.Fatal(err)
-	}
-	scrapes := map[model.LabelValue]model.SampleValue{}
-	for _, s := range counts {
-		scrapes[s.Metric["connection"]] = s.Value
-	}
-	if scrapes["slow"]*2 > scrapes["fast"] || scrapes["broken"] >= scrapes["fast"] {
-		t.Errorf("scrapes are %v; the fast one is scraped every second, the broken one every 2 s, the slow one every 4 s", scrapes)
-	}
-	if all, err := p.Query(`up == 1`); err != nil || len(all) != len(want) {
-		t.Errorf("%d targets are up (%v), want %d", len(all), err, len(want))
+	intervals := map[string]string{"fast": "1s", "slow": "4s", "odd näme/with \"quotes\" & more": "2s", "broken": "2s"}
+	if got := p.ScrapeIntervals(t); !maps.Equal(got, intervals) {
+		t.Errorf("the targets are scraped each %v, want %v", got, intervals)
 	}
 }
 
@@ -103,10 +86,10 @@ func TestTwoPrometheusServersShareTheConnections(t *testing.T) {
 	}
 	url := serve(t, configure(t, list...))
 	first, second := prometheus(t, sharded, url, 0), prometheus(t, sharded, url, 1)
-	promtest.Eventually(t, 25*time.Second, "both together know every connection", func() bool {
-		return len(ups(t, first))+len(ups(t, second)) == connections
+	promtest.Eventually(t, "both together know every connection", func() bool {
+		return len(ups(t, first, "mailprobe_up"))+len(ups(t, second, "mailprobe_up")) == connections
 	})
-	mine, yours := ups(t, first), ups(t, second)
+	mine, yours := ups(t, first, "mailprobe_up"), ups(t, second, "mailprobe_up")
 	if len(mine) == 0 || len(yours) == 0 {
 		t.Errorf("the shares are %d and %d", len(mine), len(yours))
 	}
@@ -133,8 +116,8 @@ func TestDiscoveryAndProbesEachNeedCredentials(t *testing.T) {
 	config := configure(t, connection(t, "inbox", honest(t).Addr, "interval", "2s", "timeout", "1s", "probe_on_scrape", true))
 	address := subprocess.FreeAddress(t)
 	subprocess.StartFor(t, exec.Command(binary(t), "--config.file="+config, "--web.listen-address="+address, "--web.config.file="+passwordFile(t)))
-	promtest.Eventually(t, 30*time.Second, address+" answers", func() bool { return healthyOver(t, "tcp", address) == nil })
+	promtest.Eventually(t, address+" answers", func() bool { return healthyOver(t, "tcp", address) == nil })
 	p := prometheus(t, protected, address)
-	p.Wait(t, time.Minute, `up{job="mail", instance="inbox"} == 1 and on (instance) mailprobe_up == 1`)
-	p.Wait(t, time.Minute, `up{job="forgotten", instance="inbox"} == 0`)
+	p.Wait(t, `up{job="mail", instance="inbox"} == 1 and on (instance) mailprobe_up == 1`)
+	p.Wait(t, `up{job="forgotten", instance="inbox"} == 0`)
 }

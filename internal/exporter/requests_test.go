@@ -49,7 +49,7 @@ func TestScraperLeavesMidScrape(t *testing.T) {
 		})
 	}
 	scrapers.Wait()
-	promtest.Eventually(t, 10*time.Second, "as many goroutines as before", func() bool {
+	promtest.Eventually(t, "as many goroutines as before", func() bool {
 		return value(t, url, "go_goroutines") <= before+2
 	})
 }
@@ -62,7 +62,7 @@ func TestManyScrapes(t *testing.T) {
 	stalled, guests := silent(t)
 	url := serve(t, configure(t, connection(t, "timed", server.Addr),
 		connection(t, "stalled", stalled, "probe_on_scrape", true, "username", "", "password", "")))
-	promtest.Eventually(t, 20*time.Second, "the first probe", func() bool {
+	promtest.Eventually(t, "the first probe", func() bool {
 		return value(t, url, `mailprobe_up{connection="timed",protocol="imap"}`) == 1
 	})
 	for range 200 {
@@ -136,8 +136,8 @@ func TestSlowReader(t *testing.T) {
 	fmt.Fprint(conn, "GET /metrics?probe=false HTTP/1.1\r\nHost: x\r\n\r\n")
 	// A scrape of the stalled kind holds one of the forty places; it is given
 	// back when the write timeout of 20 s has passed.
-	promtest.Eventually(t, 15*time.Second, "the answer waits for its reader", func() bool { return value(t, url, "go_goroutines") > before })
-	promtest.Eventually(t, 60*time.Second, "the answer is given up", func() bool { return value(t, url, "go_goroutines") <= before })
+	promtest.Eventually(t, "the answer waits for its reader", func() bool { return value(t, url, "go_goroutines") > before })
+	promtest.Eventually(t, "the answer is given up", func() bool { return value(t, url, "go_goroutines") <= before })
 }
 
 func TestHostileRequests(t *testing.T) {
@@ -149,7 +149,7 @@ func TestHostileRequests(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = hostile.Close() })
 	url := serve(t, configure(t, connection(t, "in \"box\"\\", hostile.Addr)))
-	promtest.Eventually(t, 20*time.Second, "the first probe", func() bool {
+	promtest.Eventually(t, "the first probe", func() bool {
 		_, body := get(t, url+"/metrics")
 		return strings.Contains(body, `mailprobe_up{connection="in \"box\"\\",protocol="imap"} 0`)
 	})
@@ -301,7 +301,7 @@ func TestTLSAndBasicAuth(t *testing.T) {
 		_ = response.Body.Close()
 		return response.StatusCode
 	}
-	promtest.Eventually(t, 20*time.Second, "an answer", func() bool { return ask("", "") != 0 })
+	promtest.Eventually(t, "an answer", func() bool { return ask("", "") != 0 })
 	if nobody, wrong, right := ask("", ""), ask("prometheus", "sesame"), ask("prometheus", "open-sesame"); nobody != 401 || wrong != 401 || right != 200 {
 		t.Errorf("nobody gets %d, a wrong password %d, the right one %d; want 401, 401, 200", nobody, wrong, right)
 	}
@@ -338,21 +338,25 @@ func TestSeriesWithEveryFault(t *testing.T) {
 		}
 		return series
 	}
-	promtest.Eventually(t, 25*time.Second, "a result of every connection", func() bool {
+	promtest.Eventually(t, "a result of every connection", func() bool {
 		_, body := get(t, url+"/api/v1/connections")
 		return !strings.Contains(body, `"state":"unknown"`) && strings.Contains(body, `"state":"down"`)
 	})
-	before := count()
-	for range 5 {
-		for _, name := range names {
-			if status, body := get(t, url+"/probe?connection="+name); status != http.StatusOK || !strings.Contains(body, "mailprobe_up{") {
-				t.Errorf("%s: %d %s", name, status, body)
+	// On a busy machine a probe may fail for want of time, and leaves the series of
+	// that reason. Whatever grows with each probe grows in every five rounds.
+	promtest.Eventually(t, "five rounds of probes that add no series", func() bool {
+		before := count()
+		for range 5 {
+			for _, name := range names {
+				if status, body := get(t, url+"/probe?connection="+name); status != http.StatusOK || !strings.Contains(body, "mailprobe_up{") {
+					t.Errorf("%s: %d %s", name, status, body)
+				}
 			}
 		}
-	}
-	if after := count(); after != before || before == 0 {
-		t.Errorf("%d series became %d", before, after)
-	}
+		after := count()
+		t.Logf("%d series became %d", before, after)
+		return after == before && before > 0
+	})
 	request, _ := http.NewRequest(http.MethodGet, url+"/metrics", nil)
 	request.Header.Set("Accept", "application/openmetrics-text;version=1.0.0")
 	response, err := client.Do(request)

@@ -29,7 +29,7 @@ func TestSightingsSurviveRestarts(t *testing.T) {
 	const probes = `mailprobe_probes_total{connection="fax",protocol="pop3"}`
 	since := func(url string) float64 {
 		becomes(t, url, "fax", "up") // after a restart that is known before a probe
-		promtest.Eventually(t, 30*time.Second, "a probe", func() bool { return value(t, url, probes) >= 1 })
+		promtest.Eventually(t, "a probe", func() bool { return value(t, url, probes) >= 1 })
 		return value(t, url, `mailprobe_mailbox_oldest_waiting_timestamp_seconds{connection="fax",protocol="pop3"}`)
 	}
 
@@ -45,7 +45,7 @@ func TestSightingsSurviveRestarts(t *testing.T) {
 			t.Errorf("%s before: the oldest message is of %v, want %v", end, again, first)
 		}
 		// By then the answer to the first login is kept, so that the next process does not wait for it.
-		promtest.Eventually(t, 30*time.Second, "a second probe", func() bool { return value(t, url, probes) >= 2 })
+		promtest.Eventually(t, "a second probe", func() bool { return value(t, url, probes) >= 2 })
 		killed(t, program)
 	}
 	out, _ := exec.Command(binary(t), append([]string{"probe"}, flags...)...).CombinedOutput()

@@ -50,31 +50,44 @@ func TestSilentServersThroughPrometheus(t *testing.T) {
 				}
 			}
 			p := prometheus(t, discovered, serve(t, configure(t, list...)))
-			promtest.Eventually(t, 30*time.Second, "every connection is discovered", func() bool {
+			promtest.Eventually(t, "every connection is discovered", func() bool {
 				return count(t, p, `count({__name__="up"})`) == len(list)
 			})
-			// A first scrape comes within an interval of the discovery.
-			limit := 3 * interval
-			promtest.Eventually(t, limit, "every silent connection has a real result", func() bool {
+			promtest.Eventually(t, "every silent connection has a real result", func() bool {
 				return count(t, p, `count(mailprobe_failure_info{reason="timeout"})`) == test.silent
 			})
-			time.Sleep(2 * interval) // what is asked below is about all scrapes of a time
-			if n := count(t, p, `count(count_over_time(mailprobe_up[2m]))`); n != len(list) {
-				t.Errorf("%d of %d connections have results", n, len(list))
+			// A busy machine fails scrapes too, now and then; silent servers would fail
+			// them in every span of two intervals.
+			var faults []string
+			for range 10 {
+				time.Sleep(2 * interval) // what is asked is about all scrapes of a time
+				if faults = scrapeFaults(t, p, interval, len(list), test.healthy); len(faults) == 0 {
+					return
+				}
+				t.Log(faults)
 			}
-			if n := count(t, p, `sum(count_over_time(up[2m]) - sum_over_time(up[2m]))`); n != 0 {
-				t.Errorf("%d scrapes failed", n)
-			}
-			if n := count(t, p, `count(min_over_time(mailprobe_up{connection=~"healthy.*"}[2m]) == 1) or vector(0)`); n != test.healthy {
-				t.Errorf("%d of %d healthy connections were up all the time", n, test.healthy)
-			}
-			oldest := count(t, p, `max(time() - mailprobe_last_probe_timestamp_seconds)`)
-			t.Logf("the oldest result is %d s old, with an interval of %v", oldest, interval)
-			if oldest > int(4*interval/time.Second) {
-				t.Errorf("the oldest result is %d s old", oldest)
-			}
+			t.Errorf("in ten spans of two intervals, each time: %q", faults)
 		})
 	}
+}
+
+// scrapeFaults says what was wrong in the last two intervals.
+func scrapeFaults(t *testing.T, p *promtest.Prometheus, interval time.Duration, connections, healthy int) (faults []string) {
+	t.Helper()
+	span := (2 * interval).String()
+	if n := count(t, p, `count(count_over_time(mailprobe_up[`+span+`]))`); n != connections {
+		faults = append(faults, fmt.Sprintf("%d of %d connections have results", n, connections))
+	}
+	if n := count(t, p, `sum(count_over_time(up[`+span+`]) - sum_over_time(up[`+span+`]))`); n != 0 {
+		faults = append(faults, fmt.Sprintf("%d scrapes failed", n))
+	}
+	if n := count(t, p, `count(min_over_time(mailprobe_up{connection=~"healthy.*"}[`+span+`]) == 1) or vector(0)`); n != healthy {
+		faults = append(faults, fmt.Sprintf("%d of %d healthy connections were up all the time", n, healthy))
+	}
+	if oldest := count(t, p, `max(time() - mailprobe_last_probe_timestamp_seconds)`); oldest > int(4*interval/time.Second) {
+		faults = append(faults, fmt.Sprintf("the oldest result is %d s old", oldest))
+	}
+	return faults
 }
 
 // count is the value of an expression with at most one; none counts as 0.

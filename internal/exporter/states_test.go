@@ -30,7 +30,7 @@ type apiConnection struct {
 // becomes waits until a connection has a state, and returns what the API says of it.
 func becomes(t *testing.T, url, name, state string) (c apiConnection) {
 	t.Helper()
-	promtest.Eventually(t, 30*time.Second, name+" "+state, func() bool {
+	promtest.Eventually(t, name+" "+state, func() bool {
 		_, body := get(t, url+"/api/v1/connections/"+name)
 		c = apiConnection{}
 		if err := json.Unmarshal([]byte(body), &c); err != nil {
@@ -68,7 +68,7 @@ func TestSinceSurvivesAKill(t *testing.T) {
 	if f := down.Last.Failure; !strings.HasPrefix(f.Advice, "It last worked at ") || f.LastUp.IsZero() {
 		t.Fatalf("%+v", down)
 	}
-	promtest.Eventually(t, 20*time.Second, "the state kept", func() bool { return strings.Contains(kept(), `"up":false`) })
+	promtest.Eventually(t, "the state kept", func() bool { return strings.Contains(kept(), `"up":false`) })
 	killed(t, program)
 
 	url, program = begin(t, nil, flags...)

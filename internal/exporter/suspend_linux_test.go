@@ -43,19 +43,19 @@ func TestAnswerWhileStoppedCounts(t *testing.T) {
 			}
 		}
 	}()
-	config := configure(t, connection(t, "pop", listener.Addr().String(), "protocol", "pop3", "interval", "1h", "timeout", "2s"))
+	config := configure(t, connection(t, "pop", listener.Addr().String(), "protocol", "pop3", "interval", "1h", "timeout", "5s"))
 	url, program := begin(t, nil, "--config.file="+config)
 	select {
 	case <-asked:
-	case <-time.After(30 * time.Second):
+	case <-time.After(2 * time.Minute):
 		t.Fatal("the login never came")
 	}
 	program.Signal(t, syscall.SIGSTOP)
 	close(answer)
 	<-answered
-	time.Sleep(3 * time.Second) // the probe's timeout passes while the program is stopped
+	time.Sleep(6 * time.Second) // the probe's timeout passes while the program is stopped
 	program.Signal(t, syscall.SIGCONT)
-	promtest.Eventually(t, 20*time.Second, "an accepted login", func() bool {
+	promtest.Eventually(t, "an accepted login", func() bool {
 		return value(t, url, `mailprobe_auth_success{connection="pop",protocol="pop3"}`) == 1
 	})
 	terminate(t, program)

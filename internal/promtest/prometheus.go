@@ -72,11 +72,37 @@ func (p *Prometheus) Query(expr string) (model.Vector, error) {
 	return vector, json.Unmarshal(body.Data.Result, &vector)
 }
 
+// ScrapeIntervals tells how often each target is scraped, by its instance.
+func (p *Prometheus) ScrapeIntervals(t *testing.T) map[string]string {
+	t.Helper()
+	response, err := client.Get(p.URL + "/api/v1/targets?state=active")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	var body struct {
+		Data struct {
+			ActiveTargets []struct {
+				Labels         map[string]string
+				ScrapeInterval string
+			}
+		}
+	}
+	if err := json.NewDecoder(response.Body).Decode(&body); err != nil {
+		t.Fatal(err)
+	}
+	intervals := map[string]string{}
+	for _, target := range body.Data.ActiveTargets {
+		intervals[target.Labels["instance"]] = target.ScrapeInterval
+	}
+	return intervals
+}
+
 // Wait asks until the result of a query is not empty.
-func (p *Prometheus) Wait(t *testing.T, limit time.Duration, expr string) model.Vector {
+func (p *Prometheus) Wait(t *testing.T, expr string) model.Vector {
 	t.Helper()
 	var vector model.Vector
-	Eventually(t, limit, expr+" has a result", func() bool {
+	Eventually(t, expr+" has a result", func() bool {
 		var err error
 		if vector, err = p.Query(expr); err != nil {
 			t.Fatalf("%s: %v", expr, err)
