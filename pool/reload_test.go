@@ -178,9 +178,11 @@ func TestReloadsProbeNoConnectionTwiceAtOnce(t *testing.T) {
 				if most.Load() != 1 || probes.Load() < 2 {
 					t.Errorf("%d probes, %d at once, want some, one after another", probes.Load(), most.Load())
 				}
+				p.mu.Lock() // workers wrote these last
 				if len(p.locks) != 0 || len(p.hosts) != 0 || p.all.users != 0 {
 					t.Errorf("%d locks, %d hosts and %d users are left over", len(p.locks), len(p.hosts), p.all.users)
 				}
+				p.mu.Unlock()
 				stop()
 				if err := <-ended; err != nil {
 					t.Error(err)
