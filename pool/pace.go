@@ -32,15 +32,36 @@ func (p *Pool) startLocked(r *run) {
 func (p *Pool) paceLocked(now time.Time) {
 	for p.paced.length > 0 && (!p.opts.Busy() || now.Sub(p.begun) >= longestPause) {
 		r := p.paced.first
-		p.paced.remove(r)
-		p.beginLocked(r)
+		p.leavePaceLocked(r, now)
 	}
 }
 
 // hurryLocked begins a run that waits for the processor: somebody asks for its outcome.
 func (p *Pool) hurryLocked(r *run) {
 	if r.isPaced() {
-		p.paced.remove(r)
-		p.beginLocked(r)
+		p.leavePaceLocked(r, time.Now())
 	}
+}
+
+// leavePaceLocked begins a run that waited for the processor. Starts that became due
+// meanwhile are skipped, as others are.
+func (p *Pool) leavePaceLocked(r *run, now time.Time) {
+	p.paced.remove(r)
+	if e := r.entry; !e.scheduled {
+		interval := p.spacingLocked(e)
+		ticks := 1 + max(0, now.Sub(e.next))/interval
+		p.skipped += uint64(ticks)
+		e.last = e.next.Add((ticks - 1) * interval)
+		e.next = e.last.Add(interval)
+		p.schedule.push(e)
+	}
+	p.beginLocked(r)
+}
+
+// isOvertaken reports whether an entry is due again while its run still waits for the
+// processor. Until that run begins nothing can come of it, and the schedule need not look
+// at it any more: on a busy processor most of what is due is of this kind.
+func (e *scheduleEntry) isOvertaken() bool {
+	r := e.run
+	return r != nil && r.timed && r.isPaced() && e.probed
 }

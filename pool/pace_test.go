@@ -79,6 +79,41 @@ func TestPoolBeginsAllOnceTheProcessorHasTime(t *testing.T) {
 	})
 }
 
+// What is due again and again meanwhile is counted as skipped, and costs nothing.
+func TestPoolCountsWhatABusyProcessorSkips(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		conns := mailboxes(4, "box", "")
+		script := map[string]time.Duration{}
+		for _, c := range conns {
+			c.Interval = 8 * time.Millisecond
+			script[c.Host] = time.Millisecond
+		}
+		var busy atomic.Bool
+		from := time.Now()
+		s := newFixture(t, Options{Busy: busy.Load}, script, conns...)
+		time.Sleep(100 * time.Millisecond) // each has a result
+		busy.Store(true)
+		time.Sleep(900 * time.Millisecond)
+		s.Pool.mu.Lock()
+		looked := len(s.schedule.items)
+		s.Pool.mu.Unlock()
+		if looked > 1 {
+			t.Errorf("%d of four connections are looked at while they wait", looked)
+		}
+		busy.Store(false)
+		time.Sleep(999 * time.Millisecond)
+		starts := begun(s, conns, from)
+		s.stop()
+		dues := 4 * 250 // in two seconds
+		if got := len(starts) + int(s.Stats().Skipped); got != dues {
+			t.Errorf("%d begun and %d skipped, want %d in all", len(starts), s.Stats().Skipped, dues)
+		}
+		if len(starts) < 500 || len(starts) > 700 || len(s.schedule.items) != 4 {
+			t.Errorf("%d begun, %d scheduled, want all but those of 900 ms, and four", len(starts), len(s.schedule.items))
+		}
+	})
+}
+
 // Who asks for a probe does not wait for the processor.
 func TestProbeNowDoesNotWaitForTheProcessor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

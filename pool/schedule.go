@@ -38,7 +38,7 @@ type scheduleEntry struct {
 	last       time.Time     // when the last one was due; zero: none yet
 	loginDelay time.Duration // that the server announced; see backoff.go
 	spacing    time.Duration // between two starts as last reported; 0: the interval
-	scheduled  bool          // it is in the schedule
+	scheduled  bool          // it is in the schedule; else it is not timed, or isOvertaken
 	run        *run          // queued or running; nil if neither
 	limiters   [3]*limiter   // of its exclusive key, of its host, of the pool
 
@@ -142,6 +142,7 @@ func nameHash(name string) uint64 {
 // startDue starts what is due and returns the time until something else will be.
 func (p *Pool) startDue(now time.Time) time.Duration {
 	p.mu.Lock()
+	p.paceLocked(now)
 	var overruns []*scheduleEntry
 	dropped := 0
 	wait := idle
@@ -150,6 +151,10 @@ func (p *Pool) startDue(now time.Time) time.Duration {
 			break
 		}
 		wait = idle
+		if e.isOvertaken() {
+			p.schedule.pop()
+			continue
+		}
 		due, late := e.next, now.Sub(e.next)
 		interval := p.spacingLocked(e)
 		ticks := 1 + late/interval // due by now, of which one can start
@@ -163,7 +168,6 @@ func (p *Pool) startDue(now time.Time) time.Duration {
 			overruns = append(overruns, e)
 		}
 	}
-	p.paceLocked(now)
 	switch {
 	case p.paced.length > 0:
 		wait = breath

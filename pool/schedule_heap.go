@@ -45,6 +45,15 @@ func (h *scheduleHeap) moved() {
 	h.down(0)
 }
 
+// pop takes the first entry out.
+func (h *scheduleHeap) pop() {
+	last := len(h.items) - 1
+	h.items[0].entry.scheduled = false
+	h.items[0], h.items[last] = h.items[last], scheduledStart{}
+	h.items = h.items[:last]
+	h.down(0)
+}
+
 func (h *scheduleHeap) push(e *scheduleEntry) {
 	h.items = append(h.items, scheduledStart{h.offset(e), e})
 	e.scheduled = true
