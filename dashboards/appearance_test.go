@@ -269,8 +269,8 @@ func TestOneConnectionIsNoRegularExpression(t *testing.T) {
 	}
 }
 
-// Two mailprobes may probe connections of the same name: whoever chose one of
-// them must not see the other's figures.
+// Two mailprobes may probe connections of the same name: a user who selects one of
+// them must not see the figures of the other.
 func TestQueriesTellMailprobesApart(t *testing.T) {
 	for _, b := range boards(t) {
 		onTargets(b, func(p panel, refID, expr string) {

@@ -12,7 +12,7 @@ import (
 	"mailprobe/mail"
 )
 
-// readOnlyDisk returns a directory and a function that makes it read-only for whoever opens
+// readOnlyDisk returns a directory and a function that makes it read-only for every process that opens
 // a file from then on, or lets it be written again.
 func readOnlyDisk(t *testing.T) (dir string, readOnly func(bool)) {
 	t.Helper()

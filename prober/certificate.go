@@ -251,7 +251,7 @@ func (c *chainCache) put(key chainKey, dates chainDates) {
 
 // lastingChain returns the chain that lasts longest, of those without weak keys:
 // clients take any chain that is valid, so that one ending sooner, such as
-// through an expired cross-signed root, harms nobody.
+// through an expired cross-signed root, does no harm.
 func lastingChain(chains [][]*x509.Certificate) verifiedChain {
 	var best verifiedChain
 	for i, chain := range chains {

@@ -211,7 +211,7 @@ func onTLSPort(c *mail.Connection) bool {
 }
 
 // onUncommonPort reports whether a connection that starts in clear dials a port that
-// is nobody's default: what is spoken there can only be guessed.
+// is the default of no protocol: what is spoken there can only be guessed.
 func onUncommonPort(c *mail.Connection) bool {
 	port := c.EffectivePort()
 	return c.Encryption != mail.ImplicitTLS && !isDefaultPort(port, mail.ImplicitTLS) &&
