@@ -207,31 +207,22 @@ func sharedBy(c *mail.Connection, access mail.SharedAccess) bool {
 // onTLSPort reports whether a connection that starts in clear dials a port that
 // is known for TLS from the first byte.
 func onTLSPort(c *mail.Connection) bool {
-	return c.Encryption != mail.ImplicitTLS && isDefaultPort(c.EffectivePort(), mail.ImplicitTLS)
+	_, implicitTLS := mail.UsualService(c.EffectivePort())
+	return c.Encryption != mail.ImplicitTLS && implicitTLS
 }
 
 // onUncommonPort reports whether a connection that starts in clear dials a port that
 // is the default of no protocol: what is spoken there can only be guessed.
 func onUncommonPort(c *mail.Connection) bool {
-	port := c.EffectivePort()
-	return c.Encryption != mail.ImplicitTLS && !isDefaultPort(port, mail.ImplicitTLS) &&
-		!isDefaultPort(port, mail.NoEncryption) && !isDefaultPort(port, mail.StartTLS)
+	usual, _ := mail.UsualService(c.EffectivePort())
+	return c.Encryption != mail.ImplicitTLS && usual == ""
 }
 
-// onClearPort is the counterpart of onTLSPort.
+// onClearPort reports whether a connection that starts with TLS dials a port that is known
+// for clear text or STARTTLS.
 func onClearPort(c *mail.Connection) bool {
-	return c.Encryption == mail.ImplicitTLS &&
-		(isDefaultPort(c.EffectivePort(), mail.NoEncryption) || isDefaultPort(c.EffectivePort(), mail.StartTLS))
-}
-
-// isDefaultPort reports whether any protocol has port as its default with e.
-func isDefaultPort(port int, e mail.Encryption) bool {
-	for protocol := range protocols {
-		if mail.DefaultPort(protocol, e) == port {
-			return true
-		}
-	}
-	return false
+	usual, implicitTLS := mail.UsualService(c.EffectivePort())
+	return c.Encryption == mail.ImplicitTLS && usual != "" && !implicitTLS
 }
 
 // nothingBehind is for an end between handshake and greeting: haproxy and stunnel
