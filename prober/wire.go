@@ -8,7 +8,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -71,7 +70,6 @@ type wire struct {
 	in            *bufio.Reader
 	pending       []byte // rest of the line being handed out
 	firstByteSeen bool   // the server's first byte was looked at
-	roomy         bool   // see makeRoom
 
 	mu         sync.Mutex // guards the fields below
 	replyLines int
@@ -179,10 +177,6 @@ func (w *wire) conn() net.Conn {
 func (w *wire) Read(p []byte) (int, error) {
 	w.readMu.Lock()
 	defer w.readMu.Unlock()
-	if !w.roomy {
-		w.roomy = true
-		makeRoom(false)
-	}
 	for len(w.pending) == 0 {
 		// go-imap reads on after a refused line.
 		if err := w.failed(); err != nil {
@@ -197,18 +191,6 @@ func (w *wire) Read(p []byte) (int, error) {
 	n := copy(p, w.pending)
 	w.pending = w.pending[n:]
 	return n, nil
-}
-
-// makeRoom grows the stack of a goroutine that reads for the first time to what TLS needs.
-// Here it is still shallow, so that little has to be moved: a deep stack of a new goroutine
-// takes as long to move as all of go-imap's work on a reply. The array is never used.
-//
-//go:noinline
-func makeRoom(use bool) {
-	if use {
-		var room [4 << 10]byte
-		_, _ = rand.Read(room[:])
-	}
 }
 
 // readLine returns one line to our own dialogues, unfiltered and without line end.
