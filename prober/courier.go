@@ -137,10 +137,9 @@ func (c *Courier) Submit(ctx context.Context, conn *mail.Connection, e Envelope,
 		}
 		return submitter.submit(e, message, &s)
 	})
-	if s.Answered.IsZero() {
-		return s
+	if !s.Answered.IsZero() {
+		s.Took = s.Answered.Sub(start)
 	}
-	s.Accepted, s.Took = !s.Refused && s.Outcome.Up(), s.Answered.Sub(start)
 	return s
 }
 
@@ -177,7 +176,8 @@ func (d *smtpDialect) submit(e Envelope, message []byte, s *Submission) error {
 		return d.serverError("DATA", err)
 	}
 	err = data.Close()
-	s.Answered = time.Now()
-	s.Refused = err != nil && d.w.failed() == nil
+	if s.Accepted = err == nil; s.Accepted || d.w.failed() == nil {
+		s.Answered, s.Refused = time.Now(), !s.Accepted
+	}
 	return d.serverError("DATA", err)
 }

@@ -71,7 +71,7 @@ func (w *world) Submit(_ context.Context, c *mail.Connection, e prober.Envelope,
 	if w.submit != nil {
 		w.submit(&s)
 	}
-	if s.Accepted && w.deliver != nil {
+	if unanswered := s.Took == 0; (s.Accepted || unanswered) && w.deliver != nil {
 		w.deliver(w, "Received: from a by b with ESMTP; Sat, 28 Nov 2026 12:00:00 +0000\r\n"+header+"\r\n", body)
 	}
 	return s

@@ -198,6 +198,34 @@ func TestTheNextMessageDeletesNotifications(t *testing.T) {
 	})
 }
 
+// A server that breaks off after the end of the message may deliver it all the same.
+func TestTheNextMessageDeletesWhatWasNeverAnswered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		journal, err := OpenJournal("")
+		if err != nil {
+			t.Fatal(err)
+		}
+		w, r := newWorld(), testRoute(deletes)
+		w.deliver = into("INBOX", time.Second)
+		w.submit = func(s *prober.Submission) {
+			s.Accepted, s.Took, s.Answered = false, 0, time.Time{}
+			s.Outcome.Failure = &mail.Failure{Phase: mail.PhaseMailbox, Reason: mail.ServerRefused, Text: "DATA: broken off"}
+		}
+		o, known := (&Tracker{Transport: w, Journal: journal}).Send(t.Context(), r)
+		if !known || o.Failure == nil || o.Failure.Leg != mail.LegSubmit || o.Submit != 0 {
+			t.Errorf("%t, %v: %+v", known, o.Submit, o.Failure)
+		}
+		time.Sleep(r.Interval)
+		if w.left() != 1 {
+			t.Fatalf("%d messages turned up, want 1", w.left())
+		}
+		w.submit = nil
+		if o, _ := (&Tracker{Transport: w, Journal: journal}).Send(t.Context(), r); !o.Up() || w.left() != 0 {
+			t.Errorf("%+v, %d messages left", o.Failure, w.left())
+		}
+	})
+}
+
 // send sends one message through a world and waits for its end.
 func send(t *testing.T, w *world, r *mail.Route) (mail.RouteOutcome, bool) {
 	t.Helper()
