@@ -82,12 +82,13 @@ func TestPoolBeginsAllOnceTheProcessorHasTime(t *testing.T) {
 // What is due again and again meanwhile is counted as skipped, and costs nothing.
 func TestPoolCountsWhatABusyProcessorSkips(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		conns := mailboxes(4, "box", "")
+		conns := mailboxes(5, "box", "")
 		script := map[string]time.Duration{}
 		for _, c := range conns {
 			c.Interval = 8 * time.Millisecond
 			script[c.Host] = time.Millisecond
 		}
+		script[conns[4].Host] = 3 * time.Second // while no probe runs, none waits
 		var busy atomic.Bool
 		from := time.Now()
 		s := newFixture(t, Options{Busy: busy.Load}, script, conns...)
@@ -97,19 +98,35 @@ func TestPoolCountsWhatABusyProcessorSkips(t *testing.T) {
 		s.Pool.mu.Lock()
 		looked := len(s.schedule.items)
 		s.Pool.mu.Unlock()
-		if looked > 1 {
-			t.Errorf("%d of four connections are looked at while they wait", looked)
+		if looked > 2 {
+			t.Errorf("%d of five connections are looked at while they wait", looked)
 		}
 		busy.Store(false)
 		time.Sleep(999 * time.Millisecond)
 		starts := begun(s, conns, from)
 		s.stop()
-		dues := 4 * 250 // in two seconds
+		dues := 5 * 250 // in two seconds
 		if got := len(starts) + int(s.Stats().Skipped); got != dues {
 			t.Errorf("%d begun and %d skipped, want %d in all", len(starts), s.Stats().Skipped, dues)
 		}
-		if len(starts) < 500 || len(starts) > 700 || len(s.schedule.items) != 4 {
-			t.Errorf("%d begun, %d scheduled, want all but those of 900 ms, and four", len(starts), len(s.schedule.items))
+		if len(starts) < 500 || len(starts) > 700 || len(s.schedule.items) != 5 {
+			t.Errorf("%d begun, %d scheduled, want all but those of 900 ms, and five", len(starts), len(s.schedule.items))
+		}
+	})
+}
+
+// The processor may be busy with something else, and a lone probe makes no other one
+// slower.
+func TestALoneProbeDoesNotWaitForTheProcessor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		conns := mailboxes(1, "box", "")
+		conns[0].Interval = 8 * time.Millisecond
+		asked := 0
+		s := newFixture(t, Options{Busy: func() bool { asked++; return true }}, map[string]time.Duration{conns[0].Host: time.Millisecond}, conns...)
+		time.Sleep(799 * time.Millisecond)
+		s.stop()
+		if n := len(s.startsOf(conns[0].Name)); n != 100 || asked > 0 {
+			t.Errorf("%d probes began, and the processor was asked about %d times, want 100 and never", n, asked)
 		}
 	})
 }
