@@ -106,6 +106,7 @@ func (run *faultRun) judgeCancelled(t *testing.T, after time.Duration) {
 		t.Errorf("cancelled after %v in %s, the probe left without %q", after, o.Failure.Phase, goodbye)
 	}
 	run.judgeSecrecy(t)
+	run.judgeConnection(t)
 }
 
 // Fault 110: whatever a password is made of, it arrives as it is.

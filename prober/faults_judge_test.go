@@ -37,6 +37,7 @@ func (run *faultRun) judgeVerdict(t *testing.T) {
 	}
 	run.judgeLogin(t)
 	run.judgeSecrecy(t)
+	run.judgeConnection(t)
 	if limit := 257 << 10; run.read > limit { // 256 KiB of a session
 		t.Errorf("the probe read %d bytes, more than %d", run.read, limit)
 	}
@@ -139,7 +140,7 @@ func isCommand(p mail.Protocol, word string) bool {
 	return slices.Contains(strings.Fields(harmless[p]), strings.ToUpper(word))
 }
 
-// judgeSecrecy looks for the password in whatever can be seen, in any coding,
+// judgeSecrecy looks for the password in whatever leaves a probe, in any coding,
 // and, where TLS was asked for, on the wire.
 func (run *faultRun) judgeSecrecy(t *testing.T) {
 	t.Helper()
@@ -156,14 +157,23 @@ func (run *faultRun) judgeSecrecy(t *testing.T) {
 	}
 }
 
+// judgeConnection looks for the password in the connection's own text, once after its
+// last probe: a probe that left it there would not take it away.
+func (run *faultRun) judgeConnection(t *testing.T) {
+	t.Helper()
+	text := fmt.Sprintf("%+v\n%#v", *run.connection, *run.connection)
+	if coding, _ := run.leaks.Find(text); coding != "" {
+		t.Errorf("the password is in the connection, %s:\n%s", coding, text)
+	}
+}
+
 // sinks are all texts that leave a probe.
 func (run *faultRun) sinks() map[string]string {
 	o := run.outcome
 	return map[string]string{
-		"outcome":    fmt.Sprintf("%+v\n%#v\n%s", o, o, toJSON([]any{o.Failure, o.TLS, o.Auth, o.Mailbox, o.Transcript})),
-		"failure":    fmt.Sprintf("%+v\n%#v", o.Failure, o.Failure),
-		"dialogue":   explain(o),
-		"connection": fmt.Sprintf("%+v\n%#v", *run.connection, *run.connection),
-		"log":        run.log,
+		"outcome":  fmt.Sprintf("%+v\n%#v\n%s", o, o, toJSON([]any{o.Failure, o.TLS, o.Auth, o.Mailbox, o.Transcript})),
+		"failure":  fmt.Sprintf("%+v\n%#v", o.Failure, o.Failure),
+		"dialogue": explain(o),
+		"log":      run.log,
 	}
 }

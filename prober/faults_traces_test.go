@@ -31,6 +31,7 @@ func TestFaultsLeaveNoDescriptor(t *testing.T) {
 			t.Errorf("%s: took %v\n%s", fault.story, run.took, explain(run.outcome))
 		}
 		run.judgeSecrecy(t)
+		run.judgeConnection(t)
 	}
 	cases := faultCases()
 	play(&cases[0]) // what the runtime opens once

@@ -18,8 +18,9 @@ import (
 
 // fixture is what the tests of whole probes share.
 type fixture struct {
-	ca   *mailtest.CA
-	cert tls.Certificate
+	ca     *mailtest.CA
+	cert   tls.Certificate
+	curves []tls.CurveID // of connections; nil: Go's own, with ML-KEM
 }
 
 func newFixture(t testing.TB) *fixture {
@@ -56,7 +57,7 @@ func (fix *fixture) connection(p mail.Protocol, e mail.Encryption, addr string, 
 		c.Sender = "alice@example.org"
 	}
 	if e != mail.NoEncryption {
-		c.TLS = &tls.Config{RootCAs: fix.ca.Pool(), ServerName: host, MinVersion: tls.VersionTLS12}
+		c.TLS = &tls.Config{RootCAs: fix.ca.Pool(), ServerName: host, MinVersion: tls.VersionTLS12, CurvePreferences: fix.curves}
 	}
 	for _, change := range more {
 		change(c)
