@@ -16,6 +16,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"time"
+
+	"mailprobe/internal/durable"
 )
 
 const (
@@ -214,7 +216,7 @@ func replaceFile(path string, content []byte, like os.FileInfo) (*os.File, error
 		err = os.Rename(fresh, path)
 	}
 	if err == nil {
-		err = syncDirectory(filepath.Dir(path))
+		err = durable.SyncDirectory(filepath.Dir(path))
 	}
 	if err != nil {
 		return nil, errors.Join(err, file.Close())

@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"mailprobe/internal/durable"
 )
 
 // open reads the state file of a path and begins to keep it.
@@ -24,7 +26,7 @@ func (g *Guard) open(path string, owner bool) error {
 	err := f.take(owner)
 	switch {
 	case err == nil:
-	case owner && takesNothing(err):
+	case owner && durable.IsFull(err):
 	default:
 		return err
 	}
@@ -32,7 +34,7 @@ func (g *Guard) open(path string, owner bool) error {
 		return errors.Join(err, f.close())
 	}
 	if err := f.start(g, owner); err != nil {
-		if !owner || !takesNothing(err) {
+		if !owner || !durable.IsFull(err) {
 			return errors.Join(err, f.close())
 		}
 		g.startBlind(err)
