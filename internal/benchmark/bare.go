@@ -4,7 +4,7 @@ package main
 
 // This file is the unit of measure, in a process of its own: the dialogue of a
 // probe, written by hand over crypto/tls, with a full handshake and verification
-// each time, and nothing around it.
+// each time, and without anything else that an exporter does.
 
 import (
 	"bufio"
@@ -30,14 +30,14 @@ import (
 // bare is the hand-written client.
 type bare struct {
 	ports []string
-	hosts int // targets that it takes turns at
+	hosts int // number of targets, which are probed one after another
 	base  *tls.Config
 	next  atomic.Int64 // target
 }
 
-// runBare obeys lines of input until they end. "saturate WORKERS DURATION", where
-// the duration is one of processor time, and "pace RATE DURATION" are answered by
-// the median time of a handshake.
+// runBare runs the commands in its input, one on each line, until the input ends:
+// "saturate WORKERS DURATION", where the duration is one of processor time, and "pace
+// RATE DURATION". The answer to each is the median time of a handshake.
 func runBare(args []string, stdin io.Reader, stdout io.Writer) error {
 	flags := flag.NewFlagSet(bareRole, flag.ContinueOnError)
 	ports := flags.String("ports", "", "")
@@ -56,7 +56,7 @@ func runBare(args []string, stdin io.Reader, stdout io.Writer) error {
 	}
 	fmt.Fprintln(stdout, readyLine)
 	for lines := bufio.NewScanner(stdin); lines.Scan(); {
-		median, err := b.obey(strings.Fields(lines.Text()))
+		median, err := b.runCommand(strings.Fields(lines.Text()))
 		if err != nil {
 			return err
 		}
@@ -65,8 +65,8 @@ func runBare(args []string, stdin io.Reader, stdout io.Writer) error {
 	return nil
 }
 
-// obey runs one command.
-func (b *bare) obey(words []string) (time.Duration, error) {
+// runCommand runs one command of runBare.
+func (b *bare) runCommand(words []string) (time.Duration, error) {
 	if len(words) != 3 {
 		return 0, fmt.Errorf("bare: %q is no command", words)
 	}
@@ -84,8 +84,8 @@ func (b *bare) obey(words []string) (time.Duration, error) {
 	return b.saturate(number, length)
 }
 
-// saturate runs dialogues as fast as it can, some at once, until this process has
-// used as much processor time as length says.
+// saturate runs dialogues as fast as it can, one in each worker, until this process
+// has used as much processor time as length says.
 func (b *bare) saturate(workers int, length time.Duration) (time.Duration, error) {
 	var mu sync.Mutex
 	var handshakes []time.Duration
@@ -118,7 +118,7 @@ func ownCPU() time.Duration {
 	return time.Duration(now.Nano())
 }
 
-// pace runs dialogues one at a time, some in a second.
+// pace runs dialogues one at a time, rate of them in a second.
 func (b *bare) pace(rate int, length time.Duration) (time.Duration, error) {
 	var handshakes []time.Duration
 	begin := time.Now()

@@ -38,12 +38,12 @@ type client struct {
 	web     string   // address and port that it serves; empty: it does not
 	pprof   string   // likewise, of its profiles
 	config  string   // path
-	// probesByItself: as its configuration says, unless it is stopped. Other clients
-	// probe as fast as they can until a context ends (saturate).
+	// probesByItself: it probes as its configuration says, unless it is stopped. Other
+	// clients probe on request, as fast as they can until a context ends (saturate).
 	probesByItself bool
 	saturate       func(context.Context) error
-	// pace probes some times a second for a time. It returns the median time of a TLS
-	// handshake; 0: not known.
+	// pace probes rate times a second for the duration d. It returns the median time of
+	// a TLS handshake; 0: not known.
 	pace func(rate int, d time.Duration) (time.Duration, error)
 }
 
@@ -134,9 +134,9 @@ func (b *bench) startBare() (*client, error) {
 type load struct {
 	connections int
 	interval    time.Duration
-	oneHost     bool   // all of them are at one server, the slow one
-	pool        string // its section of the configuration
-	onScrape    bool   // nothing is probed by itself
+	oneHost     bool   // all connections are at one server, the slow one
+	pool        string // the section `pool` of the configuration
+	onScrape    bool   // the schedule probes nothing, only scrapes do
 }
 
 // startMailprobe starts the i-th binary with a configuration of its own.
@@ -263,7 +263,7 @@ func (d *driver) probe() error {
 	return err
 }
 
-// saturate asks for probes, some at once, until ctx ends.
+// saturate asks for atOnce probes at a time until ctx ends.
 func (d *driver) saturate(ctx context.Context) error {
 	failures := make(chan error, atOnce)
 	var group sync.WaitGroup
@@ -282,6 +282,7 @@ func (d *driver) saturate(ctx context.Context) error {
 	return <-failures
 }
 
+// pace asks for probes one at a time, rate of them in a second.
 func (d *driver) pace(rate int, length time.Duration) error {
 	begin := time.Now()
 	for i := 0; ; i++ {
@@ -329,9 +330,6 @@ func await(ctx context.Context, address string) error {
 		case <-ctx.Done():
 			return err
 		case <-time.After(50 * time.Millisecond):
-		}
-		if ctx.Err() != nil {
-			return err
 		}
 	}
 }

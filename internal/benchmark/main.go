@@ -7,12 +7,12 @@
 //
 // It takes less than three minutes on two cores, longer with several builds, and
 // prints the table that docs/measurements.md quotes. The server, every client and
-// this program are processes of their own; the clients share one core, the rest
-// another. The unit of processor time is the hand-written dialogue (bare.go). It takes
-// turns with the exporters in short rounds, so that a busy machine disturbs all of
-// them alike. It needs Linux, which answers on all of 127.0.0.0/8: each target has an
-// address and a certificate of its own. They share some ports, because the guard treats
-// all of loopback as one server for each port.
+// this program are processes of their own; the clients share one core, the others use
+// the second one. The unit of processor time is the hand-written dialogue (bare.go).
+// Dialogue and exporters run by turns in short rounds, so that a busy machine disturbs
+// all of them alike. The benchmark needs Linux, which answers on all of 127.0.0.0/8:
+// each target has its own address and certificate. The targets of a client share some
+// ports, because the guard treats all of loopback as one server for each port.
 package main
 
 import (
@@ -128,7 +128,7 @@ func partNames() (names []string) {
 type bench struct {
 	settings
 	ctx    context.Context
-	dir    string // for configurations, and gone afterwards
+	dir    string // for configurations; removed at the end
 	server *server
 	table  table
 	log    io.Writer
@@ -182,7 +182,7 @@ func (b *bench) build() error {
 	return nil
 }
 
-// pause waits, unless the run is called off.
+// pause waits; it returns an error if the run is interrupted.
 func (b *bench) pause(d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

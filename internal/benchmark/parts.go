@@ -20,19 +20,19 @@ import (
 )
 
 const (
-	// steadyRate is how many probes a second the steady part asks for, of each
-	// client, and steadyTime how long it watches. Before that comes the time in
-	// which mailprobe begins.
+	// steadyRate is how many probes a second each client makes in the steady part,
+	// and steadyTime how long they are measured. Before that, mailprobe has beginTime to
+	// start and to probe each connection once.
 	steadyRate = 100
 	steadyTime = 12 * time.Second
 	beginTime  = 11 * time.Second
 	// saturating is how many connections are due in each second: more than a core
-	// can do, but not many times more.
+	// can probe, but not many times more.
 	saturating = 2500
-	// warmUpTime bounds how long is waited for caches to fill.
+	// warmUpTime bounds the time in which caches are filled before measuring.
 	warmUpTime = 45 * time.Second
-	// waitingTime is how long logins at one slow server are watched.
-	waitingTime = 10 * time.Second
+	// waitingTime is how long logins at one slow server are measured.
+	waitingTime = 5 * time.Second
 )
 
 // freeAddress returns an address of this machine on which nothing listens.
@@ -93,8 +93,8 @@ func (b *bench) saturated() error {
 	return b.saturatedHandshakes(all)
 }
 
-// saturatedHandshakes compares what each exporter reports, alone on its core, with
-// the hand-written client's time, alone and one at a time.
+// saturatedHandshakes compares the handshake time that each exporter reports, alone on
+// the core, with that of the hand-written client, also alone and one at a time.
 func (b *bench) saturatedHandshakes(all []*client) error {
 	for _, c := range all[1 : 1+len(b.mailprobes)] {
 		truth, err := all[0].pace(0, b.round)
@@ -104,7 +104,7 @@ func (b *bench) saturatedHandshakes(all []*client) error {
 		if err := send(c.process, unix.SIGCONT); err != nil {
 			return err
 		}
-		if err := b.pause(4 * time.Second); err != nil { // all are probed anew
+		if err := b.pause(4 * time.Second); err != nil { // until all connections were probed again
 			return err
 		}
 		reported, err := b.reportedHandshake(c)
@@ -159,7 +159,7 @@ func (b *bench) turn(c *client) error {
 	return errors.Join(err, send(c.process, unix.SIGSTOP))
 }
 
-// warmUp waits until a client has ended some more probes, for at most warmUpTime.
+// warmUp waits until a client has ended so many more probes, for at most warmUpTime.
 func (b *bench) warmUp(c *client, probes int) error {
 	before, err := b.server.sessions(c.ports)
 	if err != nil {
@@ -177,7 +177,7 @@ func (b *bench) warmUp(c *client, probes int) error {
 	return nil
 }
 
-// steady lets every client probe some times a second.
+// steady lets every client probe steadyRate times a second.
 func (b *bench) steady() error {
 	all, stop, err := b.clients(load{connections: steadyRate * 10, interval: 10 * time.Second}, true)
 	if err != nil {
@@ -249,7 +249,7 @@ func (b *bench) waitingLogins(c *client) (use, error) {
 	if err := b.pause(2 * time.Second); err != nil {
 		return use{}, err
 	}
-	used, err := b.measured([]*client{c}, func() error { return b.pause(waitingTime / 2) })
+	used, err := b.measured([]*client{c}, func() error { return b.pause(waitingTime) })
 	return used[c.name], err
 }
 

@@ -103,7 +103,7 @@ func end(p *subprocess.Process) {
 	p.Stop(10 * time.Second)
 }
 
-// role is this program in a process of its own, which answers line by line.
+// role is this program in another process, which answers each line of its input.
 type role struct {
 	process *subprocess.Process
 	in      io.WriteCloser
@@ -159,7 +159,7 @@ func (r *role) answer() ([]string, error) {
 type server struct {
 	role  *role
 	ca    string     // path of the authority's certificate
-	ports [][]string // of each client, and in the end the slow one
+	ports [][]string // of each client; the last one is the slow port
 }
 
 func startServer(dir string, clients int) (*server, error) {

@@ -2,8 +2,8 @@
 
 package main
 
-// This file measures a large installation, of which a core can probe a tenth in time:
-// the probes, the memory, and scrapes.
+// This file measures a large installation with far more connections than a core can
+// probe in time: the probes, the memory, and scrapes.
 
 import (
 	"bytes"
@@ -20,8 +20,8 @@ import (
 const (
 	// large is the number of connections, all due in each second.
 	large = 10_000
-	// scrapeRounds is how often scrapes are measured. Before each, some connections are
-	// probed, so many that each part of the text has changed.
+	// scrapeRounds is how often scrapes are measured. Before each, betweenProbes probes
+	// are made: enough to change each part of the text.
 	scrapeRounds  = 3
 	betweenProbes = 1300
 	// quietTime is how long an exporter without probes may take to come to rest, and
@@ -80,7 +80,7 @@ func (b *bench) memory(c *client) error {
 // then scrapes that show nothing new.
 func (b *bench) scrapes(c *client, l load) error {
 	onScrape := l
-	onScrape.onScrape = true // and not asked for: the scrapes are all that it does
+	onScrape.onScrape = true // with probe=false in the query: the exporter does nothing but scrapes
 	fresh, same := map[string][]float64{}, map[string][]float64{}
 	for i := range scrapeRounds {
 		if i > 0 {
@@ -97,7 +97,7 @@ func (b *bench) scrapes(c *client, l load) error {
 			}
 		}
 	}
-	for range 1 + scrapeRounds { // what stays is kept from the first one on
+	for range 1 + scrapeRounds { // the first one fills the cache of unchanged text
 		for _, e := range expositions {
 			if err := b.scrape(c, e, same); err != nil {
 				return err

@@ -2,9 +2,9 @@
 
 package main
 
-// This file is the server that every client talks to, in a process of its own:
-// an IMAP server that says yes. Each client has ports of its own, whose sessions are
-// counted.
+// This file is the server that every client talks to, in a process of its own: an
+// IMAP server that accepts every command. Each client has its own ports, and the server
+// counts the sessions on them.
 
 import (
 	"bufio"
@@ -28,14 +28,14 @@ const (
 	targets = 10_000
 	// slowLogin is how long the slow port takes to answer a login.
 	slowLogin = 100 * time.Millisecond
-	// patience is how long a session may take: clients are stopped for a while.
+	// patience is how long a session may take: a client may be stopped (SIGSTOP) in it.
 	patience = 10 * time.Minute
 	// caName is the name of the authority's certificate in the server's folder.
 	caName = "ca.pem"
-	// portsOfClient is how many servers the guard sees: it takes loopback for one server
-	// at each port, and lets four logins at once go there.
+	// portsOfClient is how many servers the guard sees: it takes each port of loopback
+	// for one server, and allows four logins at once at each.
 	portsOfClient = 16
-	// readyLine begins the line in which the server says the ports of each client.
+	// readyLine is the first word of the line that lists the ports of each client.
 	readyLine = "ready"
 )
 
@@ -149,7 +149,7 @@ func (c *clientPorts) accept(open net.Listener, config *tls.Config) {
 	for {
 		conn, err := open.Accept()
 		if err != nil {
-			return // it is closed, or the clients will say what is missing
+			return // closed; after any other error the clients fail, and report it
 		}
 		if !conn.RemoteAddr().(*net.TCPAddr).IP.IsLoopback() { // for this machine alone
 			_ = conn.Close()
@@ -166,7 +166,7 @@ var answers = map[string]string{
 	"LOGOUT":     "* BYE\r\n",
 }
 
-// serve answers one client, whatever it asks.
+// serve runs one session and answers every command with OK.
 func (c *clientPorts) serve(conn *tls.Conn) {
 	defer func() { _ = conn.Close() }()
 	_ = conn.SetDeadline(time.Now().Add(patience))

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// round is what each client used in its turn, by name.
+// round is what each client used in one round, by its name.
 type round map[string]use
 
 // row is one line of the table.
@@ -58,7 +58,7 @@ func (t *table) rates(rounds []round) {
 	}
 }
 
-// handshake adds the time that an exporter reports, to the truth.
+// handshake adds the ratio of the time that an exporter reports to the true one.
 func (t *table) handshake(when, name string, reported, truth time.Duration) {
 	t.add("TLS time reported, "+when+", to the truth", name, float64(reported)/float64(max(1, truth)),
 		fmt.Sprintf("%.2f ms to %.2f ms", float64(reported.Microseconds())/1000, float64(truth.Microseconds())/1000))
