@@ -23,7 +23,7 @@ import (
 // kinds of buckets: 9 of the 12 KiB a connection may cost in all.
 const maxBytes = 9 << 10
 
-// fleet is connections good ones, each probed observations times.
+// fleet returns a collector of many connections, each probed observations times.
 func fleet(connections, observations int, kind mail.Histograms) *Collector {
 	m := NewCollector(Options{Histograms: kind})
 	var list []*mail.Connection
@@ -57,12 +57,12 @@ func observe(m *Collector, times int) {
 	}
 }
 
-// bytesAtRest is what the collector holds for each connection, beyond the
-// connection itself.
+// bytesAtRest is what the collector holds for each connection, its mail.Connection
+// included.
 func bytesAtRest(connections, observations int, kind mail.Histograms) float64 {
 	var before, after runtime.MemStats
-	list := fleet(connections, 0, mail.HistogramsNone) // heats up whatever is allocated once
-	for range 3 {                                      // what other tests left in a sync.Pool is released by the second one
+	list := fleet(connections, 0, mail.HistogramsNone) // so that what is allocated only once is there
+	for range 3 {                                      // the second one frees what other tests left in a sync.Pool
 		runtime.GC()
 	}
 	runtime.ReadMemStats(&before)
@@ -80,8 +80,7 @@ func TestMemoryAtRestIsBounded(t *testing.T) {
 	}
 }
 
-// BenchmarkMemory reports bytes at rest per connection after 200 observations,
-// prober.Connection included.
+// BenchmarkMemory reports bytes at rest per connection after 200 observations.
 func BenchmarkMemory(b *testing.B) {
 	for _, kind := range []mail.Histograms{mail.HistogramsBoth, mail.HistogramsNative, mail.HistogramsClassic, mail.HistogramsNone} {
 		b.Run(string(kind), func(b *testing.B) {
@@ -93,7 +92,8 @@ func BenchmarkMemory(b *testing.B) {
 	}
 }
 
-// BenchmarkHistogramMemory is why there is a histogram of our own.
+// BenchmarkHistogramMemory compares the library's histogram with ours: the difference is
+// the reason for ours.
 func BenchmarkHistogramMemory(b *testing.B) {
 	const n = 1000
 	held := func(make func() any) float64 {
@@ -141,7 +141,7 @@ func BenchmarkHistogramMemory(b *testing.B) {
 	})
 }
 
-// BenchmarkObserve is what one probe costs here.
+// BenchmarkObserve measures what the metrics of one probe cost.
 func BenchmarkObserve(b *testing.B) {
 	c := inbox("a")
 	m := collectorOf(mail.HistogramsBoth, c)
@@ -155,8 +155,8 @@ func BenchmarkObserve(b *testing.B) {
 	}
 }
 
-// BenchmarkGather10000 is a scrape of 10,000 connections before it is encoded;
-// registry is the same with the checks that prometheus.Gatherers repeats.
+// BenchmarkGather10000 measures a scrape of 10,000 connections without the encoding;
+// merge=registry includes the checks of prometheus.Gatherers.
 func BenchmarkGather10000(b *testing.B) {
 	for _, kind := range []mail.Histograms{mail.HistogramsBoth, mail.HistogramsNone} {
 		m := fleet(10_000, 20, kind)
@@ -176,8 +176,9 @@ func BenchmarkGather10000(b *testing.B) {
 	}
 }
 
-// BenchmarkScrape10000 is a whole scrape of 10,000 connections through the
-// handler. A histogram counts as one series here, also where text has 15 lines.
+// BenchmarkScrape10000 measures a whole scrape of 10,000 connections through the
+// handler. A histogram counts as one series, although the text formats write several
+// lines for it.
 func BenchmarkScrape10000(b *testing.B) {
 	for _, kind := range []mail.Histograms{mail.HistogramsBoth, mail.HistogramsNone} {
 		m := fleet(10_000, 20, kind)
@@ -194,11 +195,11 @@ func BenchmarkScrape10000(b *testing.B) {
 	}
 }
 
-// scrapes asks handler again and again and reports processor time per series. Before
-// each scrape it calls probe.
+// scrapes makes scrapes and reports the processor time per series. Before each scrape it
+// calls probe.
 func scrapes(b *testing.B, handler http.Handler, accept, encoding string, series int, probe func()) {
 	request := httptest.NewRequest(http.MethodGet, "/metrics", nil)
-	// As Prometheus 3 asks; without it the encoder looks at each name once more.
+	// Prometheus 3 asks with this parameter; without it the encoder checks each name again.
 	request.Header.Set("Accept", accept+";escaping=allow-utf-8")
 	request.Header.Set("Accept-Encoding", encoding)
 	b.ReportAllocs()
@@ -216,8 +217,9 @@ func scrapes(b *testing.B, handler http.Handler, accept, encoding string, series
 	b.ReportMetric(float64(sent.bytes)/1e6, "MB")
 }
 
-// BenchmarkScrapeVectors10000 is the same without histograms, the way most
-// exporters do it: the figure to compare BenchmarkScrape10000 with, in one run.
+// BenchmarkScrapeVectors10000 measures the same series, without histograms, in vectors of
+// the library, as most exporters have them. Compare BenchmarkScrape10000 with it, in one
+// run.
 func BenchmarkScrapeVectors10000(b *testing.B) {
 	registry, series := prometheus.NewRegistry(), 0
 	for _, family := range gather(b, fleet(10_000, 1, mail.HistogramsNone)) {
@@ -244,7 +246,7 @@ func BenchmarkScrapeVectors10000(b *testing.B) {
 	}
 }
 
-// counted is a response that is only counted.
+// counted is a response writer that only counts the bytes.
 type counted struct {
 	header http.Header
 	bytes  int
@@ -254,8 +256,7 @@ func (c *counted) Header() http.Header         { return c.header }
 func (c *counted) WriteHeader(int)             {}
 func (c *counted) Write(b []byte) (int, error) { c.bytes += len(b); return len(b), nil }
 
-// A scrape that is read through gzip is whole.
-func TestGzipScrapeIsWhole(t *testing.T) {
+func TestGzipScrapeHasEveryConnection(t *testing.T) {
 	request := httptest.NewRequest(http.MethodGet, "/metrics", nil)
 	request.Header.Set("Accept-Encoding", "gzip")
 	request.Header.Set("Accept", acceptText)

@@ -7,7 +7,7 @@ import (
 	"mailprobe/mail"
 )
 
-// Each story is told as the text a scrape would show, in testdata.
+// The expected text of a scrape after each story is in testdata.
 func TestCollectorTellsStories(t *testing.T) {
 	stories := []struct {
 		name  string
@@ -25,7 +25,7 @@ func TestCollectorTellsStories(t *testing.T) {
 			o := refused(c)
 			o.Auth = mail.AuthFacts{Held: true, NextAttempt: noon.Add(time.Hour)}
 			m.Observe(later(o, time.Minute))
-			o.Phases, o.TLS, o.Port = nil, nil, 0 // not even the network was asked
+			o.Phases, o.TLS, o.Port = nil, nil, 0 // no server was contacted
 			m.Observe(later(o, 2*time.Minute))
 		}},
 		{name: "login_held_for_others", tell: func(m *Collector, c *mail.Connection) {
@@ -103,9 +103,9 @@ func TestOneShowsGaugesOfOneOutcome(t *testing.T) {
 	}
 }
 
-// A withheld probe contacts no server, so what the last probe saw of it stays on
-// /probe too.
-func TestOneOfAWithheldProbeKeepsTheLastLook(t *testing.T) {
+// A withheld probe contacts no server, so /probe keeps what the last probe learned about
+// it, as /metrics does.
+func TestOneOfAWithheldProbeKeepsWhatIsKnownOfTheServer(t *testing.T) {
 	c := inbox("a")
 	m := collectorOf(mail.HistogramsBoth, c)
 	m.Observe(refused(c))
@@ -208,7 +208,7 @@ func TestReloadRelabelsEverySeries(t *testing.T) {
 	}
 }
 
-func TestOutcomeOfAnotherTimeIsIgnored(t *testing.T) {
+func TestOutcomeOfAnEarlierConfigurationIsIgnored(t *testing.T) {
 	old, moved := inbox("a"), inbox("a")
 	moved.Port = 1993
 	m := collectorOf(mail.HistogramsBoth, moved)

@@ -108,7 +108,7 @@ var families = [familyCount]family{
 	probesTotal: {name: "mailprobe_probes_total", kind: counter,
 		help: "Probes made; without the withheld ones."},
 	probesWithheld: {name: "mailprobe_probes_withheld_total", kind: counter,
-		help: "Probes that contacted nobody, because the login was withheld: they are neither probes made nor failures; appears once it has occurred."},
+		help: "Probes that contacted no server, because the login was withheld: they are neither probes made nor failures; appears once it has occurred."},
 	probeFailures: {name: "mailprobe_probe_failures_total", kind: counter, labels: []string{"reason"},
 		help: "Failed probes, by reason; a reason appears once it has occurred."},
 	quitFailures: {name: "mailprobe_quit_failures_total", kind: counter, labels: []string{"reason"},

@@ -80,7 +80,7 @@ func refused(c *mail.Connection) mail.Outcome {
 	return o
 }
 
-// later is the same outcome, seen d later.
+// later is the same outcome, of a probe that started d later.
 func later(o mail.Outcome, d time.Duration) mail.Outcome {
 	o.Start, o.End = o.Start.Add(d), o.End.Add(d)
 	return o

@@ -72,7 +72,8 @@ func (f finished) Write(m *dto.Metric) error {
 	return nil
 }
 
-// pedantic gives what a pedantic registry objects to.
+// pedantic returns the objections of a pedantic registry. own are the label names of
+// every connection; none: they differ.
 func pedantic(g prometheus.Gatherer, own ...string) error {
 	registry := prometheus.NewPedanticRegistry()
 	if err := registry.Register(adaptor{g, own}); err != nil {
@@ -89,10 +90,6 @@ func everything(t testing.TB, kind mail.Histograms) *Collector {
 	m := NewCollector(Options{Histograms: kind, Pool: func() mail.PoolStats { return mail.PoolStats{Limit: 1} },
 		HoldsUnkept: func() time.Time { return noon },
 		RouteCounts: func(string) mail.RouteCounts { return mail.RouteCounts{InFlight: 1, Oldest: noon} }})
-	m.SetConnections([]*mail.Connection{b, a})
-	for _, o := range routeOutcomes() {
-		m.ObserveRoute(o)
-	}
 	m.SetRoutes(testRoutes())
 	for _, o := range routeOutcomes() {
 		m.ObserveRoute(o)
@@ -207,7 +204,7 @@ Every metric about a connection carries the labels ` + "`connection` and `protoc
 ` + "`_info`, `_interval_` and `_timeout_`" + ` series. Server text is never a label. The standard ` + "`go_` and `process_`" + `
 metrics are exposed too. ` + "`/probe`" + ` shows the gauges of one connection; counters and histograms are on ` + "`/metrics`" + ` only.
 
-While a login is withheld and nobody is asked, what the last probe learned about the server (port, phases, TLS,
+While a login is withheld and no server is contacted, what the last probe learned about it (port, phases, TLS,
 certificate) stays; such probes are counted by ` + "`mailprobe_probes_withheld_total`" + ` alone.
 
 Durations of probes and TLS handshakes are histograms with classic and native buckets (` + "`metrics.histograms`" + `).
@@ -276,9 +273,9 @@ func serve(h http.Handler, request *http.Request) *httptest.ResponseRecorder {
 	return response
 }
 
-func TestAllFormatsSayTheSame(t *testing.T) {
+func TestAllFormatsHaveTheSameValues(t *testing.T) {
 	handler := Handler(everything(t, mail.HistogramsBoth), nil)
-	want := map[string]float64{ // series without counterpart of another type, by name and connection
+	want := map[string]float64{ // by name and connection
 		"mailprobe_up a": 1, "mailprobe_up b": 0, "mailprobe_probes_total a": 1,
 		"mailprobe_last_probe_timestamp_seconds a": seconds(good(inbox("a")).End), "mailprobe_auth_held b": 1,
 	}
@@ -314,8 +311,8 @@ func parse(t testing.TB, response *httptest.ResponseRecorder) map[string]float64
 			t.Error("OpenMetrics does not end with # EOF")
 		}
 		format = expfmt.NewFormat(expfmt.TypeTextPlain)
-		// Without its _total the counter go_memstats_alloc_bytes is named as the
-		// gauge beside it; the library's, and only the old parser minds.
+		// In OpenMetrics, the Go collector's counter go_memstats_alloc_bytes_total has the
+		// family name of the gauge go_memstats_alloc_bytes, which the old parser refuses.
 		text := regexp.MustCompile(`(?m)^# (HELP|TYPE) go_.*\n`).ReplaceAll(response.Body.Bytes(), nil)
 		response.Body = bytes.NewBuffer(text)
 	}
@@ -355,7 +352,7 @@ func TestHandlerCompressesOnlyWithGzipAndOnlyWhenAsked(t *testing.T) {
 	}
 }
 
-// Run with -race: outcomes, scrapes in every format and reloads at once.
+// TestObserveGatherAndReloadAtOnce is for the race detector (-race).
 func TestObserveGatherAndReloadAtOnce(t *testing.T) {
 	const connections, rounds = 20, 30
 	names := func(label string) []*mail.Connection {

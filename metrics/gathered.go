@@ -101,8 +101,8 @@ func (g *gathered) skip() {
 }
 
 // histogram copies the histogram of the current family of connection i into
-// out; false: it has none. It may count one probe more than the counters of the
-// same scrape, which were looked up when that began.
+// out; false: it has none. It may count more probes than the counters of the same
+// scrape, because these were read when the scrape began.
 func (g *gathered) histogram(i int, out *durations) bool {
 	return g.states[i].copyDurations(g.family, out)
 }

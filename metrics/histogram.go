@@ -28,7 +28,7 @@ var (
 
 const (
 	// nativeFactor: native buckets are at most 10 % wide, so that a quantile is
-	// within 5 % of the truth. This is schema 3, with eight buckets per power of two.
+	// within 5 % of the true value. This is schema 3, with eight buckets per power of two.
 	nativeFactor = 1.1
 	nativeSchema = 3
 

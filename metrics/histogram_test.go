@@ -16,8 +16,8 @@ import (
 
 // compare observes the same durations with the library's histogram and with
 // ours, and reports any difference in what is exposed. The library merges its buckets
-// once per observation, even when more than the maximum are left; ours merges them
-// until none are. So only then may ours be wider.
+// once per observation, even if more than the maximum are left; ours goes on until no
+// more are left. Only in this case may our buckets be wider.
 func compare(t *testing.T, observed []time.Duration) {
 	t.Helper()
 	library := prometheus.NewHistogram(prometheus.HistogramOpts{
@@ -136,7 +136,7 @@ func sparse() (list []time.Duration) {
 
 func TestNativeBucketsAreBounded(t *testing.T) {
 	var h durations
-	for d := time.Duration(1); d > 0; d += d/50 + 1 { // every magnitude a duration can have
+	for d := time.Duration(1); d > 0; d += d/50 + 1 { // until it overflows
 		h.observe(d, mail.HistogramsNative, probeBounds)
 	}
 	if len(h.native) > maxNativeBuckets || h.merged == 0 {

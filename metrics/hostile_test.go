@@ -1,6 +1,6 @@
 package metrics
 
-// These tests hold text of servers and of the configuration against the formats.
+// These tests put odd text of servers and of the configuration into the formats.
 
 import (
 	"fmt"
@@ -13,7 +13,7 @@ import (
 	"mailprobe/mail"
 )
 
-// Whatever servers say, the number of series stays what the closed sets allow.
+// Server text must not change the number of series: labels have values of closed lists.
 func TestServerTextNeverBecomesALabel(t *testing.T) {
 	c := inbox("a")
 	m := collectorOf(mail.HistogramsBoth, c)
@@ -54,7 +54,7 @@ func TestServerTextNeverBecomesALabel(t *testing.T) {
 		t.Errorf("%d native buckets, want at most %d", n, maxNativeBuckets)
 	}
 	if n := len(m.pool.sets); n > 40 {
-		t.Errorf("%d shared label sets: something from no closed set was shared", n)
+		t.Errorf("%d shared label sets: one has a value that is not of a closed list", n)
 	}
 	if err := pedantic(m); err != nil {
 		t.Error(err)

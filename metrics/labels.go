@@ -48,7 +48,8 @@ type labelSet struct {
 // newLabelSet makes a set of labels whose names differ. Prometheus refuses a
 // whole scrape for one value that is not UTF-8, so such bytes are replaced.
 func newLabelSet(labels ...mail.Label) *labelSet {
-	// Two sets of each connection are made anew at each scrape: no detours.
+	// Two sets of each connection are made anew at each scrape, so this code avoids
+	// allocations.
 	var room [8]mail.Label
 	var text [512]byte
 	sorted, b := append(room[:0], labels...), text[:0]
@@ -117,8 +118,8 @@ type labelPool struct {
 	mu   sync.RWMutex
 	sets map[[2]mail.Label]*labelSet
 
-	lists [8][]*labelSet // the lists used last; nearly all connections have the same one
-	next  int            // the index of the one that is replaced next
+	lists [8][]*labelSet // the lists added last; nearly all connections have the same one
+	next  int            // the index of the one that was added last
 }
 
 // list returns a shared list that is equal to the given one.

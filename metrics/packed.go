@@ -34,7 +34,7 @@ type packer struct {
 // deflater compresses chunks. It takes 1.5 MB, so it is returned to the pool after each
 // scrape, from where the garbage collector frees it if scrapes are rare.
 type deflater struct {
-	text     bytes.Buffer // of the chunk in work
+	text     bytes.Buffer // of the chunk that is being made
 	deflated bytes.Buffer // likewise
 	writer   *flate.Writer
 }
@@ -45,7 +45,7 @@ var deflaters = sync.Pool{New: func() any {
 	return d
 }}
 
-// chunk is a piece of a scrape. It is immutable.
+// chunk is a part of a scrape. It is immutable.
 type chunk struct {
 	sum  uint64 // hash of the text, to recognise an equal one
 	size int    // of the text
@@ -66,7 +66,7 @@ func (p *packer) scrape(c *Collector, own []*dto.MetricFamily, wanted func(name 
 		deflaters.Put(p.deflater)
 		p.deflater = nil
 	}()
-	p.text.Reset() // of a scrape that failed
+	p.text.Reset() // a scrape that failed may have left text
 	w := &textWriter{out: &p.text, openMetrics: openMetrics}
 	found := p.series(c, w, wanted)
 	var chunks []chunk
@@ -179,8 +179,8 @@ func writeGzip(out io.Writer, chunks []chunk) error {
 	return err
 }
 
-// joinedCRC returns the CRC-32 of a text whose halves have the sums a and b; the second
-// one has size bytes. A CRC is the remainder of a polynomial, the lowest power in the
+// joinedCRC returns the CRC-32 of a text whose two parts have the CRCs a and b; the
+// second part has size bytes. A CRC is the remainder of a polynomial, the lowest power in the
 // highest bit, so that a has to be multiplied by x^(8*size), as zlib does.
 func joinedCRC(a, b uint32, size int) uint32 {
 	power := uint32(1) << 23 // x^8

@@ -19,9 +19,9 @@ import (
 	"mailprobe/mail"
 )
 
-// asked asks for metrics of connections, and of the exporter those that stay. It
-// returns the text.
-func asked(t *testing.T, h http.Handler, accept, encoding string) string {
+// scrapeText returns the text of the connections' metrics and of those of the exporter's
+// metrics that are the same in each scrape.
+func scrapeText(t *testing.T, h http.Handler, accept, encoding string) string {
 	t.Helper()
 	request := httptest.NewRequest(http.MethodGet, "/metrics", nil)
 	request.Header.Set("Accept", accept)
@@ -51,7 +51,7 @@ func asked(t *testing.T, h http.Handler, accept, encoding string) string {
 	return string(raw)
 }
 
-// Whatever changed since the last scrape, gzip has the text that is sent without it.
+// With and without gzip the text is the same, whatever changed since the last scrape.
 func TestPackedScrapeIsThePlainOne(t *testing.T) {
 	random := rand.New(rand.NewPCG(9, 10))
 	m := fleet(3*blockSize+7, 3, mail.HistogramsBoth)
@@ -59,8 +59,8 @@ func TestPackedScrapeIsThePlainOne(t *testing.T) {
 	compare := func(when string) {
 		t.Helper()
 		for _, accept := range []string{acceptText, acceptOpenMetrics} {
-			plain := asked(t, h, accept, "identity")
-			packed := asked(t, h, accept, "gzip")
+			plain := scrapeText(t, h, accept, "identity")
+			packed := scrapeText(t, h, accept, "gzip")
 			if plain != packed {
 				t.Fatalf("%s, %s: %d bytes are not the %d plain ones", when, accept, len(packed), len(plain))
 			}
@@ -92,9 +92,8 @@ func TestPackedScrapeIsThePlainOne(t *testing.T) {
 	compare("some back")
 }
 
-// A block of which nothing changed is not made anew, and what changes at each scrape
-// is not kept.
-func TestPackedScrapeKeepsWhatStays(t *testing.T) {
+// An unchanged chunk is not made anew, and a chunk that changed is not kept.
+func TestPackedScrapeKeepsUnchangedChunks(t *testing.T) {
 	m := fleet(2*blockSize, 1, mail.HistogramsNone)
 	h := Handler(m, nil).(*scrapeHandler)
 	held := func() (n int) {
@@ -107,11 +106,11 @@ func TestPackedScrapeKeepsWhatStays(t *testing.T) {
 		}
 		return n
 	}
-	asked(t, h, acceptText, "gzip")
+	scrapeText(t, h, acceptText, "gzip")
 	if n := held(); n != 0 {
 		t.Errorf("%d chunks are kept after the first scrape, want none", n)
 	}
-	asked(t, h, acceptText, "gzip")
+	scrapeText(t, h, acceptText, "gzip")
 	all := held()
 	if all == 0 || all%2 != 0 {
 		t.Fatalf("%d chunks are kept after the second scrape, want those of two blocks", all)
@@ -121,7 +120,7 @@ func TestPackedScrapeKeepsWhatStays(t *testing.T) {
 	o := good(changed)
 	o.End = o.End.Add(time.Hour)
 	m.Observe(o)
-	asked(t, h, acceptText, "gzip")
+	scrapeText(t, h, acceptText, "gzip")
 	if again := h.text.known[0][familyRank[up]].data; &again[0] != &first[0] {
 		t.Error("an unchanged chunk was made anew")
 	}
@@ -130,8 +129,8 @@ func TestPackedScrapeKeepsWhatStays(t *testing.T) {
 	}
 }
 
-// What a scrape that failed has written is not in the next one.
-func TestPackedScrapeAfterOneThatFailed(t *testing.T) {
+// What a failed scrape has written must not be in the next one.
+func TestPackedScrapeAfterAFailedOne(t *testing.T) {
 	m := fleet(3, 1, mail.HistogramsNone)
 	var p packer
 	size := func(own ...*dto.MetricFamily) (n int, err error) {
@@ -155,8 +154,7 @@ func TestPackedScrapeAfterOneThatFailed(t *testing.T) {
 	}
 }
 
-// joinedCRC is that of the joined text.
-func TestJoinedCRC(t *testing.T) {
+func TestJoinedCRCIsThatOfTheJoinedText(t *testing.T) {
 	for range 200 {
 		a, b := []byte(canary.New()[:rand.IntN(20)]), bytes.Repeat([]byte(canary.New()), rand.IntN(3000))
 		want := crc32.ChecksumIEEE(append(bytes.Clone(a), b...))

@@ -34,9 +34,10 @@ type preparedSample struct {
 	extra   uint16 // one of the numbers below, or firstExtra + index in preparedMetrics.extras
 }
 
-// The numbers of labels. Those of two metrics differ from connection to connection. They
-// are made at each scrape of what is there anyway: as texts they would be a tenth of all
-// memory. The two sets stand for them until then; read only.
+// The numbers of label sets. Those of two metrics differ from connection to connection.
+// They are made at each scrape, from the definition and the fingerprint: kept as texts,
+// they would be a tenth of all memory. Until then, the two empty sets below stand for
+// them; read only.
 const (
 	noExtra = iota
 	extraOfConfig
@@ -46,8 +47,8 @@ const (
 
 var ofConfig, ofFingerprint = &labelSet{}, &labelSet{}
 
-// appendSample encodes a sample: the family, twice the number of its labels, or one more if
-// the value is a small integer, as of most; then when it was created, of counters, and the
+// appendSample encodes a sample: the family; the number of its labels times two, plus one
+// if the value is a small integer, as most are; for counters, the time of creation; the
 // value.
 func appendSample(b []byte, s *sample, extra uint16) []byte {
 	small := uint32(max(0, min(s.value, 1<<20)))
@@ -98,7 +99,7 @@ func (p *preparedMetrics) isAt(at int, family familyID) bool {
 	return at < len(p.samples) && familyID(p.samples[at]) == family
 }
 
-// all returns the samples as they were given to prepare, but sorted.
+// all yields the samples that were passed to prepare, sorted.
 func (p *preparedMetrics) all(yield func(sample) bool) {
 	for at := 0; at < len(p.samples); {
 		var s preparedSample
@@ -122,7 +123,7 @@ func (p *preparedMetrics) extra(s *preparedSample) *labelSet {
 	return p.extras[s.extra-firstExtra]
 }
 
-// labels is extra for a scrape.
+// labels is like extra, but returns real labels instead of ofConfig and ofFingerprint.
 func (p *preparedMetrics) labels(s *preparedSample) *labelSet {
 	switch s.extra {
 	case extraOfConfig:
@@ -133,7 +134,8 @@ func (p *preparedMetrics) labels(s *preparedSample) *labelSet {
 	return p.extra(s)
 }
 
-// maxSamples is enough room for the samples of an ordinary connection.
+// maxSamples is the number of samples for which there is room on the stack. An ordinary
+// connection has fewer; more are allowed.
 const maxSamples = 48
 
 // prepare keeps a sorted copy of samples. Samples of one family stay in order. before

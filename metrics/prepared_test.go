@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestPreparedSamplesAreThoseGiven: values of every size, labels of every kind, more
-// samples than have room at first.
+// TestPreparedSamplesAreThoseGiven encodes values of every size with labels of every kind,
+// also more samples than maxSamples.
 func TestPreparedSamplesAreThoseGiven(t *testing.T) {
 	values := []float64{0, math.Copysign(0, -1), 1, 127, 128, 993, 1 << 20, 1<<20 + 1, 0.000834213, 1.795917743575455e9,
 		-3, math.Inf(1), math.Inf(-1), math.NaN(), math.SmallestNonzeroFloat64, math.MaxFloat64}

@@ -109,7 +109,7 @@ func ownRouteLabels(route *mail.Route) prometheus.Labels {
 	return own
 }
 
-// Describe sends nothing: routes differ in their labels.
+// Describe sends nothing, because the label names differ from route to route.
 func (r *routesMetrics) Describe(chan<- *prometheus.Desc) {}
 
 // Collect implements prometheus.Collector.

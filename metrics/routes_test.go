@@ -40,6 +40,7 @@ func TestRouteMetrics(t *testing.T) {
 		}
 		return mail.RouteCounts{InFlight: 2, Oldest: noon, Left: 3}
 	})
+	m.observe(routeOutcomes()[0]) // of a route that is not configured yet: ignored
 	m.set(testRoutes())
 	refused := mail.RouteOutcome{Route: testRoutes()[0], Failure: &mail.RouteFailure{Leg: mail.LegSubmit, Reason: mail.RefusedContent}, Submit: time.Second}
 	m.observe(refused)

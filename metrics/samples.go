@@ -52,7 +52,6 @@ func configLabels(c *mail.Connection) *labelSet {
 
 // configSamples appends the samples that are known before the first probe. spacing
 // is the time between probes: the interval, or longer if the server asked for it.
-// info is the result of configLabels.
 func configSamples(samples []sample, c *mail.Connection, spacing time.Duration) []sample {
 	samples = watchConfigSamples(samples, c)
 	return append(samples,

@@ -18,8 +18,8 @@ import (
 	"mailprobe/mail"
 )
 
-// sameText compares what the two text formats are written as with what the
-// library writes for the same messages.
+// sameText compares our text in both formats with what the library writes for the same
+// messages.
 func sameText(t *testing.T, m *Collector) {
 	t.Helper()
 	for name, openMetrics := range map[string]bool{"text": false, "OpenMetrics": true} {
@@ -64,8 +64,8 @@ func TestTextIsTheLibrarys(t *testing.T) {
 	}
 }
 
-// Names and labels before, between and behind the metrics' own; whatever a
-// value holds.
+// The names of the labels sort before, between and behind those of the metrics; the
+// values need every kind of escape.
 func TestTextOfOddLabelsIsTheLibrarys(t *testing.T) {
 	values := []string{"", "plain", `quo"ted`, `back\slash`, "new\nline", `\n`, "\xff\xfe", "日本", `all "of\ it` + "\n", `a",connection="b`}
 	names := []string{"a_first", "dc", "q", "z_last"}
@@ -93,7 +93,7 @@ func TestTextOfOddLabelsIsTheLibrarys(t *testing.T) {
 	sameText(t, m)
 }
 
-// A client that goes away ends the work for it.
+// After a client has closed its connection, nothing more is made for it.
 func TestTextStopsAtTheFirstError(t *testing.T) {
 	m := fleet(2000, 1, mail.HistogramsBoth)
 	broken := &brokenWriter{}

@@ -82,8 +82,9 @@ func TestWatchStories(t *testing.T) {
 	tell("watch_login_refused", watched(c), refused(c))
 }
 
-// Series of a watch leave with it, and with the connection; up stays.
-func TestWatchLeaves(t *testing.T) {
+// The series of a watch vanish when the watch or the connection is removed from the
+// configuration; up stays after the former.
+func TestWatchSeriesVanishWithTheWatch(t *testing.T) {
 	c := watchedInbox()
 	m := collectorOf(mail.HistogramsNone, c)
 	m.Observe(watched(c))
@@ -101,18 +102,18 @@ func TestWatchLeaves(t *testing.T) {
 	}
 	m.SetConnections([]*mail.Connection{c})
 	if _, found := value(t, m, waitingName); found {
-		t.Error("what waited before the watch ended is back")
+		t.Error("the waiting messages of before the watch was removed are back")
 	}
 	m.Observe(look(c, 30, 7))
 	if got, found := value(t, m, arrivalsName); !found || got != 0 {
-		t.Errorf("arrivals are %v, %v: those of the old watch are not counted on", got, found)
+		t.Errorf("arrivals are %v, %v: those of the old watch must not count", got, found)
 	}
 	if _, found := value(t, m, oldestName); !found {
 		t.Error("the new watch has no oldest message")
 	}
 	m.SetConnections(nil)
 	if _, found := value(t, m, waitingName); found {
-		t.Error("the connection left, what waits stays")
+		t.Error("the connection was removed, its waiting messages stay")
 	}
 }
 
@@ -131,11 +132,11 @@ func TestWatchLimitsFollowTheReload(t *testing.T) {
 		t.Error("expect_every is still there")
 	}
 	if got, _ := value(t, m, waitingName); got != 12 {
-		t.Errorf("%v wait, want what the last probe saw", got)
+		t.Errorf("%v messages wait, want 12 as in the last probe", got)
 	}
 }
 
-// The newest arrival is known also where the fetcher deletes what arrived.
+// The time of the newest arrival is known even if a fetcher has deleted that message.
 func TestNewestArrivalOutlivesTheMessage(t *testing.T) {
 	const newestName = "mailprobe_mailbox_newest_message_timestamp_seconds"
 	type seen struct {
