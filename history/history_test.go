@@ -16,7 +16,7 @@ import (
 	"mailprobe/mail"
 )
 
-func TestHistoryGivesBackWhatItTook(t *testing.T) {
+func TestHistoryReturnsWhatItObserved(t *testing.T) {
 	c := outcometest.Inbox("inbox")
 	h := &History{}
 	h.SetConnections([]*mail.Connection{c})
@@ -132,7 +132,7 @@ func TestHistoryOverReload(t *testing.T) {
 	}
 	m, _ := h.Get("stays")
 	if m.State() != StateUp || m.Connection != again || m.LastSuccess.Connection != again {
-		t.Errorf("the one that stays is %q, and speaks of the new definition: %t", m.State(), m.Connection == again)
+		t.Errorf("the one that stays is %q, with the new definition: %t", m.State(), m.Connection == again)
 	}
 	names := []string{}
 	for c := range h.Connections() {
@@ -176,7 +176,7 @@ func TestHistoryUnknownReasonIsNoSuccess(t *testing.T) {
 }
 
 // With ten thousand connections the history must stay below 80 MiB: each has 50
-// outcomes, 20 failures with different texts, and two whole dialogues.
+// outcomes, 20 failures with different reasons and texts, and two whole dialogues.
 func TestHistoryFitsMemory(t *testing.T) {
 	const connections, most = 1000, 8 << 10
 	h := &History{}
@@ -192,6 +192,7 @@ func TestHistoryFitsMemory(t *testing.T) {
 		for _, c := range list {
 			h.Observe(outcometest.Good(c, end))
 			o := outcometest.Refused(c, end)
+			o.Failure.Reason = mail.Reasons()[i%maxFailures]
 			o.Failure.Text = strings.Clone(fmt.Sprint(o.Failure.Text, " in session ", c.Name, i))
 			h.Observe(o)
 		}

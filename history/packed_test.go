@@ -13,8 +13,8 @@ import (
 	"mailprobe/mail"
 )
 
-// A chain that differs in whatever field is another one: packOutcome takes over the
-// packed form of one with the same sum.
+// Chains that differ in any field must have different sums, because packOutcome reuses
+// the packed form of a chain with the same sum.
 func TestSumOfAChainDependsOnEveryField(t *testing.T) {
 	begin := time.Unix(1_700_000_000, 0).UTC()
 	chain := func() []mail.CertificateFacts {
@@ -77,7 +77,7 @@ func TestTheNextOutcomeTakesOverAChainOnlyIfItIsTheSame(t *testing.T) {
 }
 
 // A field that is added to an outcome and forgotten in coder would be lost.
-func TestEveryFieldOfAnOutcomeIsGivenBack(t *testing.T) {
+func TestEveryFieldOfAnOutcomeIsUnpacked(t *testing.T) {
 	c := outcometest.Inbox("inbox")
 	want := mail.Outcome{}
 	filled(reflect.ValueOf(&want).Elem(), new(int64))
@@ -94,12 +94,12 @@ func TestEveryFieldOfAnOutcomeIsGivenBack(t *testing.T) {
 	}
 }
 
-// filled gives each field a value of its own.
+// filled sets each field to a different value.
 func filled(v reflect.Value, n *int64) {
-	*n += 1_000_003 // no words of the tables, and times that differ in all their parts
+	*n += 1_000_003 // so that times differ in all their parts
 	switch v.Kind() {
 	case reflect.String:
-		v.SetString(fmt.Sprintf("word %d", *n))
+		v.SetString(fmt.Sprintf("word %d", *n)) // in none of coder's tables
 	case reflect.Bool:
 		v.SetBool(true)
 	case reflect.Slice:

@@ -38,9 +38,9 @@ func TestRoutesAreRememberedAcrossAReload(t *testing.T) {
 	other := definition()
 	other.To = "c@example.org"
 	h.SetRoutes([]*mail.Route{other})
-	observe(false) // of the old way
+	observe(false) // of the route to the old address
 	if s, _ := snapshotOf(h, "path"); s.State() != StateUnknown {
-		t.Errorf("%v on another way, want a new beginning", s.State())
+		t.Errorf("%v after the address changed, want unknown", s.State())
 	}
 	h.SetRoutes(nil)
 	if _, ok := snapshotOf(h, "path"); ok || len(h.Routes()) != 0 {

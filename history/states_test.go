@@ -14,7 +14,7 @@ import (
 	"mailprobe/mail"
 )
 
-// restarted returns a history that goes on as another one left it, through a file.
+// restarted saves the states of h in a file and returns a new history that restored them.
 func restarted(t *testing.T, h *History, savedAt time.Time, connections ...*mail.Connection) *History {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "state.json.history")
@@ -53,14 +53,14 @@ func TestSinceSurvivesARestart(t *testing.T) {
 	tests := []struct {
 		name    string
 		after   *mail.Connection // its definition after the restart
-		gap     time.Duration    // between the last look of the old process and the first of the new one
+		gap     time.Duration    // between the saving and the first probe of the new process
 		probe   func(*mail.Connection, time.Time) mail.Outcome
-		wantOld bool // since is that of before
+		wantOld bool // Since is the time from before the restart
 		lastUp  time.Time
 	}{
 		{"still down", inbox, time.Minute, refused, true, upAt},
 		{"up again", inbox, time.Minute, outcometest.Good, false, downAt.Add(2 * time.Minute)},
-		{"nobody looked for two hours", inbox, 2 * time.Hour, refused, false, upAt},
+		{"not probed for two hours", inbox, 2 * time.Hour, refused, false, upAt},
 		{"another user", edited(func(c *mail.Connection) { c.Username = "other@example.org" }), time.Minute, refused, false, time.Time{}},
 		{"another host", edited(func(c *mail.Connection) { c.Host = "mail.example.net" }), time.Minute, refused, false, time.Time{}},
 		{"other trust", edited(func(c *mail.Connection) { c.TLS = &tls.Config{InsecureSkipVerify: true} }), time.Minute, refused, false, time.Time{}},
@@ -104,8 +104,8 @@ func TestSinceSurvivesARestart(t *testing.T) {
 	}
 }
 
-// Only the settings of today can have worked.
-func TestLastUpEndsWhereSettingsChangeAtAReload(t *testing.T) {
+// LastUp is about the present settings; after a change they have not worked yet.
+func TestLastUpIsForgottenWhenAReloadChangesSettings(t *testing.T) {
 	h, before := &History{}, outcometest.Inbox("inbox")
 	h.SetConnections([]*mail.Connection{before})
 	h.Observe(outcometest.Good(before, outcometest.Noon))
@@ -128,12 +128,12 @@ func TestLastUpEndsWhereSettingsChangeAtAReload(t *testing.T) {
 	}
 }
 
-func TestReadStatesSurvivesWhatIsInTheFile(t *testing.T) {
+func TestReadStatesFromBrokenFiles(t *testing.T) {
 	tests := []struct{ name, content, fault string }{
 		{"empty", "", "unexpected end"},
 		{"cut off", `{"version":1,"saved_at":"2026-11-23T12:0`, "unexpected end"},
 		{"another version", `{"version":7}`, "version 7"},
-		{"a file of somebody else", "[Unit]\nDescription=x\n", "invalid character"},
+		{"a file of another program", "[Unit]\nDescription=x\n", "invalid character"},
 		{"other types", `{"version":1,"connections":[1,2]}`, "cannot unmarshal"},
 		{"too large", strings.Repeat(" ", maxStates+2), "larger than 16 MiB"},
 		{"times of the future", `{"version":1,"saved_at":"2026-11-23T12:00:00Z","connections":{"inbox":{"since":"2099-01-01T00:00:00Z"}}}`, ""},
@@ -149,7 +149,7 @@ func TestReadStatesSurvivesWhatIsInTheFile(t *testing.T) {
 				t.Errorf("%v, want %q", err, test.fault)
 			}
 			if states == nil || len(states.Connections) > 0 {
-				t.Errorf("it says %+v", states)
+				t.Errorf("got the states %+v, want none", states)
 			}
 		})
 	}

@@ -12,9 +12,9 @@ import (
 	"mailprobe/mail"
 )
 
-// probed runs a pool for a while over a server that judges each probe by when it
-// comes. It gives the gaps between the starts of each connection, in seconds,
-// and the outcomes.
+// probed runs a pool for the time d, with servers whose answer (judge) depends on the
+// time. It returns the gaps between the starts of each connection, in seconds, and the
+// outcomes.
 func probed(t *testing.T, d time.Duration, judge func(c *mail.Connection, at time.Duration) mail.Outcome, conns ...*mail.Connection) (map[string][]int, map[string][]mail.Outcome) {
 	t.Helper()
 	gaps, outcomes, last := map[string][]int{}, map[string][]mail.Outcome{}, map[string]time.Time{}
@@ -47,7 +47,7 @@ func probed(t *testing.T, d time.Duration, judge func(c *mail.Connection, at tim
 		}
 		pool.Set(nil)
 		if len(pool.backoffSteps) > 0 {
-			t.Errorf("hosts that are gone are remembered: %v", pool.backoffSteps)
+			t.Errorf("hosts that were removed are remembered: %v", pool.backoffSteps)
 		}
 	})
 	return gaps, outcomes
@@ -61,8 +61,8 @@ func failed(reason mail.Reason) mail.Outcome {
 	return mail.Outcome{Failure: &mail.Failure{Phase: mail.PhaseAuth, Reason: reason}}
 }
 
-// Who is told to come less often does, on all connections to that host, and
-// comes back step by step.
+// While a server limits the rate, its host is probed less often, and afterwards step by
+// step as often as before.
 func TestBackoffFollowsALimitingServer(t *testing.T) {
 	for _, reason := range []mail.Reason{mail.ServerLimit, mail.AuthTooSoon} {
 		t.Run(string(reason), func(t *testing.T) {
@@ -88,13 +88,13 @@ func TestBackoffFollowsALimitingServer(t *testing.T) {
 			}
 			last := outcomes["one"][len(outcomes["one"])-1]
 			if first := outcomes["one"][1]; first.Spacing() <= time.Minute || last.Spacing() != time.Minute {
-				t.Errorf("the outcomes speak of %v, then %v to the next probe", first.Spacing(), last.Spacing())
+				t.Errorf("spacing %v, then %v in the outcomes", first.Spacing(), last.Spacing())
 			}
 		})
 	}
 }
 
-// What one connection was told is meant for its neighbours as well.
+// The limit that one connection met holds for every connection to the same host.
 func TestBackoffIsPerHost(t *testing.T) {
 	gaps, _ := probed(t, 20*time.Minute, func(c *mail.Connection, _ time.Duration) mail.Outcome {
 		if c.Name == "limited" {
@@ -107,8 +107,8 @@ func TestBackoffIsPerHost(t *testing.T) {
 	}
 }
 
-// Other failures change nothing: a server that comes back is to be seen soon.
-func TestBackoffSurvivesOtherFailures(t *testing.T) {
+// Other failures do not make probes less frequent: the server's return must be seen soon.
+func TestBackoffIgnoresOtherFailures(t *testing.T) {
 	for _, reason := range []mail.Reason{mail.ServerUnavailable, mail.ServerRefused, mail.AuthRejected, mail.AuthTemporary, mail.Timeout, mail.ConnectRefused} {
 		gaps, _ := probed(t, 20*time.Minute, func(*mail.Connection, time.Duration) mail.Outcome { return failed(reason) },
 			connectionEvery("one", "mail.example.org", time.Minute))
@@ -165,7 +165,7 @@ func TestBackoffLeavesProbesOnScrapesAlone(t *testing.T) {
 			time.Sleep(time.Minute)
 		}
 		if got := reported[2].Spacing(); got != time.Minute {
-			t.Errorf("the third probe's outcome speaks of %v to the next", got)
+			t.Errorf("spacing %v in the third outcome, want one minute", got)
 		}
 	})
 }

@@ -1,20 +1,19 @@
-//go:build unix
-
 package pool
 
 import (
 	"context"
 	"fmt"
-	"syscall"
 	"testing"
 	"time"
 
+	"mailprobe/internal/systest"
 	"mailprobe/mail"
 )
 
-// BenchmarkPoolSchedule is what the pool adds to one probe among ten thousand: from the
-// moment it is due, through its worker, to its report. The probe itself takes no
-// time. Time is the benchmark's own: an entry is due as soon as the one before it.
+// BenchmarkPoolSchedule measures what the pool adds to one probe among ten thousand: from
+// the moment it is due, through its worker, to its report. The probe itself takes no
+// time, and the benchmark sets the clock: each entry is due as soon as the one before it
+// is reported.
 func BenchmarkPoolSchedule(b *testing.B) {
 	const connections = 10_000
 	reported := make(chan struct{}, 1)
@@ -43,8 +42,8 @@ func BenchmarkPoolSchedule(b *testing.B) {
 	}
 }
 
-// BenchmarkPoolSkip is a start that does not happen because the probe before
-// it has not ended: it is only counted.
+// BenchmarkPoolSkip measures a start that is only counted, because the probe before it
+// has not ended.
 func BenchmarkPoolSkip(b *testing.B) {
 	const connections = 10_000
 	release := make(chan struct{})
@@ -75,16 +74,9 @@ func BenchmarkPoolSkip(b *testing.B) {
 	p.stop()
 }
 
-// reportCPU adds the processor time of an operation, which other programs on the
+// reportCPU reports the processor time of an operation, which other programs on the
 // machine disturb less than the time on the clock.
 func reportCPU(b *testing.B) (report func()) {
-	used := func() time.Duration {
-		var usage syscall.Rusage
-		if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
-			b.Fatal(err)
-		}
-		return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
-	}
-	before := used()
-	return func() { b.ReportMetric(float64(used()-before)/float64(b.N), "cpu-ns/op") }
+	before := systest.ProcessorTime()
+	return func() { b.ReportMetric(float64(systest.ProcessorTime()-before)/float64(b.N), "cpu-ns/op") }
 }

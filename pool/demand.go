@@ -168,8 +168,8 @@ func (b *demandBudget) take(now time.Time, interval time.Duration) bool {
 }
 
 // budgetOfLocked returns the budget of a connection's account; nil: it does not log in.
-// The same name at several hosts is one account: which directory a host asks is not
-// known. Where nobody demands probes, there are no budgets.
+// The same name at several hosts is one account, because these may ask one directory.
+// There are no budgets before the first demand.
 func (p *Pool) budgetOfLocked(c *mail.Connection) *demandBudget {
 	if p.accounts == nil {
 		p.accounts = make(map[string]*demandBudget)

@@ -10,7 +10,7 @@ import (
 	"mailprobe/mail"
 )
 
-// Two thousand silent servers need more places than the eight hundred there are. The healthy
+// Two thousand silent servers need more places than the pool's eight hundred. The healthy
 // connections get their first result in the order of the queue, and from then on
 // the reserved places.
 func TestPoolReservesPlacesForQuickConnections(t *testing.T) {
@@ -44,8 +44,8 @@ func TestPoolReservesPlacesForQuickConnections(t *testing.T) {
 	})
 }
 
-// scrapeEach asks for each connection once an interval, as a Prometheus does that
-// discovered them through /sd, until ctx ends.
+// scrapeEach asks for each connection once an interval until ctx ends, as a Prometheus
+// does with targets from /sd.
 func scrapeEach(ctx context.Context, s *fixture, conns []*mail.Connection) {
 	for i, c := range conns {
 		go func() {
@@ -64,9 +64,9 @@ func scrapeEach(ctx context.Context, s *fixture, conns []*mail.Connection) {
 	}
 }
 
-// TestPoolThatIsFullLooksSeldom: while every place is taken, what becomes due is looked
-// at together, and starts a moment late at worst.
-func TestPoolThatIsFullLooksSeldom(t *testing.T) {
+// While every place is taken, the schedule is read only every pollWhileBusy, so a probe
+// starts at most this much late.
+func TestFullPoolReadsTheScheduleSeldom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		conns := mailboxes(3, "box", "")
 		script := map[string]time.Duration{}
@@ -86,15 +86,14 @@ func TestPoolThatIsFullLooksSeldom(t *testing.T) {
 		}
 		slices.Sort(starts)
 		// The others are due after 3 and 6 ms, and the place is free after 4 and 9 ms.
-		if want := []time.Duration{0, breath, 2 * breath}; !slices.Equal(starts, want) {
+		if want := []time.Duration{0, pollWhileBusy, 2 * pollWhileBusy}; !slices.Equal(starts, want) {
 			t.Errorf("probes start after %v, want %v", starts, want)
 		}
 	})
 }
 
-// All thirty connections of a silent host have a real result within two
-// intervals, and none is ever without an answer, although only ten are probed at
-// once and each takes half an interval.
+// All thirty connections of a silent host have a result of their own within two
+// intervals, although only ten are probed at once and each probe takes half an interval.
 func TestPoolReportsAllConnectionsOfASilentHost(t *testing.T) {
 	for _, test := range []struct {
 		name    string
@@ -128,10 +127,10 @@ func TestPoolReportsAllConnectionsOfASilentHost(t *testing.T) {
 					started, ended = started+len(s.startsOf(c.Name)), ended+n
 				}
 				if started-ended > 10 {
-					t.Errorf("%d probes began, %d outcomes were counted: finished work was thrown away", started, ended)
+					t.Errorf("%d probes began, %d outcomes were reported: results are lost", started, ended)
 				}
-				// Intervals are never made up for, so a connection whose probe ends just
-				// after its start was due waits longer than others.
+				// Missed starts are not made up for, so a connection whose probe ends just
+				// after its next start was due waits longer than others.
 				if test.scraped && most-fewest > 1 || most > 2*fewest {
 					t.Errorf("between %d and %d results each: not shared fairly", fewest, most)
 				}
@@ -160,6 +159,6 @@ func TestLimiterLetsQuickRunsPassOnlyIntoReservedPlaces(t *testing.T) {
 	l.take(true)
 	l.giveBack(false)
 	if got := l.next(); got != slow || l.waiting() != 0 {
-		t.Errorf("the free place went to %p with %d waiting, want the slow run and nobody", got, l.waiting())
+		t.Errorf("the free place went to %p with %d waiting, want the slow run and none waiting", got, l.waiting())
 	}
 }

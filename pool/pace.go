@@ -8,12 +8,12 @@ package pool
 
 import "time"
 
-// longestPause is how long a busy processor can keep all probes from beginning: it may
-// be busy with something else.
+// longestPause is how long a busy processor can keep all probes from beginning: another
+// program may be what keeps it busy.
 const longestPause = 20 * time.Millisecond
 
 // startLocked starts a run with all its places. One that is due on its interval may have
-// to wait for the processor first; one that somebody asked for does not.
+// to wait for the processor first; one that a caller asked for does not.
 func (p *Pool) startLocked(r *run) {
 	r.placed = time.Now()
 	if !r.timed {
@@ -23,7 +23,7 @@ func (p *Pool) startLocked(r *run) {
 	p.paced.push(r)
 	p.paceLocked(r.placed)
 	if p.paced.length == 1 {
-		p.wakeUp() // Run looks after those that wait
+		p.wakeUp() // Run begins those that wait
 	}
 }
 
@@ -37,7 +37,7 @@ func (p *Pool) paceLocked(now time.Time) {
 	}
 }
 
-// hurryLocked begins a run that waits for the processor: somebody asks for its outcome.
+// hurryLocked begins a run that waits for the processor, because a caller waits for it.
 func (p *Pool) hurryLocked(r *run) {
 	if r.isPaced() {
 		p.leavePaceLocked(r, time.Now())
@@ -60,8 +60,8 @@ func (p *Pool) leavePaceLocked(r *run, now time.Time) {
 }
 
 // isOvertaken reports whether an entry is due again while its run still waits for the
-// processor. Until that run begins nothing can come of it, and the schedule need not look
-// at it any more: on a busy processor most of what is due is of this kind.
+// processor. The entry then leaves the schedule until that run begins: on a busy
+// processor, most entries that are due are of this kind.
 func (e *scheduleEntry) isOvertaken() bool {
 	r := e.run
 	return r != nil && r.timed && r.isPaced() && e.probed

@@ -25,7 +25,7 @@ func crowd(t *testing.T) (s *fixture, conns []*mail.Connection, busy *atomic.Boo
 	return newFixture(t, Options{Busy: busy.Load}, script, conns...), conns, busy
 }
 
-// begun is when each connection's first probe began, in that order.
+// begun returns how long after from each probe began, in order.
 func begun(s *fixture, conns []*mail.Connection, from time.Time) (after []time.Duration) {
 	for _, c := range conns {
 		for _, at := range s.startsOf(c.Name) {
@@ -36,7 +36,8 @@ func begun(s *fixture, conns []*mail.Connection, from time.Time) (after []time.D
 	return after
 }
 
-// Something else may keep the processor busy: a probe begins from time to time.
+// Another program may keep the processor busy for long, so a probe still begins from time
+// to time.
 func TestPoolOnABusyProcessorGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		from := time.Now()
@@ -47,8 +48,8 @@ func TestPoolOnABusyProcessorGoesOn(t *testing.T) {
 			t.Fatalf("probes begin after %v, want four of them, the first at once", after)
 		}
 		for i, at := range after[1:] {
-			if gap := at - after[i]; gap < longestPause || gap > longestPause+breath {
-				t.Errorf("probes begin after %v: a gap of %v, want %v to %v", after, gap, longestPause, longestPause+breath)
+			if gap := at - after[i]; gap < longestPause || gap > longestPause+pollWhileBusy {
+				t.Errorf("probes begin after %v: a gap of %v, want %v to %v", after, gap, longestPause, longestPause+pollWhileBusy)
 			}
 		}
 		s.stop()
@@ -59,8 +60,8 @@ func TestPoolOnABusyProcessorGoesOn(t *testing.T) {
 	})
 }
 
-// A wait for the processor takes no place from others, and ends soon after the processor
-// has time. Probes that wait for their servers keep nobody.
+// A run that waits for the processor begins soon after the processor has time, even while
+// other probes wait for their servers.
 func TestPoolBeginsAllOnceTheProcessorHasTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		from := time.Now()
@@ -70,7 +71,7 @@ func TestPoolBeginsAllOnceTheProcessorHasTime(t *testing.T) {
 			t.Errorf("%d probes in flight, want the one that began", got)
 		}
 		busy.Store(false)
-		time.Sleep(breath)
+		time.Sleep(pollWhileBusy)
 		synctest.Wait()
 		if after := begun(s, conns, from); len(after) != 4 {
 			t.Errorf("probes begin after %v, want all four", after)
@@ -79,7 +80,8 @@ func TestPoolBeginsAllOnceTheProcessorHasTime(t *testing.T) {
 	})
 }
 
-// What is due again and again meanwhile is counted as skipped, and costs nothing.
+// A start that becomes due while the connection waits for the processor is counted as
+// skipped, and the schedule does not hold the connection meanwhile.
 func TestPoolCountsWhatABusyProcessorSkips(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		conns := mailboxes(5, "box", "")
@@ -96,10 +98,10 @@ func TestPoolCountsWhatABusyProcessorSkips(t *testing.T) {
 		busy.Store(true)
 		time.Sleep(900 * time.Millisecond)
 		s.Pool.mu.Lock()
-		looked := len(s.schedule.items)
+		scheduled := len(s.schedule.items)
 		s.Pool.mu.Unlock()
-		if looked > 2 {
-			t.Errorf("%d of five connections are looked at while they wait", looked)
+		if scheduled > 2 {
+			t.Errorf("%d of five connections are in the schedule while they wait", scheduled)
 		}
 		busy.Store(false)
 		time.Sleep(999 * time.Millisecond)
@@ -115,8 +117,8 @@ func TestPoolCountsWhatABusyProcessorSkips(t *testing.T) {
 	})
 }
 
-// The processor may be busy with something else, and a lone probe makes no other one
-// slower.
+// A lone probe makes no other one slower, so it begins even if another program keeps the
+// processor busy.
 func TestALoneProbeDoesNotWaitForTheProcessor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		conns := mailboxes(1, "box", "")
@@ -131,7 +133,7 @@ func TestALoneProbeDoesNotWaitForTheProcessor(t *testing.T) {
 	})
 }
 
-// Who asks for a probe does not wait for the processor.
+// A probe on demand does not wait for the processor.
 func TestProbeNowDoesNotWaitForTheProcessor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, conns, _ := crowd(t)

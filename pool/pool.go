@@ -32,12 +32,12 @@ type Options struct {
 	LimitDemand bool
 
 	// Probe probes once. It must obey ctx, which ends with the connection's timeout.
-	// The cause of its end is context.Canceled where the probe was called off, by a
-	// reload or the end of Run, and os.ErrDeadlineExceeded else. A panic in it becomes
-	// the reason local_bug.
+	// The cause of its end is context.Canceled if a reload or the end of Run cancelled the
+	// probe, and os.ErrDeadlineExceeded otherwise. A panic in Probe becomes the reason
+	// local_bug.
 	Probe func(ctx context.Context, c *mail.Connection) mail.Outcome
-	// Busy reports whether the processor has enough to do already; nil: never. Probes on
-	// intervals then begin later. It is called at each start, and must be quick.
+	// Busy reports whether the processor has enough to do already; nil: never. While it
+	// does, probes on intervals begin later. Busy is called often and must be quick.
 	Busy func() bool
 	// Report is called with each outcome: one at a time for each connection, but for
 	// several connections at once. It must be quick, because the connection's next
@@ -215,6 +215,6 @@ func (p *Pool) removeLocked(e *scheduleEntry) {
 func (p *Pool) wakeUp() {
 	select {
 	case p.wake <- struct{}{}:
-	default: // it will anyway
+	default: // a wake-up is pending already
 	}
 }

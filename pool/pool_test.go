@@ -27,8 +27,8 @@ type fixture struct {
 	delays   []time.Duration
 }
 
-// newFixture starts a pool. script says how long a probe takes, by host; a host
-// that it does not know answers in 50 ms, one with a negative time never does.
+// newFixture starts a pool. script says how long a probe takes, by host; a host that is
+// not in it answers in 50 ms, and one with a negative time never answers.
 func newFixture(t *testing.T, opts Options, script map[string]time.Duration, conns ...*mail.Connection) *fixture {
 	t.Helper()
 	s := &fixture{
@@ -122,12 +122,12 @@ func (s *fixture) reasonsOf(name string) map[mail.Reason]int {
 	return reasons
 }
 
-// mailbox is a connection with the usual times.
+// mailbox is a connection with an interval of a minute and a timeout of half a minute.
 func mailbox(name, host string) *mail.Connection {
 	return &mail.Connection{Name: name, Protocol: mail.IMAP, Host: host, Interval: time.Minute, Timeout: 30 * time.Second}
 }
 
-// mailboxes are n of them, each on its own host or, with a host, all there.
+// mailboxes are n connections, all on the given host; without one, each on its own.
 func mailboxes(n int, prefix, host string) []*mail.Connection {
 	conns := make([]*mail.Connection, n)
 	for i := range conns {
@@ -140,7 +140,7 @@ func mailboxes(n int, prefix, host string) []*mail.Connection {
 	return conns
 }
 
-func TestPoolThousandBlackHolesDelayNobody(t *testing.T) {
+func TestPoolThousandBlackHolesDelayNoHealthyConnection(t *testing.T) {
 	for _, test := range []struct {
 		name  string
 		holes []*mail.Connection

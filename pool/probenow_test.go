@@ -129,8 +129,7 @@ func TestProbeNowSharesOneProbe(t *testing.T) {
 	})
 }
 
-// What a caller does changes nothing about the probe: our own act is never the
-// server's verdict.
+// A caller that leaves does not change the probe or its outcome.
 func TestProbeNowIgnoresHowLongCallersStay(t *testing.T) {
 	tell(t, []story{
 		{"a caller that leaves does not end the probe of another", func(t *testing.T, s *fixture) {
@@ -161,7 +160,7 @@ func TestProbeNowIgnoresHowLongCallersStay(t *testing.T) {
 			<-ask(ctx, s, "scraped")
 			wantProbes(t, s, "scraped", 0, 0)
 		}},
-		{"a hurried caller gets no verdict, and makes none", func(t *testing.T, s *fixture) {
+		{"a caller with too little time gets no outcome, and changes none", func(t *testing.T, s *fixture) {
 			<-ask(t.Context(), s, "slow-0") // up, in 4 s
 			time.Sleep(time.Second)
 			if got := <-ask(within(t, 300*time.Millisecond), s, "slow-0"); !errors.Is(got.err, ErrUnfinished) {
@@ -173,7 +172,7 @@ func TestProbeNowIgnoresHowLongCallersStay(t *testing.T) {
 				t.Errorf("outcomes %v, want two good ones", bad)
 			}
 		}},
-		{"a hurried caller of a connection without a result is told so, and nobody else", func(t *testing.T, s *fixture) {
+		{"a caller with too little time, of a connection without a result, gets an overrun that is not reported", func(t *testing.T, s *fixture) {
 			begin := time.Now()
 			got := <-ask(within(t, 300*time.Millisecond), s, "silent")
 			if got.err != nil || got.reason() != mail.LocalOverrun || got.at.Sub(begin) != 300*time.Millisecond {
@@ -197,7 +196,7 @@ func TestProbeNowInAFullPool(t *testing.T) {
 				t.Errorf("start delay %v, want 4 s", most)
 			}
 		}},
-		{"who cannot be served in time is told at once, and the probe follows", func(t *testing.T, s *fixture) {
+		{"a caller that cannot be served in time gets an error at once, and the probe follows", func(t *testing.T, s *fixture) {
 			for _, name := range []string{"slow-0", "slow-1"} { // so that the pool knows what they take
 				<-ask(t.Context(), s, name)
 			}
@@ -277,7 +276,7 @@ func TestProbeNowBoundsProbesOnDemand(t *testing.T) {
 	})
 }
 
-// A server that asks for more time between two logins gets it, from scrapes too.
+// If a server asks for more time between two logins, scrapes do not probe it sooner.
 func TestProbeNowKeepsAnnouncedDelays(t *testing.T) {
 	for _, test := range []struct {
 		outcome mail.Outcome

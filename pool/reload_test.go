@@ -136,8 +136,8 @@ func TestPoolThousandReloadsLeakNothing(t *testing.T) {
 	})
 }
 
-// TestReloadsProbeNoConnectionTwiceAtOnce: a probe that is slow to end after its connection
-// was removed or changed keeps every later definition of it waiting.
+// A probe may be slow to end after its connection was removed or changed. Until it ends,
+// every later definition of the connection waits.
 func TestReloadsProbeNoConnectionTwiceAtOnce(t *testing.T) {
 	before, other := mailbox("box", "box.example"), mailbox("other", "other.example")
 	changed := func(port int) *mail.Connection { c := *before; c.Port = port; return &c }
@@ -158,7 +158,7 @@ func TestReloadsProbeNoConnectionTwiceAtOnce(t *testing.T) {
 					if c.Name == "box" {
 						probes.Add(1)
 						most.Store(max(most.Load(), running.Add(1)))
-						time.Sleep(20 * time.Second) // it does not obey
+						time.Sleep(20 * time.Second) // although its context has ended
 						running.Add(-1)
 					}
 					return mail.Outcome{Connection: c}

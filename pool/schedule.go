@@ -23,9 +23,10 @@ const (
 	// no longer those of the servers.
 	shortSpread = 10 * time.Second
 	spreadRate  = 400
-	// While every place is taken, or the processor is busy, Run looks at what is due this
-	// seldom: hardly a probe could begin before, and thousands may be due in a second.
-	breath = 5 * time.Millisecond
+	// While every place is taken, or the processor is busy, Run waits at least this long
+	// before it reads the schedule again: hardly a probe could begin sooner, and thousands
+	// may be due in a second.
+	pollWhileBusy = 5 * time.Millisecond
 	// How long Run sleeps when nothing is due at all.
 	idle = time.Hour
 )
@@ -170,9 +171,9 @@ func (p *Pool) startDue(now time.Time) time.Duration {
 	}
 	switch {
 	case p.paced.length > 0:
-		wait = breath
+		wait = pollWhileBusy
 	case p.all.taken >= p.all.capacity:
-		wait = max(wait, breath)
+		wait = max(wait, pollWhileBusy)
 	}
 	p.mu.Unlock()
 

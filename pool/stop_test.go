@@ -29,7 +29,7 @@ func TestPoolShutdownEndsProbesUnreported(t *testing.T) {
 		begin := time.Now()
 		s.stop()
 		if took := time.Since(begin); took != 0 {
-			t.Errorf("the shutdown took %v with probes that obey", took)
+			t.Errorf("the shutdown took %v although all probes end with their context", took)
 		}
 		if err := <-asked; !errors.Is(err, ErrStopped) {
 			t.Errorf("a waiting caller got %v, want %v", err, ErrStopped)
@@ -103,5 +103,5 @@ func TestPoolEndsAProbeAtItsTimeout(t *testing.T) {
 	})
 }
 
-// nobody keeps a nil from the compiler's eyes.
+// nobody returns c. Linters do not see that it may be nil.
 func nobody(c *mail.Connection) *mail.Connection { return c }

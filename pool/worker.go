@@ -6,7 +6,7 @@ package pool
 
 import "context"
 
-// maxIdleWorkers is how many goroutines wait for work.
+// maxIdleWorkers is how many goroutines wait for work at most.
 const maxIdleWorkers = 64
 
 // job is a run whose probe is to begin.
