@@ -86,7 +86,7 @@ func TestConnectionsOfOneAccountCountTogether(t *testing.T) {
 	})
 }
 
-// A refusal withholds some other logins, and others not.
+// Which other logins a refusal withholds, and which not.
 func TestRefusalHoldsWhatItConcerns(t *testing.T) {
 	ann := user("ann", "mail.example", "ann@example.org")
 	tellStories(t, []story{

@@ -83,7 +83,7 @@ func tamper(t *testing.T, path string, way int) {
 	}
 }
 
-// directory is a server that refuses every login after a time. It counts.
+// directory is a server that refuses every login after a delay, and counts the logins.
 type directory struct {
 	attempts atomic.Int32
 	delay    time.Duration
@@ -228,7 +228,7 @@ var attacks = []attack{
 	{"A15", "callers who leave in the middle of each login, ten times", 2, func(_ *testing.T, h *fixture) int {
 		return h.repeat(10, time.Second, user("a", "mail.example", "ann"), AuthVerdict{Tried: true})
 	}},
-	{"A16", "a disk that takes nothing", 0, func(t *testing.T, h *fixture) int {
+	{"A16", "a disk that cannot be written to", 0, func(t *testing.T, h *fixture) int {
 		path := filepath.Join(t.TempDir(), "state")
 		h.restart(path)
 		breakJournal(t, path)
@@ -357,7 +357,7 @@ func TestAttacks(t *testing.T) {
 	for _, a := range attacks {
 		t.Run(a.number, func(t *testing.T) {
 			if got := a.run(t, newFixture(t, "")); got > a.attempts || got == 0 && a.attempts > 0 {
-				t.Errorf("%s: %d attempts, want at most %d, and one at least to look at", a.name, got, a.attempts)
+				t.Errorf("%s: %d attempts, want at most %d, and at least one", a.name, got, a.attempts)
 			}
 		})
 	}
@@ -413,7 +413,7 @@ func (a *attackAtOnce) run(t *testing.T) {
 		d.together(g, a.conns, a.secret)
 	}
 	if n := d.attempts.Load(); n > a.attempts || n == 0 {
-		t.Errorf("%s: %d attempts in half an hour, want at most %d, and one at least", a.name, n, a.attempts)
+		t.Errorf("%s: %d attempts in half an hour, want at most %d, and at least one", a.name, n, a.attempts)
 	}
 }
 

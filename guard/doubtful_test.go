@@ -45,7 +45,7 @@ func TestDoubtfulAnswersSlowTheRetry(t *testing.T) {
 			}
 			h.probe(ann, "good", right)
 			h.wantAllowed(ann, "good")
-			if h.said("refused") != 0 {
+			if h.logged("refused") != 0 {
 				t.Errorf("log %q, want no refusal", h.lines)
 			}
 		}},
@@ -63,14 +63,14 @@ func TestDoubtfulAnswersSlowTheRetry(t *testing.T) {
 			h.sleep(time.Minute)
 			h.probe(ann, "bad", bad)
 			h.wantHeld(ann, "bad", mail.CommandRejected, 35*time.Minute)
-			if h.said("not classified") != 1 {
+			if h.logged("not classified") != 1 {
 				t.Errorf("log %q, want it said once", h.lines)
 			}
 		}},
 		{"a server that asks for longer pauses gets them from the second time", func(_ *testing.T, h *fixture) {
 			soon := AuthVerdict{Tried: true, Class: mail.Transient, Reason: mail.AuthTooSoon, Address: wrong.Address}
 			h.probe(ann, "p", soon)
-			h.wantAllowed(ann, "p") // once is left to the pool
+			h.wantAllowed(ann, "p") // the first time, only the pool waits longer
 			h.probe(ann, "p", soon)
 			h.wantHeld(ann, "p", mail.AuthTooSoon, 35*time.Minute)
 			h.sleep(40 * time.Minute)
@@ -85,7 +85,7 @@ func TestDoubtfulAnswersSlowTheRetry(t *testing.T) {
 				h.probe(ann, "good", later)
 				h.sleep(40 * time.Minute)
 			}
-			if h.said("refused") != 0 {
+			if h.logged("refused") != 0 {
 				t.Errorf("log %q, want no refusal", h.lines)
 			}
 		}},

@@ -111,7 +111,8 @@ func (h *fixture) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-func (h *fixture) said(words string) (times int) {
+// logged returns how many lines of the log contain the words.
+func (h *fixture) logged(words string) (times int) {
 	h.clock.Lock()
 	defer h.clock.Unlock()
 	for _, line := range h.lines {
@@ -150,8 +151,7 @@ func altered(c *mail.Connection, by func(*mail.Connection)) *mail.Connection {
 	return &other
 }
 
-// impatient is a context of a caller who waits for no other login, and is there until the
-// end.
+// impatient is the context of a caller that waits for no other login. It never ends.
 type impatient struct{ context.Context }
 
 // Deadline is in the past.

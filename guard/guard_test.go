@@ -9,18 +9,18 @@ import (
 	"mailprobe/mail"
 )
 
-func TestNilGuardLetsEverybodyThrough(t *testing.T) {
+func TestNilGuardAllowsEveryLogin(t *testing.T) {
 	var g *Guard
 	p := g.Enter(context.Background(), user("a", "a.example", "a"), mail.NewSecret("p"))
 	if !p.Allowed || !p.Connect || !p.Login(context.Background()) {
-		t.Errorf("pass %+v, want allowed", p)
+		t.Errorf("permit %+v, want allowed", p)
 	}
 	p.Done(wrong)
 	if err := g.Release(user("a", "a.example", "a")); !errors.Is(err, ErrNotHeld) {
 		t.Errorf("release: %v, want %v", err, ErrNotHeld)
 	}
 	if !g.Unkept().IsZero() || g.Close() != nil {
-		t.Error("a nil guard is not kept, or cannot be closed")
+		t.Error("a nil guard has holds that are not kept, or cannot be closed")
 	}
 }
 

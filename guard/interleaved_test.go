@@ -1,9 +1,9 @@
 package guard
 
 // This file plays random sequences: several connections of an account, servers that change
-// their minds, reloads, kills, runs by hand, clocks that are set. A model of the servers
-// counts the refused logins. A sequence that breaks the promise is shortened before it
-// is shown.
+// their answers, reloads, kills, runs by hand, clocks that are set. A model of the servers
+// counts the refused logins. A sequence with more of them than promised is shortened
+// before it is shown.
 
 import (
 	"flag"
@@ -34,25 +34,26 @@ const (
 	probes    kind = iota // a connection is probed
 	begins                // a login is sent, and not answered yet
 	answers               // the oldest login under way is answered
-	leaves                // the probe of the oldest login under way is called off
-	turns                 // a host changes its mind
+	leaves                // the probe of the oldest login under way is cancelled
+	turns                 // a host changes its answer
 	rotates               // a connection gets another secret
 	reloads               // a connection becomes another one
 	removes               // a connection is gone, or comes back
 	ends                  // mailprobe ends and starts again
-	isKilled              // the same by SIGKILL
-	setsClock             // the same, with a clock that was set meanwhile
-	runByHand             // a run by hand beside it
+	isKilled              // mailprobe is killed (SIGKILL) and starts again
+	setsClock             // mailprobe is killed, the clock is set, and it starts again
+	runByHand             // a run by hand beside the serving process
 	kinds
 )
 
-var kindNames = []string{"probe", "begin", "answer", "call off", "turn", "rotate", "reload", "remove", "restart", "kill", "set clock", "by hand"}
+var kindNames = []string{"probe", "begin", "answer", "cancel", "turn", "rotate", "reload", "remove", "restart", "kill", "set clock", "by hand"}
 
 func (a act) String() string {
 	return fmt.Sprintf("{%s %d %d, %v}", kindNames[a.kind], a.which, a.value, a.elapses)
 }
 
-// moods are what a host says to a login. One that accepts refuses every secret but one.
+// moods are the answers of a host to logins. A host that accepts still refuses every
+// secret but one.
 var moods = []AuthVerdict{
 	right, right, wrong, wrong, hungUp, tooSlow, later, commandRejected,
 	{Tried: true, Class: mail.Transient, Reason: mail.AuthTooSoon},
@@ -68,9 +69,9 @@ type counted struct {
 	at        time.Duration
 	way       way
 	mailbox   *mail.Connection // if the answer was about that alone
-	byOwnAct  bool             // the probe was called off, or killed
+	byOwnAct  bool             // the probe was cancelled, or killed
 	turned    bool             // the login was known to work
-	unbounded bool             // see silence
+	unbounded bool             // the promise does not bound it, see check
 }
 
 // known is what the servers know of a way.
@@ -80,8 +81,8 @@ type known struct {
 	doubts   int           // since then
 }
 
-// flight is a login under way.
-type flight struct {
+// pendingLogin is a login under way.
+type pendingLogin struct {
 	permit *Permit
 	conn   *mail.Connection
 	way    way
@@ -99,9 +100,9 @@ type world struct {
 	gone    map[int]bool
 	secrets []string
 	moods   map[string]AuthVerdict
-	flights []flight
+	pending []pendingLogin // the oldest first
 
-	elapsed time.Duration // the time as it was; a clock set forward passes as time
+	elapsed time.Duration // real time since the start; a clock set forward counts as such
 	ways    map[way]*known
 	log     []counted
 	broken  string // how the promise was broken; empty: it holds
@@ -185,10 +186,10 @@ func (w *world) play(acts []act) string {
 	return w.broken
 }
 
-// pass lets time pass. No login has no answer for longer than its timeout.
+// pass lets time pass, and answers each login before its timeout.
 func (w *world) pass(d time.Duration) {
-	for len(w.flights) > 0 && w.elapsed+d-w.flights[0].began > 30*time.Second {
-		w.land(0, false)
+	for len(w.pending) > 0 && w.elapsed+d-w.pending[0].began > 30*time.Second {
+		w.finish(0, false)
 	}
 	w.h.sleep(d)
 	w.elapsed += d
@@ -203,10 +204,10 @@ func (w *world) do(a act) {
 			w.begin(w.h.Guard, i)
 		}
 		if a.kind == probes {
-			w.land(len(w.flights)-1, false)
+			w.finish(len(w.pending)-1, false)
 		}
 	case answers, leaves:
-		w.land(0, a.kind == leaves)
+		w.finish(0, a.kind == leaves)
 	case turns:
 		w.moods[hostNames[a.which%len(hostNames)]] = moods[a.value%len(moods)]
 	case rotates:
@@ -251,7 +252,7 @@ func (w *world) begin(g *Guard, i int) {
 		return
 	}
 	w.sent++
-	f := flight{permit: p, conn: c, began: w.elapsed, since: -1,
+	f := pendingLogin{permit: p, conn: c, began: w.elapsed, since: -1,
 		way: way{c.Realm + "/" + strings.ToLower(c.Username), c.Host, string(c.Protocol), string(c.Auth), secret}}
 	for other, k := range w.ways {
 		if other.account == f.way.account && other.secret == f.way.secret {
@@ -261,16 +262,16 @@ func (w *world) begin(g *Guard, i int) {
 	if k := w.ways[f.way]; k != nil {
 		f.known = k.accepted >= 0 && !k.refused && k.doubts < 2 && w.elapsed-k.accepted < knownGoodFor
 	}
-	w.flights = append(w.flights, f)
+	w.pending = append(w.pending, f)
 }
 
-// land answers a login under way, or calls it off.
-func (w *world) land(i int, off bool) {
-	if i < 0 || i >= len(w.flights) {
+// finish answers a login under way, or cancels its probe (off).
+func (w *world) finish(i int, off bool) {
+	if i < 0 || i >= len(w.pending) {
 		return
 	}
-	f := w.flights[i]
-	w.flights = slices.Delete(w.flights, i, i+1)
+	f := w.pending[i]
+	w.pending = slices.Delete(w.pending, i, i+1)
 	v := w.answer(f)
 	w.count(f, v, off)
 	if off {
@@ -281,7 +282,7 @@ func (w *world) land(i int, off bool) {
 	}
 }
 
-func (w *world) answer(f flight) AuthVerdict {
+func (w *world) answer(f pendingLogin) AuthVerdict {
 	v := w.moods[f.way.host]
 	if v == right && f.way.secret != "s0" {
 		v = wrong
@@ -290,8 +291,8 @@ func (w *world) answer(f flight) AuthVerdict {
 	return v
 }
 
-// count is what the server counts, and checks the promise.
-func (w *world) count(f flight, v AuthVerdict, off bool) {
+// count records what the server counts for an answer, and checks the promise.
+func (w *world) count(f pendingLogin, v AuthVerdict, off bool) {
 	k := w.ways[f.way]
 	if k == nil {
 		k = &known{accepted: -1}
@@ -322,13 +323,13 @@ func (w *world) count(f flight, v AuthVerdict, off bool) {
 	w.check(f, entry)
 }
 
-// check looks whether a login that was not accepted was one too many. The exceptions:
-// silence after a secret that works is no refusal. A login that works is bound by what was
-// refused since the secret was last accepted only, and no other login can know that it is
-// about to be refused: the account may get one refusal more for each way to log in that
-// works and turns wrong, but the first. A connection whose mailbox takes the OK of the
-// login back is such a way.
-func (w *world) check(f flight, last counted) {
+// check reports a broken promise if a login that was not accepted was one too many. There
+// are three exceptions. Silence after a secret that works is no refusal (unbounded). A
+// login that works is bounded only by the refusals since its secret was last accepted. And
+// the account may get one refusal more for each way to log in that worked and turns wrong,
+// except the first one: no login can know in advance that it will be refused. A connection
+// whose mailbox takes the OK of the login back counts as such a way.
+func (w *world) check(f pendingLogin, last counted) {
 	if last.unbounded {
 		return
 	}
@@ -385,14 +386,14 @@ func (w *world) restart(a act) {
 		return
 	}
 	if a.kind == ends {
-		for len(w.flights) > 0 {
-			w.land(0, true)
+		for len(w.pending) > 0 {
+			w.finish(0, true)
 		}
 	} else {
 		w.h.written() // see TestGuardKilledAtOnce
-		for len(w.flights) > 0 {
-			w.flights[0].permit = nil
-			w.land(0, true)
+		for len(w.pending) > 0 {
+			w.pending[0].permit = nil
+			w.finish(0, true)
 		}
 	}
 	old := w.h.Guard
@@ -430,10 +431,10 @@ func (w *world) byHand(i int) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	before := len(w.flights)
+	before := len(w.pending)
 	w.begin(g, i)
-	if len(w.flights) > before {
-		w.land(before, false)
+	if len(w.pending) > before {
+		w.finish(before, false)
 	}
 	if err := g.Close(); err != nil {
 		w.t.Fatal(err)
@@ -465,7 +466,7 @@ func TestGuardInterleaved(t *testing.T) {
 	t.Logf("%d logins in %d sequences", sent, *sequences)
 }
 
-// shorten removes what does not matter from a sequence that breaks something.
+// shorten removes acts from a sequence as long as it still breaks the promise.
 func shorten(acts []act, breaks func([]act) bool) []act {
 	for size := len(acts) / 2; size > 0; size /= 2 {
 		for from := 0; from+size <= len(acts); {

@@ -30,7 +30,7 @@ func TestOpen(t *testing.T) {
 			hand.store.catchUp(context.Background())
 			h.written()
 			h.wantHeld(bob, "bad", mail.AuthRejected, h.nextOf(bob, "bad"))
-			if h.said("login refused") != 2 {
+			if h.logged("login refused") != 2 {
 				t.Errorf("log %q, want the refusal by hand too", h.lines)
 			}
 		}},
@@ -53,11 +53,11 @@ func TestOpen(t *testing.T) {
 			}
 			hand.store.catchUp(context.Background())
 			h.written()
-			if h.said("accepted again") != 1 {
+			if h.logged("accepted again") != 1 {
 				t.Errorf("log %q, want the success by hand", h.lines)
 			}
 		}},
-		{"it never writes the state file", func(t *testing.T, path string, h *fixture, hand byHand) {
+		{"it never writes the state file", func(t *testing.T, path string, _ *fixture, hand byHand) {
 			before, err := os.ReadFile(path)
 			if err != nil {
 				t.Fatal(err)
@@ -74,7 +74,6 @@ func TestOpen(t *testing.T) {
 			if info, err := os.Stat(path + ".journal"); err != nil || info.Mode().Perm() != 0o600 {
 				t.Errorf("the journal: %v, %v; want mode 0600", info, err)
 			}
-			_ = h
 		}},
 		{"it sends nothing that it cannot record", func(t *testing.T, path string, _ *fixture, hand byHand) {
 			victim := filepath.Join(t.TempDir(), "victim")
@@ -91,7 +90,7 @@ func TestOpen(t *testing.T) {
 				t.Error("a link that lies where the journal should is followed")
 			}
 			if _, err := Open(Options{StatePath: path}); err == nil {
-				t.Error("the next run does not say it before it begins")
+				t.Error("the next run begins without an error")
 			}
 		}},
 		{"a login under way in another process is waited for", func(t *testing.T, path string, h *fixture, hand byHand) {
@@ -105,7 +104,7 @@ func TestOpen(t *testing.T) {
 				t.Fatalf("held: %+v", first.Hold)
 			}
 			go func() {
-				time.Sleep(200 * time.Millisecond) // other is waiting, or comes later: it must not matter
+				time.Sleep(200 * time.Millisecond) // by then the other one mostly waits; it need not
 				first.Done(wrong)
 			}()
 			if p := (byHand{other}).try(bob, "bad", wrong); p.Allowed || p.Hold.Reason != mail.AuthRejected {
@@ -145,8 +144,8 @@ func (hand byHand) try(c *mail.Connection, secret string, v AuthVerdict) *Permit
 	return p
 }
 
-// TestOpenWithoutAServingProcess: a run by hand makes the file, and the next
-// one, or a serving process, knows what it did.
+// Without a serving process, a run by hand makes the file. The next run, or a serving
+// process, obeys what is in it.
 func TestOpenWithoutAServingProcess(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state")
 	ann := user("ann", "mail.example", "ann")
@@ -181,8 +180,7 @@ func TestOpenWithoutAServingProcess(t *testing.T) {
 	}
 }
 
-// TestOpenKeepsTheJournalSmall: where no serving process takes it into the state
-// file, a run by hand does.
+// If no serving process merges the journal into the state file, a run by hand does.
 func TestOpenKeepsTheJournalSmall(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state")
 	ann := user("ann", "mail.example", "ann")
@@ -235,8 +233,8 @@ func validState() string {
 	return string(raw)
 }
 
-// FuzzReadState: whatever is in the file, it is refused, or gives a guard that
-// works and whose state can be written and read again.
+// A state file with any content is refused, or leads to a guard that works and whose
+// state can be written and read again.
 func FuzzReadState(f *testing.F) {
 	f.Add([]byte(validState()))
 	f.Add([]byte(`{"version":2,"accounts":{},"servers":[{"names":[]},{"names":null,"open":true}]}`))
@@ -268,7 +266,7 @@ func FuzzReadState(f *testing.F) {
 	})
 }
 
-// FuzzReadJournal: nothing in it may stop the guard.
+// Nothing in a journal may stop the guard.
 func FuzzReadJournal(f *testing.F) {
 	line, err := json.Marshal(event{At: time.Unix(1e9, 0), Account: keyedHash{1}, Host: keyedHash{2}, Result: refused, Interval: time.Minute})
 	if err != nil {

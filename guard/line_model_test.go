@@ -30,8 +30,8 @@ func (l *plainLine) leave(cause keyedHash) {
 	*l = slices.DeleteFunc(*l, func(p place) bool { return p.cause == cause })
 }
 
-// TestLineCountsAsOneThatLooksAtAllPlaces: connections ask, are tried and stay away in any
-// order, places are alike, and the clock is set back at times.
+// Connections ask, are tried and stay away in a random order. Some places have equal times
+// and ranks, and the clock is set back at times.
 func TestLineCountsAsOneThatLooksAtAllPlaces(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
@@ -109,8 +109,8 @@ func TestRoomBehindManyIsThatOfEachInTurn(t *testing.T) {
 	}
 }
 
-// BenchmarkManyShareOneWrongPassword is one question of a connection whose account has no
-// budget left, while so many others wait for it.
+// BenchmarkManyShareOneWrongPassword measures one Enter of a connection whose account has
+// no budget left, while many others wait for the budget.
 func BenchmarkManyShareOneWrongPassword(b *testing.B) {
 	for _, n := range []int{100, 1000, 10_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {

@@ -17,8 +17,8 @@ type family struct {
 	withheld map[string]int       // by name
 }
 
-// oneOfMany is an account that one host accepts, a number of hosts refuse, and one host
-// would accept that is last in the file.
+// oneOfMany is an account that one host accepts, a number of hosts refuse, and the host
+// that is last in the file would accept.
 func oneOfMany(refusing int) *family {
 	f := &family{refuses: map[string]bool{}, tried: map[string]time.Time{}, withheld: map[string]int{}}
 	f.conns = append(f.conns, user("works", "works.example", "ann"))
@@ -52,8 +52,8 @@ func (f *family) probe(h *fixture, wait time.Duration) {
 	h.sleep(wait)
 }
 
-// TestGuardTriesEachConnectionOfAnAccount: refused connections use up the budget of the
-// account again and again, but a connection that was never tried comes before them.
+// Refused connections use up the budget of the account again and again, but a connection
+// that was never tried comes before them.
 func TestGuardTriesEachConnectionOfAnAccount(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -79,8 +79,7 @@ func TestGuardTriesEachConnectionOfAnAccount(t *testing.T) {
 	}
 }
 
-// TestGuardMonthOfOneThatWorks: a month of six hosts that refuse a password and two that
-// accept it.
+// For a month, six hosts refuse a password and two accept it.
 func TestGuardMonthOfOneThatWorks(t *testing.T) {
 	t.Parallel()
 	f, h := oneOfMany(6), newFixture(t, "")
@@ -117,7 +116,7 @@ func TestConnectionsWaitInLine(t *testing.T) {
 			h.wantHeld(two, "p", mail.AuthHeld, 31*time.Minute) // it lets the other one go first
 			h.wantAllowed(three, "p")
 		}},
-		{"it does so where no host has accepted the password yet", func(_ *testing.T, h *fixture) {
+		{"it comes first also if no host has accepted the password yet", func(_ *testing.T, h *fixture) {
 			h.probe(two, "p", wrong)
 			h.sleep(30 * time.Minute)
 			h.wantHeld(three, "p", mail.AuthHeld, h.nextOf(three, "p"))

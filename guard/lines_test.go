@@ -10,9 +10,8 @@ import (
 	"mailprobe/mail"
 )
 
-// TestGuardCountsLinesOfBanLists: the passwords of 8 accounts turn wrong at the
-// server. fail2ban's strictest filter counts a refusal by Postfix twice, and in
-// Dovecot's log also a session without a login.
+// The passwords of 8 accounts turn wrong at the server. fail2ban's strictest filter counts
+// a refusal by Postfix twice, and in Dovecot's log also a session without a login.
 func TestGuardCountsLinesOfBanLists(t *testing.T) {
 	for _, test := range []struct {
 		protocol mail.Protocol
@@ -27,7 +26,7 @@ func TestGuardCountsLinesOfBanLists(t *testing.T) {
 				h.probe(c, "p", right)
 				conns = append(conns, c)
 			}
-			refusals, looks := 0, 0
+			refusals, connects := 0, 0 // connects: without a login
 			for range 9 {
 				h.sleep(time.Minute)
 				for _, c := range conns {
@@ -35,27 +34,27 @@ func TestGuardCountsLinesOfBanLists(t *testing.T) {
 					case p.Allowed:
 						refusals++
 					case p.Connect:
-						looks++
+						connects++
 					}
 				}
 			}
-			if refusals != test.refusals || looks != 0 {
-				t.Errorf("%d refusals and %d looks in 9 minutes, want %d and none", refusals, looks, test.refusals)
+			if refusals != test.refusals || connects != 0 {
+				t.Errorf("%d refusals and %d sessions without a login in 9 minutes, want %d and none", refusals, connects, test.refusals)
 			}
 			h.sleep(9 * time.Minute)
 			for _, c := range conns {
 				if h.probe(c, "p", dead).Connect {
-					looks++
+					connects++
 				}
 			}
-			if looks == 0 {
-				t.Error("nobody looks when the refusals are 10 minutes old")
+			if connects == 0 {
+				t.Error("no session without a login when the refusals are 10 minutes old")
 			}
 		})
 	}
 }
 
-// TestGuardLetsTwoSMTPLoginsOverlap: both could be refused.
+// Only two SMTP logins may overlap, because both could be refused.
 func TestGuardLetsTwoSMTPLoginsOverlap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newFixture(t, "")

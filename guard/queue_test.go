@@ -16,8 +16,8 @@ type entry struct {
 	at     time.Duration // after enter
 }
 
-// enter begins a probe of a connection, in a bubble of synctest. The probe logs
-// in if it may, and waits its turn before.
+// enter begins a probe of a connection, in a bubble of synctest. The probe waits for its
+// turn and logs in if it may.
 func enter(g *Guard, c *mail.Connection) <-chan entry {
 	begin, entered := time.Now(), make(chan entry, 1)
 	go func() {
@@ -33,7 +33,7 @@ func enter(g *Guard, c *mail.Connection) <-chan entry {
 	return entered
 }
 
-// queueStory is played in real order and virtual time: several probes at once.
+// queueStory is a story with several probes at once, in virtual time.
 type queueStory struct {
 	name string
 	run  func(t *testing.T, g *Guard)
@@ -90,7 +90,7 @@ func TestNewcomersLogInOneAtATime(t *testing.T) {
 				t.Errorf("the third: after %v, want it after the first: it is the same account", e.at)
 			}
 		}},
-		{"a probe that still dials keeps nobody waiting", func(t *testing.T, g *Guard) {
+		{"a probe that still dials keeps no other one waiting", func(t *testing.T, g *Guard) {
 			first := g.Enter(context.Background(), imap, mail.NewSecret("p"))
 			time.Sleep(time.Second) // it dials and dials
 			if two := <-enter(g, pop); !two.permit.Allowed || two.at != 0 {
@@ -116,7 +116,7 @@ func TestNewcomersLogInOneAtATime(t *testing.T) {
 	})
 }
 
-// Logins that a server has accepted before.
+// Logins that the server has accepted before need not wait for each other.
 func TestKnownLoginsShareTheServer(t *testing.T) {
 	imap := user("imap", "mail.example", "ann@example.org")
 	bob := user("bob", "mail.example", "bob@example.org")

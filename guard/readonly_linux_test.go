@@ -12,8 +12,8 @@ import (
 	"mailprobe/mail"
 )
 
-// readOnlyDisk returns a directory and a function that makes it read-only for every process that opens
-// a file from then on, or lets it be written again.
+// readOnlyDisk returns a directory and a function that makes it read-only, or writable
+// again. Files that are open already stay writable.
 func readOnlyDisk(t *testing.T) (dir string, readOnly func(bool)) {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -38,7 +38,7 @@ func readOnlyDisk(t *testing.T) (dir string, readOnly func(bool)) {
 			return
 		}
 		if err := syscall.Mount(dir, dir, "", syscall.MS_BIND, ""); err != nil {
-			t.Skip("needs to mount:", err)
+			t.Skip("needs the right to mount:", err)
 		}
 		mounted++
 		if err := syscall.Mount("none", dir, "", syscall.MS_BIND|syscall.MS_REMOUNT|syscall.MS_RDONLY, ""); err != nil {
@@ -47,8 +47,8 @@ func readOnlyDisk(t *testing.T) (dir string, readOnly func(bool)) {
 	}
 }
 
-// A disk that turns read-only, as Linux does with a broken one, in several moments of a
-// program that is killed and started again ten times in ten minutes.
+// The disk turns read-only, as a broken one does on Linux, while the program is killed and
+// started again ten times in ten minutes.
 func TestAttacksReadOnlyDisk(t *testing.T) {
 	for _, a := range readOnlyAttacks {
 		t.Run(a.number, func(t *testing.T) {
@@ -83,7 +83,7 @@ func TestAttacksReadOnlyDisk(t *testing.T) {
 				if open != nil && a.answered {
 					open.Done(wrong)
 				}
-				h.restart(path) // the old one can write no more
+				h.restart(path) // the old process can write no more
 				open = nil
 				if p := send(); p != nil {
 					p.Done(wrong)
@@ -94,7 +94,7 @@ func TestAttacksReadOnlyDisk(t *testing.T) {
 				t.Errorf("%s: %d attempts, want at most %d", a.name, attempts, a.attempts)
 			}
 			if h.Unkept().IsZero() {
-				t.Error("the holds are said to be kept")
+				t.Error("Unkept reports that holds are kept")
 			}
 			if p := h.probe(ann, "bad", right); p.Allowed || p.Hold.Reason == "" {
 				t.Errorf("allowed %v, hold %+v", p.Allowed, p.Hold)
@@ -118,8 +118,9 @@ func (h *fixture) catchUpUntilKept() {
 	}
 }
 
-// Where nothing can be written from the start, a login that works goes on after half an hour.
-func TestStartsBlindForHalfAnHour(t *testing.T) {
+// If nothing can be written from the start, a login that works is allowed after half an
+// hour.
+func TestStartOnAReadOnlyDiskHoldsLoginsForHalfAnHour(t *testing.T) {
 	dir, readOnly := readOnlyDisk(t)
 	path := filepath.Join(dir, "state")
 	h := newFixture(t, path)
@@ -141,7 +142,7 @@ func TestStartsBlindForHalfAnHour(t *testing.T) {
 	h.sleep(halfHour)
 	h.wantAllowed(ann, "p")
 	if p := h.probe(refused, "p", wrong); p.Allowed {
-		t.Error("a login was tried that the journal, which can only be read, says was refused")
+		t.Error("a login was tried although the journal, which can be read, has its refusal")
 	}
 	if p := h.probe(user("b", "mail.example", "bob"), "new", wrong); p.Allowed {
 		t.Error("a login that is not known to work, and cannot be recorded, was tried")

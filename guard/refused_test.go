@@ -12,7 +12,7 @@ import (
 func TestRefusedPasswordIsHeld(t *testing.T) {
 	ann := user("ann", "mail.example", "ann@example.org")
 	tellStories(t, []story{
-		{"a wrong password is left alone longer and longer", func(_ *testing.T, h *fixture) {
+		{"a wrong password is withheld longer each time", func(_ *testing.T, h *fixture) {
 			for _, wait := range []time.Duration{35 * time.Minute, 6 * time.Hour, 25 * time.Hour, 25 * time.Hour, 25 * time.Hour} {
 				h.probe(ann, "bad", wrong)
 				h.wantHeld(ann, "bad", mail.AuthRejected, wait)
@@ -45,7 +45,7 @@ func TestRefusedPasswordIsHeld(t *testing.T) {
 			h.sleep(40 * time.Minute)
 			h.probe(ann, "good", right)
 			h.wantAllowed(ann, "good")
-			if h.said("refused") != 1 || h.said("accepted again") != 1 {
+			if h.logged("refused") != 1 || h.logged("accepted again") != 1 {
 				t.Errorf("log %q, want one line for each change", h.lines)
 			}
 		}},
@@ -96,21 +96,21 @@ func TestHeldLogin(t *testing.T) {
 			if err := h.Release(ann); err != nil {
 				t.Error(err)
 			}
-			if h.said("released by hand") != 2 {
+			if h.logged("released by hand") != 2 {
 				t.Errorf("log %q, want both releases", h.lines)
 			}
 		}},
 		{"the server of a held login is probed without a login every five minutes", func(t *testing.T, h *fixture) {
 			h.probe(ann, "bad", wrong)
-			looks := 0
+			connects := 0
 			for range 30 {
 				h.sleep(time.Minute)
 				if h.probe(ann, "bad", dead).Connect {
-					looks++
+					connects++
 				}
 			}
-			if looks != 6 {
-				t.Errorf("%d probes without a login in half an hour, want 6", looks)
+			if connects != 6 {
+				t.Errorf("%d probes without a login in half an hour, want 6", connects)
 			}
 			h.sleep(time.Minute)
 			if h.probe(altered(ann, func(c *mail.Connection) { c.HeldProbe = false }), "bad", dead).Connect {
@@ -138,7 +138,7 @@ func TestLockoutModes(t *testing.T) {
 		{"strict: one try, then only a change", func(t *testing.T, h *fixture) {
 			strict := altered(ann, func(c *mail.Connection) { c.Lockout = mail.LockoutStrict })
 			h.probe(strict, "bad", hungUp)
-			if h.said("until something changes") != 1 || h.said("given time") != 0 {
+			if h.logged("until something changes") != 1 || h.logged("given time") != 0 {
 				t.Errorf("log %q, want no time at which it would be tried again", h.lines)
 			}
 			h.sleep(30 * 24 * time.Hour)

@@ -51,11 +51,11 @@ func TestRefusalsOfSeveralAccountsHoldTheServer(t *testing.T) {
 			for _, c := range users[4:] {
 				h.wantAllowed(c, "p")
 			}
-			if h.said("mass failure:") != 1 || h.said("mass failure over") != 1 {
+			if h.logged("mass failure:") != 1 || h.logged("mass failure over") != 1 {
 				t.Errorf("log %q, want begin and end once", h.lines)
 			}
 		}},
-		{"a half-open probe that never got to the login makes room", func(t *testing.T, h *fixture) {
+		{"a half-open probe that ends before its login lets another one begin", func(t *testing.T, h *fixture) {
 			allKnown(h)
 			h.probe(users[0], "p", wrong)
 			h.probe(users[1], "p", wrong)
@@ -95,7 +95,7 @@ func TestRefusalsOfSeveralAccountsHoldTheServer(t *testing.T) {
 				h.probe(c, "p", wrong)
 			}
 			if late.Login(context.Background()) || late.Hold.Reason != mail.AuthHeld {
-				t.Errorf("login goes on with hold %+v, want withheld: the server refuses everybody", late.Hold)
+				t.Errorf("login goes on with hold %+v, want withheld: the server refuses every login", late.Hold)
 			}
 			late.Done(dead)
 		}},

@@ -13,7 +13,7 @@ import (
 	"mailprobe/pool"
 )
 
-// most is the highest number of times within any window.
+// most returns how many of the times are within one window, at most.
 func most(times []time.Time, window time.Duration) (n int) {
 	first := 0
 	for last := range times {
@@ -70,8 +70,8 @@ func TestGuardMonthOfAWrongPassword(t *testing.T) {
 	}
 }
 
-// TestGuardRestartLoopResetsNothing restarts again and again, with the verdict
-// written or, killed right after the login, without.
+// TestGuardRestartLoopResetsNothing restarts mailprobe again and again. The verdict is
+// written before, or mailprobe is killed right after the login.
 func TestGuardRestartLoopResetsNothing(t *testing.T) {
 	t.Parallel()
 	for _, killed := range []bool{false, true} {
@@ -101,8 +101,8 @@ func TestGuardRestartLoopResetsNothing(t *testing.T) {
 	}
 }
 
-// backend is a mail server that checks passwords, in virtual time. As Dovecot,
-// it takes two seconds to say no.
+// backend is a mail server that checks passwords, in virtual time. Like Dovecot, it
+// refuses after two seconds.
 type backend struct {
 	mu       sync.Mutex
 	rejects  map[string]bool // by connection
@@ -113,7 +113,7 @@ type backend struct {
 	accepted map[string]time.Time
 }
 
-// probe is what Probe does with a guard.
+// probe uses the guard as prober does.
 func (b *backend) probe(ctx context.Context, g *Guard, c *mail.Connection) mail.Outcome {
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
@@ -176,8 +176,8 @@ func fleet(t *testing.T, n int, rejects ...string) (b *backend, stop func()) {
 	}
 }
 
-// set makes the backend reject every login or none, and tells how many accounts
-// and how many refusals it had until then.
+// set makes the backend reject every login or none. It returns how many accounts it has
+// accepted, and how many logins it has refused until then.
 func (b *backend) set(all bool) (accepted, refused int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -227,7 +227,7 @@ func TestGuardFleetWrongFromTheStart(t *testing.T) {
 	})
 }
 
-func TestGuardOneStalePasswordDisturbsNobody(t *testing.T) {
+func TestGuardOneStalePasswordHoldsNoOtherAccount(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b, stop := fleet(t, 50, "user-17")
@@ -268,7 +268,7 @@ func TestGuardOnePasswordOfFiftyTurnsWrong(t *testing.T) {
 	})
 }
 
-// BenchmarkGuard is what the guard costs per login, with 10,000 accounts.
+// BenchmarkGuard measures the cost of a login, with 10,000 accounts.
 func BenchmarkGuard(b *testing.B) {
 	g, err := New(Options{})
 	if err != nil {
@@ -289,7 +289,7 @@ func BenchmarkGuard(b *testing.B) {
 	}
 }
 
-// BenchmarkWaiting is the cost of one of many logins that wait at one server: it
+// BenchmarkWaiting measures the cost of one of many logins that wait at one server. It
 // must not grow with their number.
 func BenchmarkWaiting(b *testing.B) {
 	for _, n := range []int{100, 1000, 10000} {

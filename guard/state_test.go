@@ -18,8 +18,8 @@ import (
 	"mailprobe/mail"
 )
 
-// kill ends a process at this moment and starts another one on what is on the
-// disk: a copy, because the old one cannot be kept from writing.
+// kill starts a guard on a copy of what is on the disk now, as after SIGKILL. It is a copy
+// because the old guard may still write.
 func (h *fixture) kill(path string) (copied string) {
 	h.t.Helper()
 	copied = filepath.Join(h.t.TempDir(), "state")
@@ -38,8 +38,8 @@ func (h *fixture) written() {
 	h.store.catchUp(context.Background())
 }
 
-// A process that is killed right after its first login has left the answer behind: the
-// next one neither waits for it nor counts it.
+// The answer to the first login is on the disk before a kill: the next process neither
+// waits for it nor counts the login as one without an answer.
 func TestKillAfterTheFirstLoginHoldsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "state")
@@ -54,9 +54,9 @@ func TestKillAfterTheFirstLoginHoldsNothing(t *testing.T) {
 	})
 }
 
-// Commands that start at once before there is any file, as checks of a monitoring system
-// do, take none of the files that the others are making for damaged.
-func TestFirstCommandsAtOnceDoNotDoubt(t *testing.T) {
+// Several commands may start at once before there is any file, as the checks of a
+// monitoring system do. None takes the files that the others are making for damaged.
+func TestFirstCommandsAtOnceFindNoDamage(t *testing.T) {
 	t.Parallel()
 	for range 20 {
 		path := filepath.Join(t.TempDir(), "state")
@@ -110,7 +110,7 @@ func TestGuardStateSurvivesARestart(t *testing.T) {
 	h.wantHeld(bob, "p", mail.Closed, 35*time.Minute)
 	restart()
 	h.probe(ann, "p", wrong)
-	h.wantHeld(ann, "p", mail.AuthRejected, 5*time.Minute) // proven before the first restart
+	h.wantHeld(ann, "p", mail.AuthRejected, 5*time.Minute) // known to work since before the first restart
 	if h.damaged || !h.Unkept().IsZero() {
 		t.Error("an intact file is called damaged")
 	}
@@ -119,8 +119,8 @@ func TestGuardStateSurvivesARestart(t *testing.T) {
 	}
 }
 
-// TestGuardStateRemembersTheAttemptsOfTheDay: an account gets four attempts a
-// day, whatever it logs in with and however often mailprobe is restarted.
+// An account gets four attempts a day, with whatever secrets, and however often mailprobe
+// is restarted.
 func TestGuardStateRemembersTheAttemptsOfTheDay(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state")
 	h := newFixture(t, path)
@@ -187,12 +187,12 @@ func TestGuardStateDamaged(t *testing.T) {
 				t.Fatal(err)
 			}
 			h := newFixture(t, path)
-			if !h.damaged || h.said("unusable") != 1 {
+			if !h.damaged || h.logged("unusable") != 1 {
 				t.Errorf("damaged %v, log %q; want it said", h.damaged, h.lines)
 			}
 			ann := user("ann", "mail.example", "ann")
 			h.wantHeld(ann, "p", mail.AuthHeld, 31*time.Minute) // how often it was tried is not known
-			if h.said("record of logins was damaged") != 1 {
+			if h.logged("record of logins was damaged") != 1 {
 				t.Errorf("log %q; want it said", h.lines)
 			}
 			h.sleep(32 * time.Minute)
@@ -237,7 +237,7 @@ func TestGuardStateSecondProcessRefuses(t *testing.T) {
 	}
 }
 
-// TestGuardStateRefusesOtherFiles: a file that is not a state file is left as it is.
+// A file that is not a state file is left as it is.
 func TestGuardStateRefusesOtherFiles(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, content string) string {
@@ -274,8 +274,7 @@ func TestGuardStateRefusesOtherFiles(t *testing.T) {
 	}
 }
 
-// TestGuardStateBehindALink: the link stays, and what lies where the new file is
-// written is not followed.
+// A link to the state file stays. A link at the path of the new file is not followed.
 func TestGuardStateBehindALink(t *testing.T) {
 	dir := t.TempDir()
 	real, link, victim := filepath.Join(dir, "real"), filepath.Join(dir, "link"), filepath.Join(dir, "victim")
@@ -303,7 +302,7 @@ func TestGuardStateBehindALink(t *testing.T) {
 	}
 }
 
-// TestGuardStateOfVersion1: the refusals of the day are taken over.
+// The refusals of the day are taken over from a state file of version 1.
 func TestGuardStateOfVersion1(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state")
 	h := newFixture(t, "")
@@ -321,7 +320,7 @@ func TestGuardStateOfVersion1(t *testing.T) {
 	}
 }
 
-// TestGuardStateClockFarBehind: a machine that boots in 1970 gets no further attempts.
+// A machine whose clock starts in 1970 gets no further attempts.
 func TestGuardStateClockFarBehind(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state")
 	h := newFixture(t, path)
@@ -359,7 +358,7 @@ func mustOpen(t *testing.T, path string) *os.File {
 	return file
 }
 
-// TestGuardClockSetBack: what was recorded in the future was recorded all the same.
+// Attempts count even if the clock was set back, so that they are in the future.
 func TestGuardClockSetBack(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state")
 	h := newFixture(t, path)
@@ -389,9 +388,9 @@ func TestGuardClockSetBack(t *testing.T) {
 	}
 }
 
-// TestGuardClockOfARunByHand: the serving process has gone on since its clock was found to
-// be behind, and a run by hand begins with the time of the state file. What it tries was
-// tried when the journal says so, not hours before.
+// The serving process has gone on since its clock was found to be behind, and a run by
+// hand begins with the time of the state file. Its attempt counts as of the time in the
+// journal, not hours earlier.
 func TestGuardClockOfARunByHand(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state")
 	h := newFixture(t, path)

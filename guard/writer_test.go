@@ -31,7 +31,7 @@ func TestGuardStateThatCannotBeKept(t *testing.T) {
 		h.written() // the writer has noted the failure, at this time
 		h.sleep(time.Hour)
 	}
-	if !h.Unkept().Equal(h.at.Add(-3*time.Hour)) || h.said("not kept") != 1 {
+	if !h.Unkept().Equal(h.at.Add(-3*time.Hour)) || h.logged("not kept") != 1 {
 		t.Errorf("not kept since %v, log %q; want it said once", h.Unkept(), h.lines)
 	}
 	h.wantAllowed(bob, "p") // it is known to work
@@ -40,14 +40,14 @@ func TestGuardStateThatCannotBeKept(t *testing.T) {
 	}
 	h.probe(ann, "p", wrong)
 	h.written()
-	if !h.Unkept().IsZero() || h.said("kept again") != 1 {
+	if !h.Unkept().IsZero() || h.logged("kept again") != 1 {
 		t.Errorf("not kept since %v, log %q; want the recovery said", h.Unkept(), h.lines)
 	}
 	h.kill(path)
 	h.wantHeld(ann, "p", mail.AuthRejected, 35*time.Minute)
 }
 
-// breakJournal puts something in the way of everything that is to be recorded.
+// breakJournal replaces the journal by a directory, so that nothing can be recorded.
 func breakJournal(t *testing.T, path string) {
 	t.Helper()
 	if err := os.Remove(path + ".journal"); err != nil {
@@ -58,8 +58,8 @@ func breakJournal(t *testing.T, path string) {
 	}
 }
 
-// TestGuardStateDiskHangs: a disk that does not answer stops no login that is
-// known to work, and none for ever.
+// A disk that does not answer delays no login that is known to work, and others for a
+// bounded time.
 func TestGuardStateDiskHangs(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "state")
@@ -87,8 +87,7 @@ func TestGuardStateDiskHangs(t *testing.T) {
 	}
 }
 
-// TestGuardStateSavesSuccessesLazily: 10,000 good logins a minute must not mean
-// 10,000 writes.
+// 10,000 good logins a minute must not cause 10,000 writes.
 func TestGuardStateSavesSuccessesLazily(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state")
 	h := newFixture(t, path)
@@ -182,7 +181,7 @@ func writeForEver(path string) {
 	}
 }
 
-// TestGuardStateConcurrentVerdicts: concurrent verdicts share writes, and none is lost.
+// Concurrent verdicts share writes, and none is lost.
 func TestGuardStateConcurrentVerdicts(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state")
 	g, err := New(Options{StatePath: path})
