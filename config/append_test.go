@@ -20,7 +20,7 @@ func addition(name string) Addition {
 
 const item = "{name: a, protocol: imap, host: a.example.org}"
 
-// oddFiles are configurations as people write them.
+// oddFiles are configurations as people write them. Append must keep each of them.
 var oddFiles = map[string]string{
 	"empty":                            "",
 	"only blank lines":                 "\n\n",
@@ -207,7 +207,7 @@ func TestAppendMakesWhatIsNotThere(t *testing.T) {
 	if _, err := Append("*.yml", []Addition{plain}); err == nil || !strings.Contains(err.Error(), "is a pattern") {
 		t.Errorf("a pattern: %v", err)
 	}
-	// A secret that is there is another connection's.
+	// A secret file that exists belongs to another connection, so it is not replaced.
 	put(t, "two/secrets/new", "hunter9\n")
 	done, err := Append("two/c.yml", []Addition{{Stanza: Stanza{Settings: addition("new").Settings[:6]}, Password: "hunter2"}})
 	if raw, _ := os.ReadFile("two/secrets/new"); err != nil || string(raw) != "hunter9\n" || done.Secrets[0] != "two/secrets/new-2" {
@@ -215,7 +215,7 @@ func TestAppendMakesWhatIsNotThere(t *testing.T) {
 	}
 }
 
-// What a stanza holds is what is read back, whatever it looks like.
+// Any value of a stanza is read back as it was.
 func FuzzStanza(f *testing.F) {
 	for _, seed := range []string{"anna", "0x10", "1e3", "yes", "null", "~", "- a", "a: b", "a #b", "'", "\"", "\\", "{x}", "[a]", "&a", "*a", "!a", "%a", "@a", "`a", "2026-11-28", "é", "\u2028", "<>&", "?", "012"} {
 		f.Add(seed)

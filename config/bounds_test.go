@@ -115,10 +115,10 @@ func TestConnectionsShareWhatIsEqual(t *testing.T) {
 		t.Error("equal settings do not share one tls.Config")
 	}
 	if c[0].TLS.RootCAs == nil || c[0].TLS.RootCAs != c[2].TLS.RootCAs {
-		t.Error("one ca_file does not give one pool")
+		t.Error("connections with one ca_file do not share its certificates")
 	}
 	if c[3].TLS == c[0].TLS || c[3].TLS.RootCAs != nil {
-		t.Error("a connection without ca_file has another's authorities")
+		t.Error("a connection without ca_file trusts the CA of another one")
 	}
 	if len(c[2].TLS.Certificates) != 1 {
 		t.Error("the client certificate is missing")
@@ -175,8 +175,8 @@ func TestCredentialsDirectoryOfSystemd(t *testing.T) {
 	}
 }
 
-// TestTenThousandConnections says what a large file costs; the bound is far
-// above it, for loaded machines.
+// TestTenThousandConnections logs how long a large file takes. The limit is far higher,
+// for busy machines.
 func TestTenThousandConnections(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("defaults: {interval: 5m, timeout: 10s}\nconnections:\n")
@@ -195,8 +195,8 @@ func TestTenThousandConnections(t *testing.T) {
 	}
 }
 
-// A thousand connections with a warning each leave room for one about all of them.
-func TestFindingsKeepWhatConcernsTheWholeFile(t *testing.T) {
+// Many warnings about single connections leave room for warnings about the whole file.
+func TestFindingsKeepThoseAboutTheWholeFile(t *testing.T) {
 	var l findings
 	for line := range 3 * maxFindings {
 		l.add(Finding{Line: line + 2, Where: "connection", Text: "is unwise"})

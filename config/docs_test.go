@@ -22,6 +22,7 @@ func TestConfigurationsInDocsLoad(t *testing.T) {
 		files = append(files, "../README.md")
 	}
 	t.Setenv("CREDENTIALS_DIRECTORY", t.TempDir())
+	loaded := 0
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		if err != nil {
@@ -32,14 +33,20 @@ func TestConfigurationsInDocsLoad(t *testing.T) {
 			if !strings.Contains("\n"+content, "\nconnections:") {
 				continue // of another program
 			}
+			loaded++
 			_, _, err := Load(write(t, content), nil)
 			var faults Faults
-			errors.As(err, &faults)
+			if !errors.As(err, &faults) && err != nil {
+				t.Errorf("%s: %v in\n%s", file, err, content)
+			}
 			for _, fault := range faults {
 				if !strings.HasSuffix(fault.Text, "no such file or directory") {
 					t.Errorf("%s: %v in\n%s", file, fault, content)
 				}
 			}
 		}
+	}
+	if loaded < 10 {
+		t.Errorf("%d configurations found, want some in most pages", loaded)
 	}
 }

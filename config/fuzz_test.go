@@ -13,7 +13,7 @@ import (
 // canary is the secret that no message may show.
 const canary = "cAnArY7q"
 
-// FuzzLoad feeds any text to the loader. It must not panic or hang, must give
+// FuzzLoad feeds any text to the loader. It must not panic or hang, must return
 // either a configuration or faults, and must never show the value of a secret.
 func FuzzLoad(f *testing.F) {
 	for _, under := range []string{"good", "bad/yaml", "bad/structure", "bad/rules"} {
@@ -32,7 +32,7 @@ func FuzzLoad(f *testing.F) {
 	file := filepath.Join(f.TempDir(), "config.yml")
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		tryLoad(t, file, raw)
-		// The same with the canary wherever a secret stands.
+		// The same with the canary in each secret.
 		if planted, ok := plant(raw); ok {
 			text := tryLoad(t, file, planted)
 			if strings.Contains(text, canary) {
@@ -42,7 +42,7 @@ func FuzzLoad(f *testing.F) {
 	})
 }
 
-// tryLoad gives everything that loading says.
+// tryLoad loads a file and returns the text of all that Load returns.
 func tryLoad(t *testing.T, file string, raw []byte) string {
 	if err := os.WriteFile(file, raw, 0o600); err != nil {
 		t.Fatal(err)
@@ -64,8 +64,8 @@ func tryLoad(t *testing.T, file string, raw []byte) string {
 	return fmt.Sprintf("%v %+v", warnings, config)
 }
 
-// plant replaces the value of each secret field. It is false for files that
-// cannot be written back or use a secret elsewhere too.
+// plant appends the canary to the value of each secret field. ok is false for files
+// without a secret, with an anchor or alias, or that cannot be written back.
 func plant(raw []byte) (planted []byte, ok bool) {
 	defer func() { ok = ok && recover() == nil }()
 	var document yaml.Node

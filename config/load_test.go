@@ -46,8 +46,8 @@ func testFiles(t *testing.T, under string) []string {
 	return files
 }
 
-// loadFile loads a file of testdata in a directory that has the secrets and
-// certificates it may name. The file of each case is readable by every user.
+// loadFile loads a file of testdata in a directory with the secrets and certificates that
+// it may name. If its first line is "# mode 644", every user can read the file.
 func loadFile(t *testing.T, file string) (*Config, []Finding, error) {
 	t.Helper()
 	raw, err := os.ReadFile(file)
@@ -106,7 +106,7 @@ func TestLoadCompletesConnections(t *testing.T) {
 			for _, w := range warnings {
 				fmt.Fprintln(&b, w)
 			}
-			if len(config.Connections) < 100 { // hundreds of like ones teach nothing
+			if len(config.Connections) < 100 { // the file with hundreds of equal ones is about a warning
 				for _, c := range config.Connections {
 					describe(&b, c)
 				}
@@ -119,8 +119,7 @@ func TestLoadCompletesConnections(t *testing.T) {
 	}
 }
 
-// describe writes what is special about a connection: TLS apart, as it holds
-// pools and functions.
+// describe writes the fields of a connection. Of TLS it writes those that can be printed.
 func describe(b *strings.Builder, c *mail.Connection) {
 	fmt.Fprintf(b, "%s %s %s %s %s user=%q auth=%s password=%q,%v token=%v\n", c.Source, c.Name, c.Protocol, c.Encryption, c.Address(),
 		c.Username, c.Auth, c.Password.Path(), !c.Password.IsZero(), c.Token != nil)
@@ -139,7 +138,7 @@ func describe(b *strings.Builder, c *mail.Connection) {
 
 // TestEveryRuleHasAFile finds rules that no file of testdata breaks.
 func TestEveryRuleHasAFile(t *testing.T) {
-	said := func(pattern string) string {
+	textOf := func(pattern string) string {
 		files, err := filepath.Glob(filepath.Join("testdata", pattern))
 		if err != nil || len(files) == 0 {
 			t.Fatal(pattern, err)
@@ -154,7 +153,7 @@ func TestEveryRuleHasAFile(t *testing.T) {
 		}
 		return all.String()
 	}
-	faults, warnings := said("bad/rules/*.err"), said("good/*.want")
+	faults, warnings := textOf("bad/rules/*.err"), textOf("good/*.want")
 	for _, r := range rules {
 		if !strings.Contains(faults, ": "+r.field+": "+r.text+"\n") {
 			t.Errorf("no file has the fault %s: %s", r.field, r.text)

@@ -17,7 +17,7 @@ func TestSchemaFileIsUpToDate(t *testing.T) { golden(t, "../config.schema.json",
 
 func TestReferenceIsUpToDate(t *testing.T) { golden(t, "../docs/configuration.md", Reference()) }
 
-// validator compiles the schema, which also proves that it is one.
+// validator compiles the schema. The test fails if it is not a valid one.
 func validator(t *testing.T) *jsonschema.Schema {
 	t.Helper()
 	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(Schema()))
@@ -68,12 +68,12 @@ func TestSchemaRefusesWrongStructure(t *testing.T) {
 	}
 }
 
-// commentedOut is a line of the example that needs a file of the reader's; prose
-// has a space after the #.
+// commentedOut matches a setting of the example that needs a file. Prose has a space
+// after the #.
 var commentedOut = regexp.MustCompile(`(?m)^( *)#(  +\S|\S)`)
 
-// example is config.example.yml: as it is, or with everything in use that needs
-// files, in place of what stands in for it.
+// example is config.example.yml: as it is, or with all settings that need files, and
+// without the passwords that stand in for the files.
 func example(t *testing.T, withFiles bool) []byte {
 	t.Helper()
 	raw, err := os.ReadFile("../config.example.yml")
@@ -123,7 +123,7 @@ func loadExample(t *testing.T, raw []byte) {
 	if want := len(regexp.MustCompile(`(?m)^  (- |  )name: `).FindAll(connections, -1)); len(config.Connections) != want {
 		t.Errorf("%d connections, want %d", len(config.Connections), want)
 	}
-	// The only thing to warn about is the connection that shows clear text.
+	// Only the connection without encryption may have warnings.
 	for _, w := range warnings {
 		if w.Where != `connection "local-plain"` {
 			t.Errorf("warns: %v", w)

@@ -22,7 +22,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// world is what a search finds outside: names, web sites, mail servers.
+// world is what a search can find: names, web sites, mail servers.
 type world struct {
 	dns     map[string]mailtest.DNSName
 	sites   map[string]http.HandlerFunc // by host and path
@@ -48,7 +48,7 @@ func (w *world) search(t *testing.T, address string, change func(*Options)) *Rep
 		http.NotFound(response, r)
 	}))
 	defer web.Close()
-	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, // its one certificate stands for all
+	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, // one server plays all web sites
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, network, web.Listener.Addr().String())
 		}}

@@ -14,7 +14,7 @@ import (
 	"mailprobe/mail"
 )
 
-// TestEndpointMisbehaves plays token endpoints over real HTTP. MARK is in every
+// TestEndpointMisbehaves plays token endpoints over real HTTP. The word MARK is in every
 // answer and must be in no error.
 func TestEndpointMisbehaves(t *testing.T) {
 	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
@@ -44,8 +44,8 @@ func TestEndpointMisbehaves(t *testing.T) {
 		{"json called plain text", reply(400, "text/plain", oauthError("invalid_grant")), mail.ErrTokenRejected, "invalid_grant"},
 		{"a form", reply(400, "application/x-www-form-urlencoded", "error=invalid_grant&x=MARK"), mail.ErrTokenRejected, "invalid_grant"},
 		{"an error with status 200", reply(200, asJSON, oauthError("invalid_grant")), mail.ErrTokenRejected, "invalid_grant"},
-		{"401 without a word", reply(401, asHTML, "MARK"), mail.ErrTokenRejected, "401"},
-		{"an unheard error code", reply(400, asJSON, oauthError("MARK")), mail.ErrTokenUnavailable, "400"},
+		{"401 without an error code", reply(401, asHTML, "MARK"), mail.ErrTokenRejected, "401"},
+		{"an unknown error code", reply(400, asJSON, oauthError("MARK")), mail.ErrTokenUnavailable, "400"},
 		{"400 with HTML", reply(400, asHTML, "<html>MARK"), mail.ErrTokenUnavailable, "400"},
 		{"403 of a firewall", reply(403, asHTML, "<html>MARK"), mail.ErrTokenUnavailable, "403"},
 		{"404", reply(404, asHTML, "<html>MARK"), mail.ErrTokenUnavailable, "404"},

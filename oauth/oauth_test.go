@@ -33,7 +33,7 @@ func TestSettingsValidate(t *testing.T) {
 		{"no client_id", func(s *Settings) { s.ClientID = "" }, "client_id: is missing"},
 		{"no secret at all", func(s *Settings) { s.ClientSecret = mail.SecretSource{} }, "client_secret: is missing"},
 		{"two scopes in one", func(s *Settings) { s.Scopes = []string{"a b"} }, "scopes: one entry"},
-		{"both worlds", func(s *Settings) { s.AccessTokenFile = mail.FileSecret("x") }, "access_token_file: cannot be combined with another field"},
+		{"an endpoint and an access token file", func(s *Settings) { s.AccessTokenFile = mail.FileSecret("x") }, "access_token_file: cannot be combined with another field"},
 		{"nothing", func(s *Settings) { *s = Settings{} }, "client_id: is missing"},
 	}
 	for _, tt := range tests {
@@ -86,8 +86,8 @@ func TestConnectionsWithEqualSettingsShareASource(t *testing.T) {
 	})
 }
 
-// A reload must not lose a refresh token that exists nowhere but in memory, nor
-// keep what no connection wants any more.
+// A reload must not lose a refresh token that exists only in memory, and must drop sources
+// that no connection uses any more.
 func TestReloadKeepsRotatedRefreshTokens(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := t.TempDir() + "/refresh"
@@ -114,7 +114,7 @@ func TestReloadKeepsRotatedRefreshTokens(t *testing.T) {
 			t.Errorf("after the reload %q was used, want the rotated token", got)
 		}
 		if kept := sources.Next().Next(); len(kept.previous) != 0 {
-			t.Errorf("%d sources kept that nobody asked for", len(kept.previous))
+			t.Errorf("%d sources kept that no connection uses", len(kept.previous))
 		}
 		if (*Sources)(nil).Next() == nil {
 			t.Error("a nil set has no next")

@@ -18,8 +18,8 @@ import (
 	"mailprobe/mail"
 )
 
-// script is a token endpoint without a network: it answers each request with the
-// next of its answers, and the last for ever.
+// script is a token endpoint without a network. It answers each request with the next
+// answer, and after the last one with that again.
 type script struct {
 	mu      sync.Mutex
 	answers []answer
@@ -101,7 +101,7 @@ func write(t *testing.T, path, text string) {
 	}
 }
 
-// wantToken asks and compares.
+// wantToken gets a token and compares it.
 func wantToken(t *testing.T, source mail.TokenSource, fresh bool, want string) {
 	t.Helper()
 	got, err := source(t.Context(), fresh)
@@ -197,7 +197,7 @@ func TestFreshTokenAfterARefusal(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		wantToken(t, source, false, "one")
 		wantToken(t, source, true, "two")
-		for range 200 { // all the others, whose token was refused as well
+		for range 200 { // the other connections, whose token was refused too
 			wantToken(t, source, true, "two")
 		}
 		if endpoint.count() != 2 {
@@ -206,7 +206,7 @@ func TestFreshTokenAfterARefusal(t *testing.T) {
 	})
 }
 
-func TestEndpointDownKeepsALivingToken(t *testing.T) {
+func TestEndpointDownKeepsAValidToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		endpoint := &script{answers: []answer{bearer("one", 3600), broken}}
 		source := mustSource(t, clientSettings(), endpoint)
@@ -319,8 +319,8 @@ func TestSlowEndpoint(t *testing.T) {
 	})
 }
 
-// A caller that goes away takes nothing from those who stay.
-func TestCancelledCallerDoesNotPoisonTheSource(t *testing.T) {
+// A caller that is cancelled does not cancel the fetch for the others.
+func TestCancelledCallerDoesNotEndTheFetch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		endpoint := &script{answers: []answer{bearer("one", 3600)}, delay: time.Second}
 		source := mustSource(t, clientSettings(), endpoint)

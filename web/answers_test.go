@@ -34,8 +34,8 @@ func platform(t *testing.T, connections int) *stage {
 	return s
 }
 
-// deaf asks for a path over a connection of its own and never reads the answer.
-func deaf(t *testing.T, address, path string) net.Conn {
+// requestUnread sends a request over a new connection and never reads the answer.
+func requestUnread(t *testing.T, address, path string) net.Conn {
 	t.Helper()
 	conn, err := net.Dial("tcp", address)
 	if err != nil {
@@ -48,8 +48,8 @@ func deaf(t *testing.T, address, path string) net.Conn {
 	return conn
 }
 
-// liveMemory is what the garbage collector found in use, and all stacks, in
-// bytes. What is allocated while it looks counts as used; so it waits until
+// liveMemory returns the bytes that the garbage collector found in use, and those of all
+// stacks. What is allocated during the collection counts as used, so it waits until
 // hardly anything is.
 func liveMemory(t *testing.T) int64 {
 	t.Helper()
@@ -62,7 +62,7 @@ func liveMemory(t *testing.T) int64 {
 		if use[2].Value.Uint64()-before < 256<<10 {
 			return int64(use[0].Value.Uint64() + use[1].Value.Uint64())
 		}
-		time.Sleep(20 * time.Millisecond) // between two looks
+		time.Sleep(20 * time.Millisecond) // between two measurements
 	}
 	t.Fatal("answers are still being made")
 	return 0
@@ -76,9 +76,8 @@ func smallBuffers(conn net.Conn, state http.ConnState) {
 	}
 }
 
-// Many clients ask for a list of ten thousand connections, or for the page or
-// the metrics of them, and never read. What counts is what they hold once each
-// is answered as far as it goes: refused, or waiting for a client to read.
+// Many clients ask for a list, the page or the metrics of ten thousand connections, and
+// never read. Memory is measured when every request is refused or waits for its client.
 func TestClientsThatNeverReadTakeLittleMemory(t *testing.T) {
 	s := platform(t, 10_000)
 	site, handler, err := newSite(s.options)
@@ -86,7 +85,7 @@ func TestClientsThatNeverReadTakeLittleMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	site.answers.stall = time.Hour      // the clients stay
-	site.answers.wait = 2 * time.Second // and who finds no room leaves soon
+	site.answers.wait = 2 * time.Second // a request for which there is no room is refused soon
 	var answering atomic.Int64
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		answering.Add(1)
@@ -108,7 +107,7 @@ func TestClientsThatNeverReadTakeLittleMemory(t *testing.T) {
 		before := liveMemory(t)
 		conns := make([]net.Conn, test.clients)
 		for i := range conns {
-			conns[i] = deaf(t, server.Listener.Addr().String(), path)
+			conns[i] = requestUnread(t, server.Listener.Addr().String(), path)
 		}
 		for answering.Load() == 0 {
 			time.Sleep(time.Millisecond) // until the first request is there
@@ -130,9 +129,9 @@ func TestClientsThatNeverReadTakeLittleMemory(t *testing.T) {
 	}
 }
 
-// One that does not read is dropped; one that reads slowly, at the same time, gets
-// everything. In a bubble: on a busy machine even a client that reads may pause
-// longer than the stall time.
+// A client that does not read is dropped. Another one that reads slowly, at the same time,
+// gets the whole answer. The test is in a bubble, because on a busy machine even a client
+// that reads may pause longer than the stall time.
 func TestClientThatStopsReadingIsDropped(t *testing.T) {
 	t.Parallel()
 	s := platform(t, 4000)
@@ -142,20 +141,19 @@ func TestClientThatStopsReadingIsDropped(t *testing.T) {
 			t.Fatal(err)
 		}
 		start, dropped := time.Now(), make(chan time.Time, 1)
-		guests := make(pipes)
+		listener := make(pipes)
 		server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			handler.ServeHTTP(w, r)
 			if r.URL.Path != "/sd" {
 				dropped <- time.Now()
 			}
 		})}
-		go func() { _ = server.Serve(guests) }()
+		go func() { _ = server.Serve(listener) }()
 		defer func() { _ = server.Close() }()
-		defer guests.ask(t, "/api/v1/connections").Close()
+		defer listener.ask(t, "/api/v1/connections").Close()
 
-		// It reads, but takes longer for the whole than the stall time allows for an
-		// answer that has one deadline.
-		slow := guests.ask(t, "/sd")
+		// It reads all the time, and takes longer than the stall time in all.
+		slow := listener.ask(t, "/sd")
 		defer slow.Close()
 		reader := bufio.NewReader(slow)
 		for range 25 {
@@ -173,7 +171,7 @@ func TestClientThatStopsReadingIsDropped(t *testing.T) {
 	})
 }
 
-// pipes is a listener in memory: its guests are the other ends of pipes.
+// pipes is a listener in memory. It accepts the server's ends of pipes.
 type pipes chan net.Conn
 
 func (p pipes) Accept() (net.Conn, error) {
@@ -185,8 +183,8 @@ func (p pipes) Accept() (net.Conn, error) {
 func (p pipes) Close() error   { close(p); return nil }
 func (p pipes) Addr() net.Addr { return &net.TCPAddr{} }
 
-// ask asks for a path over a connection of its own that holds as much unread as a
-// small socket buffer.
+// ask sends a request over a new pipe, which holds as many unread bytes as a small socket
+// buffer.
 func (p pipes) ask(t *testing.T, path string) net.Conn {
 	t.Helper()
 	ours, theirs := mailtest.Pipe(16 << 10)
@@ -241,7 +239,7 @@ func TestListInPages(t *testing.T) {
 	}
 }
 
-// When all room is taken, a page is refused and the rest goes on.
+// While the budget is used up, a page is refused, and other requests are answered.
 func TestPagesHaveABudget(t *testing.T) {
 	s := platform(t, 1)
 	site, handler, err := newSite(s.options)

@@ -11,7 +11,7 @@ import (
 	"mailprobe/mail"
 )
 
-// tenThousand is a site in which everything was probed fifty times.
+// tenThousand is a site with ten thousand connections, each probed fifty times.
 func tenThousand(b *testing.B) http.Handler {
 	h := &history.History{}
 	list := make([]*mail.Connection, 10_000)

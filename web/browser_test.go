@@ -25,8 +25,8 @@ import (
 // shots is a folder for pictures of the pages: go test ./web -run Browser -shots /tmp/shots
 var shots = flag.String("shots", "", "folder to write screenshots of the pages to")
 
-// browser starts a headless Chromium. Without one the test is skipped, but not
-// where the project's own checks run.
+// browser starts a headless Chromium. If there is none, the test is skipped, in CI it
+// fails.
 func browser(t *testing.T) context.Context {
 	t.Helper()
 	path, err := exec.LookPath("chromium")
@@ -65,7 +65,7 @@ func look(ctx context.Context, width, height int64, scheme string) error {
 	return err
 }
 
-// visit opens a page and gives what of it a person can see.
+// visit opens a page and returns its visible text.
 func visit(t *testing.T, ctx context.Context, url string) string {
 	t.Helper()
 	if err := chromedp.Do(ctx, chromedp.Navigate(url)); err != nil {
@@ -78,8 +78,8 @@ func visit(t *testing.T, ctx context.Context, url string) string {
 	return text
 }
 
-// evaluate asks the page something by script; the policy binds the page, not the
-// developer's tools.
+// evaluate runs a script in the page and returns its value. The page's
+// Content-Security-Policy does not apply to it.
 func evaluate[T any](t *testing.T, ctx context.Context, expression string) T {
 	t.Helper()
 	value, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression))
@@ -89,8 +89,8 @@ func evaluate[T any](t *testing.T, ctx context.Context, expression string) T {
 	return value
 }
 
-// A person with a browser sees what is down, why and what to do; what servers
-// wrote does nothing; and nothing is wider than a phone.
+// In a browser, the pages show what is down, why and what to do. Scripts in server text
+// do not run, and no page is wider than a phone.
 func TestBrowser(t *testing.T) {
 	connections, outcomes := fleet()
 	c, o := hostile()
@@ -133,7 +133,7 @@ func TestBrowser(t *testing.T) {
 			if wide := evaluate[int64](t, ctx, "document.documentElement.scrollWidth"); wide > width {
 				t.Errorf("%s is %d wide in a window of %d", page.path, wide, width)
 			}
-			// The style sheet is let through by its hash alone.
+			// The policy allows the style sheet by its hash alone.
 			if color := evaluate[string](t, ctx, "getComputedStyle(document.body).backgroundColor"); color != "rgb(20, 23, 27)" {
 				t.Errorf("%s: the style sheet does not apply: the background is %s", page.path, color)
 			}
@@ -146,7 +146,7 @@ func TestBrowser(t *testing.T) {
 	visit(t, ctx, server.URL+"/?q=legacy")
 	evaluate[chromedp.Void](t, ctx, "document.querySelector('.name a').click()")
 	path := ""
-	for range 100 { // the browser is on its way
+	for range 100 { // until the browser has loaded the page
 		if path = evaluate[string](t, ctx, "location.pathname"); path == "/connections/legacy-pop" {
 			return
 		}
@@ -155,8 +155,8 @@ func TestBrowser(t *testing.T) {
 	t.Errorf("the click led to %s", path)
 }
 
-// The button on the page of a held connection does what the API does: the
-// browser sends where the form comes from, and the policy lets it.
+// The button on the page of a held connection works: the browser sends the form's origin,
+// and the page's policy allows the form.
 func TestBrowserRetry(t *testing.T) {
 	c := outcometest.Inbox("held/one")
 	s := newStage(t, c)
@@ -190,7 +190,7 @@ func accessible(t *testing.T, ctx context.Context, axe, page string) {
 	evaluate[chromedp.Void](t, ctx, axe)
 	evaluate[chromedp.Void](t, ctx, `axe.run().then(r => { window.found = r.violations.filter(v => v.impact === "critical" || v.impact === "serious").
 		map(v => v.id + ": " + v.nodes.map(n => n.html.slice(0, 160) + " " + n.failureSummary).join(" | ")).join("\n") || "none" })`)
-	for range 300 { // it works in the background
+	for range 300 { // axe-core works in the background
 		if found := evaluate[string](t, ctx, "window.found || ''"); found != "" {
 			if found != "none" {
 				t.Errorf("%s:\n%s", page, found)
@@ -199,11 +199,11 @@ func accessible(t *testing.T, ctx context.Context, axe, page string) {
 		}
 		time.Sleep(100 * time.Millisecond) // another process
 	}
-	t.Errorf("%s: axe-core found nothing to say in 30 s", page)
+	t.Errorf("%s: axe-core did not finish within 30 s", page)
 }
 
-// everyState is a site whose status page has everything a page can show, a group
-// of connections that are down for one cause included.
+// everyState is a site whose status page shows every state, and a group of connections
+// that are down for one cause.
 func everyState(t *testing.T) *stage {
 	t.Helper()
 	connections, outcomes := fleet()
@@ -260,8 +260,8 @@ func TestBrowserRefresh(t *testing.T) {
 	defer server.Close()
 	ctx := browser(t)
 	visit(t, ctx, server.URL+"/")
-	// The page's clock is made to run: its timer calls at once what it would call
-	// in 30 s.
+	// The page's script runs again with a setInterval that keeps the function in
+	// window.tick, so that the test can call it without waiting for 30 s.
 	tick := `(() => { const script = document.querySelector("script").textContent;
 		const real = window.setInterval; let due; window.setInterval = f => { due = f };
 		document.getElementById("pause").replaceWith(document.getElementById("pause").cloneNode(true));
@@ -274,7 +274,7 @@ func TestBrowserRefresh(t *testing.T) {
 			if loads.Load() > before {
 				break
 			}
-			time.Sleep(20 * time.Millisecond) // the browser is on its way
+			time.Sleep(20 * time.Millisecond) // until the browser has sent the request
 		}
 		if got := loads.Load() - before; min(got, 1) != want {
 			t.Errorf("%s: %d reloads, want %d", story, got, want)
@@ -282,14 +282,14 @@ func TestBrowserRefresh(t *testing.T) {
 	}
 	evaluate[chromedp.Void](t, ctx, tick)
 	evaluate[chromedp.Void](t, ctx, `document.querySelector("input[type=search]").value = "half a na"`)
-	reloads(0, "while somebody types")
+	reloads(0, "while the user types")
 	evaluate[chromedp.Void](t, ctx, `document.querySelector("input[type=search]").value = ""; document.getElementById("pause").click()`)
 	reloads(0, "while it is paused")
 	evaluate[chromedp.Void](t, ctx, `document.getElementById("pause").click()`)
 	reloads(1, "otherwise")
 }
 
-// TestBrowserShots takes the pictures that are looked at by hand.
+// TestBrowserShots writes pictures of the pages, for people to look at.
 func TestBrowserShots(t *testing.T) {
 	if *shots == "" {
 		t.Skip("no folder given with -shots")

@@ -64,7 +64,7 @@ func TestAPIDocumentation(t *testing.T) {
 		"all", "submit", "transfer", "inbox", "junk", "other", "spf", "arc", "dmarc", "relayed", "delayed", "failed"}
 	for word := range documented {
 		if !fields[word] && !slices.Contains(others, word) {
-			t.Errorf("docs/api.md speaks of %s, which no answer has", word)
+			t.Errorf("docs/api.md names %s, which no answer has", word)
 		}
 	}
 }

@@ -19,7 +19,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// stage is a site with what it stands on.
+// stage is a site with the history and the metrics that it shows.
 type stage struct {
 	t       *testing.T
 	history *history.History
@@ -27,8 +27,7 @@ type stage struct {
 	options Options
 }
 
-// newStage makes a site at noon that knows the connections. A probe asked for
-// is a good one.
+// newStage makes a site at noon that knows the connections. A probe on demand succeeds.
 func newStage(t *testing.T, connections ...*mail.Connection) *stage {
 	s := &stage{t: t, history: &history.History{}, metrics: metrics.NewCollector(metrics.Options{})}
 	s.history.SetConnections(connections)
@@ -60,7 +59,7 @@ func (s *stage) handler() http.Handler {
 	return h
 }
 
-// get asks the site, with pairs of header names and values.
+// get sends a GET request, with pairs of header names and values.
 func (s *stage) get(target string, header ...string) *httptest.ResponseRecorder {
 	return s.do(http.MethodGet, target, header...)
 }
@@ -78,7 +77,8 @@ func (s *stage) do(method, target string, header ...string) *httptest.ResponseRe
 	return w
 }
 
-// fleet is a day in the life of a mail platform, for pictures.
+// fleet returns the connections of a mail platform and fifty outcomes of each, for
+// pictures.
 func fleet() (connections []*mail.Connection, outcomes []mail.Outcome) {
 	add := func(name, host string, p mail.Protocol, e mail.Encryption, last func(*mail.Connection, time.Time) mail.Outcome, down int) {
 		c := outcometest.Inbox(name, mail.Label{Name: "team", Value: "support"})
@@ -127,8 +127,8 @@ func fleet() (connections []*mail.Connection, outcomes []mail.Outcome) {
 	return append(connections, stuck, outcometest.Inbox("fresh-one")), outcomes
 }
 
-// sendMessages lets messages of three routes become known: one arrives, one is
-// filed as spam, one is lost.
+// sendMessages observes messages of three routes: one arrives, one is filed as spam, one
+// is lost.
 func (s *stage) sendMessages() {
 	route := func(name string) *mail.Route {
 		return &mail.Route{Name: name, Send: &mail.Connection{Name: "support-outbound"}, Receive: &mail.Connection{Name: "support-inbox"},

@@ -47,7 +47,7 @@ func TestOneCauseIsOneGroup(t *testing.T) {
 		t.Errorf("the meaning is there %d times, want once", n)
 	}
 	if found := s.get("/?q=gone-07").Body.String(); strings.Contains(found, "<details") {
-		t.Error("a group of one is a group")
+		t.Error("a single connection is shown as a group")
 	}
 }
 
@@ -77,7 +77,7 @@ func TestFailedReloadIsShownOnEveryPage(t *testing.T) {
 	for _, path := range []string{"/", "/connections/inbox"} {
 		fault = nil
 		if strings.Contains(s.get(path).Body.String(), said) {
-			t.Errorf("%s speaks of a failed reload, and there was none", path)
+			t.Errorf("%s shows a failed reload, and there was none", path)
 		}
 		fault = errors.New("mailprobe.yml:12: connection <inbox>: unknown field hots; did you mean host?")
 		body := s.get(path).Body.String()
@@ -126,6 +126,6 @@ func TestPageSaysWhoseRefusalHoldsALogin(t *testing.T) {
 	o.Auth.HeldBy = "inbox"
 	s.observe(o)
 	if body := s.get("/").Body.String(); !strings.Contains(body, "It was refused at 11:59 UTC, 23 Nov.") {
-		t.Error("its own refusal is not told as such")
+		t.Error("the page does not say that the login of this connection was refused")
 	}
 }

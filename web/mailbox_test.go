@@ -31,7 +31,7 @@ func TestPageSaysWhatWaitsInAWatchedMailbox(t *testing.T) {
 		want     []string // on the list and on the connection's page
 		never    string
 	}{
-		{"nobody fetches, and the quota fills up", nil, "Connections are up, but one mailbox needs a look",
+		{"nothing is fetched, and the quota fills up", nil, "Connections are up, but one mailbox needs a look",
 			[]string{late, "93 % of the quota used", `class="trouble"`}, "no mail for"},
 		{"mail is fetched", calm, "All is well", []string{"2 waiting, oldest 5 min (limit 15 min)"}, `class="trouble"`},
 		{"POP3 tells no times", func(o *mail.Outcome) { o.Mailbox.Watch.FirstSeen = true }, "one mailbox needs a look",
@@ -67,8 +67,8 @@ func TestPageSaysWhatWaitsInAWatchedMailbox(t *testing.T) {
 	}
 }
 
-// What needs a look is first among what is up, can be chosen by itself, and is no
-// news beside connections that are down.
+// A mailbox that needs a look comes first among the connections that are up, and can be
+// chosen by itself. While a connection is down, the headline is about that one.
 func TestMailboxesThatNeedALookAreFirstAmongWhatIsUp(t *testing.T) {
 	stuck := watchedProbe("tickets", nil)
 	calm := outcometest.Inbox("archive")

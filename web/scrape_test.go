@@ -84,21 +84,21 @@ func TestProbeDebugShowsTheDialogueAndParses(t *testing.T) {
 
 func TestScrapeTime(t *testing.T) {
 	const timeout = 30 * time.Second
-	unsaid := 2*timeout + answerTime
+	usual := 2*timeout + answerTime
 	for _, test := range []struct {
 		name, header string
 		want         time.Duration
 	}{
-		{"no header", "", unsaid},
+		{"no header", "", usual},
 		{"ten seconds leave a quarter of one for the way", "10", 9750 * time.Millisecond},
 		{"longer than the connection's timeout", "60", 59750 * time.Millisecond},
 		{"a tiny one is halved, never negative", "0.4", 200 * time.Millisecond},
-		{"nothing", "0", unsaid},
-		{"negative", "-5", unsaid},
-		{"not a number", "NaN", unsaid},
-		{"endless", "Inf", unsaid},
-		{"words", "soon", unsaid},
-		{"absurd", "1e300", unsaid},
+		{"nothing", "0", usual},
+		{"negative", "-5", usual},
+		{"not a number", "NaN", usual},
+		{"endless", "Inf", usual},
+		{"words", "soon", usual},
+		{"absurd", "1e300", usual},
 	} {
 		r := httptest.NewRequest(http.MethodGet, "/probe", nil)
 		r.Header.Set(timeoutHeader, test.header)
@@ -220,8 +220,8 @@ func stalled(s *stage, list []*mail.Connection) {
 	s.options.Now = time.Now
 }
 
-// A scraper with less time than the probe gets no verdict of its own making: first
-// none, later the last one, with its age.
+// A scraper with less time than the probe does not make the probe fail: it gets an
+// overrun before the first result, and later the last result with its age.
 func TestScrapeEndsWithinItsTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		list := onScrape(1)

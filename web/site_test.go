@@ -93,7 +93,8 @@ func TestHostHeaderIsChecked(t *testing.T) {
 	}
 }
 
-// hostile is a connection about which everything that others wrote is an attack.
+// hostile is a connection whose texts, from the server and from the configuration, are
+// attacks.
 func hostile() (*mail.Connection, mail.Outcome) {
 	const attack = `"><script>document.title='owned'</script><img src=x onerror="document.title='owned'">`
 	c := outcometest.Inbox("a/b?c#d&<script>document.title='owned'</script>é", mail.Label{Name: "team", Value: attack})
@@ -116,7 +117,7 @@ func TestPagesEscapeWhatOthersWrote(t *testing.T) {
 		body := w.Body.String()
 		scripts := strings.Count(body, "<script") - strings.Count(body, "<script>"+script+"</script>")
 		if w.Code != http.StatusOK || scripts != 0 || strings.Contains(body, "<img") {
-			t.Errorf("%s: %d, with %d scripts of others", target, w.Code, scripts)
+			t.Errorf("%s: %d, with %d foreign scripts", target, w.Code, scripts)
 		}
 		if strings.Contains(body, outcometest.Secret) || strings.Contains(body, "support@example.org") {
 			t.Errorf("%s shows the password or the user name", target)
@@ -177,7 +178,7 @@ func TestReload(t *testing.T) {
 		t.Errorf("a broken file: %d %s", w.Code, w.Body)
 	}
 	if w := s.do("POST", "/-/reload", "Sec-Fetch-Site", "cross-site"); w.Code != http.StatusForbidden {
-		t.Errorf("at another site's bidding: %d", w.Code)
+		t.Errorf("requested by another site: %d", w.Code)
 	}
 	if w := s.do("POST", "/-/reload", "Origin", "https://evil.example"); w.Code != http.StatusForbidden {
 		t.Errorf("from another origin: %d", w.Code)
@@ -203,7 +204,7 @@ func TestRetry(t *testing.T) {
 		return nil
 	}
 	if w := s.do("POST", "/-/retry?connection=in/box"); w.Code != http.StatusForbidden || len(released) != 0 {
-		t.Errorf("without leave: %d", w.Code)
+		t.Errorf("not enabled: %d", w.Code)
 	}
 	if strings.Contains(s.get("/connections/in%2Fbox").Body.String(), "<form") {
 		t.Error("the page offers what is not enabled")
@@ -258,7 +259,7 @@ func TestPanicShowsNoDetails(t *testing.T) {
 	}
 }
 
-// Every name a configuration may hold has a page and a way there.
+// Every valid name of a connection has a page, and the link to it works.
 func TestDetailOfOddNames(t *testing.T) {
 	for _, name := range []string{"plain", "a b", "a/b", "..", ".", "a%2Fb", "ünï", "日本", "a?b=c&d", "#", "a;b", "%", "a+b", `"`, "<b>"} {
 		s := newStage(t, outcometest.Inbox(name))
