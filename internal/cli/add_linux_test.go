@@ -17,7 +17,7 @@ import (
 	"mailprobe/mail"
 )
 
-// office is a mail server of example.org and a person with an empty folder.
+// office is a mail server of example.org, and a person at a terminal with an empty folder.
 type office struct {
 	*person
 	imap *mailtest.Server
@@ -29,7 +29,7 @@ type office struct {
 
 func newOffice(t *testing.T, encryption mail.Encryption) *office {
 	t.Helper()
-	t.Parallel() // silence is waited for
+	t.Parallel() // it waits for time-outs
 	ca, err := mailtest.NewCA(mailtest.CAOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -61,7 +61,7 @@ func (o *office) add(t *testing.T, settings ...config.Setting) {
 	go func() { o.done <- Add(ctx, options) }()
 }
 
-// ends waits for the end of the command, and gives its exit code.
+// ends waits for the end of the command, and returns its exit code.
 func (o *office) ends(t *testing.T) int {
 	t.Helper()
 	err := <-o.done
@@ -94,8 +94,8 @@ func left(t *testing.T, dir string) (files []string) {
 	return files
 }
 
-// The form, with each mistake that people make in it: a wrong port, then a wrong
-// encryption, then all is well.
+// A person answers the form with mistakes: a port out of range, a wrong encryption, a
+// wrong password. At last the connection is added.
 func TestAddAsksAndCorrects(t *testing.T) {
 	o := newOffice(t, mail.StartTLS)
 	port := strconv.Itoa(o.imap.Port)
@@ -153,7 +153,7 @@ func TestAddAsksAndCorrects(t *testing.T) {
 	}
 }
 
-// A refused password is said, and nothing is written if the person gives up.
+// A refused password is reported, and nothing is written if the person gives up.
 func TestAddWithAWrongPassword(t *testing.T) {
 	o := newOffice(t, mail.ImplicitTLS)
 	o.add(t, config.Setting{Field: "protocol", Value: "imap"}, config.Setting{Field: "host", Value: "127.0.0.1"}, config.Setting{Field: "port", Value: strconv.Itoa(o.imap.Port)},
@@ -189,15 +189,15 @@ func TestAddInterruptedAtEachQuestion(t *testing.T) {
 				t.Errorf("exit code %d, left behind: %v", code, left(t, o.dir))
 			}
 			if !o.echoes() {
-				t.Error("what is typed next is not shown")
+				t.Error("the terminal still hides what is typed")
 			}
 			_, _ = o.keyboard.WriteString("\n")
-			o.asks.reading.Wait() // for the read that went on
+			o.asks.reading.Wait() // the read of the terminal goes on until there is a line
 		})
 	}
 }
 
-// Without a terminal the flags say everything.
+// Without a terminal, the flags are all answers.
 func TestAddInAScript(t *testing.T) {
 	o := newOffice(t, mail.ImplicitTLS)
 	if err := os.WriteFile(o.file("password"), []byte(password+"\n"), 0o600); err != nil {

@@ -53,10 +53,10 @@ func TestDiscoverAndImportInterruptedAtEachQuestion(t *testing.T) {
 					t.Errorf("%v, left behind %v\n%s", err, left(t, "."), p.screen())
 				}
 				if !p.echoes() {
-					t.Error("what is typed next is not shown")
+					t.Error("the terminal still hides what is typed")
 				}
 				_, _ = p.keyboard.WriteString("\n")
-				asks.reading.Wait() // for the read that went on
+				asks.reading.Wait() // the read of the terminal goes on until there is a line
 			})
 		}
 	}

@@ -17,8 +17,8 @@ import (
 	"mailprobe/internal/realserver"
 )
 
-// town is several domains below test, with real servers: dnsmasq has their zones,
-// nginx their autoconfig files, Dovecot and Postfix their mail.
+// town is several domains below the TLD test, with real servers: dnsmasq serves their
+// zones, nginx their autoconfig files, Dovecot and Postfix their mail.
 type town struct {
 	ca      *mailtest.CA
 	dns     *realserver.Dnsmasq
@@ -70,7 +70,7 @@ func newTown(t *testing.T) *town {
 		srv("imap", "example.test,alt.example.test", s.dovecot.IMAP, 20, 0),
 		"srv-host=_pop3s._tcp.example.test", "srv-host=_pop3._tcp.example.test", // the target is "."
 		srv("submissions", "example.test,out.provider.test", s.postfix.SMTPS, 0, 1),
-		"mx-host=guess.test,mail.example.test,10", // which says nothing about where users log in
+		"mx-host=guess.test,mail.example.test,10", // the MX need not be the server of the users
 	}
 	for _, host := range []string{"mail.example.test", "alt.example.test", "dead.example.test", "out.provider.test", "pop.example.test", "imap.guess.test", "smtp.guess.test",
 		"autoconfig.auto.test", "known.test", "www.known.test", "plain.test", "autoconfig.forged.test"} {
@@ -115,8 +115,7 @@ func (s *town) discover(t *testing.T, domain string, change func(*DiscoverOption
 	return code, both.String()
 }
 
-// Zones of a real name server, files of a real web server, logins at real mail
-// servers.
+// The name server, the web server and the mail servers are real ones.
 func TestDiscoverRealServers(t *testing.T) {
 	s := newTown(t)
 	pattern := func(columns ...string) string { return strings.Join(columns, " +") }

@@ -52,14 +52,14 @@ func inbox(name string, s *mailtest.Server, secret string) *mail.Connection {
 		Mailbox: "INBOX", Interval: time.Minute, Timeout: 10 * time.Second, IPProtocol: mail.AnyIP, Lockout: mail.LockoutNormal, HeldProbe: true}
 }
 
-// loading gives these connections as the configuration.
+// loading returns a Load function whose configuration has these connections.
 func loading(connections ...*mail.Connection) func() (*config.Config, []config.Finding, error) {
 	return func() (*config.Config, []config.Finding, error) {
 		return &config.Config{Pool: config.Pool{MaxInFlight: 10, MaxInFlightPerHost: 10}, Connections: connections}, nil, nil
 	}
 }
 
-// probe runs the command and gives its exit code, output and error.
+// probe runs the command and returns its exit code, output and error.
 func probe(t *testing.T, o ProbeOptions) (code int, stdout, stderr string, err error) {
 	t.Helper()
 	var out, progress bytes.Buffer
@@ -123,7 +123,8 @@ func TestProbeOnANarrowTerminal(t *testing.T) {
 	}
 }
 
-// A failure of which the server's words must not be told is told once.
+// If the text of a failure is the meaning of its reason, because the server's words must
+// not be shown, it is printed once.
 func TestProbeRepeatsNoMeaning(t *testing.T) {
 	o := mail.Outcome{Connection: inbox("inbox", imap(t), password), Failure: &mail.Failure{Phase: mail.PhaseMailbox,
 		Reason: mail.ProtocolMalformed, Text: "mailbox: " + mail.ProtocolMalformed.Meaning()}}
@@ -181,7 +182,7 @@ func TestProbeNagios(t *testing.T) {
 	}
 }
 
-// An outcome decides over the state of a check.
+// The outcome decides the state of a check.
 func TestNagiosState(t *testing.T) {
 	now := time.Now()
 	ends := func(days int) *mail.TLSFacts {
@@ -241,8 +242,8 @@ func TestProbeCannotRun(t *testing.T) {
 	}
 }
 
-// What the serving mailprobe knows of a refused login holds for a probe by hand
-// too, and the other way round.
+// A login that the service withholds is withheld from a probe by hand too, and the other
+// way round.
 func TestProbeObeysTheStateFile(t *testing.T) {
 	s := imap(t)
 	wrong := inbox("wrong", s, "nonsense")
@@ -263,7 +264,7 @@ func TestProbeObeysTheStateFile(t *testing.T) {
 	}
 	serving := &prober.Prober{Guard: guard}
 	if o := serving.Probe(t.Context(), wrong); o.Failure == nil || o.Failure.Reason != mail.AuthRejected {
-		t.Fatalf("the serving one says %+v", o.Failure)
+		t.Fatalf("the serving process: %+v, want a refused login", o.Failure)
 	}
 	if err := guard.Close(); err != nil {
 		t.Fatal(err)
@@ -358,8 +359,8 @@ func TestProbeOfAURL(t *testing.T) {
 	}
 }
 
-// The same host by two schemes is two probes; by two users it is refused, for
-// one of them would get lost.
+// URLs of one host with two schemes are two probes. With two users they are refused,
+// because both would have the same name.
 func TestURLsOfOneHost(t *testing.T) {
 	s := imap(t)
 	_, out, _, err := probe(t, ProbeOptions{Output: "table", Names: []string{"imap://" + s.Addr, "imap+starttls://" + s.Addr, "imap://" + s.Addr}})
@@ -378,7 +379,7 @@ func TestURLsOfOneHost(t *testing.T) {
 	}
 }
 
-// What is served by plain HTTP is not told as a fault of HTTPS.
+// The error is that of plain HTTP, not that of the attempt with HTTPS.
 func TestHealthcheckNamesTheFault(t *testing.T) {
 	sick := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }))
 	defer sick.Close()
@@ -408,8 +409,8 @@ func FuzzAdHoc(f *testing.F) {
 	})
 }
 
-// A watched mailbox is told in every format.
-func TestProbeTellsWhatWaits(t *testing.T) {
+// Every output format has the waiting messages of a watched mailbox.
+func TestProbeShowsWhatWaits(t *testing.T) {
 	s, err := mailtest.Start(mailtest.Options{Protocol: mailtest.IMAP, Encryption: mailtest.NoEncryption,
 		Users: map[string]string{"a@b": password}, Messages: 12, Arrived: time.Now().Add(-190 * time.Minute)})
 	if err != nil {

@@ -68,7 +68,7 @@ func (p *person) screen() string {
 	return p.shown.String()
 }
 
-// wait waits until a text is shown, after the one waited for before.
+// wait waits until a text is shown, behind the last one that was waited for.
 func (p *person) wait(text string) {
 	p.t.Helper()
 	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) { // another process's time
@@ -93,11 +93,10 @@ func (p *person) answer(question, line string) {
 	}
 }
 
-// waitForNoEcho waits as long as a person takes to type the first letter: until
-// what is typed is not shown.
+// waitForNoEcho waits until the terminal does not show what is typed.
 func (p *person) waitForNoEcho() {
 	p.t.Helper()
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) { // a terminal tells of no change
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) { // a terminal has no event for it
 		state, err := unix.IoctlGetTermios(int(p.terminal.Fd()), unix.TCGETS)
 		if err != nil {
 			p.t.Fatal(err)

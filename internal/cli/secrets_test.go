@@ -19,8 +19,8 @@ import (
 	"mailprobe/mail"
 )
 
-// The conversations of servers that must not learn the password. Each goes on as
-// long as a client talks, so that a client that would say it gets to say it.
+// The dialogues of servers that must not learn the password. Each goes on as long as the
+// client sends commands, so that a client that would send the password does send it.
 const (
 	imapWithoutTLS = "S: * OK [CAPABILITY IMAP4rev1 AUTH=PLAIN AUTH=LOGIN] please log in\nLOOP 9\nC?: {tag} *\nS: * CAPABILITY IMAP4rev1 AUTH=PLAIN AUTH=LOGIN\nS: {tag} OK done\nEND"
 	popWithoutTLS  = "S: +OK hello\nLOOP 9\nC?: *\nS: +OK\nS: USER\nS: SASL PLAIN LOGIN\nS: .\nEND"
@@ -28,7 +28,7 @@ const (
 	imapGreeting   = "S: * OK [CAPABILITY IMAP4rev1 STARTTLS] ready\nLOOP 2\nC~ .*(CAPABILITY|STARTTLS)\nS: * CAPABILITY IMAP4rev1 STARTTLS\n"
 )
 
-// hostile are servers that no password may reach, by what is wrong with them.
+// hostile are servers that must not get the password, by what is wrong with them.
 var hostile = map[string]struct {
 	protocol   mail.Protocol
 	encryption mail.Encryption
@@ -66,7 +66,7 @@ func trap(t *testing.T, ca *mailtest.CA, script, cert string) *mailtest.Scripted
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = server.Close() }) // its script is not kept to
+	t.Cleanup(func() { _ = server.Close() }) // the error is that clients end its script early
 	return server
 }
 
@@ -74,9 +74,9 @@ func trap(t *testing.T, ca *mailtest.CA, script, cert string) *mailtest.Scripted
 var srvNames = map[string]string{"imap tls": "_imaps", "imap starttls": "_imap", "pop3 tls": "_pop3s", "pop3 starttls": "_pop3",
 	"smtp tls": "_submissions", "smtp starttls": "_submission"}
 
-// discover publishes hostile servers alone; a good one of each protocol comes
-// last. The password reaches the good ones, and of the hostile ones not a byte on
-// the wire or inside of TLS has a part of it. Neither have the names asked for.
+// The SRV records name hostile servers first, and a good one of each protocol last. Only
+// the good ones get the password. It is neither in what the hostile ones receive, inside
+// of TLS or outside, nor on the wire to the good ones, nor in DNS queries.
 func TestDiscoverSendsNoHostileServerThePassword(t *testing.T) {
 	secret := canary.New()
 	d := newDomain(t, secret)
@@ -102,7 +102,7 @@ func TestDiscoverSendsNoHostileServerThePassword(t *testing.T) {
 	}
 	for name, proxy := range d.taps {
 		raw := proxy.Bytes()
-		if coding := canary.Find(string(raw), secret); coding != "" || len(raw) == 0 && name != "no STARTTLS" { // one more than a search asks
+		if coding := canary.Find(string(raw), secret); coding != "" || len(raw) == 0 && name != "no STARTTLS" { // a search tries eight servers of a protocol, and this is the ninth
 			t.Errorf("server %s: %d bytes; the password is on the wire %s", name, len(raw), coding)
 		}
 	}
@@ -111,8 +111,8 @@ func TestDiscoverSendsNoHostileServerThePassword(t *testing.T) {
 	}
 }
 
-// add meets one hostile server, as it was told to, and then looks for a
-// neighbour.
+// The flags of add name one hostile server; add tries it, and then other ports and
+// encryptions of its host.
 func TestAddSendsNoHostileServerThePassword(t *testing.T) {
 	ca, secret, dir := mailtest.MustCA(mailtest.CAOptions{}), canary.New(), t.TempDir()
 	file := func(name string) string { return filepath.Join(dir, name) }
@@ -126,7 +126,7 @@ func TestAddSendsNoHostileServerThePassword(t *testing.T) {
 	t.Cleanup(func() { _ = dns.Close() })
 	for name, h := range hostile {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel() // silence is waited for
+			t.Parallel() // it waits for time-outs
 			server := trap(t, ca, h.script, h.cert)
 			var out bytes.Buffer
 			err := Add(t.Context(), AddOptions{Settings: []config.Setting{{Field: "name", Value: "a"}, {Field: "protocol", Value: string(h.protocol)},
@@ -148,8 +148,8 @@ func TestAddSendsNoHostileServerThePassword(t *testing.T) {
 	}
 }
 
-// Only --allow-clear sends the password in clear text: this shows, too, that the
-// search of the tests above would find it.
+// Only --allow-clear sends the password in clear text. This also shows that the tests
+// above would find it.
 func TestDiscoverSendsNothingInClearUnasked(t *testing.T) {
 	for _, allowed := range []bool{false, true} {
 		secret := canary.New()

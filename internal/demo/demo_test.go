@@ -57,7 +57,7 @@ func TestEachTargetShowsWhatItPromises(t *testing.T) {
 	probes.Wait()
 }
 
-// One message of each route meets what its story says, and none is left behind.
+// One message of each route ends as its story says, and none is left behind.
 func TestEachRouteShowsWhatItPromises(t *testing.T) {
 	t.Parallel()
 	f := fleet(t)
@@ -168,15 +168,15 @@ func TestFleetEndsWithItsContext(t *testing.T) {
 	}
 	cancel()
 	for f.Restart("imap-tls") == nil {
-		time.Sleep(time.Millisecond) // the fleet ends beside the test, without an event
+		time.Sleep(time.Millisecond) // the fleet ends in the background, without an event
 	}
 	if err := f.Close(); err != nil {
 		t.Error(err)
 	}
 }
 
-// The guard watches whole hosts, and all servers of the demo are one host: the
-// single wrong password must not hold the logins of the others.
+// The guard bounds refusals for each host, and all servers of the demo are on one host.
+// The one wrong password must not hold the logins of the others.
 func TestGuardLeavesTheGoodOnesAlone(t *testing.T) {
 	t.Parallel()
 	guard, err := guard.New(guard.Options{})

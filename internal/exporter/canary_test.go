@@ -1,7 +1,7 @@
 package exporter_test
 
-// Secrets in the hands of good and hostile servers, and every place where they
-// could appear.
+// This test gives secrets to good and hostile servers, and looks for them in every place
+// where they could appear.
 
 import (
 	"bytes"
@@ -39,23 +39,23 @@ type sink struct {
 	text func() string
 }
 
-// echoes are the last words of servers that give back what they were told.
-// {line} is the command with the credential; the others are codings of the
-// password.
+// echoes are answers of servers that repeat what they received. {line} is the command
+// with the credential; the others are encodings of the password.
 var echoes = []string{
 	"{line}", "{secret}", "[{secret}] no", "[AUTHENTICATIONFAILED] {base64}", "{half}", "{hex}", "{url}", "5.7.8 {secret}",
 	"[ALERT] {base64}", "{secret}{secret}{secret}", "log in via your web browser: https://evil.example/?p={url}",
 }
 
-// told are the ways to give the password to a hostile server and to be answered.
-var told = map[mail.Protocol]string{
+// hostileScripts are the dialogues in which hostile servers get the password and repeat
+// it.
+var hostileScripts = map[mail.Protocol]string{
 	mail.IMAP: "S: * OK hi\nC: {tag} CAPABILITY\nS: * CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN\nS: {tag} OK\n" +
 		"C~ (?P<tag>\\S+) (?P<line>.*)\nS: * {echo}\nS: * OK [{echo}] x\nS: {tag} NO {echo}\nC?: *\nS: * BYE {echo}\nS: {tag} NO {echo}",
 	mail.POP3: "S: +OK hi\nC: CAPA\nS: +OK\nS: SASL PLAIN\nS: .\nC: AUTH PLAIN\nS: + \nC~ (?P<line>.*)\nS: -ERR {echo}\nC?: *\nS: -ERR {echo}",
 	mail.SMTP: "S: 220 hi\nC: EHLO *\nS: 250-hi\nS: 250 AUTH PLAIN\nC~ (?P<line>.*)\nS: 535-{echo}\nS: 535 {echo}\nC?: *\nS: 221 {echo}",
 }
 
-// secretFixture is connections with a secret of their own, to good and hostile servers.
+// secretFixture has connections to good and hostile servers, each with its own secret.
 type secretFixture struct {
 	connections []*mail.Connection
 	secrets     []string
@@ -64,7 +64,7 @@ type secretFixture struct {
 
 func newSecretFixture(t *testing.T) *secretFixture {
 	s := &secretFixture{}
-	for protocol, script := range told {
+	for protocol, script := range hostileScripts {
 		good := canary.New()
 		server, err := mailtest.Start(mailtest.Options{Protocol: string(protocol), Encryption: mailtest.NoEncryption,
 			Users: map[string]string{"user@example.org": good}})
@@ -89,7 +89,7 @@ func newSecretFixture(t *testing.T) *secretFixture {
 	return s
 }
 
-// echoWords puts a password into the mouth of a server.
+// echoWords replaces the placeholders of echoes by encodings of a password.
 func echoWords(secret string) *strings.Replacer {
 	half := []rune(secret[len(secret)/2:])
 	slices.Reverse(half)
@@ -128,7 +128,7 @@ func TestSecretsAppearNowhere(t *testing.T) {
 	}
 	for _, server := range s.hostile {
 		if server.Logins() == 0 {
-			t.Error("a hostile server was not told its password")
+			t.Error("a hostile server did not get its password")
 		}
 	}
 	secrets := canary.Of(s.secrets...)
@@ -181,7 +181,7 @@ func served(e *exporter.Exporter, s *secretFixture) []sink {
 	return sinks
 }
 
-// kept is everything else that leaves the process or can be made to.
+// kept is everything else that leaves the process, or that code or tools can print.
 func kept(log *safeBuffer, state string, loaded *config.Config, outcomes []mail.Outcome, e *exporter.Exporter) []sink {
 	dump := func(values ...any) string {
 		var b strings.Builder

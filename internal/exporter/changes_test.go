@@ -12,8 +12,7 @@ import (
 	"mailprobe/mail"
 )
 
-// Fault 138: ten thousand connections that fail at
-// once, and go on failing.
+// Fault 138: ten thousand connections fail at once, and go on failing.
 func TestChangesAreLoggedOnceAndSlowly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
@@ -22,22 +21,22 @@ func TestChangesAreLoggedOnceAndSlowly(t *testing.T) {
 		for i := range connections {
 			connections[i] = &mail.Connection{Name: fmt.Sprintf("inbox-%d", i)}
 		}
-		say := func(reason mail.Reason) int {
+		failAll := func(reason mail.Reason) (lines int) {
 			log.Reset()
 			for _, c := range connections {
 				changes.note(mail.Outcome{Connection: c, Failure: &mail.Failure{Phase: mail.PhaseConnect, Reason: reason}})
 			}
 			return strings.Count(log.String(), "\n")
 		}
-		if n := say(mail.ConnectTimeout); n != linesAtOnce {
+		if n := failAll(mail.ConnectTimeout); n != linesAtOnce {
 			t.Errorf("%d lines for ten thousand at once, want %d", n, linesAtOnce)
 		}
 		time.Sleep(time.Minute)
-		if n := say(mail.ConnectTimeout); n != 0 {
-			t.Errorf("%d lines about what is known", n)
+		if n := failAll(mail.ConnectTimeout); n != 0 {
+			t.Errorf("%d lines about connections that were down before", n)
 		}
 		time.Sleep(time.Minute)
-		// Now each is news again, in the course of a minute.
+		// Now each one is up again, in the course of a minute.
 		log.Reset()
 		for _, c := range connections {
 			changes.note(mail.Outcome{Connection: c})

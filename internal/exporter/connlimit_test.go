@@ -14,8 +14,8 @@ type fakeConn struct {
 
 func (c *fakeConn) Close() error { c.closed = true; return nil }
 
-// The connection that has been longest without a whole request is closed; one that
-// is being served is not.
+// The connection that has been without a complete request for the longest time is closed;
+// one with a request that is being served is not.
 func TestConnLimiterClosesTheLongestIdle(t *testing.T) {
 	l := &connLimiter{limit: 3, waiting: 3}
 	arrive := func() *fakeConn {

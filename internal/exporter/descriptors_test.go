@@ -11,8 +11,8 @@ import (
 	"mailprobe/internal/subprocess"
 )
 
-// With 256 descriptors and three hundred clients that only connect, probes and
-// scrapes still have theirs.
+// With a limit of 256 descriptors and three hundred clients that only connect, probes and
+// scrapes still get the descriptors that they need.
 func TestIdleClientsLeaveProbesTheirDescriptors(t *testing.T) {
 	t.Parallel()
 	address := subprocess.FreeAddress(t)

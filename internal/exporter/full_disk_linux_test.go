@@ -18,7 +18,7 @@ func fullDisk(t *testing.T) (dir string, makeRoom func()) {
 	}
 	dir = t.TempDir()
 	if err := syscall.Mount("none", dir, "tmpfs", 0, "size=16k"); err != nil {
-		t.Skip("needs to mount:", err)
+		t.Skip("needs the right to mount:", err)
 	}
 	t.Cleanup(func() {
 		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
@@ -36,8 +36,8 @@ func fullDisk(t *testing.T) (dir string, makeRoom func()) {
 	}
 }
 
-// The program starts with a full disk, says that it keeps no holds, and tries no
-// login that was never seen to work: a restart would forget it. With room it goes on.
+// The program starts with a full disk, reports that it cannot keep holds, and tries no
+// login, because a restart would forget it. Once there is room, it logs in.
 func TestStartsWithAFullDisk(t *testing.T) {
 	t.Parallel()
 	dir, makeRoom := fullDisk(t)
@@ -53,7 +53,7 @@ func TestStartsWithAFullDisk(t *testing.T) {
 		t.Errorf("mailprobe_auth_holds_unkept_since_timestamp_seconds is %v", since)
 	}
 	if n := len(server.Logins()); n != 0 {
-		t.Errorf("%d logins that nothing remembers", n)
+		t.Errorf("%d logins without a record", n)
 	}
 	makeRoom()
 	promtest.Eventually(t, "an accepted login", func() bool {

@@ -68,8 +68,8 @@ func TestListen(t *testing.T) {
 	}
 }
 
-// A client that reads nothing is dropped after a while, and before that when all
-// together leave too much unread: the one that has read nothing for longest.
+// A client that reads nothing is dropped after stallTime. If all clients together leave
+// too much unread, the one that has read nothing for the longest time is dropped earlier.
 func TestSlowReadersAreDropped(t *testing.T) {
 	u := &unread{limit: 100}
 	pipe := func() (*slowConn, net.Conn) {
@@ -114,7 +114,7 @@ func TestSlowReadersAreDropped(t *testing.T) {
 	}
 }
 
-// pending is what is counted now.
+// pending returns how many bytes are unread.
 func (u *unread) pending() int {
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -15,7 +15,7 @@ import (
 	"mailprobe/internal/subprocess"
 )
 
-// healthyOver asks over any kind of socket.
+// healthyOver asks for /-/healthy over any kind of socket.
 func healthyOver(t *testing.T, network, address string) error {
 	t.Helper()
 	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -32,8 +32,8 @@ func healthyOver(t *testing.T, network, address string) error {
 	return nil
 }
 
-// passwordFile is a web.config.file that asks for a password: it makes the toolkit
-// write to each server that it serves.
+// passwordFile is a web.config.file that asks for a password. With it, the toolkit writes
+// to each http.Server that it serves, so that no two listeners may share one.
 func passwordFile(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "web.yml")

@@ -69,7 +69,7 @@ func TestMaildropsAreOpenedOneAtATime(t *testing.T) {
 	}
 }
 
-// Who is called off does not wait any longer, and takes nothing from the others.
+// A wait ends with its context, and does not take the maildrop.
 func TestMaildropWaitEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &maildrops{}

@@ -16,7 +16,7 @@ func TestProcessorIsBusyWhileGoroutinesWaitToRun(t *testing.T) {
 	for range 10 {
 		go func() { <-release }()
 	}
-	for p.isBusy() { // they, and other tests' goroutines, come to rest
+	for p.isBusy() { // until they, and goroutines of other tests, wait
 		runtime.Gosched()
 	}
 	close(release) // now they are to run, after this one

@@ -1,6 +1,7 @@
 package exporter_test
 
-// This file builds the program for the tests, configures it and asks it.
+// This file builds, configures and starts the program for the tests, and reads its
+// answers.
 
 import (
 	"encoding/json"
@@ -60,7 +61,7 @@ func connection(t *testing.T, name, address string, more ...any) map[string]any 
 	return c
 }
 
-// serve runs the program with a configuration and gives its URL.
+// serve runs the program with a configuration and returns its URL.
 func serve(t *testing.T, config string, flags ...string) string {
 	t.Helper()
 	m := promtest.StartMailprobe(t, binary(t), append(flags, "--config.file="+config)...)
@@ -79,9 +80,9 @@ func honest(t *testing.T) *mailtest.Server {
 	return s
 }
 
-// silent is a server that accepts and says nothing, at every address of the
-// loopback network; it counts its guests.
-func silent(t *testing.T) (address string, guests func() int) {
+// silent is a server that accepts connections and sends nothing, at every address of the
+// loopback network. accepted returns how many connections it has accepted.
+func silent(t *testing.T) (address string, accepted func() int) {
 	t.Helper()
 	l, err := net.Listen("tcp", "0.0.0.0:0")
 	if err != nil {
@@ -116,10 +117,10 @@ func silent(t *testing.T) (address string, guests func() int) {
 	}
 }
 
-// client gives up after the time of the longest test.
+// client gives up after a time that is longer than any answer in these tests takes.
 var client = &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 
-// get gives status and body.
+// get returns the status and the body of an answer.
 func get(t *testing.T, url string) (int, string) {
 	t.Helper()
 	response, err := client.Get(url)
@@ -134,7 +135,8 @@ func get(t *testing.T, url string) (int, string) {
 	return response.StatusCode, string(body)
 }
 
-// value is the value of a series, as its line in the text format begins.
+// value returns the value of a series; -1: there is none. series is its line in the text
+// format, without the value.
 func value(t *testing.T, url, series string) float64 {
 	t.Helper()
 	_, body := get(t, url+"/metrics?probe=false")
@@ -150,7 +152,7 @@ func value(t *testing.T, url, series string) float64 {
 	return -1
 }
 
-// raw sends bytes as they are and gives the status line of the answer.
+// raw sends bytes as they are and returns the whole answer.
 func raw(t *testing.T, url, request string) string {
 	t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))

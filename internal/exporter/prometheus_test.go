@@ -12,7 +12,7 @@ import (
 	"mailprobe/internal/subprocess"
 )
 
-// discovered is all the configuration a Prometheus needs.
+// discovered is the whole configuration that Prometheus needs.
 const discovered = `scrape_configs:
   - job_name: mail
     http_sd_configs: [{url: "%s/sd", refresh_interval: 5s}]
@@ -34,7 +34,7 @@ func prometheus(t *testing.T, format string, values ...any) *promtest.Prometheus
 	return promtest.StartPrometheus(t, path)
 }
 
-// ups gives an expression of mailprobe_up by connection.
+// ups returns the values of an expression of mailprobe_up, by connection.
 func ups(t *testing.T, p *promtest.Prometheus, expression string) map[string]float64 {
 	t.Helper()
 	found := map[string]float64{}
@@ -109,7 +109,7 @@ const protected = `scrape_configs:
     http_sd_configs: [{url: "http://%[1]s/sd", refresh_interval: 5s, basic_auth: {username: admin, password: test}}]
 `
 
-// What lets Prometheus read /sd does not let it scrape what /sd names.
+// The credentials of http_sd_configs are for /sd only; the scrapes need their own.
 func TestDiscoveryAndProbesEachNeedCredentials(t *testing.T) {
 	t.Parallel()
 	promtest.Need(t, "prometheus")

@@ -18,8 +18,8 @@ import (
 	"mailprobe/mail"
 )
 
-// loader gives a new configuration of the same text at each call, as a reload
-// of an unchanged file does, or what the test has put in its place.
+// loader builds a new configuration at each load: the same one, as at a reload of an
+// unchanged file, or another one that the test has set.
 type loader struct {
 	mu    sync.Mutex
 	build func() []*mail.Connection
@@ -73,10 +73,10 @@ func ask(e *exporter.Exporter, path string) string {
 	return w.Body.String()
 }
 
-// untilMetrics waits for a text in a scrape, which can only be asked for again and again.
+// untilMetrics makes scrapes until one has a text.
 func untilMetrics(t *testing.T, e *exporter.Exporter, text string) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !strings.Contains(ask(e, "/metrics"), text); time.Sleep(20 * time.Millisecond) { // no event tells of a new sample
+	for end := time.Now().Add(20 * time.Second); !strings.Contains(ask(e, "/metrics"), text); time.Sleep(20 * time.Millisecond) { // a new sample causes no event
 		if time.Now().After(end) {
 			t.Fatalf("/metrics never showed %q:\n%s", text, ask(e, "/metrics"))
 		}
@@ -165,9 +165,8 @@ func TestReloadTakesWhatChanged(t *testing.T) {
 	}
 }
 
-// What a reload cannot change is said, each time, and nothing is said where
-// nothing changed.
-func TestReloadSaysWhatItCannotChange(t *testing.T) {
+// Each reload warns about changed settings that take effect at the next start only.
+func TestReloadWarnsAboutWhatItCannotChange(t *testing.T) {
 	loaded := &config.Config{Pool: config.Pool{MaxInFlight: 10, MaxInFlightPerHost: 10}}
 	var log bytes.Buffer
 	e, err := exporter.New(exporter.Options{Log: slog.New(slog.NewTextHandler(&log, nil)),
@@ -216,7 +215,7 @@ func TestReloadKeepsHolds(t *testing.T) {
 		t.Errorf("%d logins became %d", logins, after)
 	}
 	if page := ask(e, "/"); !strings.Contains(page, "The login is withheld until") {
-		t.Error("the page does not tell of the hold")
+		t.Error("the page does not show the hold")
 	}
 }
 
@@ -248,7 +247,7 @@ func TestRetryEndsAHoldOnceInTenMinutes(t *testing.T) {
 	}
 }
 
-// A configuration that says it has changed is loaded, and a broken one once.
+// A changed configuration is loaded, and a faulty one only once.
 func TestWatchedConfigurationReloads(t *testing.T) {
 	server := honest(t)
 	var mu sync.Mutex

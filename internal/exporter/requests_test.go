@@ -1,7 +1,6 @@
 package exporter_test
 
-// These tests tell what the built program does when scrapers and strangers
-// behave badly.
+// These tests run the built program with scrapers and other clients that behave badly.
 
 import (
 	"bytes"
@@ -31,7 +30,7 @@ import (
 	"mailprobe/internal/subprocess"
 )
 
-// A scraper that goes away leaves nothing behind, and its probe ends.
+// A scraper that disconnects leaves no goroutine behind, and its probe ends.
 func TestScraperLeavesMidScrape(t *testing.T) {
 	t.Parallel()
 	stalled, _ := silent(t)
@@ -59,7 +58,7 @@ func TestScraperLeavesMidScrape(t *testing.T) {
 func TestManyScrapes(t *testing.T) {
 	t.Parallel()
 	server := honest(t)
-	stalled, guests := silent(t)
+	stalled, accepted := silent(t)
 	url := serve(t, configure(t, connection(t, "timed", server.Addr),
 		connection(t, "stalled", stalled, "probe_on_scrape", true, "username", "", "password", "")))
 	promtest.Eventually(t, "the first probe", func() bool {
@@ -88,8 +87,8 @@ func TestManyScrapes(t *testing.T) {
 			t.Errorf("one of %d scrapes at once got %d", len(results), status)
 		}
 	}
-	if guests() != 1 {
-		t.Errorf("%d probes for %d scrapes at once, want one", guests(), len(results))
+	if accepted() != 1 {
+		t.Errorf("%d probes for %d scrapes at once, want one", accepted(), len(results))
 	}
 }
 
@@ -117,7 +116,7 @@ func TestSlowloris(t *testing.T) {
 	}
 }
 
-// Who does not read his answer loses it.
+// A client that does not read its answer is disconnected.
 func TestSlowReader(t *testing.T) {
 	t.Parallel()
 	connections := make([]map[string]any, 4000)
@@ -134,8 +133,8 @@ func TestSlowReader(t *testing.T) {
 	defer conn.Close()
 	_ = conn.(*net.TCPConn).SetReadBuffer(4096)
 	fmt.Fprint(conn, "GET /metrics?probe=false HTTP/1.1\r\nHost: x\r\n\r\n")
-	// A scrape of the stalled kind holds one of the forty places; it is given
-	// back when the write timeout of 20 s has passed.
+	// The answer is larger than all buffers between the two, so a goroutine waits for
+	// the client until it is disconnected.
 	promtest.Eventually(t, "the answer waits for its reader", func() bool { return value(t, url, "go_goroutines") > before })
 	promtest.Eventually(t, "the answer is given up", func() bool { return value(t, url, "go_goroutines") <= before })
 }
@@ -203,8 +202,8 @@ func containsAny(text string, words ...string) bool {
 	return false
 }
 
-// Nothing changes by a GET, and no hold ends by a POST unless that was switched
-// on; bodies are not read, however much they would unpack to.
+// A GET changes nothing, and a POST ends a hold only if --web.enable-retry is set. Bodies
+// of requests are not read, so one that would unpack to 16 MiB takes no memory.
 func TestRetryIsOffByDefault(t *testing.T) {
 	t.Parallel()
 	var bomb bytes.Buffer
@@ -228,7 +227,7 @@ func TestRetryIsOffByDefault(t *testing.T) {
 	off, on := serve(t, config), serve(t, config, "--web.enable-retry", "--web.pprof-address="+subprocess.FreeAddress(t))
 	for path, want := range map[string]int{"/-/reload": http.StatusOK, "/-/retry?connection=inbox": http.StatusForbidden} {
 		if status := post(off + path); status != want {
-			t.Errorf("%s without leave: %d, want %d", path, status, want)
+			t.Errorf("%s, not enabled: %d, want %d", path, status, want)
 		}
 		if status, _ := get(t, on+path); status != http.StatusMethodNotAllowed {
 			t.Errorf("GET %s: %d, want 405", path, status)
@@ -240,7 +239,7 @@ func TestRetryIsOffByDefault(t *testing.T) {
 	if grown := value(t, on, "process_resident_memory_bytes"); grown > 256<<20 {
 		t.Errorf("the program takes %v bytes after the bomb", grown)
 	}
-	// A broken file keeps what was, and says so.
+	// A reload of a faulty file is answered with its faults, and changes nothing.
 	if err := os.WriteFile(config, []byte("connections: [{name: inbox, password: "+password+", prot: imap}]"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -310,8 +309,8 @@ func TestTLSAndBasicAuth(t *testing.T) {
 	}
 }
 
-// Whatever servers say, and with every fault of the demo at once, a scrape
-// parses, and the number of series does not grow.
+// With every fault of the demo at once, a scrape can be parsed, and the number of series
+// does not grow.
 func TestSeriesWithEveryFault(t *testing.T) {
 	t.Parallel()
 	m := promtest.StartMailprobe(t, binary(t), "demo")
@@ -342,8 +341,8 @@ func TestSeriesWithEveryFault(t *testing.T) {
 		_, body := get(t, url+"/api/v1/connections")
 		return !strings.Contains(body, `"state":"unknown"`) && strings.Contains(body, `"state":"down"`)
 	})
-	// On a busy machine a probe may fail for want of time, and leaves the series of
-	// that reason. Whatever grows with each probe grows in every five rounds.
+	// On a busy machine a probe may run out of time, and adds the series of that reason.
+	// Series that are added by each probe would grow in every five rounds.
 	promtest.Eventually(t, "five rounds of probes that add no series", func() bool {
 		before := count()
 		for range 5 {

@@ -13,8 +13,8 @@ import (
 	"mailprobe/internal/promtest"
 )
 
-// POP3 does not say since when a message waits. What mailprobe remembers of it
-// survives two restarts, an orderly one and a kill, and serves the command too.
+// POP3 does not say since when a message waits, so mailprobe remembers when it first saw
+// it. The memory survives an orderly restart and a kill, and the command probe reads it.
 func TestSightingsSurviveRestarts(t *testing.T) {
 	t.Parallel()
 	server, err := mailtest.Start(mailtest.Options{Protocol: mailtest.POP3, Encryption: mailtest.NoEncryption, Messages: 2,

@@ -9,10 +9,9 @@ import (
 	"mailprobe/internal/promtest"
 )
 
-// Silent servers must not silence the alerts: through /sd, a real Prometheus sees
-// a result of every connection within two intervals, and no scrape fails, of
-// healthy connections least of all. The ratio of timeout to interval is that of
-// the defaults, ten times as fast.
+// Silent servers must not silence the alerts: through /sd, a real Prometheus gets a
+// result of every connection within two intervals, no scrape fails, and healthy
+// connections stay up. Interval and timeout are a tenth of the defaults.
 func TestSilentServersThroughPrometheus(t *testing.T) {
 	t.Parallel()
 	promtest.Need(t, "prometheus")
@@ -71,7 +70,7 @@ func TestSilentServersThroughPrometheus(t *testing.T) {
 	}
 }
 
-// scrapeFaults says what was wrong in the last two intervals.
+// scrapeFaults returns what was wrong in the last two intervals.
 func scrapeFaults(t *testing.T, p *promtest.Prometheus, interval time.Duration, connections, healthy int) (faults []string) {
 	t.Helper()
 	span := (2 * interval).String()

@@ -1,6 +1,6 @@
 package exporter_test
 
-// These tests tell what the built program says before it serves anything.
+// This test starts the built program with settings that it must refuse.
 
 import (
 	"context"

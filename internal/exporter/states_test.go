@@ -48,8 +48,8 @@ func killed(t *testing.T, program *subprocess.Process) {
 	<-program.Exited()
 }
 
-// The program is killed while a connection is down, and started again: since when
-// it is down, and that it worked before, are known at once, to the command too.
+// The program is killed while a connection is down, and started again. It then knows
+// since when the connection is down and when it last worked; so does the command probe.
 func TestSinceSurvivesAKill(t *testing.T) {
 	t.Parallel()
 	server := honest(t)
@@ -86,7 +86,7 @@ func TestSinceSurvivesAKill(t *testing.T) {
 		t.Errorf("the command does not know that it worked:\n%s", out)
 	}
 
-	// A file that is none of ours is put aside, and said.
+	// A file of another program is put aside, and the log says so.
 	if err := os.WriteFile(history.StatesPath(state), []byte("shopping list\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}

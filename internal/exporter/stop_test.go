@@ -1,6 +1,6 @@
 package exporter_test
 
-// These tests tell how the built program stops, and what does not stop it.
+// These tests stop the built program, or try to block it.
 
 import (
 	"bufio"
@@ -37,8 +37,8 @@ func begin(t *testing.T, stderr *os.File, flags ...string) (url string, program 
 	return url, program
 }
 
-// terminate sends SIGTERM and wants a good end soon; the promise is 5 s on a
-// machine that has time.
+// terminate sends SIGTERM and wants the program to end without an error. It should take
+// 5 s at most; on a busy machine it may take longer.
 func terminate(t *testing.T, program *subprocess.Process) {
 	t.Helper()
 	start := time.Now()
