@@ -1,8 +1,7 @@
 package dashboards
 
-// This file holds what the boards look like to the rule of Grafana's panels, as
-// far as that can be said without Grafana: each test stands for a fault that was
-// once seen in a picture of a board.
+// This file checks how Grafana will show the boards, as far as that is possible without
+// Grafana. Each test is about a fault that was seen in a picture of a board.
 
 import (
 	"encoding/json"
@@ -65,8 +64,8 @@ func eachPanel(t *testing.T, kind string, check func(t *testing.T, p panelModel)
 	}
 }
 
-// everyColumn is the matcher of an override of all columns, also of those that
-// are labels of the user's.
+// everyColumn is the matcher of an override of all columns, those of the user's own labels
+// included.
 const everyColumn = "/.*/"
 
 // columns are the headings of a table.
@@ -74,7 +73,7 @@ func (p panelModel) columns() []string {
 	return slices.Sorted(maps.Values(p.Transformations[len(p.Transformations)-1].Options.RenameByName))
 }
 
-// looks are the properties that one column has of its own, or with all others.
+// looks are the properties of a column: its own, and those of all columns.
 func (p panelModel) looks(column string) map[string]any {
 	out := map[string]any{}
 	for _, o := range p.FieldConfig.Overrides {
@@ -106,7 +105,7 @@ func TestTablesNameTheirOwnColumns(t *testing.T) {
 	})
 }
 
-// Prometheus gives rows in no order, so a table of many connections needs one.
+// Prometheus returns rows in no order, so a table of many connections must be sorted.
 func TestTablesOfManyConnectionsAreSorted(t *testing.T) {
 	eachPanel(t, "table", func(t *testing.T, p panelModel) {
 		if slices.Contains(p.columns(), "Connection") && p.Options["sortBy"] == nil {
@@ -115,8 +114,8 @@ func TestTablesOfManyConnectionsAreSorted(t *testing.T) {
 	})
 }
 
-// Without its own ends a gauge is drawn between the least and the largest figure
-// of the whole table.
+// Without its own minimum and maximum, a gauge is drawn between the least and the largest
+// figure of the whole table.
 func TestGaugesInTablesHaveTwoEnds(t *testing.T) {
 	eachPanel(t, "table", func(t *testing.T, p panelModel) {
 		for _, column := range p.columns() {
@@ -176,7 +175,7 @@ func TestFiguresWithoutAValueHaveNoColour(t *testing.T) {
 				return
 			}
 		}
-		t.Errorf("%q has a colour that judges", words)
+		t.Errorf("%q has the colour of a threshold", words)
 	})
 }
 
@@ -311,8 +310,9 @@ func TestFiltersNarrowTheListOfConnections(t *testing.T) {
 	}
 }
 
-// How much time is little depends on the certificate's lifetime: six days are all
-// that some have. What is left has no colour, its state has.
+// The remaining time of a certificate has no colour, because its meaning depends on the
+// lifetime: some certificates are valid for six days only. The state of a certificate has
+// a colour.
 func TestCertificatesAreColouredByTheirLifetime(t *testing.T) {
 	states := 0
 	eachPanel(t, "", func(t *testing.T, p panelModel) {

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// lint is one rule: complain is called for each thing that is not right.
+// lint is one rule. Its check calls complain for each fault.
 type lint struct {
 	name  string
 	check func(b board, complain func(format string, args ...any))
@@ -118,7 +118,7 @@ var lints = []lint{
 		}
 	}},
 	{"target-promql-rule", func(b board, complain func(string, ...any)) {
-		// Whether it parses, Prometheus says in TestQueries.
+		// Prometheus parses it in TestQueries.
 		onTargets(b, func(p panel, refID, expr string) {
 			if len(references(expr)) == 0 {
 				complain("%s %s: %q names no metric", p.where(b), refID, expr)

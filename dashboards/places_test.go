@@ -11,7 +11,7 @@ import (
 
 // Two mailprobes probe the same connection and are scraped through /sd: job,
 // instance and connection are the same, only the label mailprobe is not. No query
-// or rule may mix them up, and whoever chooses one sees nothing of the other.
+// or rule may mix them up, and a user who chooses one sees nothing of the other.
 func TestTwoPlacesOfOneConnection(t *testing.T) {
 	promtest.Need(t, "prometheus")
 	if testing.Short() {

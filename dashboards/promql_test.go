@@ -1,9 +1,8 @@
 package dashboards
 
-// This file finds the names in a PromQL expression. It is no parser: whether an
-// expression is right, the real Prometheus says, in TestQueries and by promtool.
-// It relies on one custom of the boards and rules, which it checks: every
-// metric of ours begins with a known prefix.
+// This file finds the names in a PromQL expression. It is no parser: Prometheus itself
+// parses the expressions, in TestQueries and through promtool. The file relies on a
+// convention of the boards and rules: every metric of ours begins with a known prefix.
 
 import (
 	"regexp"

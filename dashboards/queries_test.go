@@ -44,13 +44,14 @@ var ownLabel = []string{"demo", "team"}
 // showsOwnLabels are the tables that have a column for each of them.
 var showsOwnLabels = []string{"Failing now", "Firing alerts", "Configuration", "Where routes fail"}
 
-// needRules are the panels that show nothing without our rules, and say so.
+// needRules are the panels that show nothing without our rules; their text for no value
+// says so.
 var needRules = []string{"Firing alerts", "Available in 30 days", "Least of the budget left", "Without budget",
 	"Least of the error budget left", "Error budget left"}
 
-// TestQueries runs every query of every board on two real Prometheis that
-// scrape the demo: one as most people run it, one that stores native histograms
-// and has no rules. A panel that should show something and does not is a fault.
+// TestQueries runs every query of every board on three Prometheus servers that scrape the
+// demo: one as most people run it, one that stores native histograms and has no rules,
+// and one that discovers the connections through /sd. Every panel must have data.
 func TestQueries(t *testing.T) {
 	promtest.Need(t, "prometheus")
 	if testing.Short() {
@@ -89,7 +90,7 @@ func TestQueries(t *testing.T) {
 	}
 }
 
-// withQuickRules records each second what people record each five minutes.
+// withQuickRules evaluates the recording rules each second instead of each five minutes.
 func withQuickRules(t *testing.T, config string, pairs ...string) string {
 	t.Helper()
 	path := promtest.WithRules(t, "..", config, pairs...)
@@ -98,9 +99,8 @@ func withQuickRules(t *testing.T, config string, pairs ...string) string {
 	return path
 }
 
-// checkBoard wants data in every panel for at least one view, and in the panels
-// that have no words for an empty one for each view. The demo needs some time
-// to make all of it.
+// checkBoard wants data in every panel for at least one view, and in the panels without a
+// text for no value in each view. The demo needs some time until all data is there.
 func checkBoard(t *testing.T, server *promtest.Prometheus, b board, rules bool) {
 	t.Helper()
 	var missing []string

@@ -144,8 +144,8 @@ func TestReloadChecksWithoutCredentials(t *testing.T) {
 	}
 }
 
-// 1.5 is far below what systemd calls OK. What is left is the access to the network, which
-// mailprobe needs.
+// The limit of 1.5 is far below what systemd calls OK. Most of the exposure is the access
+// to the network, which mailprobe needs.
 func TestSystemdUnitIsConfined(t *testing.T) {
 	promtest.Need(t, "systemd-analyze")
 	const most = 1.5
@@ -174,7 +174,7 @@ func TestBoardsCanBeApplied(t *testing.T) {
 	}
 }
 
-// Many will begin with the configuration in the ConfigMap.
+// The example in the ConfigMap is a valid configuration, apart from its secret files.
 func TestConfigMapHoldsAConfiguration(t *testing.T) {
 	var manifest struct{ Data map[string]string }
 	if err := yaml.Unmarshal([]byte(read(t, "kubernetes/configmap.yaml")), &manifest); err != nil {

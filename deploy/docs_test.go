@@ -16,7 +16,7 @@ var (
 	notInAnchors    = regexp.MustCompile(`[^a-z0-9 _-]`)
 )
 
-// anchors are the places in a page that a link can lead to, as GitHub names them.
+// anchors are the anchors of the headings of a page, as GitHub names them.
 func anchors(t *testing.T, file string) map[string]bool {
 	t.Helper()
 	out := map[string]bool{"": true}
@@ -26,7 +26,7 @@ func anchors(t *testing.T, file string) map[string]bool {
 	return out
 }
 
-// documents are the pages that people read.
+// documents are the files of all pages.
 func documents(t *testing.T) []string {
 	t.Helper()
 	files, err := filepath.Glob("../docs/*.md")
@@ -92,7 +92,7 @@ func TestFlagsInDocumentsExist(t *testing.T) {
 
 var yamlBlock = regexp.MustCompile("(?ms)^```yaml\n(.*?)^```$")
 
-// The parts of Prometheus's configuration in the pages are valid.
+// The examples of Prometheus's configuration in the pages are valid.
 func TestPrometheusExamplesInDocuments(t *testing.T) {
 	promtest.Need(t, "promtool")
 	checked := 0

@@ -59,7 +59,7 @@ func (p *pager) got(job, connection string) []alert {
 func (p *pager) wait(t *testing.T, job, connection, name, status string) alert {
 	t.Helper()
 	var found alert
-	promtest.Eventually(t, fmt.Sprintf("the pager hears of %s %s: %s %s", job, connection, name, status), func() bool {
+	promtest.Eventually(t, fmt.Sprintf("the pager gets %s %s: %s %s", job, connection, name, status), func() bool {
 		for _, a := range p.got(job, connection) {
 			if a.Labels["alertname"] == name && a.Status == status {
 				found = a
@@ -120,8 +120,8 @@ func hurried(t *testing.T, file, mailprobe, alertmanager string) string {
 	return config
 }
 
-// fromOnePage asks the demo, which has its own broken servers, and one that goes
-// and returns at a SIGUSR1.
+// fromOnePage tests that Prometheus scrapes all results of the demo from one page. The
+// demo has broken servers, and one that stops and starts at a SIGUSR1.
 func fromOnePage(t *testing.T, p *pager, binary, alertmanager string) {
 	const job, toggled = "mailprobe", "imap-starttls"
 	demo := promtest.StartMailprobe(t, binary, "demo")
@@ -147,7 +147,7 @@ func fromOnePage(t *testing.T, p *pager, binary, alertmanager string) {
 	}
 	for _, connection := range []string{"imap-tls", "pop3-none", "smtp-starttls", "helpdesk"} {
 		if alerts := p.got(job, connection); len(alerts) > 0 {
-			t.Errorf("%s works, and the pager heard of it: %v", connection, alerts)
+			t.Errorf("%s works, and the pager got alerts about it: %v", connection, alerts)
 		}
 	}
 }

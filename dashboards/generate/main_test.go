@@ -68,8 +68,8 @@ func TestLayoutFillsLines(t *testing.T) {
 	}
 }
 
-// TestAlertsAndPageHaveOneThreshold: the alerts begin when the status page and the
-// Nagios output say that a certificate ends soon.
+// The alerts begin when the status page and the Nagios output show that a certificate ends
+// soon.
 func TestAlertsAndPageHaveOneThreshold(t *testing.T) {
 	issued := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	for _, days := range []int{1, 6, 30, 60, 90, 365} {

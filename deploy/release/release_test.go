@@ -1,5 +1,5 @@
-// Package release holds what a release is built with. The test builds a small one
-// twice and runs what it unpacks.
+// Package release holds the scripts that build a release. The test builds a small one
+// twice, unpacks it and runs its binary.
 package release
 
 import (
@@ -34,8 +34,8 @@ func need(t *testing.T, tools ...string) {
 	}
 }
 
-// run runs a command in a folder and returns what it wrote; it has to end well.
-// One platform is enough to see whether a build can be repeated.
+// run runs a command in a folder and returns its output. It fails the test if the command
+// fails. PLATFORMS has one platform, which is enough to compare two builds.
 func run(t *testing.T, folder string, command ...string) string {
 	t.Helper()
 	c := exec.Command(command[0], command[1:]...)
@@ -144,7 +144,8 @@ func wantArchives(t *testing.T, folder string) {
 	}
 }
 
-// wantBill demands that the bill lists what `go version -m` finds in the binary.
+// wantBill checks that the bill lists the modules that `go version -m` finds in the
+// binary.
 func wantBill(t *testing.T, folder string) {
 	name := "mailprobe-" + version + "-linux-amd64"
 	var bill struct {
@@ -215,14 +216,14 @@ func wantRPM(t *testing.T, file string) {
 	}
 	run(t, ".", "rpm", "--checksig", "--nosignature", file) // the digests of header and payload
 	root := t.TempDir()
-	// rpm2cpio ends with 1 because nfpm states another size of the payload; cpio
-	// says whether it is whole.
+	// rpm2cpio ends with 1 because nfpm states another size of the payload; cpio fails if
+	// the payload is not complete.
 	run(t, root, "bash", "-c", `rpm2cpio "$1" | cpio --extract --make-directories --quiet --no-absolute-filenames`, "-", file)
 	wantInstalled(t, root)
 }
 
-// wantInstalled looks at the files of a package below root, and runs its binary
-// with its configuration.
+// wantInstalled checks the files of a package below root, and runs its binary with its
+// configuration.
 func wantInstalled(t *testing.T, root string) {
 	t.Helper()
 	binary, config := filepath.Join(root, "usr/bin/mailprobe"), filepath.Join(root, "etc/mailprobe/config.yml")
@@ -251,8 +252,8 @@ func wantInstalled(t *testing.T, root string) {
 	wantUnit(t, filepath.Join(root, "usr/lib/systemd/system/mailprobe.service"), binary)
 }
 
-// wantUnit demands that the service runs the package's binary as its user, and
-// that a reload checks first.
+// wantUnit checks that the service runs the package's binary as its user, and that a
+// reload checks the configuration first.
 func wantUnit(t *testing.T, file, binary string) {
 	t.Helper()
 	unit := read(t, file)

@@ -25,8 +25,8 @@ const chartFolder = "../../helm/mailprobe"
 // object is a manifest as it is written, before it has a type.
 type object = map[string]any
 
-// renderAs returns what the chart makes of some values for a release, as Helm
-// does: with its schema, its engine and strictly. Objects are by kind and name.
+// renderAs renders the chart with some values for a release, as Helm does: it checks the
+// schema, uses Helm's engine and is strict. Objects are by kind and name.
 func renderAs(release, values string) (map[string]object, error) {
 	chart, err := loader.LoadDir(chartFolder)
 	if err != nil {
@@ -56,8 +56,8 @@ func renderAs(release, values string) (map[string]object, error) {
 	return objects, nil
 }
 
-// render is renderAs for the release mailprobe, which has to go well, and holds
-// each object against its type.
+// render is renderAs for the release mailprobe. It fails the test on an error, and if an
+// object does not fit its type.
 func render(t *testing.T, values string) map[string]object {
 	t.Helper()
 	objects, err := renderAs("mailprobe", values)
@@ -90,7 +90,7 @@ func get[T any](t *testing.T, objects map[string]object, name string) T {
 // do not have.
 var chartLabels = []string{"app.kubernetes.io/instance", "app.kubernetes.io/version", "app.kubernetes.io/managed-by", "helm.sh/chart"}
 
-// withoutChartLabels removes them wherever labels are.
+// withoutChartLabels removes them from all labels of an object.
 func withoutChartLabels(value any) {
 	switch v := value.(type) {
 	case object:
@@ -258,7 +258,8 @@ dashboards: {enabled: false}
 	}
 }
 
-// Two releases in one namespace neither take each other's names nor pods.
+// Two releases in one namespace have no object of the same name, and select no pods of the
+// other one.
 func TestChartReleasesStayApart(t *testing.T) {
 	one, err := renderAs("east", "")
 	if err != nil {
@@ -310,7 +311,7 @@ func TestChartTakesConfigurationAsMap(t *testing.T) {
 	}
 }
 
-// The values that docs/running.md shows make what it says.
+// The values in docs/running.md make the objects that the page describes.
 func TestChartTakesTheValuesOfTheDocuments(t *testing.T) {
 	page, err := os.ReadFile("../../../docs/running.md")
 	if err != nil {

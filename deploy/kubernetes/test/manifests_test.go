@@ -1,5 +1,5 @@
-// Package test holds the manifests against the types that the API servers use:
-// an unknown or misspelt field is an error here, and silently dropped there.
+// Package test decodes the manifests into the types of the API servers. An unknown or
+// misspelt field is an error here; an API server may drop it without a message.
 package test
 
 import (
@@ -160,7 +160,7 @@ func TestAMisspeltFieldIsAnError(t *testing.T) {
 	}
 }
 
-// What one manifest calls something the others must call the same.
+// Names and labels that one manifest refers to must be those of the others.
 func TestManifestsFitTogether(t *testing.T) {
 	deployment := read(t, "deployment.yaml").(*appsv1.Deployment)
 	config := read(t, "configmap.yaml").(*corev1.ConfigMap)
@@ -182,7 +182,7 @@ func TestManifestsFitTogether(t *testing.T) {
 	container := pod.Spec.Containers[0]
 	port := container.Ports[0].Name
 	if service.Spec.Ports[0].TargetPort.String() != port || monitor.Spec.Endpoints[0].Port != service.Spec.Ports[0].Name {
-		t.Errorf("not everybody calls the port %q", port)
+		t.Errorf("the port is not named %q in all manifests", port)
 	}
 
 	mounts := map[string]string{} // volume to path
