@@ -142,7 +142,6 @@ func (b *builder) build(e *entry, at position) *mail.Connection {
 	c := e.Connection
 	c.SharedMailboxAccess = e.access()
 	c.TLS = b.tls.config(b.reader, e, at)
-	c.Source = fmt.Sprintf("%s:%d", b.file, e.line)
 	c.Password = b.secret(e.password, e.passwordFile, e.at("password_file", at))
 	if c.SharedMailboxAccess != mail.SharedLoginName {
 		c.LoginNameFormat = "" // it is not used

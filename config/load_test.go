@@ -121,7 +121,7 @@ func TestLoadCompletesConnections(t *testing.T) {
 
 // describe writes the fields of a connection. Of TLS it writes those that can be printed.
 func describe(b *strings.Builder, c *mail.Connection) {
-	fmt.Fprintf(b, "%s %s %s %s %s user=%q auth=%s password=%q,%v token=%v\n", c.Source, c.Name, c.Protocol, c.Encryption, c.Address(),
+	fmt.Fprintf(b, "%s %s %s %s user=%q auth=%s password=%q,%v token=%v\n", c.Name, c.Protocol, c.Encryption, c.Address(),
 		c.Username, c.Auth, c.Password.Path(), !c.Password.IsZero(), c.Token != nil)
 	fmt.Fprintf(b, "  shared=%q,%s,%q check=%v mailbox=%q sender=%q recipient=%q ehlo=%q\n", c.SharedMailbox, c.SharedMailboxAccess,
 		c.LoginNameFormat, c.CheckMailbox, c.Mailbox, c.Sender, c.Recipient, c.EHLO)

@@ -35,7 +35,6 @@ func NewConnection(source string, settings []Setting, tokens Tokens) (*mail.Conn
 	if len(r.faults.list) > 0 {
 		return nil, warnings, Faults(r.faults.sorted())
 	}
-	c.Source = source
 	return c, warnings, nil
 }
 

@@ -131,7 +131,7 @@ func TestNewConnectionReportsEveryFault(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Address() != "mail.example.org:993" || c.ServerName() != "x.example.org" || c.TLS.RootCAs == nil || c.Source != "here" || c.Mailbox != "INBOX" {
+	if c.Address() != "mail.example.org:993" || c.ServerName() != "x.example.org" || c.TLS.RootCAs == nil || c.Mailbox != "INBOX" {
 		t.Errorf("got %+v", c)
 	}
 	_, _, err = NewConnection("here", append(settings, Setting{"port", "x"}, Setting{"prot", "hunter2"}, Setting{"timeout", "1"}), nil)

@@ -191,7 +191,6 @@ type Connection struct {
 	HideServerText bool
 
 	Labels []Label // sorted by name; added to each metric of the connection
-	Source string  // "file:line" of the entry, for messages
 }
 
 // Label is one user-defined label of a connection.

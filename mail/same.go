@@ -90,7 +90,6 @@ var comparedFields = []comparedField{
 	compared("WatchMaxAge", OtherDescription, func(c *Connection) int64 { return int64(c.WatchMaxAge) }),
 	compared("WatchExpectEvery", OtherDescription, func(c *Connection) int64 { return int64(c.WatchExpectEvery) }),
 	{"Labels", OtherDescription, func(a, b *Connection) bool { return slices.Equal(a.Labels, b.Labels) }, nil},
-	compared("Source", OtherDescription, func(c *Connection) string { return c.Source }),
 }
 
 // Compare returns the gravest difference between two definitions. nil differs

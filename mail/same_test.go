@@ -48,14 +48,13 @@ var connectionChanges = map[string]struct {
 	"WatchMaxAge":      {func(c *Connection) { c.WatchMaxAge = time.Hour }, OtherDescription},
 	"WatchExpectEvery": {func(c *Connection) { c.WatchExpectEvery = time.Hour }, OtherDescription},
 	"Labels":           {func(c *Connection) { c.Labels = []Label{{"team", "b"}} }, OtherDescription},
-	"Source":           {func(c *Connection) { c.Source = "config.yml:9" }, OtherDescription},
 }
 
 func sample() *Connection {
 	return &Connection{Name: "inbox", Protocol: IMAP, Encryption: ImplicitTLS, Host: "mail.example.org",
 		Username: "anna", Password: InlineSecret(NewSecret("old")), Auth: AuthAuto, Mailbox: "INBOX",
 		Interval: time.Minute, Timeout: 30 * time.Second, IPProtocol: AnyIP, Lockout: LockoutNormal,
-		TLS: &tls.Config{ServerName: "mail.example.org"}, Labels: []Label{{"team", "a"}}, Source: "config.yml:1"}
+		TLS: &tls.Config{ServerName: "mail.example.org"}, Labels: []Label{{"team", "a"}}}
 }
 
 // A field that is added to Connection and forgotten here would let a reload

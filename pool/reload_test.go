@@ -23,7 +23,7 @@ func TestPoolReload(t *testing.T) {
 		{"nothing changed", func(c *mail.Connection) *mail.Connection { d := *c; return &d }, true},
 		{"labels and line", func(c *mail.Connection) *mail.Connection {
 			d := *c
-			d.Labels, d.Source = []mail.Label{{Name: "team", Value: "b"}}, "other.yml:7"
+			d.Labels = []mail.Label{{Name: "team", Value: "b"}}
 			return &d
 		}, true},
 		{"the same TLS settings built again", func(c *mail.Connection) *mail.Connection {

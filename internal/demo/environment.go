@@ -96,7 +96,6 @@ func (env *environment) connection(r recipe) *mail.Connection {
 		Lockout:      mail.LockoutNormal,
 		HeldProbe:    true,
 		Labels:       []mail.Label{{Name: "demo", Value: "good"}},
-		Source:       "demo",
 	}
 	if r.want != "" {
 		c.Labels[0].Value = "broken"

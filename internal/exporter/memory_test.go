@@ -57,7 +57,7 @@ func restingConnection(i int) *mail.Connection {
 		Name: fmt.Sprintf("customer-%05d-inbox", i), Protocol: mail.IMAP, Encryption: mail.ImplicitTLS,
 		Host: fmt.Sprintf("mail%d.example.org", i), Username: fmt.Sprintf("inbox-%d@example.org", i), Auth: mail.AuthAuto,
 		Interval: time.Minute, Timeout: 30 * time.Second, CheckMailbox: true, Mailbox: "INBOX",
-		Labels: []mail.Label{{Name: "team", Value: "support"}}, Source: "mailprobe.yml:12",
+		Labels: []mail.Label{{Name: "team", Value: "support"}},
 	}
 }
 
