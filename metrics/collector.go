@@ -166,7 +166,7 @@ func one(o mail.Outcome, before *preparedMetrics) prometheus.Gatherer {
 			samples = append(samples, sample{family: lastSuccess, value: seconds(o.End)})
 		}
 		var found []*dto.MetricFamily
-		p := prepare(o.Connection, ownLabels(o.Connection), samples, before, pool)
+		p := prepare(o.Connection, samples, before, pool)
 		if raw, ok := rawFingerprint(o.TLS); ok {
 			p.fingerprint = raw
 		}

@@ -83,7 +83,7 @@ func (m *connectionMetrics) configure(c *mail.Connection, pool *labelPool) {
 		m.lastSuccess = 0
 		samples = m.counterSamples(samples)
 	}
-	m.current = prepare(c, ownLabels(c), samples, before, pool)
+	m.current = prepare(c, samples, before, pool)
 }
 
 // isConfigFamily reports whether configSamples makes the samples of a family.
@@ -121,7 +121,7 @@ func (m *connectionMetrics) observe(o *mail.Outcome, pool *labelPool, kind mail.
 	if m.lastSuccess != 0 {
 		samples = append(samples, sample{family: lastSuccess, value: m.lastSuccess})
 	}
-	p := prepare(m.configured, m.current.own, m.counterSamples(samples), m.current, pool)
+	p := prepare(m.configured, m.counterSamples(samples), m.current, pool)
 	if raw, ok := rawFingerprint(o.TLS); ok {
 		p.fingerprint = raw
 	}

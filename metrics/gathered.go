@@ -1,8 +1,8 @@
 package metrics
 
 // This file iterates over the metrics of all connections family by family, the order
-// that every exposition format requires. A scrape holds one pointer per connection and
-// one family at a time, even if its client reads slowly.
+// that every exposition format requires. A scrape holds the labels of each connection
+// and one family at a time, even if its client reads slowly.
 
 import (
 	"slices"
@@ -21,8 +21,9 @@ type gathered struct {
 	taken    []preparedSample     // by the last take
 	kind     mail.Histograms
 
-	order  []familyID // the families still to come
-	family familyID   // the current one
+	owns   []*labelSet // of each connection, see own; nil: not made yet
+	order  []familyID  // the families still to come
+	family familyID    // the current one
 
 	pairs         [][]*dto.LabelPair     // see ownPairs
 	lastTimestamp *timestamppb.Timestamp // see timestamp
@@ -48,7 +49,7 @@ func (c *Collector) gatherOf(states []*connectionMetrics) *gathered {
 }
 
 func newGathered(prepared []*preparedMetrics) *gathered {
-	return &gathered{prepared: prepared, cursors: make([]uint16, len(prepared)), order: familyOrder}
+	return &gathered{prepared: prepared, cursors: make([]uint16, len(prepared)), owns: make([]*labelSet, len(prepared)), order: familyOrder}
 }
 
 // next goes to the next family that has a metric; false: there is none.
@@ -115,8 +116,13 @@ func (g *gathered) bounds() []float64 {
 	return handshakeBounds
 }
 
-// own are the labels of connection i.
-func (g *gathered) own(i int) *labelSet { return g.prepared[i].own }
+// own returns the labels that every metric of connection i has.
+func (g *gathered) own(i int) *labelSet {
+	if g.owns[i] == nil {
+		g.owns[i] = ownLabels(g.prepared[i].definition)
+	}
+	return g.owns[i]
+}
 
 // created is when the histograms of connection i were empty.
 func (g *gathered) created(i int) uint32 { return g.states[i].created }

@@ -51,7 +51,7 @@ func (l errorLog) Println(v ...any) {
 
 // scrapeHandler serves a Collector as promhttp would, with less memory. While a slow
 // client reads a scrape of ten thousand connections, the scrape holds 2 MB with gzip.
-// Without gzip it holds one pointer per connection and a buffer, with protobuf one
+// Without gzip it holds the labels of each connection and a buffer, with protobuf one
 // family too.
 type scrapeHandler struct {
 	collector *Collector

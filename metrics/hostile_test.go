@@ -74,7 +74,7 @@ func TestHostileConfigurationKeepsTheScrapeValid(t *testing.T) {
 	for _, accept := range []string{acceptText, acceptOpenMetrics, acceptProtobuf} {
 		parse(t, scrape(t, Handler(m, nil), accept))
 	}
-	if !model.LabelValue(m.connections.All()[0].current.own.at(0).value()).IsValid() {
+	if !model.LabelValue(ownLabels(c).at(0).value()).IsValid() {
 		t.Error("label value is not valid")
 	}
 }

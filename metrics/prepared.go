@@ -17,7 +17,6 @@ import (
 // preparedMetrics holds the finished gauges and counters of one connection.
 // It is immutable: scrapes read it while the next one is being prepared.
 type preparedMetrics struct {
-	own     *labelSet
 	samples []byte      // sorted by the name of their families, see appendSample
 	extras  []*labelSet // that samples refer to
 
@@ -35,9 +34,9 @@ type preparedSample struct {
 }
 
 // The numbers of label sets. Those of two metrics differ from connection to connection.
-// They are made at each scrape, from the definition and the fingerprint: kept as texts,
-// they would be a tenth of all memory. Until then, the two empty sets below stand for
-// them; read only.
+// Like the connection's own labels (gathered.own), they are made at each scrape, from
+// the definition and the fingerprint: kept as texts, they would be a tenth of all memory.
+// Until then, the two empty sets below stand for them; read only.
 const (
 	noExtra = iota
 	extraOfConfig
@@ -140,8 +139,8 @@ const maxSamples = 48
 
 // prepare keeps a sorted copy of samples. Samples of one family stay in order. before
 // is what was prepared before, whose list of labels is mostly the same; it may be nil.
-func prepare(c *mail.Connection, own *labelSet, samples []sample, before *preparedMetrics, pool *labelPool) *preparedMetrics {
-	p := &preparedMetrics{own: own, definition: c}
+func prepare(c *mail.Connection, samples []sample, before *preparedMetrics, pool *labelPool) *preparedMetrics {
+	p := &preparedMetrics{definition: c}
 	if before != nil {
 		p.fingerprint = before.fingerprint
 	}
