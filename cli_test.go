@@ -1,7 +1,7 @@
 package main
 
-// This file runs the sessions of testdata/cli: what is typed into a terminal and
-// what comes back. Each has a server of its own, with one user, anna@example.org.
+// This file runs the sessions of testdata/cli: scripts of commands and their output. Each
+// has its own servers, with one user, anna@example.org.
 
 import (
 	"context"
@@ -20,14 +20,14 @@ import (
 	"mailprobe/internal/subprocess"
 )
 
-// sessionPassword is anna's, in every session.
+// sessionPassword is anna's password, in every session.
 const sessionPassword = "looking-glass-42"
 
-// nameServer, set in the environment, is where a mailprobe of a session looks up
-// what a domain publishes.
+// nameServer is the environment variable with the address of the name server that the
+// mailprobe of a session asks.
 const nameServer = "MAILPROBE_TEST_NAME_SERVER"
 
-// session is the mailprobe of the sessions.
+// session runs main for a session.
 func session() {
 	if at := os.Getenv(nameServer); at != "" {
 		net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {

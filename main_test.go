@@ -42,7 +42,7 @@ func (c leakChecked) Run() int {
 	return code
 }
 
-// output is a writer for a program that runs beside the test.
+// output is a writer for a program that runs at the same time as the test.
 type output struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -103,7 +103,7 @@ func TestRunChecksAConfiguration(t *testing.T) {
 }
 
 // --config.check checks and exits, with any command: nothing is probed or served.
-func TestCheckIsObeyedByEveryCommand(t *testing.T) {
+func TestEveryCommandObeysConfigCheck(t *testing.T) {
 	file := write(t, "connections: [{name: inbox, protocol: imap, host: mail.example.org}]")
 	for _, command := range []string{"serve", "probe", "demo"} {
 		var out output
@@ -140,7 +140,7 @@ func TestRunWithoutAConfigurationSaysSo(t *testing.T) {
 	}
 }
 
-// get is one request; empty if it went wrong.
+// get returns the body of an answer; empty after an error.
 func get(t *testing.T, url string) string {
 	t.Helper()
 	defer http.DefaultClient.CloseIdleConnections()
@@ -153,7 +153,7 @@ func get(t *testing.T, url string) string {
 	return string(body)
 }
 
-// TestDemoShowsWhatWorksAndWhatDoesNot runs the first thing a newcomer runs.
+// TestDemoShowsWhatWorksAndWhatDoesNot runs the command that README.md names first.
 func TestDemoShowsWhatWorksAndWhatDoesNot(t *testing.T) {
 	t.Parallel()
 	ctx, stop := context.WithCancel(t.Context())
@@ -184,7 +184,7 @@ func TestDemoShowsWhatWorksAndWhatDoesNot(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatalf("no %s in\n%s\n%s", missing, page, out.String())
 		}
-		time.Sleep(200 * time.Millisecond) // the probes run beside the test; their page is all there is to see
+		time.Sleep(200 * time.Millisecond) // the probes run in the program, which has no event for the test
 	}
 	if !strings.Contains(out.String(), "http://"+address+"/metrics") {
 		t.Errorf("nothing says what to open:\n%s", out.String())
@@ -229,7 +229,7 @@ func TestREADMEExplainsMetrics(t *testing.T) {
 			t.Fatal(err)
 		}
 	} else if string(readme) != want {
-		t.Error("the metrics in README.md are not the code's: make generate")
+		t.Error("the metrics in README.md differ from the code: run make generate")
 	}
 }
 

@@ -30,7 +30,7 @@ func TestPromisesAreHeldByTests(t *testing.T) {
 		count++
 		tests := named.FindAllStringSubmatch(paragraph, -1)
 		if len(tests) == 0 {
-			t.Errorf("no test holds this promise: %s", paragraph)
+			t.Errorf("no test checks this promise: %s", paragraph)
 		}
 		for _, test := range tests {
 			if known[test[1]] == nil {

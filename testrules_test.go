@@ -1,7 +1,7 @@
 package main
 
-// This file checks rules for all tests: no sleep without a
-// reason, and no function longer than two screens.
+// This file checks two rules for all tests: no sleep without a reason, and no function
+// longer than two screens.
 
 import (
 	"go/ast"
@@ -18,9 +18,9 @@ import (
 // table.
 const twoScreens, oneScreen = 110, 57
 
-// Real time makes a test slow, and fail on a busy machine. Where nothing can be
-// waited for, a comment on the line or on the one before says so. In a bubble of
-// synctest a sleep takes no time.
+// A sleep makes a test slow, and lets it fail on a busy machine. Where there is no event to
+// wait for, a comment on the line of the sleep, or on the line before, says so. In a
+// bubble of synctest a sleep takes no time.
 func TestTestsSleepOnlyWithAReason(t *testing.T) {
 	sleeps := 0
 	eachTestFile(t, func(files *token.FileSet, file *ast.File) {
@@ -43,7 +43,7 @@ func TestTestsSleepOnlyWithAReason(t *testing.T) {
 		})
 	})
 	if sleeps == 0 {
-		t.Error("no sleep was found: nothing was looked at")
+		t.Error("no sleep was found: the test files were not read")
 	}
 }
 
@@ -64,7 +64,7 @@ func TestFunctionsOfTestsFitTwoScreens(t *testing.T) {
 	})
 	t.Logf("the longest has %d lines", longest)
 	if longest == 0 {
-		t.Error("nothing was looked at")
+		t.Error("no function was found")
 	}
 }
 

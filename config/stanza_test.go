@@ -8,8 +8,8 @@ import (
 	"mailprobe/oauth"
 )
 
-// The fields of a block stand together, in whatever order they were said, and a
-// list is a list.
+// The fields of a block are written together, whatever the order of the settings, and a
+// list is written as a list.
 func TestStanzaKeepsBlocksTogether(t *testing.T) {
 	settings := []Setting{{"name", "a"}, {"protocol", "imap"}, {"host", "h"}, {"tls_config.ca_file", "ca.pem"}, {"username", "[anna]"}, {"auth", "xoauth2"},
 		{"oauth2.client_id", "1"}, {"tls_config.server_name", "x"}, {"oauth2.token_url", ""}, {"oauth2.scopes", "https://x/.default a,b offline_access"}}

@@ -57,7 +57,7 @@ var notInTheFile = map[string]string{
 	"Source": "it says where the entry is",
 }
 
-// onlyDescription are the fields of mail.Connection that change no probe, but what
+// onlyDescription are the fields of mail.Connection that change no probe. They change what
 // is shown with its outcome.
 var onlyDescription = map[string]bool{"Labels": true, "WatchMaxAge": true, "WatchExpectEvery": true}
 

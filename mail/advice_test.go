@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// anHourAgo is when the connections of these tests worked.
+// anHourAgo is when the connections of these tests last worked.
 var anHourAgo = time.Date(2026, 11, 28, 14, 14, 0, 0, time.UTC)
 
-// settings are words of the configuration: advice that has one of them in its
-// first sentence blames a setting.
+// settings matches words of the configuration. Advice with one of them in its first
+// sentence blames a setting.
 var settings = regexp.MustCompile(`(?i)\b(check (host|port|the port|the spelling|that (port|protocol)|mailbox|oauth2)|set [a-z_.]+ to|set (` + "`" + `|auth|tls_config)|use encryption|use a host name|in the configuration|configuration is wrong|raise (interval|timeout)|probe less often|ip_protocol|secret file)`)
 
 func TestAdviceWhereItWorkedBeforeBeginsWithWhatChanged(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 
 var update = flag.Bool("update", false, "write the documents that are generated from tables")
 
-// classWords say a class in words, in the order in which they are explained.
+// classWords are the classes in words, in the order of docs/reasons.md.
 var classWords = []struct {
 	class       Class
 	word, about string
@@ -90,8 +90,7 @@ func TestDocsReasons(t *testing.T) {
 	}
 }
 
-// TestComparisonCountsAsTheTablesDo: the numbers in docs/comparison.md are those of
-// the tables of reasons and phases.
+// The numbers in docs/comparison.md must be those of the tables of reasons and phases.
 func TestComparisonCountsAsTheTablesDo(t *testing.T) {
 	text, err := os.ReadFile("../docs/comparison.md")
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// TestSecretFileIsReadAgainOnlyWhenItChanged counts the looks at a file, and its
-// reads, by stories of its changes.
+// TestSecretFileIsReadAgainOnlyWhenItChanged counts how often the status of a file is
+// read (looks), and how often its content, after each of several changes.
 func TestSecretFileIsReadAgainOnlyWhenItChanged(t *testing.T) {
 	t.Parallel()
 	if _, err := statFile(t.TempDir()); err != nil {
@@ -65,7 +65,7 @@ func TestSecretFileIsReadAgainOnlyWhenItChanged(t *testing.T) {
 	})
 }
 
-// TestFileStatSeesEveryChange: none of the ways in which files change goes unseen.
+// Every way in which files change is noticed.
 func TestFileStatSeesEveryChange(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -57,8 +57,8 @@ func sample() *Connection {
 		TLS: &tls.Config{ServerName: "mail.example.org"}, Labels: []Label{{"team", "a"}}}
 }
 
-// A field that is added to Connection and forgotten here would let a reload
-// keep an outcome, or a running probe, of another question.
+// If a new field of Connection were forgotten here, a reload that changes it would keep
+// the old outcome, or a running probe with the old value.
 func TestCompareNoticesEveryField(t *testing.T) {
 	fields := reflect.VisibleFields(reflect.TypeFor[Connection]())
 	if len(comparedFields) != len(fields) {

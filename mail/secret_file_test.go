@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// TestSecretFileThatHangsIsNotWaitedFor: a dead mount costs each caller 5 s at
-// most, a few threads, and no other file anything.
+// A dead mount delays each caller by 5 s at most, and other files not at all. Only a few
+// reads hang in it.
 func TestSecretFileThatHangsIsNotWaitedFor(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -67,9 +67,8 @@ func TestSecretFileThatHangsIsNotWaitedFor(t *testing.T) {
 	})
 }
 
-// TestSecretFilesForgetsWhatNobodyReads: reloads that name ever new files leave
-// nothing behind.
-func TestSecretFilesForgetsWhatNobodyReads(t *testing.T) {
+// Reloads that name ever new files leave nothing behind.
+func TestSecretFilesForgetsFilesThatAreNoLongerRead(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		files := &SecretFiles{stat: statFile}

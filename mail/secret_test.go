@@ -10,8 +10,8 @@ import (
 	"mailprobe/internal/canary"
 )
 
-// TestSecretsAreEqualByValue: the token sources compare what they read from a
-// file again and again.
+// Secrets are compared by value: token sources compare what they read from a file with
+// what they read before.
 func TestSecretsAreEqualByValue(t *testing.T) {
 	long := strings.Repeat("x", 100)
 	if NewSecret("one") != NewSecret("o"+strings.TrimSpace(" ne ")) || NewSecret(long) != NewSecret(strings.Clone(long)) {
@@ -25,12 +25,12 @@ func TestSecretsAreEqualByValue(t *testing.T) {
 	}
 	one, again := InlineSecret(NewSecret("one")), InlineSecret(NewSecret("one"))
 	if one != again || FileSecret("a") == FileSecret("b") {
-		t.Error("sources are not equal exactly if they give the same")
+		t.Error("want sources to be equal only if they return the same secret")
 	}
 }
 
-// TestSecretNeverPrints shows secrets in every way there is, also from inside a
-// struct's unexported field, where fmt asks no method.
+// TestSecretNeverPrints prints secrets with every verb, also in the unexported fields of a
+// struct, for which fmt calls no method.
 func TestSecretNeverPrints(t *testing.T) {
 	password := canary.New()
 	secret := NewSecret(password)

@@ -169,7 +169,7 @@ func TestDiscoverSendsNothingInClearUnasked(t *testing.T) {
 }
 
 // import copies passwords, and opens no connection.
-func TestImportConnectsToNobody(t *testing.T) {
+func TestImportOpensNoConnection(t *testing.T) {
 	secret := canary.New()
 	d := newDomain(t, secret)
 	t.Chdir(t.TempDir())

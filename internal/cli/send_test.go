@@ -17,8 +17,8 @@ import (
 	"mailprobe/internal/mailtest"
 )
 
-// postOffice is a server that takes mail and one where it is read, with a route
-// for each fate that a message may have.
+// postOffice is a server that accepts mail and one where it is read, with a route for
+// each way in which a message may end.
 type postOffice struct {
 	out, in *mailtest.Server
 	dir     string
@@ -27,7 +27,7 @@ type postOffice struct {
 
 func newPostOffice(t *testing.T) *postOffice {
 	t.Helper()
-	t.Parallel() // copies of a message are waited for
+	t.Parallel() // it waits for further copies of a message
 	users := map[string]string{"anna@example.org": password}
 	p := &postOffice{dir: t.TempDir(), taken: make(chan string, 10)}
 	start := func(o mailtest.Options) *mailtest.Server {
@@ -68,8 +68,8 @@ routes:
 // file is the path of a file beside the configuration.
 func (p *postOffice) file(name string) string { return filepath.Join(p.dir, name) }
 
-// load loads the configuration. Of a message that is lost, all there is to see is
-// the end of the deadline: that comes sooner here than a configuration may say.
+// load loads the configuration. The deadline of the route whose message is lost is
+// shorter than a configuration allows, because the test waits until it is over.
 func (p *postOffice) load() (*config.Config, []config.Finding, error) {
 	loaded, findings, err := config.Load(p.file("mailprobe.yml"), nil)
 	if err == nil {
@@ -100,8 +100,8 @@ func (p *postOffice) send(ctx context.Context, route, output string, change ...f
 	return code, both.String()
 }
 
-// One message of a route, now: what became of it, in each form and with the exit
-// code of each.
+// The command sends one message of a route. It reports what became of the message, in each
+// output format, and by its exit code.
 func TestSend(t *testing.T) {
 	p := newPostOffice(t)
 	for _, test := range []struct {
@@ -149,7 +149,7 @@ func count(list []string, word string) (n int) {
 	return n
 }
 
-// A message that is given up is no longer in flight.
+// After an interruption, the message is no longer in flight.
 func TestSendInterrupted(t *testing.T) {
 	p := newPostOffice(t)
 	ctx, cancel := context.WithCancel(t.Context())
