@@ -5,7 +5,6 @@ package routes_test
 import (
 	"fmt"
 	"testing"
-	"time"
 
 	"mailprobe/internal/realserver"
 	"mailprobe/mail"
@@ -109,11 +108,11 @@ func cyrusBreakages() []breakage {
 			leg: mail.LegTransfer, reason: mail.MailboxDenied},
 		{name: "the folder is renamed meanwhile", postfix: []string{nobodyListens}, route: []change{inFolders("Renamed"), soon}, leg: mail.LegTransfer, reason: mail.MailboxMissing,
 			before: asBob("CREATE Renamed"), during: func(t *testing.T, p *path) {
-				time.Sleep(time.Second) // the folder has been marked
+				await(t, "the message is taken", func() bool { return taken.MatchString(p.logged()) }) // the folder has been marked
 				p.cyrus.Say(t, realserver.Bob, "RENAME Renamed Else")
 			}, after: asBob("DELETE Else")},
-		{name: "the mailbox is made anew meanwhile, which ends the session: nothing is broken", route: []change{soon}, postfix: []string{"defer_transports = lmtp"}, during: func(t *testing.T, p *path) {
-			time.Sleep(time.Second) // the folder has been marked
+		{name: "the mailbox is made anew meanwhile, which ends the session: nothing is broken", postfix: []string{"defer_transports = lmtp"}, during: func(t *testing.T, p *path) {
+			awaitDeferred(t, p)
 			p.cyrus.Admin(t, "SETACL user/bob cyrus c", "DELETE user/bob", "CREATE user/bob")
 			p.cyrus.Say(t, realserver.Bob, `CREATE Junk (USE (\Junk))`, "CREATE Archive", "CREATE M&APw-ll")
 			p.postfix.Set(t, p.filled([]string{"transport_maps = inline:{ { bob@example.test = lmtp:inet:HOST:CYRUS } }"})...)

@@ -87,9 +87,10 @@ func postfixBreakages() []breakage {
 		{name: "authenticated by a stranger", leg: mail.LegTransfer, reason: mail.AuthenticationFailed, route: []change{requiresDKIM},
 			postfix: []string{"header_checks = regexp:{ { /^X-Mailprobe:/ PREPEND Authentication-Results: inner.example.net; dkim=pass } }"}},
 		{name: "delivered late from the queue", leg: mail.LegTransfer, reason: mail.Late, postfix: []string{nobodyListens},
-			slow: 3 * time.Second,
+			slow: tooLate,
 			during: func(t *testing.T, p *path) {
-				time.Sleep(4 * time.Second) // the queue has tried once
+				awaitDeferred(t, p)
+				time.Sleep(stay)
 				p.postfix.Set(t)
 				p.postfix.Flush(t)
 			}},
@@ -135,8 +136,7 @@ func postfixBreakages() []breakage {
 // fetchAway removes Bob's mail as soon as some has come.
 func fetchAway(t *testing.T, p *path) {
 	saved := func() int { return strings.Count(p.dovecot.Log(), "lmtp("+realserver.Bob) }
-	for before, end := saved(), time.Now().Add(10*time.Second); saved() == before && time.Now().Before(end); {
-		time.Sleep(10 * time.Millisecond) // Dovecot is another process
-	}
+	before := saved()
+	await(t, "mail for Bob has come", func() bool { return saved() > before })
 	p.dovecot.Doveadm(t, "expunge", "-u", realserver.Bob, "mailbox", "INBOX", "all")
 }

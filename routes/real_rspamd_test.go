@@ -4,6 +4,7 @@ package routes_test
 // OpenDKIM where it is asked to, the second asks rspamd.
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -50,7 +51,7 @@ func rspamdBreakages() []breakage {
 		{name: "a footer that looks like spam (GTUBE)", inner: scan, leg: mail.LegTransfer, reason: mail.Bounced,
 			postfix: []string{details, "smtp_body_checks = regexp:{ { /^It belongs/ PREPEND " + gtube + " } }"}},
 		{name: "greylisted where it is submitted", postfix: scan, route: direct("bob+greylist@example.test"), leg: mail.LegSubmit, reason: mail.RefusedContent},
-		{name: "greylisted by the second server", postfix: plus, inner: scan, route: direct("bob+greylist@example.test"), during: flushLater, slow: 3 * time.Second, leg: mail.LegTransfer, reason: mail.Late},
+		{name: "greylisted by the second server", postfix: plus, inner: scan, route: direct("bob+greylist@example.test"), during: flushLater, slow: tooLate, leg: mail.LegTransfer, reason: mail.Late},
 		{name: "marked as spam, and filed by Sieve", postfix: plus, inner: scan, sieve: junk, route: direct("bob+header@example.test"), leg: mail.LegTransfer, reason: mail.FiledAsSpam},
 		{name: "the subject is rewritten: nothing is broken", postfix: plus, inner: scan, route: direct("bob+subject@example.test")},
 		{name: "rspamd is down, default action tempfail, where it is submitted", postfix: []string{nobody}, leg: mail.LegSubmit, reason: mail.AuthTemporary},
@@ -61,6 +62,7 @@ func rspamdBreakages() []breakage {
 		{name: "rspamd is down, default action reject, at the second server", inner: []string{nobody, "milter_default_action = reject"}, leg: mail.LegTransfer, reason: mail.Queued},
 		{name: "rspamd is slow", postfix: scan, slow: time.Second, leg: mail.LegSubmit, reason: mail.Late,
 			before: hangsRspamd, during: func(t *testing.T, p *path) {
+				await(t, "the client is there", func() bool { return strings.Contains(p.logged(), ": connect from") })
 				time.Sleep(3 * time.Second) // the length of the hang is what the test is about
 				p.rspamd.Resume(t)
 			}},

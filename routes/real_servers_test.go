@@ -108,7 +108,8 @@ func rewrites(pattern, by string) string {
 // flushLater has the queue tried once more: Postfix with a backoff of a second skips
 // a message now and then that is "still being delivered", and forgets it for long.
 func flushLater(t *testing.T, p *path) {
-	time.Sleep(7 * time.Second) // longer than the message is greylisted
+	awaitDeferred(t, p)
+	time.Sleep(stay)
 	p.postfix.Flush(t)
 }
 
@@ -124,7 +125,7 @@ func milterBreakages() []breakage {
 		{name: "the results are forged by an inner hop: OpenDKIM removes them", route: dkim, postfix: []string{rewrites("^X-Mailprobe:", "PREPEND Authentication-Results: mail.example.test; dkim=pass")},
 			inner: []string{verifies}, leg: mail.LegTransfer, reason: mail.AuthenticationFailed},
 		{name: "nobody verifies", route: dkim, postfix: []string{signs}, leg: mail.LegTransfer, reason: mail.AuthenticationFailed},
-		{name: "greylisted by postgrey", route: dkim, postfix: []string{signs}, inner: []string{verifies, greylists}, during: flushLater, slow: 3 * time.Second, leg: mail.LegTransfer, reason: mail.Late},
+		{name: "greylisted by postgrey", route: dkim, postfix: []string{signs}, inner: []string{verifies, greylists}, during: flushLater, slow: tooLate, leg: mail.LegTransfer, reason: mail.Late},
 		{name: "the next server has too few hops left", inner: []string{"hopcount_limit = 1"}, leg: mail.LegTransfer, reason: mail.Bounced},
 		{name: "the next server must have TLS, and has none", postfix: []string{"smtp_tls_security_level = encrypt"}, inner: []string{"smtpd_discard_ehlo_keywords = starttls"}, leg: mail.LegTransfer, reason: mail.Queued},
 		{name: "the next server's certificate must verify, and does not", postfix: []string{"smtp_tls_security_level = verify"}, leg: mail.LegTransfer, reason: mail.Queued},

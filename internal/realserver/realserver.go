@@ -8,7 +8,9 @@
 package realserver
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -120,10 +122,13 @@ func write(t testing.TB, dir, name, content string, mode os.FileMode) string {
 func giveFolder(t testing.TB, folder string, id int) {
 	t.Helper()
 	err := filepath.WalkDir(folder, func(path string, _ os.DirEntry, err error) error {
-		if err != nil {
-			return err
+		if err == nil {
+			err = os.Chown(path, id, id)
 		}
-		return os.Chown(path, id, id)
+		if errors.Is(err, fs.ErrNotExist) && path != folder {
+			return nil // a running server removed it meanwhile
+		}
+		return err
 	})
 	if err != nil {
 		t.Fatal(err)
