@@ -99,8 +99,8 @@ func TestRulesNameOnlyWhatExists(t *testing.T) {
 	}
 }
 
-// An annotation asks Prometheus by queries that promtool does not look at
-// unless a test reaches them.
+// Annotations contain queries. promtool checks them only where a test of the rules
+// evaluates them.
 func TestAnnotationsNameOnlyWhatExists(t *testing.T) {
 	v := words(t)
 	query := regexp.MustCompile("(?:printf|print) \"((?:[^\"\\\\]|\\\\.)*)\"((?: \\$own| \"[^\"]*\")*)[^|]*\\| query")
@@ -155,9 +155,8 @@ func TestAlertsSayWhatToDo(t *testing.T) {
 // headingAnchor is how GitHub makes an anchor of a heading of one word.
 func headingAnchor(heading string) string { return strings.ToLower(strings.TrimSpace(heading)) }
 
-// The runbook: docs/alerts.md has a section for each alert, with the three
-// parts that a reader who was just woken needs, and none for an alert that does
-// not exist.
+// The runbook docs/alerts.md has a section for each alert, with three parts for a reader
+// who was just woken, and none for an alert that does not exist.
 func TestRunbookHasEveryAlert(t *testing.T) {
 	const home = "https://github.com/mailprobe/mailprobe/blob/main/docs/alerts.md#"
 	content, err := os.ReadFile("../docs/alerts.md")

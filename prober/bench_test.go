@@ -82,7 +82,7 @@ func serveBench(conn net.Conn) {
 	}
 }
 
-// benchSink starts the server process and gives a connection to it.
+// benchSink starts the server process and returns a connection to it.
 func benchSink(b *testing.B) *mail.Connection {
 	folder := b.TempDir()
 	fixture := newFixture(b)
@@ -111,7 +111,7 @@ func benchSink(b *testing.B) *mail.Connection {
 // are measured under the same noise of the machine.
 const batch = 16
 
-// together runs f batch times at once and gives the processor time of one.
+// together runs f batch times at once and returns the processor time of one.
 func together(b *testing.B, f func() error) time.Duration {
 	before := systest.ProcessorTime()
 	var group sync.WaitGroup

@@ -205,7 +205,7 @@ func (fix *fixture) playSplit(t *testing.T, p mail.Protocol, e mail.Encryption, 
 	return read
 }
 
-// splitConn gives what was read in two parts, cut at one place, or in parts of
+// splitConn returns what was read in two parts, cut at one place, or in parts of
 // one size, as TCP may.
 type splitConn struct {
 	*mailtest.PipeConn

@@ -181,7 +181,7 @@ func TestFaultPortsExhausted(t *testing.T) {
 			_ = conn.(*net.TCPConn).SetLinger(0) // no TIME_WAIT
 			_ = conn.Close()
 		}
-		c.Timeout = 2 * time.Second // nobody greets
+		c.Timeout = 2 * time.Second // there is no greeting
 		wantFailure(t, new(Prober).Probe(t.Context(), c), mail.PhaseGreeting, mail.Timeout)
 	})
 }

@@ -16,7 +16,7 @@ import (
 )
 
 // BenchmarkTimingUnderLoad probes IMAP over TLS with more and more probes at
-// once, and gives what the middle one reports of each phase.
+// once, and returns what the middle one reports of each phase.
 func BenchmarkTimingUnderLoad(b *testing.B) {
 	c := benchSink(b)
 	prober := &Prober{Hostname: "bench"}

@@ -29,7 +29,7 @@ func causeOf(m *history.Snapshot) cause {
 type group struct {
 	Items   []listItem // those of this page
 	Address string
-	Down    int // all that match, on whatever page
+	Down    int // all that match, on this page and on others
 	Total   int // all that are configured with this address
 }
 

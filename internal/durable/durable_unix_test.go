@@ -21,7 +21,7 @@ func owners(t *testing.T, path string) [2]uint32 {
 	return [2]uint32{stat.Uid, stat.Gid}
 }
 
-// What root writes for a service stays the service's to read.
+// Files that root writes for a service belong to the service, so that it can read them.
 func TestRootLeavesFilesToTheirOwners(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can give files away")
@@ -56,7 +56,8 @@ func TestRootLeavesFilesToTheirOwners(t *testing.T) {
 	}
 }
 
-// Nobody else can keep the owner of a file that is not theirs, so it stays.
+// Only root can keep the owner of another user's file. For others Replace fails, and leaves
+// the file as it is.
 func TestOthersDoNotTakeAFileFromItsOwner(t *testing.T) {
 	if os.Getenv("MAILPROBE_FOREIGN_FILE") != "" {
 		if err := Replace(os.Getenv("MAILPROBE_FOREIGN_FILE"), []byte("mine"), 0o600); err == nil {

@@ -81,7 +81,7 @@ func TestFailNthCallLeavesTheRestAlone(t *testing.T) {
 	}
 }
 
-// proxied gives a connection through a proxy to a script.
+// proxied returns a connection through a proxy to a script.
 func proxied(t *testing.T, text string, up, down Stream) (*Scripted, net.Conn) {
 	t.Helper()
 	server := scripted(t, text, ScriptOptions{})

@@ -16,12 +16,12 @@ import (
 	"github.com/knadh/go-pop3"
 )
 
-// given is a pop3.Dialer that gives one connection.
+// given is a pop3.Dialer that returns one connection.
 type given struct{ conn net.Conn }
 
 func (g given) Dial(string, string) (net.Conn, error) { return g.conn, nil }
 
-// dialPOP3 gives a session of the library; STARTTLS is done before it, with the
+// dialPOP3 returns a session of the library; STARTTLS is done before it, with the
 // greeting told again, because the library cannot.
 func dialPOP3(t *testing.T, server *Server, config *tls.Config) *pop3.Conn {
 	t.Helper()

@@ -55,7 +55,7 @@ func converse(t *testing.T, text string, o ScriptOptions, client func(net.Conn))
 	return <-session
 }
 
-// says writes what the client says, and gives all that the server says.
+// says writes what the client says, and returns all that the server says.
 func saying(said string, heard *string) func(net.Conn) {
 	return func(conn net.Conn) {
 		_, _ = io.WriteString(conn, said)

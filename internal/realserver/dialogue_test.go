@@ -35,7 +35,7 @@ func dial(t *testing.T, port int, trust *mailtest.CA, client ...tls.Certificate)
 	return &dialogue{t: t, conn: conn, reader: bufio.NewReader(conn), pool: trust.Pool(), client: client}
 }
 
-// secure makes the session TLS, verified against the server's name, and gives
+// secure makes the session TLS, verified against the server's name, and returns
 // the algorithm of the server's key.
 func (d *dialogue) secure() x509.PublicKeyAlgorithm {
 	d.t.Helper()
@@ -48,7 +48,7 @@ func (d *dialogue) secure() x509.PublicKeyAlgorithm {
 }
 
 // say sends a line and demands an answer that holds want in its last line. It
-// gives the whole answer.
+// returns the whole answer.
 func (d *dialogue) say(line, want string) string {
 	d.t.Helper()
 	if _, err := d.conn.Write([]byte(line + "\r\n")); err != nil {

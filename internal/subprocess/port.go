@@ -12,9 +12,9 @@ import (
 // so that no outgoing connection gets one.
 const lowestPort, highestPort = 20000, 32000
 
-// FreePort returns a TCP port of host that is free and that no other test gets
-// until this one has ended, in whatever process: the UDP port of the same number
-// is the reservation. Programs that are not tests of ours do not know of it.
+// FreePort returns a TCP port of host that is free and that no other test gets, in any
+// process, until this one has ended: the UDP port of the same number is the reservation.
+// Programs other than our tests do not know of it.
 func FreePort(t testing.TB, host string) int {
 	t.Helper()
 	for range 1000 {
@@ -24,8 +24,8 @@ func FreePort(t testing.TB, host string) int {
 		if err != nil {
 			continue
 		}
-		// Nobody listens where a call is refused. To listen oneself would not do: a program
-		// that another test starts holds the listener for a moment after it was closed.
+		// If a connection is refused, the port is free. To listen on it would not do: a
+		// program that another test starts holds the listener for a moment after it was closed.
 		call, err := net.DialTimeout("tcp", address, time.Second)
 		if err != nil {
 			t.Cleanup(func() { _ = reservation.Close() })
