@@ -85,10 +85,8 @@ func (b *bench) saturated() error {
 	}
 	b.table.ratios("CPU time of a probe, saturated", used)
 	b.table.rates(used)
-	if b.profile != "" {
-		if err := b.takeProfile(all[1]); err != nil {
-			return err
-		}
+	if err := b.takeProfile(all[1], "saturated"); err != nil {
+		return err
 	}
 	return b.saturatedHandshakes(all)
 }
@@ -295,8 +293,11 @@ func (b *bench) reportedHandshake(c *client) (time.Duration, error) {
 	return time.Duration(median(all) * float64(time.Second)), nil
 }
 
-// takeProfile writes a CPU profile of a saturated mailprobe.
-func (b *bench) takeProfile(c *client) (err error) {
+// takeProfile writes a CPU profile of a busy mailprobe, if one is wanted.
+func (b *bench) takeProfile(c *client, part string) (err error) {
+	if b.profile == "" {
+		return nil
+	}
 	if err := send(c.process, unix.SIGCONT); err != nil {
 		return err
 	}
@@ -305,5 +306,5 @@ func (b *bench) takeProfile(c *client) (err error) {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(b.profile, raw, 0o600)
+	return os.WriteFile(b.profile+"."+part, raw, 0o600)
 }

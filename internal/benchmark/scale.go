@@ -51,6 +51,9 @@ func (b *bench) scale() error {
 		return err
 	}
 	b.table.ratios(fmt.Sprintf("CPU time of a probe, %d due in each second", large), used)
+	if err := b.takeProfile(all[1], "scale"); err != nil {
+		return err
+	}
 	for _, c := range all[1:] {
 		if err := send(c.process, unix.SIGCONT); err != nil {
 			return err
