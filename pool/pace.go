@@ -17,7 +17,7 @@ const longestPause = 20 * time.Millisecond
 func (p *Pool) startLocked(r *run) {
 	r.placed = time.Now()
 	if !r.timed {
-		p.beginLocked(r)
+		p.beginLocked(r, r.placed)
 		return
 	}
 	p.paced.push(r)
@@ -56,7 +56,7 @@ func (p *Pool) leavePaceLocked(r *run, now time.Time) {
 		e.next = e.last.Add(interval)
 		p.schedule.push(e)
 	}
-	p.beginLocked(r)
+	p.beginLocked(r, now)
 }
 
 // isOvertaken reports whether an entry is due again while its run still waits for the

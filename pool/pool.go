@@ -32,8 +32,8 @@ type Options struct {
 	LimitDemand bool
 
 	// Probe probes once. It must obey ctx, which ends with the connection's timeout.
-	// The cause of its end is context.Canceled if a reload or the end of Run cancelled the
-	// probe, and os.ErrDeadlineExceeded otherwise. A panic in Probe becomes the reason
+	// The error of ctx is context.Canceled if a reload or the end of Run cancelled the probe,
+	// and context.DeadlineExceeded otherwise. A panic in Probe becomes the reason
 	// local_bug.
 	Probe func(ctx context.Context, c *mail.Connection) mail.Outcome
 	// Busy reports whether the processor has enough to do already; nil: never. While it
@@ -64,9 +64,9 @@ type Pool struct {
 	fresh    []*scheduleEntry // known before Run, not yet scheduled
 	schedule scheduleHeap
 	skipped  uint64
-	idle     []chan job // workers without work, see worker.go
-	paced    runQueue   // runs that wait for the processor, see pace.go
-	begun    time.Time  // when the last probe began
+	idle     []*worker // without work, see worker.go
+	paced    runQueue  // runs that wait for the processor, see pace.go
+	begun    time.Time // when the last probe began
 
 	all   *limiter            // every probe
 	hosts map[string]*limiter // those to one host

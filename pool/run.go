@@ -5,7 +5,6 @@ package pool
 
 import (
 	"context"
-	"os"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -29,9 +28,9 @@ type run struct {
 	arrival       uint64 // at the limiter where it is queued
 	before, after *run   // in that queue, or in that for the processor
 	limiters      [3]*limiter
-	placed        time.Time // when it had its places; zero: not yet
-	started       time.Time // when the probe began; zero: not yet
-	cancel        context.CancelFunc
+	placed        time.Time     // when it had its places; zero: not yet
+	started       time.Time     // when the probe began; zero: not yet
+	context       *probeContext // of the probe; nil: it has not begun
 
 	completed bool
 	done      chan struct{} // closed when completed; nil: no caller waits
@@ -95,12 +94,10 @@ func (p *Pool) advanceLocked(r *run, now time.Time) {
 
 // beginLocked hands a run to a worker. The probe's time begins now: the waiting is not
 // part of it.
-func (p *Pool) beginLocked(r *run) {
-	r.started = time.Now()
-	p.begun = r.started
-	ctx, cancel := context.WithDeadlineCause(context.Background(), r.started.Add(r.connection.Timeout), os.ErrDeadlineExceeded)
-	r.cancel = cancel
-	p.dispatchLocked(job{ctx, r})
+func (p *Pool) beginLocked(r *run, now time.Time) {
+	r.started, p.begun = now, now
+	r.context = &probeContext{deadline: now.Add(r.connection.Timeout)}
+	p.dispatchLocked(r)
 }
 
 // releaseLocked releases the places of a run, and starts or advances the runs that
@@ -131,7 +128,7 @@ func (p *Pool) cancelLocked(r *run, err error) {
 	r.complete(nil, err)
 	switch {
 	case r.running():
-		r.cancel() // it gives its places back when it has ended
+		r.context.end(context.Canceled) // it gives its places back when it has ended
 		return
 	case paced:
 		p.paced.remove(r)
@@ -155,19 +152,23 @@ func (r *run) complete(outcome *mail.Outcome, err error) {
 	close(r.done)
 }
 
-// execute runs the probe in a worker's goroutine.
-func (p *Pool) execute(ctx context.Context, r *run) {
+// execute runs the probe in a worker's goroutine. It reports whether the worker waits for
+// another run.
+func (p *Pool) execute(w *worker, r *run) (rests bool) {
 	var outcome mail.Outcome
 	ended := false
 	defer func() {
-		if !ended {
-			outcome = localOutcome(r.connection, mail.LocalBug, "the probe ended without an outcome")
+		w.deadline.watch(nil)
+		if !ended { // the goroutine ends here
+			outcome, w = localOutcome(r.connection, mail.LocalBug, "the probe ended without an outcome"), nil
 		}
-		p.finish(r, outcome)
+		rests = p.finish(w, r, outcome)
 	}()
+	w.deadline.watch(r.context)
 	p.opts.StartDelay(max(0, r.started.Sub(r.due)))
-	outcome = p.probe(ctx, r.connection, r.started)
+	outcome = p.probe(r.context, r.connection, r.started)
 	ended = true
+	return false
 }
 
 // probe calls Options.Probe and turns a panic into an outcome, so that it does not
@@ -187,9 +188,11 @@ func (p *Pool) probe(ctx context.Context, c *mail.Connection, start time.Time) (
 }
 
 // finish reports an outcome unless the run was cancelled, and lets the next ones
-// start. The report comes first: a caller that waited finds it in the metrics.
-func (p *Pool) finish(r *run, outcome mail.Outcome) {
-	r.cancel()
+// start. The report comes first: a caller that waited finds it in the metrics. The worker,
+// if there is one, rests before that, so that one of the next runs may be its own: that
+// takes no switch to another goroutine.
+func (p *Pool) finish(w *worker, r *run, outcome mail.Outcome) (rests bool) {
+	r.context.end(context.Canceled)
 	e := r.entry
 	e.reporting.Lock()
 	p.mu.Lock()
@@ -216,11 +219,15 @@ func (p *Pool) finish(r *run, outcome mail.Outcome) {
 	for _, l := range r.limiters[1:] {
 		l.learn(held)
 	}
+	rests = w != nil && p.restLocked(w)
 	p.releaseLocked(r, now)
-	p.paceLocked(now)
+	if p.paced.length > 0 {
+		p.paceLocked(time.Now()) // the report took its time
+	}
 	p.recycleLocked(r)
 	p.mu.Unlock()
 	e.reporting.Unlock()
+	return rests
 }
 
 // reportOverrun reports that a connection without any result could not be probed. A

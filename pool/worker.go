@@ -4,58 +4,54 @@ package pool
 // instead of ending: its stack has already grown to the size that a TLS handshake
 // needs.
 
-import "context"
-
 // maxIdleWorkers is how many goroutines wait for work at most.
 const maxIdleWorkers = 64
 
-// job is a run whose probe is to begin.
-type job struct {
-	ctx context.Context
-	run *run
+// worker is a goroutine that probes.
+type worker struct {
+	next     chan *run // has room for one
+	deadline deadlineTimer
 }
 
-// dispatchLocked gives a job to an idle worker, or to a new one.
-func (p *Pool) dispatchLocked(j job) {
+// dispatchLocked gives a run whose probe is to begin to an idle worker, or to a new one.
+func (p *Pool) dispatchLocked(r *run) {
 	if last := len(p.idle) - 1; last >= 0 {
-		worker := p.idle[last]
+		w := p.idle[last]
 		p.idle = p.idle[:last]
-		worker <- j // it has room for one
+		w.next <- r
 		return
 	}
+	w := &worker{next: make(chan *run, 1)}
 	p.workers.Add(1)
-	go p.work(j)
+	go p.work(w, r)
 }
 
-// work executes jobs until there are enough idle workers, or the pool stops.
-func (p *Pool) work(j job) {
+// work executes runs until there are enough idle workers, or the pool stops.
+func (p *Pool) work(w *worker, r *run) {
 	defer p.workers.Done()
-	next := make(chan job, 1)
+	defer w.deadline.stop()
 	for ok := true; ok; {
-		p.execute(j.ctx, j.run)
-		if !p.rest(next) {
+		if !p.execute(w, r) {
 			return
 		}
-		j, ok = <-next
+		r, ok = <-w.next
 	}
 }
 
-// rest reports whether a worker waits for another job. Before Run none does, because
-// nothing would end it.
-func (p *Pool) rest(next chan job) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+// restLocked reports whether a worker whose probe has ended waits for another run. Before
+// Run none does, because nothing would end it.
+func (p *Pool) restLocked(w *worker) bool {
 	if !p.running || p.stopped || len(p.idle) >= maxIdleWorkers {
 		return false
 	}
-	p.idle = append(p.idle, next)
+	p.idle = append(p.idle, w)
 	return true
 }
 
 // dismissLocked ends the idle workers.
 func (p *Pool) dismissLocked() {
-	for _, worker := range p.idle {
-		close(worker)
+	for _, w := range p.idle {
+		close(w.next)
 	}
 	p.idle = nil
 }

@@ -204,7 +204,7 @@ func (s *session) runStep(ctx context.Context, step planStep) error {
 		return nil
 	}
 	_, answered := errors.AsType[*refusal](err) // an answer that came in time counts
-	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, os.ErrDeadlineExceeded) && !answered {
+	if cause := context.Cause(ctx); errors.Is(cause, context.Canceled) && !answered {
 		// A cancelled context stops a call by a past deadline; add the cause.
 		err = errors.Join(err, cause)
 	}
