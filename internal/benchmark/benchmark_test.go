@@ -98,3 +98,20 @@ func TestFlagsNameWhatIsWrong(t *testing.T) {
 		}
 	}
 }
+
+// Outside of the source tree it says at once what it cannot do there.
+func TestElsewhereItSaysThatItNeedsTheSourceTree(t *testing.T) {
+	t.Chdir(t.TempDir())
+	binary := "-mailprobe /proc/self/exe "
+	for _, args := range []string{"", "-only scale", binary, binary + "-only scale,schedule"} {
+		err := run(t.Context(), strings.Fields(args), strings.NewReader(""), io.Discard, io.Discard)
+		if err == nil || !strings.Contains(err.Error(), "source tree") {
+			t.Errorf("%s: %v, want an error that names the source tree", args, err)
+		}
+	}
+	s := settings{mailprobes: []build{{}}, only: "steady"}
+	wanted, err := s.wanted()
+	if err != nil || len(wanted) != 1 || s.checkTree(t.Context(), wanted) != nil {
+		t.Errorf("parts %v, %v, want steady, which needs binaries alone", wanted, err)
+	}
+}

@@ -106,15 +106,16 @@ func (s *settings) addBuild(value string) error {
 type part struct {
 	name    string
 	measure func(*bench) error
+	source  bool // it needs the source tree
 }
 
 // parts are measured in this order.
 var parts = []part{
-	{"saturated", (*bench).saturated},
-	{"steady", (*bench).steady},
-	{"waiting", (*bench).waiting},
-	{"scale", (*bench).scale},
-	{"schedule", (*bench).schedule},
+	{"saturated", (*bench).saturated, false},
+	{"steady", (*bench).steady, false},
+	{"waiting", (*bench).waiting, false},
+	{"scale", (*bench).scale, false},
+	{"schedule", (*bench).schedule, true},
 }
 
 func partNames() (names []string) {
@@ -136,17 +137,18 @@ type bench struct {
 
 // measure measures the parts, and prints the table.
 func (s *settings) measure(ctx context.Context, stdout, stderr io.Writer) (err error) {
+	wanted, err := s.wanted()
+	if err != nil {
+		return err
+	}
+	if err := s.checkTree(ctx, wanted); err != nil {
+		return err
+	}
 	dir, err := os.MkdirTemp("", "mailprobe-benchmark-")
 	if err != nil {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	wanted := strings.FieldsFunc(s.only, func(r rune) bool { return r == ',' })
-	for _, name := range wanted {
-		if !slices.Contains(partNames(), name) {
-			return fmt.Errorf("-only: there is no part %q", name)
-		}
-	}
 	b := &bench{settings: *s, ctx: ctx, dir: dir, log: stderr}
 	if err := b.build(); err != nil {
 		return err
@@ -156,16 +158,39 @@ func (s *settings) measure(ctx context.Context, stdout, stderr io.Writer) (err e
 	}
 	defer b.server.stop()
 	begin := time.Now()
-	for _, p := range parts {
-		if len(wanted) > 0 && !slices.Contains(wanted, p.name) {
-			continue
-		}
+	for _, p := range wanted {
 		fmt.Fprintf(stderr, "%6s %s\n", time.Since(begin).Round(time.Second), p.name)
 		if err := p.measure(b); err != nil {
 			return errors.Join(fmt.Errorf("%s: %w", p.name, err), b.table.print(stdout))
 		}
 	}
 	return b.table.print(stdout)
+}
+
+// wanted are the parts to measure.
+func (s *settings) wanted() ([]part, error) {
+	names := strings.FieldsFunc(s.only, func(r rune) bool { return r == ',' })
+	for _, name := range names {
+		if !slices.Contains(partNames(), name) {
+			return nil, fmt.Errorf("-only: there is no part %q", name)
+		}
+	}
+	if len(names) == 0 {
+		return parts, nil
+	}
+	return slices.DeleteFunc(slices.Clone(parts), func(p part) bool { return !slices.Contains(names, p.name) }), nil
+}
+
+// checkTree returns an error where the source tree is needed and this is another folder.
+func (s *settings) checkTree(ctx context.Context, wanted []part) error {
+	if len(s.mailprobes) > 0 && !slices.ContainsFunc(wanted, func(p part) bool { return p.source }) {
+		return nil
+	}
+	module, err := exec.CommandContext(ctx, "go", "list", "-m").Output()
+	if err == nil && strings.TrimSpace(string(module)) == "mailprobe" {
+		return nil
+	}
+	return errors.New("this folder is not in mailprobe's source tree: change to it, or name binaries (-mailprobe) and parts other than schedule (-only)")
 }
 
 // build builds mailprobe, unless binaries are named.
