@@ -6,6 +6,7 @@ package exporter
 import (
 	"log/slog"
 	"sync"
+	"unique"
 
 	"golang.org/x/time/rate"
 
@@ -25,7 +26,7 @@ type changes struct {
 	limit *rate.Limiter
 
 	mu         sync.Mutex
-	last       map[string]status
+	last       map[string]unique.Handle[status] // shared: most connections are up
 	routes     map[string]status
 	suppressed int // lines not logged since the last one
 }
@@ -37,14 +38,14 @@ type status struct {
 }
 
 func newChanges(log *slog.Logger) *changes {
-	return &changes{log: log, limit: rate.NewLimiter(linesPerSecond, linesAtOnce), last: map[string]status{}, routes: map[string]status{}}
+	return &changes{log: log, limit: rate.NewLimiter(linesPerSecond, linesAtOnce), last: map[string]unique.Handle[status]{}, routes: map[string]status{}}
 }
 
 // keep forgets the connections that are no longer configured.
 func (c *changes) keep(connections []*mail.Connection) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	kept := make(map[string]status, len(connections))
+	kept := make(map[string]unique.Handle[status], len(connections))
 	for _, connection := range connections {
 		if v, ok := c.last[connection.Name]; ok {
 			kept[connection.Name] = v
@@ -55,10 +56,11 @@ func (c *changes) keep(connections []*mail.Connection) {
 
 // note logs an outcome if it differs from the one before.
 func (c *changes) note(o mail.Outcome) {
-	var now status
+	var outcome status
 	if o.Failure != nil {
-		now = status{o.Failure.Phase, o.Failure.Reason}
+		outcome = status{o.Failure.Phase, o.Failure.Reason}
 	}
+	now := unique.Make(outcome)
 	c.mu.Lock()
 	before, known := c.last[o.Connection.Name]
 	c.last[o.Connection.Name] = now
