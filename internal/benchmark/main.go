@@ -199,7 +199,8 @@ func (b *bench) build() error {
 		return nil
 	}
 	path := filepath.Join(b.dir, "mailprobe")
-	command := exec.CommandContext(b.ctx, "go", "build", "-o", path, "mailprobe")
+	command := exec.CommandContext(b.ctx, "go", "build", "-trimpath", "-o", path, "mailprobe")
+	command.Env = append(os.Environ(), "CGO_ENABLED=0") // as it is released
 	if out, err := command.CombinedOutput(); err != nil {
 		return fmt.Errorf("build mailprobe: %w: %s", err, out)
 	}
