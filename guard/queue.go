@@ -16,7 +16,11 @@ const maxQueueWait = 10 * time.Second
 
 // queue holds the logins that wait for the same event. The zero value is empty. It is
 // protected by the guard's lock.
-type queue struct{ list list.List }
+type queue struct {
+	list *list.List // of waiters; nil: none waited yet, as in most accounts
+}
+
+func (q *queue) isEmpty() bool { return q.list == nil || q.list.Len() == 0 }
 
 // waiter is one login that waits, in at most one queue at a time.
 type waiter struct {
@@ -34,6 +38,9 @@ func (q *queue) enqueue(w *waiter) {
 	if w.wake == nil {
 		w.wake = make(chan struct{}, 1)
 	}
+	if q.list == nil {
+		q.list = list.New()
+	}
 	w.queue, w.place = q, q.list.PushBack(w)
 }
 
@@ -50,16 +57,20 @@ func (w *waiter) leave() {
 
 // wakeFirst lets the first waiter decide again.
 func (q *queue) wakeFirst() {
-	if first := q.list.Front(); first != nil {
-		select {
-		case first.Value.(*waiter).wake <- struct{}{}:
-		default: // it was woken already
-		}
+	if q.isEmpty() {
+		return
+	}
+	select {
+	case q.list.Front().Value.(*waiter).wake <- struct{}{}:
+	default: // it was woken already
 	}
 }
 
 // wakeAll lets every waiter decide again: the queue is no longer used.
 func (q *queue) wakeAll() {
+	if q.isEmpty() {
+		return
+	}
 	for e := q.list.Front(); e != nil; e = e.Next() {
 		select {
 		case e.Value.(*waiter).wake <- struct{}{}:
@@ -70,8 +81,7 @@ func (q *queue) wakeAll() {
 
 // blocks reports whether another login waits before w.
 func (q *queue) blocks(w *waiter) bool {
-	first := q.list.Front()
-	return first != nil && first.Value.(*waiter) != w
+	return !q.isEmpty() && q.list.Front().Value.(*waiter) != w
 }
 
 // decision is the answer to one question of a login. It is final, or the login waits

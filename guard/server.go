@@ -221,7 +221,7 @@ func (d *server) leave(p *Permit) {
 // quiet reports whether the server's state can be dropped without losing anything.
 func (d *server) quiet(now time.Time) bool {
 	d.expire(now)
-	return len(d.Refusals) == 0 && !d.Open && d.connectLines == 0 && d.loginLines == 0 && d.arrivals.list.Len() == 0
+	return len(d.Refusals) == 0 && !d.Open && d.connectLines == 0 && d.loginLines == 0 && d.arrivals.isEmpty()
 }
 
 // pruneLocked drops old state once an hour. Quiet servers are dropped too: an address
@@ -239,7 +239,7 @@ func (g *Guard) pruneLocked(now time.Time) {
 	for id, a := range g.accounts {
 		a.settle(now)
 		a.Secrets = slices.DeleteFunc(a.Secrets, func(s secretState) bool { return now.Sub(s.Seen) > forgetAfter })
-		if len(a.Secrets) == 0 && len(a.Attempts) == 0 && a.queue.list.Len() == 0 {
+		if len(a.Secrets) == 0 && len(a.Attempts) == 0 && a.queue.isEmpty() {
 			delete(g.accounts, id)
 		}
 	}
