@@ -90,7 +90,7 @@ func postfixBreakages() []breakage {
 			slow: tooLate,
 			during: func(t *testing.T, p *path) {
 				awaitDeferred(t, p)
-				time.Sleep(stay)
+				time.Sleep(stay) // how long the message is held is what the test is about
 				p.postfix.Set(t)
 				p.postfix.Flush(t)
 			}},

@@ -109,7 +109,7 @@ func rewrites(pattern, by string) string {
 // a message now and then that is "still being delivered", and forgets it for long.
 func flushLater(t *testing.T, p *path) {
 	awaitDeferred(t, p)
-	time.Sleep(stay)
+	time.Sleep(stay) // postgrey and rspamd greylist by the real clock
 	p.postfix.Flush(t)
 }
 

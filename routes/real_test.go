@@ -204,7 +204,8 @@ func (p *path) sendOnce(t *testing.T, b breakage, r *mail.Route, log func() stri
 // await waits for what another process does.
 func await(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	for end := time.Now().Add(time.Minute); !done(); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !done(); {
+		time.Sleep(10 * time.Millisecond) // the server is another process
 		if time.Now().After(end) {
 			t.Errorf("%s: not within a minute", what)
 			return
