@@ -45,10 +45,10 @@ type room struct {
 // rooms lists every package of this module, by its path in it; "." is main.
 var rooms = map[string]room{
 	"mail":     {},
-	"guard":    {packages: "mail internal/durable"},
+	"guard":    {packages: "mail"},
 	"pool":     {packages: "mail"},
 	"history":  {packages: "mail"},
-	"prober":   {packages: "mail guard internal/durable internal/kerneltime", libraries: []string{mailLibraries}},
+	"prober":   {packages: "mail guard internal/kerneltime", libraries: []string{mailLibraries}},
 	"routes":   {packages: "mail guard prober internal/kerneltime internal/durable", libraries: []string{mailLibraries}},
 	"discover": {packages: "mail", libraries: []string{httpLibrary}},
 	"oauth":    {packages: "mail", libraries: []string{httpLibrary, tokenLibrary}},

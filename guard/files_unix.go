@@ -60,3 +60,18 @@ func giveTo(file *os.File, like os.FileInfo) {
 		_ = file.Chown(int(owner.Uid), int(owner.Gid)) // at worst the owner cannot read it
 	}
 }
+
+// takesNothing reports whether an error means that the disk or the quota is full, or the
+// file system broken or read-only: what Linux makes of a broken one.
+func takesNothing(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EIO) || errors.Is(err, syscall.EROFS)
+}
+
+// syncDirectory makes a rename survive a power cut.
+func syncDirectory(path string) error {
+	dir, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}

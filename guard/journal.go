@@ -16,8 +16,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"time"
-
-	"mailprobe/internal/durable"
 )
 
 const (
@@ -216,7 +214,7 @@ func replaceFile(path string, content []byte, like os.FileInfo) (*os.File, error
 		err = os.Rename(fresh, path)
 	}
 	if err == nil {
-		err = durable.SyncDirectory(filepath.Dir(path))
+		err = syncDirectory(filepath.Dir(path))
 	}
 	if err != nil {
 		return nil, errors.Join(err, file.Close())

@@ -13,8 +13,6 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
-
-	"mailprobe/internal/durable"
 )
 
 // open reads the state file of a path and begins to keep it.
@@ -26,7 +24,7 @@ func (g *Guard) open(path string, owner bool) error {
 	err := f.take(owner)
 	switch {
 	case err == nil:
-	case owner && durable.IsFull(err):
+	case owner && takesNothing(err):
 	default:
 		return err
 	}
@@ -34,7 +32,7 @@ func (g *Guard) open(path string, owner bool) error {
 		return errors.Join(err, f.close())
 	}
 	if err := f.start(g, owner); err != nil {
-		if !owner || !durable.IsFull(err) {
+		if !owner || !takesNothing(err) {
 			return errors.Join(err, f.close())
 		}
 		g.startBlind(err)

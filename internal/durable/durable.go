@@ -32,7 +32,7 @@ func Replace(path string, content []byte, fresh fs.FileMode) error {
 	if err != nil {
 		return errors.Join(err, os.Remove(file.Name()))
 	}
-	return SyncDirectory(dir)
+	return syncDirectory(dir)
 }
 
 // inherit sets the owner and the mode of a new file to those of the file that it

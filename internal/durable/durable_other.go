@@ -16,8 +16,7 @@ func Lock(path string) (io.Closer, error) {
 // IsFull returns false: on this system it is not known whether a disk is full.
 func IsFull(error) bool { return false }
 
-// SyncDirectory does nothing: not every system lets a directory be synced.
-func SyncDirectory(string) error { return nil }
+func syncDirectory(string) error { return nil }
 
 func chown(*os.File, os.FileInfo) error { return nil }
 

@@ -33,7 +33,7 @@ func Lock(path string) (io.Closer, error) {
 }
 
 // IsFull reports whether an error means that the disk or the quota is full, or the file
-// system broken or read-only: Linux remounts a broken one read-only.
+// system broken or read-only.
 func IsFull(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EIO) || errors.Is(err, syscall.EROFS)
 }
@@ -57,8 +57,7 @@ func chown(file *os.File, like os.FileInfo) error {
 	return file.Chown(int(want.Uid), int(want.Gid))
 }
 
-// SyncDirectory makes the renames in a directory survive a power cut.
-func SyncDirectory(path string) error {
+func syncDirectory(path string) error {
 	dir, err := os.Open(path)
 	if err != nil {
 		return err
