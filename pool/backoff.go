@@ -38,20 +38,20 @@ func (p *Pool) adjustLocked(e *scheduleEntry, o *mail.Outcome) (line *logLine) {
 	if !e.timed() {
 		return nil // the scrapes decide how often it is probed, see demand.go
 	}
-	before := p.backoffSteps[e.host]
+	before := p.backoffSteps[e.host()]
 	switch {
 	case o.Failure != nil && tooOften[o.Failure.Reason]:
-		p.backoffSteps[e.host] = min(before+1, maxBackoffSteps)
+		p.backoffSteps[e.host()] = min(before+1, maxBackoffSteps)
 	case o.Up() && before > 1:
-		p.backoffSteps[e.host]--
+		p.backoffSteps[e.host()]--
 	case o.Up():
-		delete(p.backoffSteps, e.host)
+		delete(p.backoffSteps, e.host())
 	}
 	spacing := p.spacingLocked(e)
-	if next := e.last.Add(spacing); e.scheduled && !e.last.IsZero() && next.After(e.next) {
-		e.next = next
+	if e.scheduled && e.last != 0 {
+		e.next = max(e.next, e.last+spacing)
 	}
-	switch after := p.backoffSteps[e.host]; {
+	switch after := p.backoffSteps[e.host()]; {
 	case before == 0 && after > 0:
 		line = &logLine{slog.LevelWarn, "server asks for fewer probes: its host is probed less often until it accepts them",
 			[]any{"connection", e.connection.Name, "reason", o.Failure.Reason}}
@@ -71,7 +71,7 @@ func (p *Pool) spacingLocked(e *scheduleEntry) time.Duration {
 	interval := e.connection.Interval
 	steps := 0
 	if len(p.backoffSteps) > 0 {
-		steps = p.backoffSteps[e.host]
+		steps = p.backoffSteps[e.host()]
 	}
 	spacing := max(interval, e.loginDelay, min(interval<<steps, maxBackoff))
 	return (spacing + interval - 1) / interval * interval
@@ -81,7 +81,7 @@ func (p *Pool) spacingLocked(e *scheduleEntry) time.Duration {
 func (p *Pool) forgetBackoffsLocked() {
 	hosts := make(map[string]bool, len(p.entries))
 	for _, e := range p.entries {
-		hosts[e.host] = true
+		hosts[e.host()] = true
 	}
 	maps.DeleteFunc(p.backoffSteps, func(host string, _ int) bool { return !hosts[host] })
 }

@@ -35,7 +35,7 @@ func BenchmarkPoolSchedule(b *testing.B) {
 	defer reportCPU(b)()
 	for b.Loop() {
 		p.mu.Lock()
-		due := p.schedule.first().next
+		due := p.timeOf(p.schedule.first().next)
 		p.mu.Unlock()
 		p.startDue(due)
 		<-reported
@@ -57,7 +57,7 @@ func BenchmarkPoolSkip(b *testing.B) {
 	}
 	step := func() {
 		p.mu.Lock()
-		due := p.schedule.first().next
+		due := p.timeOf(p.schedule.first().next)
 		p.mu.Unlock()
 		p.startDue(due)
 	}

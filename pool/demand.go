@@ -134,7 +134,7 @@ func (p *Pool) allowLocked(e *scheduleEntry, now time.Time) bool {
 	if !p.opts.LimitDemand {
 		return true
 	}
-	if e.probed && now.Sub(e.ended) < freshFor || now.Before(e.notBefore) {
+	if at := p.offset(now); e.probed && at-e.ended < freshFor || at < e.notBefore {
 		return false
 	}
 	b := p.budgetOfLocked(e.connection)

@@ -61,31 +61,29 @@ func forget(limiters map[string]*limiter, l *limiter) {
 }
 
 // lockFor returns the limiter of what only one probe of a connection at a time may use,
-// and counts the new user. For most connections that is the connection itself, under its
-// earlier definitions too: such a limiter is found through the entry of the earlier
-// one, old. Only if that is gone, and its probe still runs, it is in the map.
-func (p *Pool) lockFor(c *mail.Connection, old *scheduleEntry) *limiter {
+// and counts the new user. For most connections that is the connection itself. An entry
+// has one run at a time, so such a connection needs a lock only while a cancelled probe
+// of an earlier definition of it still runs.
+func (p *Pool) lockFor(c *mail.Connection) *limiter {
 	key, isOwn := exclusiveKey(c)
-	if !isOwn || p.locks[key] != nil {
-		return limiterFor(p.locks, key, 1)
+	if isOwn && p.locks[key] == nil {
+		p.unlocked.users++
+		return p.unlocked
 	}
-	l := &limiter{capacity: 1}
-	if old != nil && old.hasOwnLock() {
-		l = old.limiters[0]
-	}
-	l.users++
-	return l
+	return limiterFor(p.locks, key, 1)
 }
 
-// leaveLock takes a removed entry from its lock, which must be found as long as the
-// entry's probe runs.
-func (p *Pool) leaveLock(e *scheduleEntry) {
-	l, successor := e.limiters[0], p.entries[e.connection.Name]
-	if e.hasOwnLock() && l.users > 1 && l.key == "" && (successor == nil || successor.limiters[0] != l) {
-		l.key, _ = exclusiveKey(e.connection)
-		p.locks[l.key] = l
+// lockCancelled lets a cancelled probe hold the lock of its connection until it has
+// ended, so that no probe of a later definition begins before.
+func (p *Pool) lockCancelled(r *run) {
+	if r.limiters[0] != p.unlocked {
+		return // it holds a lock
 	}
-	forget(p.locks, l)
+	p.unlocked.giveBack(r.quick)
+	forget(p.locks, p.unlocked)
+	key, _ := exclusiveKey(r.connection)
+	r.limiters[0] = limiterFor(p.locks, key, 1)
+	r.limiters[0].take(r.quick)
 }
 
 // admits reports whether there is a place for a run of this kind.

@@ -50,10 +50,10 @@ func (p *Pool) leavePaceLocked(r *run, now time.Time) {
 	p.paced.remove(r)
 	if e := r.entry; !e.scheduled {
 		interval := p.spacingLocked(e)
-		ticks := 1 + max(0, now.Sub(e.next))/interval
+		ticks := 1 + max(0, p.offset(now)-e.next)/interval
 		p.skipped += uint64(ticks)
-		e.last = e.next.Add((ticks - 1) * interval)
-		e.next = e.last.Add(interval)
+		e.last = e.next + (ticks-1)*interval
+		e.next = e.last + interval
 		p.schedule.push(e)
 	}
 	p.beginLocked(r, now)

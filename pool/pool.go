@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"sync"
 	"time"
 
@@ -54,6 +55,7 @@ type Options struct {
 // A connection that is not being probed costs no goroutine and no timer.
 type Pool struct {
 	opts    Options
+	epoch   time.Time     // what offset counts from
 	wake    chan struct{} // to Run: the earliest start may have changed
 	workers sync.WaitGroup
 
@@ -68,10 +70,11 @@ type Pool struct {
 	paced    runQueue  // runs that wait for the processor, see pace.go
 	begun    time.Time // when the last probe began
 
-	all   *limiter            // every probe
-	hosts map[string]*limiter // those to one host
-	locks map[string]*limiter // those that exclude each other, see lockFor
-	ended []*run              // to be used again
+	all      *limiter            // every probe
+	hosts    map[string]*limiter // those to one host
+	locks    map[string]*limiter // those that exclude each other, see lockFor
+	unlocked *limiter            // stands for a lock where none is needed
+	ended    []*run              // to be used again
 
 	backoffSteps map[string]int           // of the intervals of a host's connections, see backoff.go; absent: 0
 	accounts     map[string]*demandBudget // by user name in lower case; nil: not needed yet
@@ -99,14 +102,15 @@ func New(opts Options) *Pool {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Pool{
-		opts:    opts,
-		wake:    make(chan struct{}, 1),
-		entries: make(map[string]*scheduleEntry),
-		all:     &limiter{capacity: int32(opts.MaxInFlight)},
-		hosts:   make(map[string]*limiter),
-		locks:   make(map[string]*limiter),
+		opts:     opts,
+		epoch:    time.Now().Add(-1), // so that no start has the offset 0
+		wake:     make(chan struct{}, 1),
+		entries:  make(map[string]*scheduleEntry),
+		all:      &limiter{capacity: int32(opts.MaxInFlight)},
+		hosts:    make(map[string]*limiter),
+		locks:    make(map[string]*limiter),
+		unlocked: &limiter{capacity: math.MaxInt32},
 
-		schedule:     scheduleHeap{epoch: time.Now()},
 		backoffSteps: make(map[string]int),
 	}
 }
@@ -128,6 +132,9 @@ func (p *Pool) Set(conns []*mail.Connection) {
 			p.entries[c.Name] = old
 			delete(known, c.Name)
 			continue
+		}
+		if old != nil {
+			p.cancelLocked(old.run, ErrUnknownConnection)
 		}
 		e := p.newEntryLocked(c, old)
 		p.entries[c.Name] = e
@@ -202,11 +209,17 @@ func (p *Pool) stop() {
 	p.workers.Wait()
 }
 
+// offset returns a time as entries keep it.
+func (p *Pool) offset(t time.Time) time.Duration { return t.Sub(p.epoch) }
+
+// timeOf is the reverse of offset.
+func (p *Pool) timeOf(offset time.Duration) time.Time { return p.epoch.Add(offset) }
+
 // removeLocked removes a connection that is no longer configured.
 func (p *Pool) removeLocked(e *scheduleEntry) {
 	p.cancelLocked(e.run, ErrUnknownConnection)
 	e.setQuick(false)
-	p.leaveLock(e)
+	forget(p.locks, e.limiters[0])
 	forget(p.hosts, e.limiters[1])
 	p.all.users--
 }

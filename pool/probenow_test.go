@@ -312,7 +312,7 @@ func TestProbeNowKeepsAnnouncedDelays(t *testing.T) {
 func until(s *fixture, name string) time.Duration {
 	s.Pool.mu.Lock()
 	defer s.Pool.mu.Unlock()
-	if wait := time.Until(s.entries[name].next); wait < time.Minute {
+	if wait := time.Until(s.timeOf(s.entries[name].next)); wait < time.Minute {
 		return wait
 	}
 	return 0

@@ -128,6 +128,7 @@ func (p *Pool) cancelLocked(r *run, err error) {
 	r.complete(nil, err)
 	switch {
 	case r.running():
+		p.lockCancelled(r)
 		r.context.end(context.Canceled) // it gives its places back when it has ended
 		return
 	case paced:
@@ -202,7 +203,7 @@ func (p *Pool) finish(w *worker, r *run, outcome mail.Outcome) (rests bool) {
 	if wanted {
 		line = p.adjustLocked(e, &outcome)
 		outcome.Interval = e.spacing
-		e.learn(&outcome, r.started, now)
+		e.learn(&outcome, p.offset(r.started), p.offset(now))
 	}
 	p.mu.Unlock()
 	if line != nil {

@@ -31,49 +31,46 @@ const (
 	idle = time.Hour
 )
 
-// scheduleEntry is one connection with its next start.
+// scheduleEntry is one connection with its next start. There may be many thousands, so
+// it keeps times as offsets (see Pool.offset), a third of the size of a time.Time.
 type scheduleEntry struct {
 	connection *mail.Connection
-	host       string        // in lower case
-	next       time.Time     // the next start; later ones follow at whole intervals
-	last       time.Time     // when the last one was due; zero: none yet
+	next       time.Duration // offset of the next start; later ones follow at whole intervals
+	last       time.Duration // offset of when the last one was due; 0: none yet
 	loginDelay time.Duration // that the server announced; see backoff.go
 	spacing    time.Duration // between two starts as last reported; 0: the interval
-	scheduled  bool          // it is in the schedule; else it is not timed, or isOvertaken
 	run        *run          // queued or running; nil if neither
 	limiters   [3]*limiter   // of its exclusive key, of its host, of the pool
 
-	probed    bool          // it has a result
-	quick     bool          // see setQuick
-	overran   bool          // that it has none was reported
 	took      time.Duration // by the last probe; 0: none yet
-	ended     time.Time     // the last probe
-	notBefore time.Time     // of the next probe on demand, because the server asked for that
+	ended     time.Duration // offset of the end of the last probe
+	notBefore time.Duration // offset of the next probe on demand, because the server asked for that; 0: at once
+
+	scheduled bool // it is in the schedule; else it is not timed, or isOvertaken
+	probed    bool // it has a result
+	quick     bool // see setQuick
+	overran   bool // that it has none was reported
 
 	reporting sync.Mutex // its outcomes are reported one at a time; taken before the pool's mutex
 }
 
+// host is the name of the host in lower case.
+func (e *scheduleEntry) host() string { return e.limiters[1].key }
+
 // newEntryLocked returns the entry of a connection that is new, or changed from old. A
 // result of the same target is kept.
 func (p *Pool) newEntryLocked(c *mail.Connection, old *scheduleEntry) *scheduleEntry {
-	e := &scheduleEntry{connection: c, host: strings.ToLower(c.Host)}
-	e.limiters = [3]*limiter{
-		p.lockFor(c, old),
-		limiterFor(p.hosts, e.host, p.opts.MaxInFlightPerHost),
+	e := &scheduleEntry{connection: c, limiters: [3]*limiter{
+		p.lockFor(c),
+		limiterFor(p.hosts, strings.ToLower(c.Host), p.opts.MaxInFlightPerHost),
 		p.all,
-	}
+	}}
 	p.all.users++
 	if old != nil && old.connection.SameTarget(c) {
 		e.probed, e.took, e.ended, e.notBefore = old.probed, old.took, old.ended, old.notBefore
 		e.setQuick(old.quick)
 	}
 	return e
-}
-
-// hasOwnLock reports whether the entry excludes only other definitions of its connection.
-func (e *scheduleEntry) hasOwnLock() bool {
-	_, isOwn := exclusiveKey(e.connection)
-	return isOwn
 }
 
 // timed reports whether the connection is probed on its interval.
@@ -98,16 +95,17 @@ func (e *scheduleEntry) setQuick(quick bool) {
 	}
 }
 
-// learn records an outcome that is about to be reported.
-func (e *scheduleEntry) learn(o *mail.Outcome, started, ended time.Time) {
-	e.probed, e.took, e.ended = true, ended.Sub(started), ended
+// learn records an outcome that is about to be reported, with the offsets of the start
+// and the end of its probe.
+func (e *scheduleEntry) learn(o *mail.Outcome, started, ended time.Duration) {
+	e.probed, e.took, e.ended = true, ended-started, ended
 	e.setQuick(e.took <= e.connection.Timeout/4)
-	e.notBefore = time.Time{}
+	e.notBefore = 0
 	if o.Failure != nil && tooOften[o.Failure.Reason] {
-		e.notBefore = started.Add(e.connection.Interval)
+		e.notBefore = started + e.connection.Interval
 	}
 	if e.loginDelay > 0 && o.Auth.Sent {
-		e.notBefore = started.Add(e.loginDelay)
+		e.notBefore = started + e.loginDelay
 	}
 }
 
@@ -129,7 +127,7 @@ func (p *Pool) spreadLocked(fresh []*scheduleEntry, now time.Time) {
 	n := time.Duration(len(fresh))
 	window := max(shortSpread, n*time.Second/spreadRate)
 	for i, e := range fresh {
-		e.next = now.Add(min(window, e.connection.Interval) / n * time.Duration(i))
+		e.next = p.offset(now) + min(window, e.connection.Interval)/n*time.Duration(i)
 		p.schedule.push(e)
 	}
 }
@@ -148,24 +146,24 @@ func (p *Pool) startDue(now time.Time) time.Duration {
 	dropped := 0
 	wait := idle
 	for e := p.schedule.first(); e != nil; e = p.schedule.first() {
-		if wait = e.next.Sub(now); wait > 0 {
+		if wait = e.next - p.offset(now); wait > 0 {
 			break
 		}
+		due, late := e.next, -wait
 		wait = idle
 		if e.isOvertaken() {
 			p.schedule.pop()
 			continue
 		}
-		due, late := e.next, now.Sub(e.next)
 		interval := p.spacingLocked(e)
 		ticks := 1 + late/interval // due by now, of which one can start
-		e.last, e.next = due, due.Add(ticks*interval)
+		e.last, e.next = due, due+ticks*interval
 		p.schedule.moved()
 		switch {
 		case late >= min(lateStart, interval):
 			p.skipped += uint64(ticks)
 			dropped++
-		case p.serveIntervalLocked(e, due):
+		case p.serveIntervalLocked(e, p.timeOf(due)):
 			overruns = append(overruns, e)
 		}
 	}

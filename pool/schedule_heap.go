@@ -14,24 +14,19 @@ const heapArity = 4
 
 // scheduleHeap is a heap of entries, the next start on top. An entry whose start
 // was moved to a later time finds its new place when it comes to the top.
-type scheduleHeap struct {
-	epoch time.Time // that times are counted from
-	items []scheduledStart
-}
+type scheduleHeap struct{ items []scheduledStart }
 
-// scheduledStart is an entry and its next start, or an earlier time.
+// scheduledStart is an entry and the offset of its next start, or of an earlier time.
 type scheduledStart struct {
 	at    time.Duration
 	entry *scheduleEntry
 }
 
-func (h *scheduleHeap) offset(e *scheduleEntry) time.Duration { return e.next.Sub(h.epoch) }
-
 // first returns the entry that starts next; nil: there is none.
 func (h *scheduleHeap) first() *scheduleEntry {
 	for len(h.items) > 0 {
 		e := h.items[0].entry
-		if h.offset(e) == h.items[0].at {
+		if e.next == h.items[0].at {
 			return e
 		}
 		h.moved()
@@ -41,7 +36,7 @@ func (h *scheduleHeap) first() *scheduleEntry {
 
 // moved moves the first entry to the place of its new time.
 func (h *scheduleHeap) moved() {
-	h.items[0].at = h.offset(h.items[0].entry)
+	h.items[0].at = h.items[0].entry.next
 	h.down(0)
 }
 
@@ -55,7 +50,7 @@ func (h *scheduleHeap) pop() {
 }
 
 func (h *scheduleHeap) push(e *scheduleEntry) {
-	h.items = append(h.items, scheduledStart{h.offset(e), e})
+	h.items = append(h.items, scheduledStart{e.next, e})
 	e.scheduled = true
 	for i := len(h.items) - 1; i > 0; {
 		parent := (i - 1) / heapArity
