@@ -222,7 +222,7 @@ func (p *program) serve(ctx context.Context) error {
 	return p.run(ctx, load, watch)
 }
 
-// sharded loads only the connections of this process's share.
+// sharded loads only the connections and routes of this process's share.
 func (p *program) sharded(load config.Loader) (config.Loader, error) {
 	hostname, _ := os.Hostname() // without one, ordinal is refused
 	share, err := shard.Parse(p.shard, hostname)
@@ -236,6 +236,7 @@ func (p *program) sharded(load config.Loader) (config.Loader, error) {
 		}
 		own := *loaded
 		own.Connections = share.Of(loaded.Connections)
+		own.Routes = shard.Routes(loaded.Routes, own.Connections)
 		p.log.Info("a share of the connections is probed", "shard", share.String(), "connections", len(own.Connections), "of", len(loaded.Connections))
 		return &own, findings, nil
 	}, nil

@@ -5,6 +5,7 @@ package shard
 import (
 	"fmt"
 	"hash/fnv"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -78,6 +79,18 @@ func (s Shard) Of(connections []*mail.Connection) []*mail.Connection {
 		}
 	}
 	return mine
+}
+
+// Routes returns the routes of a share with these connections, in their order: those
+// whose messages arrive at one of them. Each route is in exactly one share: more would
+// send its messages several times. Probes and routes of one mailbox take turns, and so
+// belong in one process.
+func Routes(routes []*mail.Route, connections []*mail.Connection) []*mail.Route {
+	mine := make(map[*mail.Connection]bool, len(connections))
+	for _, c := range connections {
+		mine[c] = true
+	}
+	return slices.DeleteFunc(slices.Clone(routes), func(r *mail.Route) bool { return !mine[r.Receive] })
 }
 
 // owner returns the share with the highest hash for this key (rendezvous hashing). An

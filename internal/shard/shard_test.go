@@ -2,6 +2,7 @@ package shard
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -130,6 +131,29 @@ func TestOneShareIsEverything(t *testing.T) {
 	for _, s := range []Shard{{}, {0, 1}} {
 		if got := s.Of(all); len(got) != len(all) {
 			t.Errorf("%v has %d of %d", s, len(got), len(all))
+		}
+	}
+}
+
+func TestRouteIsInTheShareOfTheMailboxWhereItArrives(t *testing.T) {
+	connections := fleet()
+	var routes []*mail.Route
+	for i, c := range connections {
+		routes = append(routes, &mail.Route{Name: fmt.Sprintf("r%d", i), Send: connections[0], Receive: c})
+	}
+	sent := map[string]int{}
+	for i := range 3 {
+		own := Shard{Index: i, Count: 3}.Of(connections)
+		for _, r := range Routes(routes, own) {
+			sent[r.Name]++
+			if !slices.Contains(own, r.Receive) {
+				t.Errorf("share %d: route %s is looked for through %s, which another share probes", i, r.Name, r.Receive.Name)
+			}
+		}
+	}
+	for _, r := range routes {
+		if sent[r.Name] != 1 {
+			t.Errorf("route %s: sent by %d shares, want 1", r.Name, sent[r.Name])
 		}
 	}
 }
