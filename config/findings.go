@@ -114,7 +114,7 @@ func looksLikeWord(key string) bool {
 // begins with the word or the word begins with it, as with user and username.
 func DidYouMean(word string, valid []string) string {
 	word = strings.ToLower(word)
-	best, distance := "", max(2, len(word)/3)+1
+	best, distance := "", max(min(2, len(word)/2), len(word)/3)+1
 	for _, candidate := range valid {
 		if len(candidate)-len(word) >= distance || len(word)-len(candidate) >= distance {
 			continue // the difference in length alone is too much

@@ -88,6 +88,9 @@ func (r *reader) resolvePath(v string, where position) (string, bool) {
 		v = filepath.Join(dir, rest)
 	}
 	switch {
+	case strings.HasPrefix(v, "~/") || strings.HasPrefix(v, "$") && !strings.HasPrefix(v, "${"):
+		r.fault(where, "is not a file name: no variable is replaced, and ~ is not either; write the whole path")
+		return "", false
 	case strings.Contains(v, "${"):
 		r.fault(where, "only "+credentialsDirectory+"/ at the beginning is supported, no other variable")
 		return "", false

@@ -126,7 +126,7 @@ var loginRules = []rule{
 	{"password_file", func(e *entry) bool { return !e.password.IsZero() && e.passwordFile != "" },
 		"is set together with password: use one of them"},
 	{"password", func(e *entry) bool { return e.usesPassword() && !e.hasPassword() && e.own("password") },
-		"is empty; one that begins with # needs quotes"},
+		"is empty; one that begins with # or & needs quotes"},
 	{"password_file", func(e *entry) bool {
 		return e.usesPassword() && !e.hasPassword() && e.own("password_file") && !e.own("password")
 	}, "is empty"},
