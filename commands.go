@@ -25,7 +25,7 @@ var probing = map[string]bool{"probe": true, "discover": true, "add": true, "imp
 // command line that a shell completes.
 func (p *program) commands(app *kingpin.Application, args []string) map[string]func(context.Context) error {
 	return map[string]func(context.Context) error{
-		app.Command("serve", "Probe and serve metrics (the default).").Default().FullCommand(): p.serve,
+		app.Command(defaultCommand, "Probe and serve metrics (the default).").FullCommand(): p.serve,
 		p.probeCommand(app, args): p.probe,
 		p.discoverCommand(app):    p.discover,
 		p.addCommand(app):         p.add,

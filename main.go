@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -93,10 +94,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	p.addFlags(app)
 	promslogflag.AddFlags(app, logs)
 	commands := p.commands(app, args)
-	command, err := app.Parse(args)
+	command, err := parseArgs(app, args)
 	if err != nil {
 		fmt.Fprintf(stderr, "mailprobe: %v (see mailprobe --help)\n", err)
-		if given, _ := app.ParseContext(args); given != nil && given.SelectedCommand != nil && probing[given.SelectedCommand.FullCommand()] {
+		if probing[command] {
 			return cli.ExitNotRun // 2 is their word for a connection that is down
 		}
 		return 2
@@ -163,6 +164,9 @@ func (p *program) lacksConfiguration(err error) bool {
 	if !errors.As(err, &faults) {
 		return false
 	}
+	if !slices.ContainsFunc(faults, func(f config.Finding) bool { return f.File == p.configFile && f.Line == 0 }) {
+		return false // they are about something else, such as a URL
+	}
 	_, err = os.Stat(p.configFile)
 	return errors.Is(err, fs.ErrNotExist)
 }
@@ -201,8 +205,14 @@ func (p *program) checkConfig(context.Context) error {
 	load := config.NewSource(p.configFile).Load
 	if p.syntaxOnly {
 		load = func() (*config.Config, []config.Finding, error) { return config.CheckSyntax(p.configFile) }
+	} else if err := exporter.CheckWebConfig(p.web); err != nil {
+		return err
 	}
-	return cli.Check(cli.CheckOptions{Path: p.configFile, Load: load, Stdout: p.stdout, Width: widthOf(p.stdout)})
+	load, err := p.sharded(load)
+	if err != nil {
+		return err
+	}
+	return cli.Check(cli.CheckOptions{Path: p.configFile, Load: load, Share: p.shard, Stdout: p.stdout, Width: widthOf(p.stdout)})
 }
 
 // serve is the default command.

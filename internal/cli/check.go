@@ -19,6 +19,7 @@ import (
 type CheckOptions struct {
 	Path   string        // as given, for messages
 	Load   config.Loader // the configuration
+	Share  string        // which part of it Load returns, as --shard says; empty: all
 	Stdout io.Writer
 	Width  int // of the terminal on Stdout; 0: it is none, and no line is too long
 }
@@ -44,10 +45,14 @@ func Check(o CheckOptions) error {
 	for _, warning := range warnings {
 		fmt.Fprintln(o.Stdout, "warning:", warning)
 	}
-	if len(loaded.Connections) == 0 {
+	count := plural(len(loaded.Connections), "connection")
+	switch {
+	case o.Share != "":
+		count += " in share " + o.Share
+	case len(loaded.Connections) == 0:
 		fmt.Fprintln(o.Stdout, noConnection)
 	}
-	_, err = fmt.Fprintf(o.Stdout, "%s: %s, %s\n", o.Path, plural(len(loaded.Connections), "connection"), plural(len(warnings), "warning"))
+	_, err = fmt.Fprintf(o.Stdout, "%s: %s, %s\n", o.Path, count, plural(len(warnings), "warning"))
 	return err
 }
 

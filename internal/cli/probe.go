@@ -133,7 +133,7 @@ func (o *ProbeOptions) connections(ctx context.Context) (chosen, configured []*m
 	if len(o.Names) == 0 || slices.ContainsFunc(o.Names, func(name string) bool { return !isURL(name) }) {
 		loaded, _, err := o.Load()
 		if err != nil {
-			return nil, nil, pool, fmt.Errorf("the configuration is not usable:\n%w", err)
+			return nil, nil, pool, fmt.Errorf("the configuration is not usable:\n%w%s", err, urlAdvice(o.Names...))
 		}
 		configured, pool = loaded.Connections, loaded.Pool
 	}
@@ -173,7 +173,16 @@ func (o *ProbeOptions) find(ctx context.Context, name string, configured []*mail
 		}
 		names = append(names, c.Name)
 	}
-	return nil, fmt.Errorf("%q is not configured%s (%s)", name, config.DidYouMean(name, names), someOf(names))
+	return nil, fmt.Errorf("%q is not configured%s (%s)%s", name, config.DidYouMean(name, names), someOf(names), urlAdvice(name))
+}
+
+// urlAdvice says how to probe a server that is not configured, if one of the words
+// looks like a server and not like the name of a connection.
+func urlAdvice(words ...string) string {
+	if slices.ContainsFunc(words, func(word string) bool { return !isURL(word) && strings.ContainsAny(word, ".:") }) {
+		return "\nto probe a server that is not configured, give a URL, such as imaps://USER@HOST"
+	}
+	return ""
 }
 
 // someOf returns a short list of the configured names.

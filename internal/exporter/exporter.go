@@ -69,7 +69,7 @@ type Exporter struct {
 // New loads the first configuration. A faulty one is an error, because there is no
 // older one to keep.
 func New(o Options) (*Exporter, error) {
-	if err := checkPprofAddress(o.PprofAddress); err != nil {
+	if err := errors.Join(checkPprofAddress(o.PprofAddress), CheckWebConfig(o.Web)); err != nil {
 		return nil, err
 	}
 	first, err := load(o)

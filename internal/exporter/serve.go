@@ -111,6 +111,18 @@ func (e *Exporter) serveProfiles(served chan<- error) (stop func()) {
 	return func() { _ = server.Close() }
 }
 
+// CheckWebConfig loads the file of --web.config.file, if there is one, with its
+// certificate and key.
+func CheckWebConfig(flags *toolkit.FlagConfig) error {
+	if flags == nil || flags.WebConfigFile == nil {
+		return nil
+	}
+	if err := toolkit.Validate(*flags.WebConfigFile); err != nil {
+		return fmt.Errorf("--web.config.file: %w", err)
+	}
+	return nil
+}
+
 // checkPprofAddress requires a literal loopback address: a name could resolve to
 // another host.
 func checkPprofAddress(address string) error {
