@@ -44,7 +44,8 @@ type record struct {
 	beforeUntil int64      // until when it is known to have been so
 
 	lastSuccess, lastFailure *packedOutcome // nil: none yet
-	last                     *packedOutcome // one of the two, or one whose login was withheld
+	lastHeld                 *packedOutcome // whose login was withheld, if it is the last one
+	last                     *packedOutcome // one of the three
 }
 
 // Sample is one outcome in brief.
@@ -226,20 +227,35 @@ func (r *record) observe(o *mail.Outcome) (turned bool) {
 		r.stateSince = sample.at()
 	}
 	r.samples = push(r.samples, sample, MaxSamples)
-	r.last = packOutcome(o, r.lastSuccess, r.lastFailure)
+	r.keep(o)
 	if o.Up() {
-		r.lastSuccess = r.last
 		if o.Connection.SameSettings(r.connection) {
 			r.lastUp = sample.at()
 		}
 		return turned
 	}
-	if r.lastFailure == nil || !isHeld(o) {
-		// The refused login before it says more than a withheld one.
-		r.lastFailure = r.last
-	}
 	r.addFailure(sample, o.Failure.Text)
 	return turned
+}
+
+// keep makes o the last outcome.
+func (r *record) keep(o *mail.Outcome) {
+	place := &r.lastFailure
+	switch {
+	case o.Up():
+		place = &r.lastSuccess
+	case r.lastFailure != nil && isHeld(o):
+		// The refused login before it says more than a withheld one.
+		place = &r.lastHeld
+	}
+	if *place == nil {
+		*place = &packedOutcome{}
+	}
+	r.last = *place
+	r.last.pack(o, r.lastSuccess, r.lastFailure)
+	if r.last != r.lastHeld {
+		r.lastHeld = nil
+	}
 }
 
 // addFailure counts a failure among those of its phase and reason.

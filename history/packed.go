@@ -1,7 +1,9 @@
 package history
 
 // This file keeps outcomes in packed form. Equal certificate chains are shared by all
-// connections.
+// connections. Each outcome takes the place of the one before it: ten thousand short
+// texts, made anew among the garbage of probes, would keep far more memory occupied
+// than they need.
 
 import (
 	"hash/maphash"
@@ -34,9 +36,9 @@ type packedFailure struct {
 }
 
 // packedOutcome is an outcome in packed form. It does not refer to its connection, so
-// that an old definition can be freed.
+// that an old definition can be freed. The zero value is no outcome.
 type packedOutcome struct {
-	data  string                // see coder
+	data  []byte                // see coder; overwritten by the next outcome
 	chain unique.Handle[string] // encoded like data; the zero handle: none
 	sum   uint64                // hash of the chain, to recognise an equal one
 }
@@ -82,26 +84,32 @@ func micros(d time.Duration) uint32 {
 // writers are coders whose buffers are reused.
 var writers = sync.Pool{New: func() any { return &coder{} }}
 
-// packOutcome packs o. If an outcome before it has an equal chain, both share it.
-func packOutcome(o *mail.Outcome, before ...*packedOutcome) *packedOutcome {
+// pack makes p the packed form of o. If one of the outcomes before it has an equal
+// chain, both share it; p may be one of them.
+func (p *packedOutcome) pack(o *mail.Outcome, before ...*packedOutcome) {
 	c := writers.Get().(*coder)
 	defer writers.Put(c)
 	c.written = c.written[:0]
 	c.outcome(o, true)
-	p := &packedOutcome{data: string(c.written)}
-	if o.TLS == nil || len(o.TLS.Chain) == 0 {
-		return p
+	if n := len(c.written); n > cap(p.data) || n < cap(p.data)/2 {
+		p.data = nil // too little room, or far too much
 	}
-	p.sum = sumOf(o.TLS.Chain)
+	p.data = append(p.data[:0], c.written...)
+	p.chain, p.sum = chainOf(o, before)
+}
+
+// chainOf returns the packed chain of o and its sum. The zero handle: there is none.
+func chainOf(o *mail.Outcome, before []*packedOutcome) (chain unique.Handle[string], sum uint64) {
+	if o.TLS == nil || len(o.TLS.Chain) == 0 {
+		return chain, 0
+	}
+	sum = sumOf(o.TLS.Chain)
 	for _, b := range before {
-		if b != nil && b.sum == p.sum {
-			p.chain = b.chain
+		if b != nil && b.sum == sum && b.chain != chain {
+			return b.chain, sum
 		}
 	}
-	if p.chain == (unique.Handle[string]{}) {
-		p.chain = packChain(o.TLS.Chain)
-	}
-	return p
+	return packChain(o.TLS.Chain), sum
 }
 
 // chainSeed makes sums of chains that no server can foresee.
@@ -135,13 +143,13 @@ func sumOf(chain []mail.CertificateFacts) uint64 {
 }
 
 // unpack returns the outcome of a connection; with everything, also its dialogue and
-// chain. The result is nil if p is.
+// chain. The result is nil if p is. It does not refer to p.
 func (p *packedOutcome) unpack(connection *mail.Connection, everything bool) *mail.Outcome {
 	if p == nil {
 		return nil
 	}
 	o := &mail.Outcome{}
-	c := &coder{unread: p.data, reading: true}
+	c := &coder{unread: string(p.data), reading: true}
 	c.outcome(o, everything)
 	o.Connection = connection
 	if everything && o.TLS != nil && p.chain != (unique.Handle[string]{}) {

@@ -13,7 +13,7 @@ import (
 	"mailprobe/mail"
 )
 
-// Chains that differ in any field must have different sums, because packOutcome reuses
+// Chains that differ in any field must have different sums, because pack reuses
 // the packed form of a chain with the same sum.
 func TestSumOfAChainDependsOnEveryField(t *testing.T) {
 	begin := time.Unix(1_700_000_000, 0).UTC()
@@ -65,14 +65,39 @@ func TestTheNextOutcomeTakesOverAChainOnlyIfItIsTheSame(t *testing.T) {
 	outcome := func(subject string) *mail.Outcome {
 		return &mail.Outcome{TLS: &mail.TLSFacts{FingerprintSHA256: "f", Chain: []mail.CertificateFacts{{Subject: subject}}}}
 	}
-	first := packOutcome(outcome("CN=a"))
+	first := packed(outcome("CN=a"))
 	for _, subject := range []string{"CN=a", "CN=b"} {
-		if got := packOutcome(outcome(subject), first).unpack(nil, true).TLS.Chain; len(got) != 1 || got[0].Subject != subject {
+		if got := packed(outcome(subject), first).unpack(nil, true).TLS.Chain; len(got) != 1 || got[0].Subject != subject {
 			t.Errorf("%v, want %s", got, subject)
 		}
 	}
-	if got := packOutcome(&mail.Outcome{TLS: &mail.TLSFacts{}}, first).unpack(nil, true).TLS.Chain; len(got) != 0 {
+	if got := packed(&mail.Outcome{TLS: &mail.TLSFacts{}}, first).unpack(nil, true).TLS.Chain; len(got) != 0 {
 		t.Errorf("%v, want no chain", got)
+	}
+}
+
+func packed(o *mail.Outcome, before ...*packedOutcome) *packedOutcome {
+	p := &packedOutcome{}
+	p.pack(o, before...)
+	return p
+}
+
+// Readers keep what they got, whatever comes after it.
+func TestAnUnpackedOutcomeOutlivesTheNextOne(t *testing.T) {
+	outcome := func(text string) *mail.Outcome {
+		return &mail.Outcome{Address: text, Transcript: []mail.Line{{Text: text}},
+			TLS: &mail.TLSFacts{Version: text, Chain: []mail.CertificateFacts{{Subject: text}}}}
+	}
+	p := packed(outcome("first"))
+	first := p.unpack(nil, true)
+	for _, next := range []string{"other", "a longer text than there was room for before", "", "short"} {
+		p.pack(outcome(next), p)
+		if diff := cmp.Diff(outcome(next), p.unpack(nil, true)); diff != "" {
+			t.Errorf("%q: -in +out:\n%s", next, diff)
+		}
+	}
+	if diff := cmp.Diff(outcome("first"), first); diff != "" {
+		t.Errorf("the first outcome changed: -before +after:\n%s", diff)
 	}
 }
 
@@ -82,14 +107,14 @@ func TestEveryFieldOfAnOutcomeIsUnpacked(t *testing.T) {
 	want := mail.Outcome{}
 	filled(reflect.ValueOf(&want).Elem(), new(int64))
 	want.Connection = c
-	got := packOutcome(&want).unpack(c, true)
+	got := packed(&want).unpack(c, true)
 	if diff := cmp.Diff(&want, got, cmpopts.IgnoreFields(mail.Outcome{}, "Connection")); diff != "" {
 		t.Errorf("-in +out:\n%s", diff)
 	}
-	if got := packOutcome(&want).unpack(c, false); got.Transcript != nil || got.TLS.Chain != nil || got.Mailbox.Watch == nil {
+	if got := packed(&want).unpack(c, false); got.Transcript != nil || got.TLS.Chain != nil || got.Mailbox.Watch == nil {
 		t.Error("a summary has dialogue or chain, or lacks something else")
 	}
-	if got := packOutcome(&mail.Outcome{}).unpack(nil, true); !reflect.DeepEqual(got, &mail.Outcome{}) {
+	if got := packed(&mail.Outcome{}).unpack(nil, true); !reflect.DeepEqual(got, &mail.Outcome{}) {
 		t.Errorf("an empty outcome became %+v", got)
 	}
 }
