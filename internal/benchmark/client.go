@@ -160,15 +160,12 @@ func (b *bench) startMailprobe(i int, l load) (*client, error) {
 	if err := b.writeConfig(c, l); err != nil {
 		return nil, err
 	}
-	args := []string{"--config.file=" + c.config, "--web.listen-address=" + c.web, "--log.level=error"}
+	if c.pprof, err = freeAddress(); err != nil {
+		return nil, err
+	}
+	args := []string{"--config.file=" + c.config, "--web.listen-address=" + c.web, "--web.pprof-address=" + c.pprof, "--log.level=error"}
 	if b.stateFile {
 		args = append(args, "--state.file="+filepath.Join(dir, "state.json"))
-	}
-	if b.profile != "" {
-		if c.pprof, err = freeAddress(); err != nil {
-			return nil, err
-		}
-		args = append(args, "--web.pprof-address="+c.pprof)
 	}
 	if c.process, err = startOn(core, exec.Command(b.mailprobes[i].path, args...)); err != nil {
 		return nil, err

@@ -45,7 +45,7 @@ type settings struct {
 	round      time.Duration // length of each
 	only       string        // parts to measure, with commas; empty: all
 	stateFile  bool          // the exporters keep their holds in a file
-	profile    string        // where CPU profiles of the first mailprobe go; empty: nowhere
+	profile    string        // where profiles of the first mailprobe go; empty: nowhere
 }
 
 // build is one binary of mailprobe, with the name that it has in the table.
@@ -80,7 +80,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	flags.DurationVar(&s.round, "round", time.Second, "`length` of a round")
 	flags.StringVar(&s.only, "only", "", "`parts` to measure, with commas: "+strings.Join(partNames(), ", "))
 	flags.BoolVar(&s.stateFile, "state", false, "let mailprobe keep its holds in a state file")
-	flags.StringVar(&s.profile, "profile", "", "`file` for CPU profiles of the first mailprobe; the names of the parts saturated and scale are added")
+	flags.StringVar(&s.profile, "profile", "", "`file` for profiles of the first mailprobe: its processor time (.saturated and .scale are added) and its memory at rest (.rest)")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
