@@ -19,9 +19,9 @@ import (
 	"mailprobe/mail"
 )
 
-// maxBytes is what the metrics of one connection may take at rest, with both
-// kinds of buckets: 9 of the 12 KiB a connection may cost in all.
-const maxBytes = 9 << 10
+// maxBytes is what the metrics of one connection may take at rest, with both kinds of
+// buckets: 2 of the 10 KiB a connection may cost in all.
+const maxBytes = 2 << 10
 
 // fleet returns a collector of many connections, each probed observations times.
 func fleet(connections, observations int, kind mail.Histograms) *Collector {
@@ -39,7 +39,7 @@ func fleet(connections, observations int, kind mail.Histograms) *Collector {
 func observe(m *Collector, times int) {
 	random := rand.New(rand.NewPCG(5, 6))
 	for _, s := range m.connections.All() {
-		o := good(s.configured)
+		o := good(s.current.definition)
 		for range times {
 			stretch := math.Exp(random.NormFloat64() * 0.4) // two thirds within 0.7 and 1.5 of the median
 			stretched := func(d time.Duration) time.Duration { return time.Duration(stretch * float64(d)) }

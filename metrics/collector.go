@@ -148,7 +148,8 @@ func (c *Collector) One(o mail.Outcome) prometheus.Gatherer {
 	var before *preparedMetrics
 	if o.Connection != nil {
 		if m, ok := c.connections.Get(o.Connection.Name); ok {
-			before = m.prepared()
+			p := m.prepared()
+			before = &p
 		}
 	}
 	return one(o, before)
@@ -170,7 +171,7 @@ func one(o mail.Outcome, before *preparedMetrics) prometheus.Gatherer {
 		if raw, ok := rawFingerprint(o.TLS); ok {
 			p.fingerprint = raw
 		}
-		g := newGathered([]*preparedMetrics{p})
+		g := newGathered([]preparedMetrics{p})
 		for g.next() {
 			found = append(found, g.message())
 		}

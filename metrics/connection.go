@@ -10,37 +10,36 @@ import (
 	"mailprobe/mail"
 )
 
-// connectionMetrics is the state of one configured connection. All fields but
-// name are guarded by mu; what current points to is immutable.
+// connectionMetrics is the state of one configured connection. All fields are guarded
+// by mu. There may be many thousands of it, so it is one piece of memory and its counters
+// are small: they overflow after 136 years at one probe a second.
 type connectionMetrics struct {
-	name       string
-	mu         sync.Mutex
-	configured *mail.Connection
-	current    *preparedMetrics // what a scrape shows besides histograms
-	probed     bool             // an outcome was observed: the counters are shown
-	spacing    time.Duration    // of probes, see mail.Outcome.Spacing
-	created    uint32           // when the counters began at 0, in seconds since the Unix epoch
+	mu      sync.Mutex
+	current preparedMetrics // what a scrape shows besides histograms
+	probed  bool            // an outcome was observed: the counters are shown
+	created uint32          // when the counters began at 0, in seconds since the Unix epoch
 
-	probes, withheld, attempts, rejections uint64
-	failures, goodbyes                     []reasonCount
+	probes, withheld, attempts, rejections uint32
+	reasons                                []reasonCount
 	lastSuccess                            float64 // seconds since the epoch; 0: none yet
 
-	arrived arrivals // in a watched mailbox
+	arrived *arrivals // in a watched mailbox; nil: there was no look at it yet
 
 	probeTimes, handshakeTimes durations
 }
 
-// reasonCount counts one reason. Few connections ever see more than a handful
-// of the closed set, so a list is smaller and no slower than a map.
+// reasonCount counts one reason in one family. Few connections ever see more than a
+// handful of the closed set, so a list is smaller and no slower than a map.
 type reasonCount struct {
 	reason  *labelSet
-	count   uint64
+	count   uint32
 	created uint32 // just before it was first counted
+	family  familyID
 }
 
 // newConnectionMetrics returns the state of a connection that was never probed.
 func newConnectionMetrics(c *mail.Connection, pool *labelPool) *connectionMetrics {
-	m := &connectionMetrics{name: c.Name, created: uint32(time.Now().Unix())}
+	m := &connectionMetrics{created: uint32(time.Now().Unix())}
 	m.configure(c, pool)
 	return m
 }
@@ -50,7 +49,7 @@ func newConnectionMetrics(c *mail.Connection, pool *labelPool) *connectionMetric
 func (m *connectionMetrics) reconfigure(c *mail.Connection, pool *labelPool) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.configured.Protocol != c.Protocol {
+	if m.current.definition.Protocol != c.Protocol {
 		return false
 	}
 	m.configure(c, pool)
@@ -62,15 +61,14 @@ func (m *connectionMetrics) reconfigure(c *mail.Connection, pool *labelPool) boo
 // mu, or has not shared m yet.
 func (m *connectionMetrics) configure(c *mail.Connection, pool *labelPool) {
 	before := m.current
-	sameTarget := m.configured != nil && m.configured.SameTarget(c)
-	sameWatch := sameTarget && m.configured.Watch == c.Watch
+	sameTarget := c.SameTarget(before.definition)
+	sameWatch := sameTarget && before.definition.Watch == c.Watch
 	if !sameWatch {
-		m.arrived = arrivals{}
+		m.arrived = nil
 	}
-	m.configured, m.spacing = c, c.Interval
 
 	var room [maxSamples]sample
-	samples := configSamples(room[:0], c, m.spacing)
+	samples := configSamples(room[:0], c, c.Interval)
 	switch {
 	case !m.probed:
 	case sameTarget:
@@ -81,9 +79,9 @@ func (m *connectionMetrics) configure(c *mail.Connection, pool *labelPool) {
 		}
 	default:
 		m.lastSuccess = 0
-		samples = m.counterSamples(samples)
+		samples = m.counterSamples(samples, c)
 	}
-	m.current = prepare(c, samples, before, pool)
+	m.current = prepare(c, samples, &before, pool)
 }
 
 // isConfigFamily reports whether configSamples makes the samples of a family.
@@ -96,16 +94,21 @@ func isConfigFamily(family familyID) bool {
 func (m *connectionMetrics) observe(o *mail.Outcome, pool *labelPool, kind mail.Histograms) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if !o.Connection.SameTarget(m.configured) {
+	configured := m.current.definition
+	if !o.Connection.SameTarget(configured) {
 		return // probed before a reload changed the target
 	}
-	if o.Connection.Watch != m.configured.Watch {
+	if o.Connection.Watch != configured.Watch {
 		o = withoutWatch(o) // the mode of the watch has changed since
 	}
-	o = m.arrived.count(o)
+	if o.Mailbox.Watch != nil {
+		if m.arrived == nil {
+			m.arrived = &arrivals{}
+		}
+		o = m.arrived.count(o)
+	}
 	m.probed = true
 	m.count(o, pool)
-	m.spacing = o.Spacing()
 	// Withheld probes are not observed: their near-zero durations would dominate
 	// the histogram.
 	if len(o.Phases) > 0 {
@@ -116,16 +119,15 @@ func (m *connectionMetrics) observe(o *mail.Outcome, pool *labelPool, kind mail.
 	}
 
 	var room [maxSamples]sample
-	samples := configSamples(room[:0], m.configured, m.spacing)
-	samples = outcomeSamples(samples, o, m.current, pool)
+	samples := configSamples(room[:0], configured, o.Spacing())
+	samples = outcomeSamples(samples, o, &m.current, pool)
 	if m.lastSuccess != 0 {
 		samples = append(samples, sample{family: lastSuccess, value: m.lastSuccess})
 	}
-	p := prepare(m.configured, m.counterSamples(samples), m.current, pool)
+	m.current = prepare(configured, m.counterSamples(samples, configured), &m.current, pool)
 	if raw, ok := rawFingerprint(o.TLS); ok {
-		p.fingerprint = raw
+		m.current.fingerprint = raw
 	}
-	m.current = p
 }
 
 // count increments the counters. A withheld probe counts neither as a probe nor as a
@@ -143,54 +145,47 @@ func (m *connectionMetrics) count(o *mail.Outcome, pool *labelPool) {
 		m.rejections++
 	}
 	if o.Failure != nil {
-		m.failures = countReason(m.failures, o.Failure.Reason, o.Start, pool)
+		m.countReason(probeFailures, o.Failure.Reason, o.Start, pool)
 	} else {
 		m.lastSuccess = seconds(o.End)
 	}
 	if o.Goodbye != "" {
-		m.goodbyes = countReason(m.goodbyes, o.Goodbye, o.Start, pool)
+		m.countReason(quitFailures, o.Goodbye, o.Start, pool)
 	}
 }
 
-func countReason(counts []reasonCount, reason mail.Reason, at time.Time, pool *labelPool) []reasonCount {
+func (m *connectionMetrics) countReason(family familyID, reason mail.Reason, at time.Time, pool *labelPool) {
 	labels := pool.one("reason", string(reason))
-	for i := range counts {
-		if counts[i].reason.text == labels.text {
-			counts[i].count++
-			return counts
+	for i := range m.reasons {
+		if c := &m.reasons[i]; c.family == family && c.reason.text == labels.text {
+			c.count++
+			return
 		}
 	}
-	return append(counts, reasonCount{labels, 1, uint32(at.Unix())})
+	m.reasons = append(m.reasons, reasonCount{labels, 1, uint32(at.Unix()), family})
 }
 
 // counterSamples appends the counters of a connection that was probed.
-func (m *connectionMetrics) counterSamples(samples []sample) []sample {
-	add := func(family familyID, count uint64) {
+func (m *connectionMetrics) counterSamples(samples []sample, configured *mail.Connection) []sample {
+	add := func(family familyID, count uint32) {
 		samples = append(samples, sample{family: family, value: float64(count), created: m.created})
 	}
 	add(probesTotal, m.probes)
 	if m.withheld > 0 {
 		add(probesWithheld, m.withheld)
 	}
-	if logsIn(m.configured) || m.attempts > 0 {
+	if logsIn(configured) || m.attempts > 0 {
 		add(authAttempts, m.attempts)
 		add(authRejections, m.rejections)
 	}
-	for _, c := range m.failures {
-		samples = append(samples, c.sample(probeFailures))
-	}
-	for _, c := range m.goodbyes {
-		samples = append(samples, c.sample(quitFailures))
+	for _, c := range m.reasons {
+		samples = append(samples, sample{family: c.family, value: float64(c.count), extra: c.reason, created: c.created})
 	}
 	return m.arrived.samples(samples)
 }
 
-func (c reasonCount) sample(family familyID) sample {
-	return sample{family: family, value: float64(c.count), extra: c.reason, created: c.created}
-}
-
 // prepared returns what a scrape shows besides histograms.
-func (m *connectionMetrics) prepared() *preparedMetrics {
+func (m *connectionMetrics) prepared() preparedMetrics {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.current
@@ -224,7 +219,7 @@ func (m *connectionMetrics) durationsOf(family familyID) *durations {
 		return nil
 	case family == probeDuration:
 		return &m.probeTimes
-	case m.configured.Encryption != mail.NoEncryption || m.handshakeTimes.count > 0:
+	case m.current.definition.Encryption != mail.NoEncryption || m.handshakeTimes.count > 0:
 		return &m.handshakeTimes
 	}
 	return nil

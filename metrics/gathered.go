@@ -15,7 +15,7 @@ import (
 
 // gathered is the data of one scrape and the position in it.
 type gathered struct {
-	prepared []*preparedMetrics   // of each connection, sorted by name
+	prepared []preparedMetrics    // of each connection, sorted by name
 	states   []*connectionMetrics // of each connection, for histograms; nil: none are shown
 	cursors  []uint16             // of each connection: where its first sample is that is not written yet
 	taken    []preparedSample     // by the last take
@@ -36,7 +36,7 @@ func (c *Collector) gather() *gathered {
 
 // gatherOf begins a scrape of some connections.
 func (c *Collector) gatherOf(states []*connectionMetrics) *gathered {
-	prepared := make([]*preparedMetrics, len(states))
+	prepared := make([]preparedMetrics, len(states))
 	for i, m := range states {
 		prepared[i] = m.prepared()
 	}
@@ -48,7 +48,7 @@ func (c *Collector) gatherOf(states []*connectionMetrics) *gathered {
 	return g
 }
 
-func newGathered(prepared []*preparedMetrics) *gathered {
+func newGathered(prepared []preparedMetrics) *gathered {
 	return &gathered{prepared: prepared, cursors: make([]uint16, len(prepared)), owns: make([]*labelSet, len(prepared)), order: familyOrder}
 }
 
@@ -69,8 +69,8 @@ func (g *gathered) hasMetrics() bool {
 	if g.current().kind == histogram {
 		return slices.ContainsFunc(g.states, func(m *connectionMetrics) bool { return m.hasDurations(g.family) })
 	}
-	for i, p := range g.prepared {
-		if p.isAt(int(g.cursors[i]), g.family) {
+	for i := range g.prepared {
+		if g.prepared[i].isAt(int(g.cursors[i]), g.family) {
 			return true
 		}
 	}
@@ -81,7 +81,7 @@ func (g *gathered) hasMetrics() bool {
 // over them. They are valid until the next call.
 func (g *gathered) take(i int) []preparedSample {
 	g.taken = g.taken[:0]
-	p, at := g.prepared[i], int(g.cursors[i])
+	p, at := &g.prepared[i], int(g.cursors[i])
 	for p.isAt(at, g.family) {
 		var s preparedSample
 		s, at = p.next(at)

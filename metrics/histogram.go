@@ -52,18 +52,17 @@ var nativeBounds = [8]float64{
 	0.7071067811865475, 0.7711054127039704, 0.8408964152537144, 0.9170040432046711,
 }
 
-// nativeBucket is one exponential bucket, which ends at 2^(key/2^schema). Its count
-// overflows after 136 years at one probe a second.
+// nativeBucket is one exponential bucket, which ends at 2^(key/2^schema).
 type nativeBucket struct {
 	key   int32
 	count uint32
 }
 
 // durations is a histogram of durations. The zero value is empty and ready. It
-// is not safe for concurrent use.
+// is not safe for concurrent use. Like those of connectionMetrics, its counts are small.
 type durations struct {
-	count   uint64
-	zero    uint64
+	count   uint32
+	zero    uint32
 	sum     float64
 	classic [maxClassicBuckets]uint32 // not cumulative
 	merged  int8                      // how many times native buckets were merged in pairs

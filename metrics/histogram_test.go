@@ -146,7 +146,7 @@ func TestNativeBucketsAreBounded(t *testing.T) {
 	for _, b := range h.native {
 		total += uint64(b.count)
 	}
-	if total != h.count {
+	if total != uint64(h.count) {
 		t.Errorf("%d observations in the buckets, want %d", total, h.count)
 	}
 }

@@ -118,22 +118,26 @@ type labelPool struct {
 	mu   sync.RWMutex
 	sets map[[2]mail.Label]*labelSet
 
-	lists [8][]*labelSet // the lists added last; nearly all connections have the same one
-	next  int            // the index of the one that was added last
+	lists [8]*labelList // the lists added last; nearly all connections have the same one
+	next  int           // the index of the one that was added last
 }
 
+// labelList is a list of label sets that connections share; immutable.
+type labelList []*labelSet
+
 // list returns a shared list that is equal to the given one.
-func (p *labelPool) list(sets []*labelSet) []*labelSet {
+func (p *labelPool) list(sets []*labelSet) *labelList {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, known := range p.lists {
-		if slices.Equal(known, sets) {
+		if known != nil && slices.Equal(*known, sets) {
 			return known
 		}
 	}
+	list := labelList(slices.Clone(sets))
 	p.next = (p.next + 1) % len(p.lists)
-	p.lists[p.next] = slices.Clone(sets)
-	return p.lists[p.next]
+	p.lists[p.next] = &list
+	return &list
 }
 
 func newLabelPool() *labelPool { return &labelPool{sets: map[[2]mail.Label]*labelSet{}} }

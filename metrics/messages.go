@@ -113,7 +113,7 @@ type histogramMessage struct {
 
 // message returns the histogram as a metric.
 func (h *durations) message(own []*dto.LabelPair, kind mail.Histograms, upper []float64, created *timestamppb.Timestamp) *dto.Metric {
-	m := &histogramMessage{count: h.count, zero: h.zero, sum: h.seconds(), schema: int32(nativeSchema - h.merged)}
+	m := &histogramMessage{count: uint64(h.count), zero: uint64(h.zero), sum: h.seconds(), schema: int32(nativeSchema - h.merged)}
 	m.metric.Label, m.metric.Histogram = own, &m.histogram
 	out := &m.histogram
 	out.SampleCount, out.SampleSum, out.CreatedTimestamp = &m.count, &m.sum, created

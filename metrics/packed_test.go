@@ -73,12 +73,12 @@ func TestPackedScrapeIsThePlainOne(t *testing.T) {
 	for _, s := range m.connections.All() {
 		switch random.IntN(8) {
 		case 0:
-			m.Observe(good(s.configured))
+			m.Observe(good(s.current.definition))
 		case 1:
-			m.Observe(refused(s.configured))
+			m.Observe(refused(s.current.definition))
 		}
 		if random.IntN(8) > 0 {
-			kept = append(kept, s.configured)
+			kept = append(kept, s.current.definition)
 		}
 	}
 	compare("some probed")
@@ -116,7 +116,7 @@ func TestPackedScrapeKeepsUnchangedChunks(t *testing.T) {
 		t.Fatalf("%d chunks are kept after the second scrape, want those of two blocks", all)
 	}
 	first := h.text.known[0][familyRank[up]].data
-	changed := m.connections.All()[blockSize].configured
+	changed := m.connections.All()[blockSize].current.definition
 	o := good(changed)
 	o.End = o.End.Add(time.Hour)
 	m.Observe(o)

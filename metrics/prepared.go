@@ -14,11 +14,12 @@ import (
 	"mailprobe/mail"
 )
 
-// preparedMetrics holds the finished gauges and counters of one connection.
-// It is immutable: scrapes read it while the next one is being prepared.
+// preparedMetrics holds the finished gauges and counters of one connection. What it
+// points to is immutable: scrapes read a copy of it while the next one is being prepared.
+// The zero value has none.
 type preparedMetrics struct {
-	samples []byte      // sorted by the name of their families, see appendSample
-	extras  []*labelSet // that samples refer to
+	samples []byte     // sorted by the name of their families, see appendSample
+	extras  *labelList // that samples refer to
 
 	definition  *mail.Connection
 	fingerprint [sha256.Size]byte // of the last certificate
@@ -119,7 +120,7 @@ func (p *preparedMetrics) extra(s *preparedSample) *labelSet {
 	case extraOfFingerprint:
 		return ofFingerprint
 	}
-	return p.extras[s.extra-firstExtra]
+	return (*p.extras)[s.extra-firstExtra]
 }
 
 // labels is like extra, but returns real labels instead of ofConfig and ofFingerprint.
@@ -139,10 +140,10 @@ const maxSamples = 48
 
 // prepare keeps a sorted copy of samples. Samples of one family stay in order. before
 // is what was prepared before, whose list of labels is mostly the same; it may be nil.
-func prepare(c *mail.Connection, samples []sample, before *preparedMetrics, pool *labelPool) *preparedMetrics {
-	p := &preparedMetrics{definition: c}
+func prepare(c *mail.Connection, samples []sample, before *preparedMetrics, pool *labelPool) preparedMetrics {
+	p := preparedMetrics{definition: c}
 	if before != nil {
-		p.fingerprint = before.fingerprint
+		p.fingerprint, p.extras = before.fingerprint, before.extras
 	}
 	var extraRoom [maxSamples]*labelSet
 	var orderRoom [maxSamples]uint16
@@ -163,9 +164,7 @@ func prepare(c *mail.Connection, samples []sample, before *preparedMetrics, pool
 		encoded = appendSample(encoded, s, extra)
 	}
 	p.samples = slices.Clone(encoded)
-	if before != nil && slices.Equal(before.extras, extras) {
-		p.extras = before.extras
-	} else {
+	if p.extras == nil || !slices.Equal(*p.extras, extras) {
 		p.extras = pool.list(extras)
 	}
 	return p

@@ -28,7 +28,8 @@ func TestPreparedSamplesAreThoseGiven(t *testing.T) {
 			}
 			given = append(given, s)
 		}
-		got := slices.Collect(prepare(c, given, nil, pool).all)
+		prepared := prepare(c, given, nil, pool)
+		got := slices.Collect(prepared.all)
 		slices.SortStableFunc(given, func(a, b sample) int { return cmp.Compare(familyRank[a.family], familyRank[b.family]) })
 		same := func(a, b sample) bool {
 			return a.family == b.family && a.created == b.created && a.extra == b.extra && math.Float64bits(a.value) == math.Float64bits(b.value)

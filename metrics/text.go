@@ -113,11 +113,11 @@ func (w *textWriter) histograms(g *gathered) {
 				w.bucket(f.name, own, text, below)
 			}
 		}
-		w.bucket(f.name, own, `le="+Inf"`, h.count)
+		w.bucket(f.name, own, `le="+Inf"`, uint64(h.count))
 		w.name(f.name, "_sum", own, nil)
 		w.value(h.seconds())
 		w.name(f.name, "_count", own, nil)
-		w.integer(h.count)
+		w.integer(uint64(h.count))
 		if w.openMetrics {
 			w.name(f.name, "_created", own, nil)
 			w.value(float64(g.created(i)))

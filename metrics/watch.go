@@ -71,12 +71,12 @@ type arrivals struct {
 	looked         time.Time // when next was seen
 }
 
-// count counts the arrivals since the last look. It returns the outcome with the
+// count counts the arrivals since the last look at a mailbox. It returns the outcome with the
 // time of the newest arrival: the time of this probe, if messages arrived since the
 // last look and none of them is left, or none has a recent date.
 func (a *arrivals) count(o *mail.Outcome) *mail.Outcome {
 	w := o.Mailbox.Watch
-	if w == nil || w.UIDNext == 0 || w.UIDValidity == 0 {
+	if w.UIDNext == 0 || w.UIDValidity == 0 {
 		return o
 	}
 	if a.created == 0 {
@@ -95,9 +95,9 @@ func (a *arrivals) count(o *mail.Outcome) *mail.Outcome {
 	return o
 }
 
-// samples appends the counter, once there was a look.
+// samples appends the counter, once there was a look; nil: there was none.
 func (a *arrivals) samples(samples []sample) []sample {
-	if a.created == 0 {
+	if a == nil || a.created == 0 {
 		return samples
 	}
 	return append(samples, sample{family: mailboxArrivals, value: float64(a.total), created: a.created})
