@@ -30,12 +30,13 @@ const (
 	maxDense   = 128
 	sparseStep = 16
 
-	// maxCleanTexts bounds the texts that are remembered as clean. A server mostly
-	// sends the same text in each probe, and a search is expensive, because it
-	// decodes.
-	maxCleanTexts = 32
+	// A server mostly sends the same texts in each probe, and a search is expensive,
+	// because it decodes. So many texts are remembered as clean in one generation: some
+	// for each server, and some more for a server with many accounts.
+	cleanTextsPerServer = 16
+	moreCleanTexts      = 1 << 10
 
-	maxServers  = 1 << 16        // in one generation, of about 1 KB each
+	maxServers  = 1 << 16        // in one generation, of a few hundred bytes each
 	maxWindows  = 1 << 19        // in one generation, 4 to 8 MiB
 	tokenMemory = 24 * time.Hour // a token is remembered for 24 to 48 h
 )
@@ -45,9 +46,20 @@ const (
 // at each probe, so servers are kept in two generations too: if the newer one is full, the
 // older one is dropped with the servers that were not contacted since it was the newer.
 type givenSecrets struct {
-	mu      sync.Mutex
+	mu      sync.RWMutex
+	key     [16]byte // makes tags and window hashes useless elsewhere; made with the first server
+	seed    maphash.Seed
 	servers map[string]*serverSecrets
 	older   map[string]*serverSecrets
+
+	// The newest sets of one secret. A host and its address, and all servers with the
+	// same password, share one.
+	recent   [32]*secretSet
+	replaced int // the oldest of them
+
+	// Keyed hashes of texts, each with the version of the secrets that it holds none of:
+	// also in two generations.
+	clean, olderClean hashSet
 }
 
 // server returns the secrets of a server; it is created if there is none yet.
@@ -59,8 +71,12 @@ func (g *givenSecrets) server(name string) *serverSecrets {
 	if s != nil {
 		return s
 	}
+	if g.servers == nil {
+		_, _ = rand.Read(g.key[:]) // it never fails
+		g.seed = maphash.MakeSeed()
+	}
 	if s = g.older[name]; s == nil {
-		s = newServerSecrets()
+		s = &serverSecrets{given: g}
 	}
 	if g.servers == nil || len(g.servers) >= maxServers {
 		g.older, g.servers = g.servers, map[string]*serverSecrets{}
@@ -69,24 +85,93 @@ func (g *givenSecrets) server(name string) *serverSecrets {
 	return s
 }
 
+// setOf returns the set of one secret. It is shared, and never changed.
+func (g *givenSecrets) setOf(text string) *secretSet {
+	tag := g.tagOf(text)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, set := range g.recent {
+		if set != nil && set.version == tag {
+			return set
+		}
+	}
+	set := &secretSet{isShared: true}
+	g.addTo(set, text)
+	g.recent[g.replaced] = set
+	g.replaced = (g.replaced + 1) % len(g.recent)
+	return set
+}
+
+// addTo adds a secret to a set.
+func (g *givenSecrets) addTo(set *secretSet, text string) {
+	tag := g.tagOf(text)
+	hashes := []uint64{tag}
+	for _, form := range searchedForms(text) {
+		for _, window := range windowsOf(form) {
+			hashes = append(hashes, g.hash(pack(window), len(window)))
+			set.lengths |= 1 << len(window)
+		}
+	}
+	set.add(hashes...)
+	set.version += tag
+	set.latest = g.quickHash(text)
+}
+
+// isClean reports whether the hash of a text and a version was noted.
+func (g *givenSecrets) isClean(h uint64) bool {
+	g.mu.RLock()
+	current, older := g.clean.has(h), g.olderClean.has(h)
+	g.mu.RUnlock()
+	if older && !current {
+		g.noteClean(h)
+	}
+	return current || older
+}
+
+// noteClean notes the hash of a clean text and a version. If the newer generation is
+// full, the older one is dropped.
+func (g *givenSecrets) noteClean(h uint64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if int(g.clean.used) >= moreCleanTexts+cleanTextsPerServer*(len(g.servers)+len(g.older)) {
+		g.olderClean, g.clean = g.clean, hashSet{}
+	}
+	g.clean.add(h)
+}
+
+// tagOf returns a keyed hash of a whole secret, which is kept among those of its
+// windows.
+func (g *givenSecrets) tagOf(secret string) uint64 {
+	sum := sha256.Sum256(append(g.key[:], secret...))
+	return binary.LittleEndian.Uint64(sum[:])
+}
+
+// quickHash returns a hash of a whole secret that says whether it is the latest one.
+func (g *givenSecrets) quickHash(secret string) uint64 { return maphash.String(g.seed, secret) }
+
+// hashOf returns a keyed hash of a text: without the key, a server cannot construct two
+// texts with the same hash.
+func (g *givenSecrets) hashOf(text string) uint64 {
+	var room [16 + maxSearchedText]byte
+	sum := sha256.Sum256(append(append(room[:0], g.key[:]...), text...))
+	return binary.LittleEndian.Uint64(sum[:])
+}
+
+// hash mixes a window and its length with the key. Different windows of the same
+// length never have the same hash.
+func (g *givenSecrets) hash(window uint64, length int) uint64 {
+	h := (window ^ binary.LittleEndian.Uint64(g.key[:8])) * (binary.LittleEndian.Uint64(g.key[8:]) | 1)
+	return (h ^ h>>32) + uint64(length)
+}
+
 // serverSecrets holds the secrets that one server was given. Passwords are kept
 // while there is room; tokens, which are renewed every hour, for 24 to 48 h.
 type serverSecrets struct {
+	given *givenSecrets
+
 	mu        sync.RWMutex
-	key       [16]byte // makes tags and window hashes useless elsewhere
-	seed      maphash.Seed
 	passwords generations
 	tokens    *generations // nil: none was given yet
-
-	clean   []uint64 // keyed hashes of texts that hold none of the secrets
-	oldest  uint32   // index in a full list
-	version uint32   // incremented for each secret that is added
-}
-
-func newServerSecrets() *serverSecrets {
-	s := &serverSecrets{seed: maphash.MakeSeed()}
-	_, _ = rand.Read(s.key[:])
-	return s
 }
 
 // add remembers a secret. It is called before the secret is sent: the server may
@@ -107,31 +192,21 @@ func (s *serverSecrets) add(secret mail.Secret, isToken bool, now time.Time) {
 	kept.rotate(now, maxAge)
 	text := secret.Reveal()
 	// No secret is kept as it is: a server keeps those that have been replaced long ago.
-	quick := maphash.String(s.seed, text)
-	if kept.latest == quick { // as at nearly each probe
+	quick := s.given.quickHash(text)
+	switch {
+	case kept.current == nil:
+		kept.current = s.given.setOf(text)
+		return
+	case kept.current.latest == quick: // as at nearly each probe
+		return
+	case kept.current.isShared:
+		kept.current = kept.current.clone()
+	}
+	if kept.current.has(s.given.tagOf(text)) {
+		kept.current.latest = quick
 		return
 	}
-	kept.latest = quick
-	tag := s.tagOf(text)
-	if kept.current.has(tag) {
-		return
-	}
-	s.clean, s.oldest, s.version = nil, 0, s.version+1
-	hashes := []uint64{tag}
-	for _, form := range searchedForms(text) {
-		for _, window := range windowsOf(form) {
-			hashes = append(hashes, s.hash(pack(window), len(window)))
-			kept.current.lengths |= 1 << len(window)
-		}
-	}
-	kept.current.add(hashes)
-}
-
-// tagOf returns a keyed hash of a whole secret, which is kept among those of its
-// windows.
-func (s *serverSecrets) tagOf(secret string) uint64 {
-	sum := sha256.Sum256(append(s.key[:], secret...))
-	return binary.LittleEndian.Uint64(sum[:])
+	s.given.addTo(kept.current, text)
 }
 
 // has reports whether bytes, folded like the forms of a secret (fold), hold a window
@@ -146,7 +221,7 @@ func (s *serverSecrets) has(text []byte) bool {
 func (s *serverSecrets) find(text []byte, from int) (end, length int) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	lengths := s.lengthsLocked()
+	lengths, _ := s.describeLocked()
 	if lengths == 0 {
 		return 0, 0
 	}
@@ -161,7 +236,7 @@ func (s *serverSecrets) find(text []byte, from int) (end, length int) {
 			if length > end {
 				break
 			}
-			h := s.hash(last&(^uint64(0)>>(64-8*length)), length)
+			h := s.given.hash(last&(^uint64(0)>>(64-8*length)), length)
 			if (s.passwords.has(h) || s.tokens.has(h)) &&
 				(length > maxWholeWord || isWord(text, end-length, end)) {
 				return end, length
@@ -173,56 +248,34 @@ func (s *serverSecrets) find(text []byte, from int) (end, length int) {
 
 // lookUp returns the length of the shortest window (0: there is no secret), whether
 // the text is known to be clean, and the version to pass to remember.
-func (s *serverSecrets) lookUp(text string) (shortest int, isClean bool, version uint32) {
-	h := s.hashOf(text)
+func (s *serverSecrets) lookUp(text string) (shortest int, isClean bool, version uint64) {
 	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return s.shortestLocked(), slices.Contains(s.clean, h), s.version
+	lengths, version := s.describeLocked()
+	s.mu.RUnlock()
+	if lengths == 0 {
+		return 0, true, version
+	}
+	return bits.TrailingZeros16(lengths), s.given.isClean(s.given.hashOf(text) + version), version
 }
 
-// remember notes that a text is clean of the secrets of a version. If the list is
-// full, the oldest note is dropped.
-func (s *serverSecrets) remember(text string, version uint32) {
-	h := s.hashOf(text)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case version != s.version: // another secret was added during the search
-	case len(s.clean) < maxCleanTexts:
-		s.clean = append(s.clean, h)
-	default:
-		s.clean[s.oldest] = h
-		s.oldest = (s.oldest + 1) % maxCleanTexts
+// remember notes that a text is clean of the secrets of a version, unless another
+// secret was added during the search.
+func (s *serverSecrets) remember(text string, version uint64) {
+	s.mu.RLock()
+	_, current := s.describeLocked()
+	s.mu.RUnlock()
+	if current == version {
+		s.given.noteClean(s.given.hashOf(text) + version)
 	}
 }
 
-// hashOf returns a keyed hash: without the key, a server cannot construct two texts
-// with the same hash.
-func (s *serverSecrets) hashOf(text string) uint64 {
-	var room [16 + maxSearchedText]byte
-	sum := sha256.Sum256(append(append(room[:0], s.key[:]...), text...))
-	return binary.LittleEndian.Uint64(sum[:])
-}
-
-// lengthsLocked returns the lengths of all windows: bit n, there is one of n bytes.
-func (s *serverSecrets) lengthsLocked() uint16 { return s.passwords.lengths() | s.tokens.lengths() }
-
-// shortestLocked returns the length of the shortest window, 0 if there is no secret.
-func (s *serverSecrets) shortestLocked() int {
-	lengths := s.lengthsLocked()
-	for length := 1; length <= secretWindow; length++ {
-		if lengths&(1<<length) != 0 {
-			return length
-		}
-	}
-	return 0
-}
-
-// hash mixes a window and its length with the key. Different windows of the same
-// length never have the same hash.
-func (s *serverSecrets) hash(window uint64, length int) uint64 {
-	h := (window ^ binary.LittleEndian.Uint64(s.key[:8])) * (binary.LittleEndian.Uint64(s.key[8:]) | 1)
-	return (h ^ h>>32) + uint64(length)
+// describeLocked returns the lengths of all windows (bit n: there is one of n bytes), and
+// the version of the secrets: a number that is the same for each server that was given
+// the same ones.
+func (s *serverSecrets) describeLocked() (lengths uint16, version uint64) {
+	passwords, version := s.passwords.describe()
+	tokens, more := s.tokens.describe()
+	return passwords | tokens, version + more
 }
 
 // isWord reports whether there is no letter or digit next to text[from:to].
@@ -245,52 +298,64 @@ func pack(window string) (packed uint64) {
 // generations holds secrets in a newer and an older set. A secret that is used again
 // moves to the newer set; the older set is dropped as a whole.
 type generations struct {
-	current  secretSet
-	previous *secretSet // nil: there is none yet
-	began    int64      // the current one, in seconds since the Unix epoch; 0: never
-	latest   uint64     // quick hash of the last secret given since then; 0: none
+	current, previous *secretSet // nil: there is none yet
+	began             int64      // the current one, in seconds since the Unix epoch
 }
 
 // rotate drops the older generation if the newer one is full or older than maxAge;
 // 0: age does not matter.
 func (g *generations) rotate(now time.Time, maxAge time.Duration) {
-	full := g.current.used > maxWindows || maxAge > 0 && now.Unix()-g.began > int64(maxAge/time.Second)
-	if g.began != 0 && !full {
+	full := g.current != nil && g.current.used > maxWindows || maxAge > 0 && now.Unix()-g.began > int64(maxAge/time.Second)
+	if g.current != nil && !full {
 		return
 	}
-	if g.began != 0 {
-		older := g.current
-		g.previous = &older
-	}
-	g.current, g.began, g.latest = secretSet{}, now.Unix(), 0
+	g.current, g.previous, g.began = nil, g.current, now.Unix()
 }
 
-func (g *generations) has(h uint64) bool {
-	return g != nil && (g.current.has(h) || g.previous != nil && g.previous.has(h))
-}
+func (g *generations) has(h uint64) bool { return g != nil && (g.current.has(h) || g.previous.has(h)) }
 
-func (g *generations) lengths() uint16 {
+// describe returns the lengths of the windows (bit n: there is one of n bytes) and the
+// version of the secrets.
+func (g *generations) describe() (lengths uint16, version uint64) {
 	if g == nil {
-		return 0
+		return 0, 0
 	}
-	lengths := g.current.lengths
-	if g.previous != nil {
-		lengths |= g.previous.lengths
+	for _, set := range [...]*secretSet{g.current, g.previous} {
+		if set != nil {
+			lengths, version = lengths|set.lengths, version+set.version
+		}
 	}
-	return lengths
+	return lengths, version
 }
 
-// secretSet is a set of windows and of tags of whole secrets: a hash table with linear
-// probing. A server usually knows one secret with a few dozen windows, for which a map
-// would take three times the memory.
+// secretSet holds the windows and the tags of whole secrets. A nil one is empty.
 type secretSet struct {
-	table   []uint64 // 0: a free place
-	used    uint32
-	lengths uint16 // bit n: there is a window of n bytes
+	hashSet
+	lengths  uint16 // bit n: there is a window of n bytes
+	isShared bool   // other servers have the same set
+	latest   uint64 // quick hash of the last secret given
+	version  uint64 // the sum of the tags: it stands for the secrets
 }
 
-// add adds the hashes of one secret.
-func (s *secretSet) add(hashes []uint64) {
+// has reports whether a hash was added.
+func (s *secretSet) has(h uint64) bool { return s != nil && s.hashSet.has(h) }
+
+// clone returns a copy for one server alone.
+func (s *secretSet) clone() *secretSet {
+	own := *s
+	own.table, own.isShared = slices.Clone(s.table), false
+	return &own
+}
+
+// hashSet is a hash table with linear probing. A server usually knows one secret with a
+// few dozen windows, for which a map would take three times the memory.
+type hashSet struct {
+	table []uint64 // 0: a free place
+	used  uint32
+}
+
+// add adds hashes.
+func (s *hashSet) add(hashes ...uint64) {
 	wanted := int(s.used) + len(hashes)
 	if fit := wanted + wanted/4 + 1; fit > len(s.table) {
 		old := s.table
@@ -308,7 +373,7 @@ func (s *secretSet) add(hashes []uint64) {
 }
 
 // put adds a hash, unless it is 0 or already there.
-func (s *secretSet) put(h uint64) {
+func (s *hashSet) put(h uint64) {
 	if h == 0 {
 		return
 	}
@@ -319,13 +384,13 @@ func (s *secretSet) put(h uint64) {
 }
 
 // has reports whether a hash was added.
-func (s *secretSet) has(h uint64) bool {
+func (s *hashSet) has(h uint64) bool {
 	return len(s.table) > 0 && s.table[s.place(orOne(h))] != 0
 }
 
 // place returns where a hash is, or the free place where it belongs. The table is
 // never full.
-func (s *secretSet) place(h uint64) int {
+func (s *hashSet) place(h uint64) int {
 	own, _ := bits.Mul64(h, uint64(len(s.table))) // spreads the hashes over any length
 	at := int(own)
 	for s.table[at] != 0 && s.table[at] != h {

@@ -16,7 +16,7 @@ import (
 
 // searchingFor returns a redactor for a server that was given secrets.
 func searchingFor(secrets ...string) *redactor {
-	given := newServerSecrets()
+	given := new(givenSecrets).server("mail.example.org")
 	for _, secret := range secrets {
 		given.add(mail.NewSecret(secret), false, time.Now())
 	}
@@ -182,7 +182,7 @@ func BenchmarkRedactor(b *testing.B) {
 			}
 		}
 	}
-	b.Run("first_probe", func(b *testing.B) { search(b, func() { r.servers[0].clean = nil }) })
+	b.Run("first_probe", func(b *testing.B) { search(b, func() { r.servers[0].given.clean = hashSet{} }) })
 	b.Run("next_probe", func(b *testing.B) { search(b, func() {}) })
 }
 
@@ -210,7 +210,7 @@ func TestServersThatAreNotContactedAnyMoreAreForgotten(t *testing.T) {
 // secret, and is never remembered for one that came during the search.
 func TestRedactorSearchesAgainAfterANewSecret(t *testing.T) {
 	const line = "* OK ready, hunter2hunter2 is the word"
-	s := newServerSecrets()
+	s := new(givenSecrets).server("mail.example.org")
 	s.add(mail.NewSecret("another password"), false, time.Now())
 	r := &redactor{servers: []*serverSecrets{s}}
 	for range 2 {
@@ -235,21 +235,71 @@ func TestRedactorSearchesAgainAfterANewSecret(t *testing.T) {
 }
 
 func TestRedactorRemembersFewTexts(t *testing.T) {
-	s := newServerSecrets()
+	const bound = moreCleanTexts + cleanTextsPerServer
+	given := new(givenSecrets)
+	s := given.server("mail.example.org")
 	s.add(mail.NewSecret("hunter2hunter2"), false, time.Now())
 	r := &redactor{servers: []*serverSecrets{s}}
-	for i := range 3 * maxCleanTexts {
-		if r.contains("clean " + strconv.Itoa(i)) {
+	for i := range 3 * bound {
+		if r.contains("clean "+strconv.Itoa(i)) || r.contains("in each probe") {
 			t.Fatal("found")
 		}
 	}
-	if len(s.clean) != maxCleanTexts {
-		t.Errorf("%d texts, want %d", len(s.clean), maxCleanTexts)
+	if n := given.clean.used + given.olderClean.used; n < bound || n > 2*bound {
+		t.Errorf("%d texts, want %d to %d", n, bound, 2*bound)
 	}
-	if _, known, _ := s.lookUp("clean " + strconv.Itoa(3*maxCleanTexts-1)); !known {
-		t.Error("the newest text is forgotten")
+	for text, want := range map[string]bool{"clean " + strconv.Itoa(3*bound-1): true, "in each probe": true, "clean 0": false} {
+		if _, known, _ := s.lookUp(text); known != want {
+			t.Errorf("%q is known: %v, want %v", text, known, want)
+		}
 	}
-	if _, known, _ := s.lookUp("clean 0"); known {
-		t.Error("the oldest text is still known")
+}
+
+// Servers with the same password share what is kept of it, until one is given another.
+// A text is searched for the secrets of its own server alone, and for all of them.
+func TestServersWithTheSameSecretShareItsWindows(t *testing.T) {
+	t.Parallel()
+	const password, other, text = "hunter2hunter2", "correct horse 7", "* OK my word is correct horse 7"
+	given := new(givenSecrets)
+	host, address := given.server("mail.example.org"), given.server("192.0.2.1")
+	for _, s := range []*serverSecrets{host, address} {
+		s.add(mail.NewSecret(password), false, time.Now())
+	}
+	if host.passwords.current != address.passwords.current {
+		t.Error("the same password is kept twice")
+	}
+	onHost, onAddress := &redactor{servers: []*serverSecrets{host}}, &redactor{servers: []*serverSecrets{address}}
+	if onHost.contains(text) {
+		t.Error("found before it was given")
+	}
+	if _, known, _ := address.lookUp(text); !known {
+		t.Error("what is clean for one is not clean for the other")
+	}
+	host.add(mail.NewSecret(other), false, time.Now())
+	for range 2 {
+		if !onHost.contains(text) || !onHost.contains(password) {
+			t.Error("not found although it was given")
+		}
+		if onAddress.contains(text) || !onAddress.contains(password) {
+			t.Error("searched for the secrets of another server")
+		}
+	}
+}
+
+// The same secret in both generations is not taken for none.
+func TestTextIsSearchedAgainForASecretGivenTwice(t *testing.T) {
+	t.Parallel()
+	const text = "* OK my word is hunter2hunter2"
+	s := new(givenSecrets).server("mail.example.org")
+	s.add(mail.NewSecret("correct horse 7"), true, time.Now())
+	r := &redactor{servers: []*serverSecrets{s}}
+	if r.contains(text) {
+		t.Fatal("found before it was given")
+	}
+	for _, isToken := range []bool{false, true} {
+		s.add(mail.NewSecret("hunter2hunter2"), isToken, time.Now())
+		if !r.contains(text) {
+			t.Errorf("not found; as a token: %v", isToken)
+		}
 	}
 }
