@@ -4,6 +4,7 @@ package guard
 // of a configured connection are computed once per reload.
 
 import (
+	"bytes"
 	"context"
 	"crypto/hmac"
 	"crypto/rand"
@@ -12,9 +13,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 
 	"mailprobe/mail"
 )
@@ -36,26 +37,22 @@ func (h *keyedHash) UnmarshalText(text []byte) error {
 
 // identity is what the guard knows of a connection.
 type identity struct {
-	account keyedHash // login name, whatever the host and the protocol
-	actsFor keyedHash // authorization identity; zero: the user's own
-	server  keyedHash // host
-	target  keyedHash // host, protocol and mechanism: what a verdict on a method reaches
-	cause   keyedHash // the connection itself, until its definition changes
+	connection *mail.Connection
+	account    keyedHash // login name, whatever the host and the protocol
+	server     keyedHash // host
+	target     keyedHash // host, protocol and mechanism: what a verdict on a method reaches
+	cause      keyedHash // the connection itself, until its definition changes
 
-	last atomic.Pointer[taggedSecret]
-}
-
-// taggedSecret is the last secret with its tag, so that the tag is not computed again at
-// each login.
-type taggedSecret struct {
+	// The last secret and its tag, so that the tag is not computed again at each login.
+	// They are protected by the guard's lock.
 	secret mail.Secret
 	tag    uint16
 }
 
 // connectionSet is what is configured now.
 type connectionSet struct {
-	identities map[*mail.Connection]*identity
-	names      map[keyedHash]string // by cause
+	identities []identity // sorted by cause: that takes less memory than a map
+	byPointer  map[*mail.Connection]*identity
 }
 
 // SetConnections tells the guard what is configured. It must be called at each
@@ -65,43 +62,52 @@ func (g *Guard) SetConnections(list []*mail.Connection) {
 	if g == nil {
 		return
 	}
-	set := &connectionSet{make(map[*mail.Connection]*identity, len(list)), make(map[keyedHash]string, len(list))}
-	for _, c := range list {
-		id := g.newIdentity(c)
-		set.identities[c] = id
-		set.names[id.cause] = c.Name
+	set := &connectionSet{make([]identity, len(list)), make(map[*mail.Connection]*identity, len(list))}
+	for i, c := range list {
+		set.identities[i] = g.newIdentity(c)
+	}
+	slices.SortFunc(set.identities, func(x, y identity) int { return bytes.Compare(x.cause[:], y.cause[:]) })
+	for i := range set.identities {
+		id := &set.identities[i]
+		set.byPointer[id.connection] = id
 	}
 	g.connections.Store(set)
 	g.mu.Lock()
 	defer g.unlock()
 	for _, a := range g.accounts {
-		a.line.keepConfigured(set.names)
+		a.line.keepConfigured(set)
 		a.queue.wakeFirst()
 	}
+}
+
+// find returns the connection that caused a hold; nil: it is not configured.
+func (set *connectionSet) find(cause keyedHash) *mail.Connection {
+	at, found := slices.BinarySearchFunc(set.identities, cause, func(id identity, cause keyedHash) int {
+		return bytes.Compare(id.cause[:], cause[:])
+	})
+	if !found {
+		return nil
+	}
+	return set.identities[at].connection
 }
 
 // identify returns the identity of a connection, computed if it is not configured.
 func (g *Guard) identify(c *mail.Connection) *identity {
 	if set := g.connections.Load(); set != nil {
-		if id := set.identities[c]; id != nil {
+		if id := set.byPointer[c]; id != nil {
 			return id
 		}
 	}
-	return g.newIdentity(c)
+	id := g.newIdentity(c)
+	return &id
 }
 
-func (g *Guard) newIdentity(c *mail.Connection) *identity {
-	port := strconv.Itoa(c.EffectivePort())
-	id := &identity{
-		account: g.accountHash(c.Realm, c.LoginName()),
-		server:  g.serverHash(c),
-	}
-	if c.SharedMailbox != "" && c.SharedMailboxAccess == mail.SharedAuthzID {
-		id.actsFor = g.hash("acts for", strings.ToLower(c.SharedMailbox))
-	}
+func (g *Guard) newIdentity(c *mail.Connection) identity {
+	id := identity{connection: c, account: g.accountHash(c.Realm, c.LoginName()), server: g.serverHash(c)}
 	id.target = g.hash("target", string(id.server[:]), string(c.Protocol), string(c.Auth))
-	id.cause = g.hash("connection", string(id.account[:]), string(id.actsFor[:]), string(id.target[:]),
-		string(c.Encryption), port, c.Name)
+	actsFor := g.actsForHash(c)
+	id.cause = g.hash("connection", string(id.account[:]), string(actsFor[:]), string(id.target[:]),
+		string(c.Encryption), strconv.Itoa(c.EffectivePort()), c.Name)
 	return id
 }
 
@@ -116,6 +122,14 @@ func (g *Guard) accountHash(realm, user string) keyedHash {
 	return g.hash("account", strings.ToLower(realm), user)
 }
 
+// actsForHash names the authorization identity of a connection; zero: the user's own.
+func (g *Guard) actsForHash(c *mail.Connection) keyedHash {
+	if c.SharedMailbox == "" || c.SharedMailboxAccess != mail.SharedAuthzID {
+		return keyedHash{}
+	}
+	return g.hash("acts for", strings.ToLower(c.SharedMailbox))
+}
+
 // nameOf returns the name of the connection that caused a hold; gone reports that it
 // is no longer configured. Before SetConnections the name is empty and gone is false.
 func (g *Guard) nameOf(cause keyedHash) (name string, gone bool) {
@@ -123,8 +137,10 @@ func (g *Guard) nameOf(cause keyedHash) (name string, gone bool) {
 	if set == nil {
 		return "", false
 	}
-	name, configured := set.names[cause]
-	return name, !configured
+	if c := set.find(cause); c != nil {
+		return c.Name, false
+	}
+	return "", true
 }
 
 // tagOf returns 16 bits of a hash of a connection's secret. Nothing else is kept of it, so
@@ -132,22 +148,28 @@ func (g *Guard) nameOf(cause keyedHash) (name string, gone bool) {
 // a secret, one is not noticed. Access tokens change all the time, so the credential with
 // which they are obtained is hashed instead; if its file cannot be read, it counts as
 // unchanged.
-func (g *Guard) tagOf(ctx context.Context, id *identity, c *mail.Connection, secret mail.Secret) uint16 {
-	kind, last := "password", id.last.Load()
+func (g *Guard) tagOf(ctx context.Context, id *identity, secret mail.Secret) uint16 {
+	c, kind := id.connection, "password"
+	g.mu.Lock()
+	last, tag := id.secret, id.tag
+	g.mu.Unlock()
 	if c.Token != nil {
 		kind = "token"
 		credential, err := c.TokenCredential.Read(ctx)
-		if err != nil && last != nil {
-			return last.tag
+		if err != nil && !last.IsZero() {
+			return tag
 		}
 		secret = credential // unreadable: as good as none
 	}
-	if last != nil && last.secret == secret {
-		return last.tag
+	if secret == last && !last.IsZero() {
+		return tag
 	}
-	full := g.hash("secret", string(id.account[:]), string(id.actsFor[:]), kind, secret.Reveal())
-	tag := binary.BigEndian.Uint16(full[:])
-	id.last.Store(&taggedSecret{secret, tag})
+	actsFor := g.actsForHash(c)
+	full := g.hash("secret", string(id.account[:]), string(actsFor[:]), kind, secret.Reveal())
+	tag = binary.BigEndian.Uint16(full[:])
+	g.mu.Lock()
+	id.secret, id.tag = secret, tag
+	g.mu.Unlock()
 	return tag
 }
 

@@ -151,8 +151,8 @@ func (l *line) leave(cause keyedHash) {
 }
 
 // keepConfigured removes all connections that are not configured any more.
-func (l *line) keepConfigured(configured map[keyedHash]string) {
-	l.keep(func(p *place) bool { _, ok := configured[p.cause]; return ok })
+func (l *line) keepConfigured(set *connectionSet) {
+	l.keep(func(p *place) bool { return set.find(p.cause) != nil })
 }
 
 // keep removes all places that are not wanted.

@@ -76,7 +76,7 @@ func (g *Guard) Enter(ctx context.Context, c *mail.Connection, secret mail.Secre
 		return &Permit{Allowed: true, Connect: true}
 	}
 	id := g.identify(c)
-	p := &Permit{guard: g, connection: c, id: id, tag: g.tagOf(ctx, id, c, secret)}
+	p := &Permit{guard: g, connection: c, id: id, tag: g.tagOf(ctx, id, secret)}
 	if g.store != nil {
 		g.store.poll()
 	}

@@ -211,6 +211,9 @@ func (d *server) leave(p *Permit) {
 	d.endLogin(p)
 	if p.connecting {
 		p.connecting = false
+		if d.fresh = slices.DeleteFunc(d.fresh, func(q *Permit) bool { return q == p }); len(d.fresh) == 0 {
+			d.fresh = nil // or the server keeps its last permits in memory
+		}
 		if !p.slow {
 			d.connectLines -= linesOf(p.connection.Protocol)
 		}

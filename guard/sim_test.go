@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -286,6 +287,41 @@ func BenchmarkGuard(b *testing.B) {
 		p.Login(context.Background())
 		p.Done(AuthVerdict{Tried: true, Accepted: true})
 		i++
+	}
+}
+
+// BenchmarkMemory reports what is kept of 10,000 connections that have logged in, each with
+// an account and a server of its own.
+func BenchmarkMemory(b *testing.B) {
+	const connections = 10_000
+	live := func() (bytes, objects float64) {
+		runtime.GC()
+		runtime.GC()
+		var stats runtime.MemStats
+		runtime.ReadMemStats(&stats)
+		return float64(stats.HeapAlloc), float64(stats.HeapObjects)
+	}
+	secret := mail.NewSecret("p")
+	var conns []*mail.Connection
+	for i := range connections {
+		conns = append(conns, user(fmt.Sprint("u", i), fmt.Sprintf("host-%d.example", i), fmt.Sprint("user-", i)))
+	}
+	for b.Loop() {
+		bytes, objects := live()
+		g, err := New(Options{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		g.SetConnections(conns)
+		for i, c := range conns {
+			p := g.Enter(context.Background(), c, secret)
+			p.Login(context.Background())
+			p.Done(AuthVerdict{Tried: true, Accepted: true, Address: fmt.Sprintf("198.18.%d.%d:993", i>>8, i&0xff)})
+		}
+		moreBytes, moreObjects := live()
+		b.ReportMetric((moreBytes-bytes)/connections, "B/connection")
+		b.ReportMetric((moreObjects-objects)/connections, "objects/connection")
+		runtime.KeepAlive(g)
 	}
 }
 
