@@ -213,3 +213,33 @@ func TestFindingsKeepThoseAboutTheWholeFile(t *testing.T) {
 		t.Errorf("%d findings, want at most %d", got, 2*maxFindings+1)
 	}
 }
+
+// maxBytes is what a loaded connection may take that has a name, a host and a user of its
+// own.
+const maxBytes = 600
+
+func TestLoadedConnectionsAreSmall(t *testing.T) {
+	const connections = 1000
+	text := "defaults: {protocol: imap, password: x, labels: {team: support, site: berlin}}\nconnections:\n"
+	for i := range connections {
+		text += fmt.Sprintf("  - {name: inbox-%d, host: mail%d.example.org, port: 1993, username: user-%d@example.org}\n", i, i, i)
+	}
+	file := write(t, text)
+	load := func() (config *Config, held uint64) {
+		var before, after runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		config, _, err := Load(file, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		return config, after.HeapAlloc - before.HeapAlloc
+	}
+	_, _ = load() // so that what is allocated only once is there
+	config, held := load()
+	if got := held / uint64(len(config.Connections)); got > maxBytes {
+		t.Errorf("%d bytes for each of %d connections, want at most %d", got, len(config.Connections), maxBytes)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"mailprobe/mail"
@@ -22,6 +23,7 @@ type builder struct {
 	stalled time.Duration // time spent on secret files that could not be read in time
 
 	enabled, disabled []*mail.Connection
+	room              []mail.Connection // see keep
 	routeList         []*mail.Route
 	routeNames        map[string]origin // where a route's name is used
 
@@ -139,7 +141,7 @@ func (b *builder) build(e *entry, at position) *mail.Connection {
 	if host, err := asciiHost(e.Host); err == nil { // an error is a fault already
 		e.Host = host
 	}
-	c := e.Connection
+	c := b.keep(e.Connection)
 	c.SharedMailboxAccess = e.access()
 	c.TLS = b.tls.config(b.reader, e, at)
 	c.Password = b.secret(e.password, e.passwordFile, e.at("password_file", at))
@@ -153,7 +155,39 @@ func (b *builder) build(e *entry, at position) *mail.Connection {
 		c.Token = b.token(e, at)
 		c.TokenCredential = b.tokenCredential(e)
 	}
-	return &c
+	joinTexts(c, e.own("labels"))
+	return c
+}
+
+// keep returns where a connection is kept. Sixteen of them are one object for the garbage
+// collector: they are replaced together, by the next load.
+func (b *builder) keep(c mail.Connection) *mail.Connection {
+	if len(b.room) == cap(b.room) {
+		b.room = make([]mail.Connection, 0, 16)
+	}
+	b.room = append(b.room, c)
+	return &b.room[len(b.room)-1]
+}
+
+// joinTexts moves the texts of a connection together in memory. As the YAML library
+// leaves them, each is an object of its own, and a short one shares it with keys that
+// nobody reads any more. Labels that are not the connection's own stay where they are.
+func joinTexts(c *mail.Connection, ownLabels bool) {
+	texts := []*string{&c.Name, &c.Host, &c.Username, &c.Realm, &c.SharedMailbox, &c.LoginNameFormat,
+		&c.Mailbox, &c.Sender, &c.Recipient, &c.EHLO}
+	if ownLabels {
+		for i := range c.Labels {
+			texts = append(texts, &c.Labels[i].Name, &c.Labels[i].Value)
+		}
+	}
+	values := make([]string, len(texts))
+	for i, text := range texts {
+		values[i] = *text
+	}
+	joined := strings.Join(values, "")
+	for _, text := range texts {
+		*text, joined = joined[:len(*text)], joined[len(*text):]
+	}
 }
 
 // secretFile is the result of trying a secret file once.

@@ -61,10 +61,11 @@ func freshEntry() *entry {
 	}
 }
 
-// inherit returns a copy of the file's defaults for the connection at a line.
+// inherit returns a copy of the file's defaults for the connection at a line. Its labels
+// are those of the defaults: readLabels copies them before it changes any.
 func (e *entry) inherit(line int) *entry {
 	c := *e
-	c.Labels, c.set, c.line = slices.Clone(e.Labels), inherited(e.set), line
+	c.set, c.line = inherited(e.set), line
 	return &c
 }
 

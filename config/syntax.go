@@ -162,6 +162,7 @@ func (r *reader) readLabels(n *node, where position, to *[]mail.Label) {
 		r.fault(where, "must be a mapping, such as {team: support}")
 		return
 	}
+	*to = slices.Clone(*to)
 	for _, p := range r.pairs(n, where) {
 		r.readLabel(p, where.sub(shownLabel(p.key)).on(p.line), to)
 	}

@@ -167,28 +167,28 @@ type Connection struct {
 	SharedMailboxAccess SharedAccess // never auto where SharedMailbox is set
 	LoginNameFormat     string       // with login_name; holds {username} and {shared_mailbox}
 
-	CheckMailbox bool   // false: stop after the login
-	Mailbox      string // IMAP: the mailbox examined; INBOX by default
-	Sender       string // SMTP: reverse path tried; empty: none; "<>": the null path
-	Recipient    string // SMTP: recipient tried after Sender; empty: none
+	Mailbox   string // IMAP: the mailbox examined; INBOX by default
+	Sender    string // SMTP: reverse path tried; empty: none; "<>": the null path
+	Recipient string // SMTP: recipient tried after Sender; empty: none
 
 	Watch            WatchMode     // empty: none
 	WatchMaxAge      time.Duration // how long a message may wait; 0 exactly if nothing is watched
 	WatchExpectEvery time.Duration // within this time a message must arrive; 0: not checked
 
-	Interval      time.Duration // start to start
-	Timeout       time.Duration // of a whole probe, absolute
-	ProbeOnScrape bool          // probed by scrapes, not by the timer
+	Interval time.Duration // start to start
+	Timeout  time.Duration // of a whole probe, absolute
 
 	IPProtocol IPProtocol
 	EHLO       string      // SMTP: name to greet with; empty: this host's name
 	TLS        *tls.Config // built once at load, see ServerName; nil with NoEncryption; read only
 	Lockout    Lockout
-	HeldProbe  bool // while logins are held: go on with the phases before the login
 
-	// HideServerText: no server text is shown, only statuses and registered codes
-	// (server_text: hidden).
-	HideServerText bool
+	// The switches share one word of memory.
+
+	CheckMailbox   bool // false: stop after the login
+	ProbeOnScrape  bool // probed by scrapes, not by the timer
+	HeldProbe      bool // while logins are held: go on with the phases before the login
+	HideServerText bool // show no server text, only statuses and registered codes (server_text: hidden)
 
 	Labels []Label // sorted by name; added to each metric of the connection
 }
