@@ -268,3 +268,23 @@ func TestAnswerToALoginThatWasCalledOffCounts(t *testing.T) {
 		})
 	}
 }
+
+func TestTextOfAWithheldLoginNamesALongConnectionInFull(t *testing.T) {
+	fix := newFixture(t)
+	server := fix.server(t, mail.IMAP, mail.ImplicitTLS)
+	wrong := func(name string) *mail.Connection {
+		return fix.connection(mail.IMAP, mail.ImplicitTLS, server.Addr, func(c *mail.Connection) {
+			c.Name, c.Password = name, mail.InlineSecret(mail.NewSecret("not the password"))
+		})
+	}
+	refused, other := wrong(strings.Repeat("long-name-", 20)), wrong("other")
+	prober := &Prober{Guard: newGuardedTime(t).Guard}
+	prober.Guard.SetConnections([]*mail.Connection{refused, other})
+	if o := prober.Probe(t.Context(), refused); o.Failure == nil || o.Failure.Reason != mail.AuthRejected {
+		t.Fatalf("the first: %s", explain(o))
+	}
+	o := prober.Probe(t.Context(), other)
+	if o.Failure == nil || !o.Auth.Held || !strings.Contains(o.Failure.Text, refused.Name) || strings.HasSuffix(o.Failure.Text, elided) {
+		t.Errorf("%s\nwant the name in full", explain(o))
+	}
+}

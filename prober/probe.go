@@ -240,8 +240,12 @@ func (s *session) fail(phase mail.Phase, err error) {
 	if all := certificateReasons(s.c, err); len(all) > 1 {
 		text = joinReasons(all) + ": " + text // x509 names one of them, and not always that of the reason
 	}
+	limit := maxFailureText
+	if s.outcome.Auth.Held {
+		limit = maxHeldText
+	}
 	s.outcome.Failure = &mail.Failure{Phase: phase, Reason: d.reason, Hint: d.hint, Doubtful: d.doubtful, Unclassified: d.unclassified,
-		Text: cleanText(text, maxFailureText)}
+		Text: cleanText(text, limit)}
 	s.addLastUp()
 }
 

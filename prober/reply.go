@@ -30,6 +30,10 @@ type reply struct {
 // maxFailureText bounds server text in logs and on pages, in bytes.
 const maxFailureText = 200
 
+// maxHeldText bounds the text of a withheld login, in bytes: it is ours, and has the name
+// of a connection in it.
+const maxHeldText = 500
+
 // malformedLine is a line of the server that breaks the grammar.
 type malformedLine struct {
 	what string // whose grammar: "SMTP reply"
