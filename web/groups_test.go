@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"mailprobe/history"
 	"mailprobe/internal/outcometest"
 	"mailprobe/mail"
 )
@@ -69,6 +70,23 @@ func TestGroupOverPages(t *testing.T) {
 	}
 }
 
+func TestPageNumbersShowWhereSomeAreLeftOut(t *testing.T) {
+	for number, want := range map[int]string{1: "1 2 3 4 …20", 10: "1 …7 8 9 10 11 12 13 …20", 5: "1 2 3 4 5 6 7 8 …20", 20: "1 …17 18 19 20"} {
+		var o overview
+		o.page(make([]history.Snapshot, 20*pageRows), number)
+		var shown []string
+		for _, l := range o.Pages {
+			if l.Gap {
+				l.Text = "…" + l.Text
+			}
+			shown = append(shown, l.Text)
+		}
+		if got := strings.Join(shown, " "); got != want {
+			t.Errorf("page %d of 20: %q, want %q", number, got, want)
+		}
+	}
+}
+
 func TestFailedReloadIsShownOnEveryPage(t *testing.T) {
 	s := newStage(t, outcometest.Inbox("inbox"))
 	var fault error
@@ -108,6 +126,9 @@ func TestNothingConfiguredSaysWhatToDo(t *testing.T) {
 		if !strings.Contains(body, want) {
 			t.Errorf("the page lacks %q", want)
 		}
+	}
+	if strings.Contains(body, `class="legend"`) {
+		t.Error("colours are explained that nothing has")
 	}
 }
 

@@ -46,6 +46,7 @@ type tab struct {
 type link struct {
 	Text, Href string
 	Current    bool
+	Gap        bool // numbers before this one are left out
 }
 
 // serveOverview serves the status page.
@@ -194,9 +195,11 @@ func (o *overview) page(found []history.Snapshot, number int) []history.Snapshot
 	last := max(1, (len(found)+pageRows-1)/pageRows)
 	number = min(max(number, 1), last)
 	if last > 1 {
+		shown := 0
 		for n := 1; n <= last; n++ {
 			if n == 1 || n == last || n >= number-3 && n <= number+3 {
-				o.Pages = append(o.Pages, link{strconv.Itoa(n), o.href(o.Filter, n), n == number})
+				o.Pages = append(o.Pages, link{strconv.Itoa(n), o.href(o.Filter, n), n == number, n > shown+1})
+				shown = n
 			}
 		}
 	}
