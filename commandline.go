@@ -26,11 +26,13 @@ func parseArgs(app *kingpin.Application, args []string) (command string, err err
 	if given.SelectedCommand != nil {
 		command = given.SelectedCommand.FullCommand()
 	}
-	if word := given.Peek(); err != nil && command == "" && word.Type == kingpin.TokenArg {
-		return "", fmt.Errorf("%q is not a command%s", word.Value, meant(app, word.Value))
-	}
-	if err == nil && command == "" && !asksForHelp(app, given) {
-		args = append(slices.Clone(args), defaultCommand)
+	if !asksForHelp(app, given) {
+		if word := given.Peek(); err != nil && command == "" && word.Type == kingpin.TokenArg {
+			return "", fmt.Errorf("%q is not a command%s", word.Value, meant(app, word.Value))
+		}
+		if err == nil && command == "" {
+			args = append(slices.Clone(args), defaultCommand)
+		}
 	}
 	parsed, err := app.Parse(args)
 	if err != nil {
@@ -39,8 +41,8 @@ func parseArgs(app *kingpin.Application, args []string) (command string, err err
 	return parsed, nil
 }
 
-// asksForHelp reports whether the line asks for help or for what a shell completes:
-// both are about all commands.
+// asksForHelp reports whether the line asks for help, which is about all commands, or for
+// what a shell completes, which is an unfinished word.
 func asksForHelp(app *kingpin.Application, given *kingpin.ParseContext) bool {
 	return slices.ContainsFunc(given.Elements, func(e *kingpin.ParseElement) bool {
 		flag, ok := e.Clause.(*kingpin.FlagClause)
