@@ -5,6 +5,8 @@ package main
 
 import (
 	"fmt"
+	"io"
+	"os"
 	"slices"
 	"strings"
 
@@ -76,4 +78,27 @@ func nameFlag(given *kingpin.ParseContext, err error) error {
 		}
 	}
 	return err
+}
+
+// helpWriter writes help and version. An error, such as a full disk, is reported once
+// and makes the exit code 1; the library would end with a panic.
+type helpWriter struct {
+	to, stderr io.Writer
+	failed     bool
+}
+
+func (w *helpWriter) Write(text []byte) (int, error) {
+	if _, err := w.to.Write(text); err != nil && !w.failed {
+		w.failed = true
+		fmt.Fprintf(w.stderr, "mailprobe: %v\n", err)
+	}
+	return len(text), nil
+}
+
+// exit ends the program after help or version.
+func (w *helpWriter) exit(code int) {
+	if w.failed {
+		code = 1
+	}
+	os.Exit(code)
 }

@@ -52,6 +52,7 @@ const logPatience = time.Second
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	kingpin.EnableFileExpansion = false // a word that begins with @ is no file of arguments
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
@@ -90,7 +91,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	app := kingpin.New("mailprobe", "Tells Prometheus whether mail connections work, and why not.")
 	app.HelpFlag.Short('h')
 	app.Version(versionText(args))
-	app.UsageWriter(stdout).ErrorWriter(stderr) // --help and --version are read or piped
+	help := &helpWriter{to: stdout, stderr: stderr}
+	app.UsageWriter(help).ErrorWriter(stderr).Terminate(help.exit) // --help and --version are read or piped
 	p.addFlags(app)
 	promslogflag.AddFlags(app, logs)
 	commands := p.commands(app, args)

@@ -18,6 +18,9 @@ var errInUse = errors.New("another mailprobe is using this state file")
 // not make root write to another file or change its owner.
 func openRegular(path string, flag int) (*os.File, error) {
 	file, err := os.OpenFile(path, flag|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0o600)
+	if errors.Is(err, syscall.ELOOP) { // "too many levels of symbolic links", even for one
+		err = fmt.Errorf("%s: a symbolic link that leads to no file, or is not followed here", path)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -249,11 +249,16 @@ func TestGuardStateRefusesOtherFiles(t *testing.T) {
 	}
 	fifo := filepath.Join(dir, "fifo")
 	systest.MakeFIFO(t, fifo)
+	dangling := filepath.Join(dir, "dangling")
+	if err := os.Symlink(filepath.Join(dir, "nowhere"), dangling); err != nil {
+		t.Fatal(err)
+	}
 	for path, want := range map[string]string{
 		write("passwd", "root:x:0:0:root:/root:/bin/sh\n"): "not a state file",
 		write("list", "[]"):                    "not a state file",
 		dir:                                    "",
 		fifo:                                   "not a regular file",
+		dangling:                               "a symbolic link that leads to no file",
 		filepath.Join(dir, "missing", "state"): "its folder " + filepath.Join(dir, "missing") + " does not exist",
 	} {
 		var before []byte
