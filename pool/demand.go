@@ -193,7 +193,7 @@ func (p *Pool) countAccountsLocked() {
 		}
 		account := strings.ToLower(e.connection.Username)
 		if p.accounts[account] == nil {
-			p.accounts[account] = &demandBudget{}
+			p.accounts[strings.Clone(account)] = &demandBudget{} // see limiterFor
 		}
 		p.accounts[account].connections++
 	}

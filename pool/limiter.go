@@ -3,6 +3,7 @@ package pool
 // This file bounds how many runs probe at once.
 
 import (
+	"strings"
 	"time"
 
 	"mailprobe/mail"
@@ -41,12 +42,13 @@ const (
 	quickQueue
 )
 
-// limiterFor finds a limiter or makes it, and counts the new user.
+// limiterFor finds a limiter or makes it, and counts the new user. A limiter may outlive
+// the definition that its key is a part of, so it has a copy.
 func limiterFor(limiters map[string]*limiter, key string, capacity int) *limiter {
 	l := limiters[key]
 	if l == nil {
-		l = &limiter{key: key, capacity: int32(capacity)}
-		limiters[key] = l
+		l = &limiter{key: strings.Clone(key), capacity: int32(capacity)}
+		limiters[l.key] = l
 	}
 	l.users++
 	return l

@@ -12,6 +12,7 @@ import (
 	"hash/maphash"
 	"math/bits"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -81,7 +82,7 @@ func (g *givenSecrets) server(name string) *serverSecrets {
 	if g.servers == nil || len(g.servers) >= maxServers {
 		g.older, g.servers = g.servers, map[string]*serverSecrets{}
 	}
-	g.servers[name] = s
+	g.servers[strings.Clone(name)] = s // a reload frees the definition that the name is a part of
 	return s
 }
 

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unsafe"
+	"weak"
 
 	"mailprobe/config"
 	"mailprobe/internal/exporter"
@@ -80,6 +82,38 @@ func untilMetrics(t *testing.T, e *exporter.Exporter, text string) {
 		if time.Now().After(end) {
 			t.Fatalf("/metrics never showed %q:\n%s", text, ask(e, "/metrics"))
 		}
+	}
+}
+
+// What is kept of a connection for longer than its definition must have its own copy of a
+// text: a part of one keeps all of them in memory.
+func TestReloadFreesWhatWasLoadedBefore(t *testing.T) {
+	server := honest(t)
+	var connections []weak.Pointer[mail.Connection]
+	var texts []weak.Pointer[byte]
+	one := inboxes(server, password, "a")
+	l := &loader{build: func() []*mail.Connection {
+		list := one()
+		c := list[0]
+		joined := strings.Join([]string{c.Name, c.Host, c.Username}, "")
+		c.Name, c.Host, c.Username = joined[:1], joined[1:1+len(c.Host)], joined[1+len(c.Host):]
+		connections, texts = append(connections, weak.Make(c)), append(texts, weak.Make(unsafe.StringData(joined)))
+		return list
+	}}
+	e := running(t, l)
+	untilMetrics(t, e, `mailprobe_up{connection="a",protocol="imap"} 1`)
+	if err := e.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	runtime.GC()
+	for end := time.Now().Add(10 * time.Second); connections[0].Value() != nil || texts[0].Value() != nil; time.Sleep(20 * time.Millisecond) { // a probe may still use them
+		if time.Now().After(end) {
+			t.Fatalf("after a reload, the definition of before is freed: %t, its texts: %t", connections[0].Value() == nil, texts[0].Value() == nil)
+		}
+		runtime.GC()
+	}
+	if texts[1].Value() == nil {
+		t.Error("the texts of the new definition are freed too")
 	}
 }
 
