@@ -42,10 +42,16 @@ func Check(o CheckOptions) error {
 	for _, c := range loaded.Disabled {
 		fmt.Fprintf(o.Stdout, "%s: enabled is false: it is not probed\n", printable(c.Name))
 	}
+	for _, r := range loaded.Routes {
+		fmt.Fprintf(o.Stdout, "route %s: %s\n", printable(r.Name), routeSteps(r))
+	}
 	for _, warning := range warnings {
 		fmt.Fprintln(o.Stdout, "warning:", warning)
 	}
 	count := plural(len(loaded.Connections), "connection")
+	if len(loaded.Routes) > 0 {
+		count += " and " + plural(len(loaded.Routes), "route")
+	}
 	switch {
 	case o.Share != "":
 		count += " in share " + o.Share
@@ -81,6 +87,20 @@ func steps(c *mail.Connection) string {
 		list = append(list, step)
 	}
 	return printable(strings.Join(list, ", ")) + ", goodbye"
+}
+
+// routeSteps describes what a route does with each message.
+func routeSteps(r *mail.Route) string {
+	end := "left there"
+	if r.Delete {
+		end = "deleted"
+	}
+	text := fmt.Sprintf("every %s a message from %s to %s is sent through %s, looked for through %s for at most %s, and %s",
+		model.Duration(r.Interval), r.From, r.To, r.Send.Name, r.Receive.Name, model.Duration(r.Deadline), end)
+	if r.Bounces != nil {
+		text += "; notifications are read through " + r.Bounces.Name
+	}
+	return printable(text)
 }
 
 // loginStep describes the login, with the name as the server will see it.
