@@ -12,7 +12,6 @@ import (
 	"hash/maphash"
 	"math/bits"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -47,60 +46,48 @@ const (
 // at each probe, so servers are kept in two generations too: if the newer one is full, the
 // older one is dropped with the servers that were not contacted since it was the newer.
 type givenSecrets struct {
-	mu      sync.RWMutex
+	mu      sync.Mutex
 	key     [16]byte // makes tags and window hashes useless elsewhere; made with the first server
 	seed    maphash.Seed
-	servers map[string]*serverSecrets
-	older   map[string]*serverSecrets
+	servers map[uint64]*serverSecrets // by the keyed hash of the name, which would take more memory
+	older   map[uint64]*serverSecrets
 
-	// The newest sets of one secret. A host and its address, and all servers with the
-	// same password, share one.
-	recent   [32]*secretSet
-	replaced int // the oldest of them
-
-	// Keyed hashes of texts, each with the version of the secrets that it holds none of:
-	// also in two generations.
-	clean, olderClean hashSet
+	sets  sharedSets
+	clean cleanTexts
 }
 
 // server returns the secrets of a server; it is created if there is none yet.
 func (g *givenSecrets) server(name string) *serverSecrets {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	name = lowerASCII(name)
-	s := g.servers[name]
-	if s != nil {
-		return s
-	}
 	if g.servers == nil {
 		_, _ = rand.Read(g.key[:]) // it never fails
 		g.seed = maphash.MakeSeed()
+		g.servers = map[uint64]*serverSecrets{}
 	}
-	if s = g.older[name]; s == nil {
+	id := g.hashOf(lowerASCII(name))
+	s := g.servers[id]
+	if s != nil {
+		return s
+	}
+	if s = g.older[id]; s == nil {
 		s = &serverSecrets{given: g}
 	}
-	if g.servers == nil || len(g.servers) >= maxServers {
-		g.older, g.servers = g.servers, map[string]*serverSecrets{}
+	if len(g.servers) >= maxServers {
+		g.older, g.servers = g.servers, map[uint64]*serverSecrets{}
 	}
-	g.servers[strings.Clone(name)] = s // a reload frees the definition that the name is a part of
+	g.servers[id] = s
+	g.clean.allow(moreCleanTexts + cleanTextsPerServer*(len(g.servers)+len(g.older)))
 	return s
 }
 
 // setOf returns the set of one secret. It is shared, and never changed.
 func (g *givenSecrets) setOf(text string) *secretSet {
-	tag := g.tagOf(text)
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for _, set := range g.recent {
-		if set != nil && set.version == tag {
-			return set
-		}
-	}
-	set := &secretSet{isShared: true}
-	g.addTo(set, text)
-	g.recent[g.replaced] = set
-	g.replaced = (g.replaced + 1) % len(g.recent)
-	return set
+	return g.sets.get(g.tagOf(text), func() *secretSet {
+		set := &secretSet{isShared: true}
+		g.addTo(set, text)
+		return set
+	})
 }
 
 // addTo adds a secret to a set.
@@ -116,28 +103,6 @@ func (g *givenSecrets) addTo(set *secretSet, text string) {
 	set.add(hashes...)
 	set.version += tag
 	set.latest = g.quickHash(text)
-}
-
-// isClean reports whether the hash of a text and a version was noted.
-func (g *givenSecrets) isClean(h uint64) bool {
-	g.mu.RLock()
-	current, older := g.clean.has(h), g.olderClean.has(h)
-	g.mu.RUnlock()
-	if older && !current {
-		g.noteClean(h)
-	}
-	return current || older
-}
-
-// noteClean notes the hash of a clean text and a version. If the newer generation is
-// full, the older one is dropped.
-func (g *givenSecrets) noteClean(h uint64) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if int(g.clean.used) >= moreCleanTexts+cleanTextsPerServer*(len(g.servers)+len(g.older)) {
-		g.olderClean, g.clean = g.clean, hashSet{}
-	}
-	g.clean.add(h)
 }
 
 // tagOf returns a keyed hash of a whole secret, which is kept among those of its
@@ -256,7 +221,7 @@ func (s *serverSecrets) lookUp(text string) (shortest int, isClean bool, version
 	if lengths == 0 {
 		return 0, true, version
 	}
-	return bits.TrailingZeros16(lengths), s.given.isClean(s.given.hashOf(text) + version), version
+	return bits.TrailingZeros16(lengths), s.given.clean.has(s.given.hashOf(text) + version), version
 }
 
 // remember notes that a text is clean of the secrets of a version, unless another
@@ -266,7 +231,7 @@ func (s *serverSecrets) remember(text string, version uint64) {
 	_, current := s.describeLocked()
 	s.mu.RUnlock()
 	if current == version {
-		s.given.noteClean(s.given.hashOf(text) + version)
+		s.given.clean.note(s.given.hashOf(text) + version)
 	}
 }
 
@@ -294,6 +259,65 @@ func pack(window string) (packed uint64) {
 		packed = packed<<8 | uint64(window[i])
 	}
 	return packed
+}
+
+// sharedSets holds the newest sets of one secret. A host and its address, and all servers
+// with the same password, share one.
+type sharedSets struct {
+	mu     sync.Mutex
+	recent [32]*secretSet
+	oldest int
+}
+
+// get returns the set of the secret with a tag; it is made if there is none.
+func (s *sharedSets) get(tag uint64, make func() *secretSet) *secretSet {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, set := range s.recent {
+		if set != nil && set.version == tag {
+			return set
+		}
+	}
+	set := make()
+	s.recent[s.oldest] = set
+	s.oldest = (s.oldest + 1) % len(s.recent)
+	return set
+}
+
+// cleanTexts remembers texts in a newer and an older generation: keyed hashes, each with
+// the version of the secrets that the text holds none of.
+type cleanTexts struct {
+	mu           sync.RWMutex
+	newer, older hashSet
+	most         int // in one generation
+}
+
+// allow sets how many texts a generation may have.
+func (c *cleanTexts) allow(most int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.most = most
+}
+
+// has reports whether a text was noted. It then belongs to the newer generation.
+func (c *cleanTexts) has(h uint64) bool {
+	c.mu.RLock()
+	isNew, isOld := c.newer.has(h), c.older.has(h)
+	c.mu.RUnlock()
+	if isOld && !isNew {
+		c.note(h)
+	}
+	return isNew || isOld
+}
+
+// note notes a text. If the newer generation is full, the older one is dropped.
+func (c *cleanTexts) note(h uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if int(c.newer.used) >= c.most {
+		c.newer, c.older = hashSet{}, c.newer
+	}
+	c.newer.add(h)
 }
 
 // generations holds secrets in a newer and an older set. A secret that is used again

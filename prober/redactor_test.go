@@ -182,7 +182,7 @@ func BenchmarkRedactor(b *testing.B) {
 			}
 		}
 	}
-	b.Run("first_probe", func(b *testing.B) { search(b, func() { r.servers[0].given.clean = hashSet{} }) })
+	b.Run("first_probe", func(b *testing.B) { search(b, func() { r.servers[0].given.clean.newer = hashSet{} }) })
 	b.Run("next_probe", func(b *testing.B) { search(b, func() {}) })
 }
 
@@ -245,7 +245,7 @@ func TestRedactorRemembersFewTexts(t *testing.T) {
 			t.Fatal("found")
 		}
 	}
-	if n := given.clean.used + given.olderClean.used; n < bound || n > 2*bound {
+	if n := given.clean.newer.used + given.clean.older.used; n < bound || n > 2*bound {
 		t.Errorf("%d texts, want %d to %d", n, bound, 2*bound)
 	}
 	for text, want := range map[string]bool{"clean " + strconv.Itoa(3*bound-1): true, "in each probe": true, "clean 0": false} {
