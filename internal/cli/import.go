@@ -36,7 +36,7 @@ func Import(ctx context.Context, o ImportOptions) error {
 	return o.with(func(s *setup) error {
 		entries, err := o.read()
 		if err != nil {
-			return fmt.Errorf("%s: %w", o.Path, err)
+			return fmt.Errorf("%s: %s", o.Path, strings.TrimPrefix(err.Error(), o.Path+": "))
 		}
 		additions := s.additions(entries)
 		if len(additions) == 0 {
@@ -78,6 +78,8 @@ func (o *ImportOptions) read() ([]importer.Entry, error) {
 	switch {
 	case format == "":
 		return nil, fmt.Errorf("its name does not tell the format: --format is one of %s", formatList())
+	case !slices.Contains(importer.Formats(), format):
+		return nil, fmt.Errorf("--format=%s: not one of %s", format, formatList())
 	case format != importer.Blackbox:
 		text, err := config.ReadFile(o.Path, maxImport)
 		if err != nil {

@@ -71,7 +71,8 @@ func readMbsync(text string) ([]Entry, error) {
 		if s.kind != "imapaccount" && (s.kind != "imapstore" || v["host"]+v["tunnel"] == "") {
 			continue // an account may be defined inside its store
 		}
-		e := Entry{Name: s.name, Protocol: mail.IMAP, Host: v["host"], Port: portOf(v["port"]), Username: v["user"], Password: v["pass"], CAFile: v["certificatefile"]}
+		e := Entry{Name: s.name, Protocol: mail.IMAP, Host: v["host"], Username: v["user"], Password: v["pass"], CAFile: v["certificatefile"]}
+		e.takePort(v["port"])
 		kind := strings.ToLower(v["tlstype"] + v["ssltype"])
 		words := map[string]mail.Encryption{"imaps": mail.ImplicitTLS, "starttls": mail.StartTLS, "none": mail.NoEncryption, "": mail.StartTLS}
 		var known bool
@@ -107,8 +108,9 @@ func readMsmtp(text string) ([]Entry, error) {
 		inherit(s.values, defaults)
 		accounts[name] = s.values
 		v := s.values
-		e := Entry{Name: name, Protocol: mail.SMTP, Host: v["host"], Port: portOf(v["port"]), Username: v["user"], Password: v["password"],
+		e := Entry{Name: name, Protocol: mail.SMTP, Host: v["host"], Username: v["user"], Password: v["password"],
 			CAFile: v["tls_trust_file"], Sender: v["from"]}
+		e.takePort(v["port"])
 		switch {
 		case !yes(v["tls"]):
 			e.Encryption = mail.NoEncryption
@@ -157,7 +159,8 @@ func readGetmail(text string) ([]Entry, error) {
 		return nil, errors.New("has no [retriever] of getmail")
 	}
 	kind := strings.ToLower(v["type"])
-	e := Entry{Protocol: mail.IMAP, Encryption: mail.NoEncryption, Host: v["server"], Port: portOf(v["port"]), Username: v["username"], Password: v["password"], CAFile: v["ca_certs"]}
+	e := Entry{Protocol: mail.IMAP, Encryption: mail.NoEncryption, Host: v["server"], Username: v["username"], Password: v["password"], CAFile: v["ca_certs"]}
+	e.takePort(v["port"])
 	if strings.Contains(kind, "pop3") {
 		e.Protocol = mail.POP3
 	}
@@ -235,7 +238,7 @@ func (f *fetchmailrc) read() {
 			f.server.lose("a protocol that is neither IMAP nor POP3 was taken for IMAP")
 		}
 	case "port", "service":
-		f.server.Port = portOf(f.next())
+		f.server.takePort(strings.TrimRight(f.next(), ":;"))
 	case "user", "username":
 		f.end()
 		f.user, f.open = f.server, true
@@ -280,7 +283,8 @@ func readThunderbird(text string) ([]Entry, error) {
 	for _, key := range sortedKeys(servers) {
 		v := servers[key]
 		inherit(v, map[string]string{"realhostname": v["hostname"], "realuserName": v["userName"]}) // real: changed later
-		e := Entry{Host: v["realhostname"], Port: portOf(v["port"]), Username: v["realuserName"] + v["username"]}
+		e := Entry{Host: v["realhostname"], Username: v["realuserName"] + v["username"]}
+		e.takePort(v["port"])
 		socket := v["socketType"]
 		switch {
 		case strings.HasPrefix(key, "smtpserver"):

@@ -4,6 +4,7 @@
 package importer
 
 import (
+	"cmp"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -34,6 +35,20 @@ type Entry struct {
 // lose adds a sentence about what is not carried over.
 func (e *Entry) lose(format string, args ...any) {
 	e.Lost = append(e.Lost, fmt.Sprintf(format, args...))
+}
+
+// serviceNames are the registered names of the mail ports; the files may have them in
+// place of a number. Read only.
+var serviceNames = map[string]int{"imap": 143, "imap2": 143, "imaps": 993, "pop3": 110, "pop3s": 995,
+	"smtp": 25, "smtps": 465, "submission": 587, "submissions": 465}
+
+// takePort sets the port. A text that is no port leaves the default, and is lost.
+func (e *Entry) takePort(text string) {
+	text = strings.TrimSpace(text)
+	e.Port = cmp.Or(portOf(text), serviceNames[strings.ToLower(text)])
+	if e.Port == 0 && text != "" && text != "0" {
+		e.lose("its port is not a number from 1 to 65535: the default was taken")
+	}
 }
 
 // String returns the entry's name, and never the password.

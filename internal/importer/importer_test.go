@@ -36,6 +36,8 @@ func TestRead(t *testing.T) {
 		{"getmail in clear", Getmail, "[retriever]\ntype=SimpleIMAPRetriever\nserver=h\nport=143\nusername=u\n[options]\nserver=x", "imap none h:143 u/"},
 		{"thunderbird, an old kind of socket", Thunderbird, `user_pref("mail.server.server1.type", "imap");` + "\n" + `user_pref("mail.server.server1.hostname", "h");` + "\n" +
 			`user_pref("mail.server.server1.socketType", 1);`, "imap starttls h:0 /"},
+		{"fetchmail, a port with a colon", Fetchmail, "poll a protocol IMAP port 1993: user b", "imap starttls a:1993 b/"},
+		{"fetchmail, a port by its name", Fetchmail, "poll a service IMAPS user b", "imap starttls a:993 b/"},
 		{"a port that is none", Mbsync, "IMAPAccount a\nHost h\nPort 99999", "imap starttls h:0 /"},
 	}
 	for _, test := range tests {
@@ -108,5 +110,29 @@ func TestBlackboxPorts(t *testing.T) {
 	}
 	if _, ok := blackboxEntry("h", nil); ok {
 		t.Error("a target without a port was taken")
+	}
+}
+
+func TestPortThatIsNoneIsReportedAsLost(t *testing.T) {
+	for _, test := range []struct {
+		format Format
+		text   string
+		lost   bool
+	}{
+		{Mbsync, "IMAPAccount a\nHost h\nPort 99999", true},
+		{Fetchmail, "poll h service mail user u", true},
+		{Msmtp, "account a\nhost h\nport mail", true},
+		{Getmail, "[retriever]\ntype=SimpleIMAPRetriever\nserver=h\nport=-1", true},
+		{Thunderbird, "user_pref(\"mail.server.s1.type\", \"imap\");\nuser_pref(\"mail.server.s1.hostname\", \"h\");\nuser_pref(\"mail.server.s1.port\", 70000);", true},
+		{Mbsync, "IMAPAccount a\nHost h\nPort 0", false},
+		{Mbsync, "IMAPAccount a\nHost h", false},
+	} {
+		entries, err := Read(test.format, test.text)
+		if err != nil || len(entries) != 1 {
+			t.Fatalf("%s: %d entries, %v", test.text, len(entries), err)
+		}
+		if lost := strings.Contains(strings.Join(entries[0].Lost, "; "), "its port is not a number"); lost != test.lost {
+			t.Errorf("%s: %q, want a lost port: %v", test.text, entries[0].Lost, test.lost)
+		}
 	}
 }
