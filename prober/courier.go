@@ -73,7 +73,10 @@ type Content struct {
 // Mailbox is a session after the login. Its methods must not be called
 // concurrently. Once the session has failed, all calls fail.
 type Mailbox interface {
-	// Folders lists the folders of the account, at most 100.
+	// Home returns the folder that a probe of the connection opens: the place where
+	// its mail arrives. A folder of a shared mailbox is searched for.
+	Home() (string, error)
+	// Folders lists the folders of the account.
 	Folders() ([]Folder, error)
 	// Mark returns the current end of the folder, without opening it for writing.
 	Mark(folder string) (Mark, error)

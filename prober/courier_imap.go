@@ -5,6 +5,7 @@ package prober
 // UID EXPUNGE of exactly those messages; never CLOSE, never a bare EXPUNGE.
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -17,9 +18,8 @@ import (
 )
 
 const (
-	maxHeader  = 32 << 10 // bytes of a header to read
-	maxBody    = 8 << 10  // bytes of a body to read
-	maxFolders = 100
+	maxHeader = 32 << 10 // bytes of a header to read
+	maxBody   = 8 << 10  // bytes of a body to read
 )
 
 // Header fields that tell a message of a route: its mark, and what remains where a
@@ -39,6 +39,31 @@ type imapMailbox struct {
 var junkNames = map[string]bool{"junk": true, "spam": true, "junk e-mail": true, "junk email": true, "bulk mail": true,
 	"inbox.junk": true, "inbox.spam": true, "inbox/junk": true, "inbox/spam": true, "[gmail]/spam": true}
 
+// Home opens the folder of a shared mailbox, because only that tells which of its
+// possible names is right. Any other name is known without a command.
+func (m *imapMailbox) Home() (string, error) {
+	if !bySharedFolder(m.d.c) {
+		return cmp.Or(m.d.c.Mailbox, "INBOX"), nil
+	}
+	names, err := m.d.sharedNames()
+	if err != nil {
+		return "", err
+	}
+	var firstErr error
+	for _, name := range names {
+		err := m.examine(name)
+		switch {
+		case err == nil:
+			return name, m.leave() // its end is asked for next
+		case m.d.w.failed() != nil:
+			return "", err
+		case firstErr == nil || isMissing(firstErr):
+			firstErr = err
+		}
+	}
+	return "", firstErr
+}
+
 func (m *imapMailbox) Folders() ([]Folder, error) {
 	responses, err := m.d.data("LIST", func() error { return m.d.client.List("", "*", nil).Close() })
 	if err != nil {
@@ -47,7 +72,7 @@ func (m *imapMailbox) Folders() ([]Folder, error) {
 	var list []Folder
 	special := false
 	for _, r := range responses {
-		if len(r) < 4 || !strings.EqualFold(r[0].text, "LIST") || !r[1].isList || len(list) >= maxFolders {
+		if len(r) < 4 || !strings.EqualFold(r[0].text, "LIST") || !r[1].isList {
 			continue
 		}
 		junk := slices.ContainsFunc(r[1].list, func(v imapValue) bool { return strings.EqualFold(v.text, `\Junk`) })

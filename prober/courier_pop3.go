@@ -26,6 +26,8 @@ type pop3Mailbox struct {
 	numbers map[string]int // message numbers by unique id
 }
 
+func (m *pop3Mailbox) Home() (string, error) { return "INBOX", nil }
+
 func (m *pop3Mailbox) Folders() ([]Folder, error) { return []Folder{{Name: "INBOX"}}, nil }
 
 // stat counts the messages.

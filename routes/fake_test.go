@@ -1,6 +1,7 @@
 package routes
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,7 +28,7 @@ type world struct {
 	mu       sync.Mutex
 	validity uint32
 	folders  map[string][]*stored
-	junk     string
+	junk     []string
 	next     uint32
 
 	deliver   func(w *world, header, body string) // at submission
@@ -42,7 +43,7 @@ type world struct {
 
 func newWorld() *world {
 	return &world{validity: 1, next: 1, folders: map[string][]*stored{"INBOX": nil, "Junk": nil, "Archive": nil},
-		junk: "Junk", sessions: map[string]int{}}
+		junk: []string{"Junk"}, sessions: map[string]int{}}
 }
 
 // file puts a message into a folder after a while.
@@ -88,21 +89,32 @@ func (w *world) Open(_ context.Context, c *mail.Connection, use func(prober.Mail
 			return o
 		}
 	}
-	if err := use(&box{w}); err != nil {
+	if err := use(&box{w, c}); err != nil {
 		o.Failure = &mail.Failure{Phase: mail.PhaseMailbox, Reason: mail.MailboxFailed, Text: err.Error()}
 	}
 	return o
 }
 
 // box is a session in the world's mailbox.
-type box struct{ *world }
+type box struct {
+	*world
+	c *mail.Connection
+}
+
+// Home is that of the connection; a shared mailbox has a name of its own.
+func (b *box) Home() (string, error) {
+	if b.c.SharedMailbox != "" {
+		return b.c.SharedMailbox, nil
+	}
+	return cmp.Or(b.c.Mailbox, "INBOX"), nil
+}
 
 func (b *box) Folders() ([]prober.Folder, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var list []prober.Folder
 	for name := range b.folders {
-		list = append(list, prober.Folder{Name: name, Junk: name == b.junk})
+		list = append(list, prober.Folder{Name: name, Junk: slices.Contains(b.junk, name)})
 	}
 	return list, nil
 }

@@ -7,7 +7,6 @@ import (
 	"context"
 	"slices"
 
-	"mailprobe/mail"
 	"mailprobe/prober"
 )
 
@@ -19,11 +18,15 @@ func (k *track) markBounces(ctx context.Context) bool {
 	if k.route.Bounces == nil {
 		return true
 	}
-	o := k.Transport.Open(ctx, k.route.Bounces, func(box prober.Mailbox) (err error) {
-		if err = k.tidyNotices(box); err != nil {
+	o := k.Transport.Open(ctx, k.route.Bounces, func(box prober.Mailbox) error {
+		folder, err := box.Home()
+		if err != nil {
 			return err
 		}
-		k.bounceAt, err = box.Mark(bounceFolder(k.route.Bounces))
+		if err := k.tidyNotices(box, folder); err != nil {
+			return err
+		}
+		k.bounceAt, err = box.Mark(folder)
 		return err
 	})
 	k.sawSession(o)
@@ -40,7 +43,7 @@ func (k *track) noticesFrom() *prober.Mark {
 
 // tidyNotices deletes the notifications about messages that were given up.
 // One that cannot be deleted stays: it is not tried again.
-func (k *track) tidyNotices(box prober.Mailbox) error {
+func (k *track) tidyNotices(box prober.Mailbox, folder string) error {
 	var waiting []known
 	for _, m := range k.Journal.known(k.route.Name) {
 		if m.over && m.bounces != nil {
@@ -51,7 +54,7 @@ func (k *track) tidyNotices(box prober.Mailbox) error {
 		return nil
 	}
 	var tokens []string
-	ids, err := k.noticesSince(box, *waiting[0].bounces, func(s status, mark string) bool {
+	ids, err := k.noticesSince(box, folder, *waiting[0].bounces, func(s status, mark string) bool {
 		at := slices.IndexFunc(waiting, func(m known) bool { return m.verify(mark, k.Journal.key()) })
 		if at >= 0 && actionRank[s.action] > actionRank["delayed"] {
 			tokens = append(tokens, waiting[at].token)
@@ -61,7 +64,7 @@ func (k *track) tidyNotices(box prober.Mailbox) error {
 	if err != nil || len(ids) == 0 {
 		return err
 	}
-	if err := box.Delete(bounceFolder(k.route.Bounces), ids); err != nil {
+	if err := box.Delete(folder, ids); err != nil {
 		k.warn("notifications about a route's messages not deleted", "err", err)
 	}
 	return k.Journal.answered(k.route.Name, tokens...)
@@ -69,8 +72,7 @@ func (k *track) tidyNotices(box prober.Mailbox) error {
 
 // noticesSince reads the messages behind a mark and returns the ids of the
 // notifications that are of interest.
-func (k *track) noticesSince(box prober.Mailbox, from prober.Mark, wanted func(s status, mark string) bool) (ids []string, err error) {
-	folder := bounceFolder(k.route.Bounces)
+func (k *track) noticesSince(box prober.Mailbox, folder string, from prober.Mark, wanted func(s status, mark string) bool) (ids []string, err error) {
 	candidates, err := box.Since(folder, from)
 	if err != nil {
 		return nil, err
@@ -99,9 +101,12 @@ func (k *track) readNotices(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, sessionTime)
 	defer cancel()
-	folder := bounceFolder(k.route.Bounces)
 	o := k.Transport.Open(ctx, k.route.Bounces, func(box prober.Mailbox) error {
-		read, err := k.noticesSince(box, k.bounceAt, func(s status, mark string) bool {
+		folder, err := box.Home()
+		if err != nil {
+			return err
+		}
+		read, err := k.noticesSince(box, folder, k.bounceAt, func(s status, mark string) bool {
 			ours := k.message.verify(mark, k.Journal.key()) // else it is believed, and not deleted
 			if !ours && s.id != k.message.token {
 				return false
@@ -122,12 +127,4 @@ func (k *track) readNotices(ctx context.Context) {
 	if !o.Up() {
 		k.warn("bounces of a route not read", "err", o.Failure.Text)
 	}
-}
-
-// bounceFolder is the folder where mail to the sender arrives.
-func bounceFolder(c *mail.Connection) string {
-	if c.Protocol != mail.IMAP || c.Mailbox == "" {
-		return "INBOX"
-	}
-	return c.Mailbox
 }

@@ -1,6 +1,7 @@
 package routes_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -22,12 +23,24 @@ func TestRealPathIsBrokenInManyWays(t *testing.T) {
 // nobodyListens is where mail gets stuck.
 const nobodyListens = "virtual_transport = lmtp:inet:" + realserver.Host + ":1"
 
+// manyFolders makes or removes folders that are listed before Junk.
+func manyFolders(command ...string) func(*testing.T, *path) {
+	return func(t *testing.T, p *path) {
+		args := append([]string{"mailbox"}, append(command, "-u", realserver.Bob)...)
+		for i := range 150 {
+			args = append(args, fmt.Sprintf("A%03d", i))
+		}
+		p.dovecot.Doveadm(t, args...)
+	}
+}
+
 func postfixBreakages() []breakage {
 	return []breakage{
 		{name: "nothing is broken"},
 		{name: "nothing is broken, without delivery status", route: []change{withoutBounces}},
 		{name: "nothing is broken, read by POP3", route: []change{byPOP3}},
 		{name: "nothing is broken, folders listed", route: []change{inFolders("INBOX", "Archive")}},
+		{name: "nothing is broken, read in the folder of a shared mailbox", route: []change{to(realserver.Helpdesk), inSharedFolder}},
 		{name: "nothing is broken, and it is authenticated", route: []change{requiresDKIM},
 			postfix: []string{"header_checks = regexp:{ { /^X-Mailprobe:/ PREPEND Authentication-Results: mail.example.test; dkim=pass } }"}},
 
@@ -73,6 +86,8 @@ func postfixBreakages() []breakage {
 		{name: "never delivered, read by POP3", leg: mail.LegTransfer, reason: mail.LostAfterAcceptance, sieve: "discard;\n",
 			route: []change{byPOP3}},
 
+		{name: "filed as spam, beside 150 other folders", leg: mail.LegTransfer, reason: mail.FiledAsSpam, sieve: "require \"fileinto\";\nfileinto \"Junk\";\n",
+			before: manyFolders("create", "-s"), after: manyFolders("delete", "-s")},
 		{name: "filed as spam", leg: mail.LegTransfer, reason: mail.FiledAsSpam, sieve: "require \"fileinto\";\nfileinto \"Junk\";\n"},
 		{name: "filed elsewhere", leg: mail.LegTransfer, reason: mail.FiledElsewhere, sieve: "require \"fileinto\";\nfileinto \"Archive\";\n",
 			route: []change{inFolders("INBOX", "Archive")}},

@@ -91,6 +91,11 @@ func byPOP3(p *path, r *mail.Route) {
 	r.Receive = p.connection("pop", realserver.Bob, mail.POP3, p.dovecot.POP3S)
 }
 
+// inSharedFolder lets Bob look into Helpdesk's mailbox, where he may not delete.
+func inSharedFolder(_ *path, r *mail.Route) {
+	r.Receive.SharedMailbox, r.Receive.SharedMailboxAccess, r.Delete = realserver.Helpdesk, mail.SharedFolder, false
+}
+
 func requiresDKIM(_ *path, r *mail.Route) {
 	r.AuthservID, r.Require = "mail.example.test", map[mail.SenderCheck]mail.CheckResult{mail.CheckDKIM: mail.ResultPass}
 }

@@ -50,6 +50,7 @@ type track struct {
 	sub       prober.Submission
 	session   *mail.Outcome // of the last session at the receiving server that failed; nil: none
 
+	home    string // the folder that the receiving connection opens
 	folders []prober.Folder
 	marks   map[string]prober.Mark
 
@@ -59,8 +60,8 @@ type track struct {
 	content  prober.Content
 	undone   error // why a found copy could not be deleted
 	deleted  int
-	notice   status // of the delivery status that came
-	bounceAt prober.Mark
+	notice   status      // of the delivery status that came
+	bounceAt prober.Mark // where the mailbox of bounces ended
 }
 
 // sighting is a copy of the message in a folder.
@@ -139,10 +140,12 @@ func (k *track) mark(box prober.Mailbox) error {
 
 // chooseFolders lists the folders to look through, the receiving mailbox first.
 func (k *track) chooseFolders(box prober.Mailbox) error {
-	inbox := prober.Folder{Name: k.route.Receive.Mailbox}
+	var err error
+	if k.home, err = box.Home(); err != nil {
+		return err
+	}
+	k.folders = []prober.Folder{{Name: k.home}}
 	if k.route.Receive.Protocol != mail.IMAP {
-		inbox.Name = "INBOX"
-		k.folders = []prober.Folder{inbox}
 		return nil
 	}
 	all, err := box.Folders()
@@ -150,10 +153,7 @@ func (k *track) chooseFolders(box prober.Mailbox) error {
 		return err
 	}
 	if len(k.route.Folders) == 0 {
-		k.folders = []prober.Folder{inbox}
-		if at := slices.IndexFunc(all, func(f prober.Folder) bool { return f.Junk && f.Name != inbox.Name }); at >= 0 {
-			k.folders = append(k.folders, all[at])
-		}
+		k.folders = append(k.folders, k.junk(all)...)
 		return nil
 	}
 	k.folders = nil
@@ -165,6 +165,23 @@ func (k *track) chooseFolders(box prober.Mailbox) error {
 		k.folders = append(k.folders, f)
 	}
 	return nil
+}
+
+// junk returns the junk folder of the receiving mailbox, if it has one. A user may see those
+// of others too: that of a shared mailbox lies beside its inbox or below it, and the user's
+// own has the shortest name.
+func (k *track) junk(all []prober.Folder) []prober.Folder {
+	owner := ""
+	if shared := k.home != k.route.Receive.Mailbox; shared {
+		owner = strings.TrimSuffix(k.home, "INBOX")
+	}
+	var found []prober.Folder
+	for _, f := range all {
+		if f.Junk && f.Name != k.home && strings.HasPrefix(f.Name, owner) && (found == nil || len(f.Name) < len(found[0].Name)) {
+			found = []prober.Folder{f}
+		}
+	}
+	return found
 }
 
 // submit records the message in the journal and sends it. A message that cannot be
@@ -397,7 +414,7 @@ func (k *track) folderKind(i int) mail.FolderKind {
 	switch f := k.folders[i]; {
 	case f.Junk:
 		return mail.FolderJunk
-	case i == 0 || strings.EqualFold(f.Name, k.route.Receive.Mailbox):
+	case i == 0 || strings.EqualFold(f.Name, k.home):
 		return mail.FolderInbox
 	}
 	return mail.FolderOther

@@ -171,6 +171,50 @@ func TestTrackNamesLegAndReason(t *testing.T) {
 	}
 }
 
+// The mail of a shared mailbox arrives in its own folder, and its junk beside that or below
+// it; a user who sees it has a junk folder, too.
+func TestFoldersAreThoseOfTheMailbox(t *testing.T) {
+	for _, test := range []struct {
+		name         string
+		home, shared string
+		junk         []string
+		deliver      string
+		want         mail.Reason
+	}{
+		{"one's own", "INBOX", "", []string{"Junk", "Shared/helpdesk/Junk"}, "Junk", mail.FiledAsSpam},
+		{"one's own, another folder than INBOX", "Probes", "", []string{"Junk"}, "Junk", mail.FiledAsSpam},
+		{"another's", "INBOX", "", []string{"Junk", "Shared/helpdesk/Junk"}, "Shared/helpdesk/Junk", mail.NotDelivered},
+		{"shared, arrived", "INBOX", "Shared/helpdesk", []string{"Junk"}, "Shared/helpdesk", ""},
+		{"shared, and in the user's own inbox", "INBOX", "Shared/helpdesk", []string{"Junk"}, "INBOX", mail.NotDelivered},
+		{"shared, filed as spam below", "INBOX", "Shared/helpdesk", []string{"Junk", "Shared/helpdesk/Junk"}, "Shared/helpdesk/Junk", mail.FiledAsSpam},
+		{"shared, filed as spam beside", "INBOX", "Shared/helpdesk/INBOX", []string{"Junk", "Shared/helpdesk/Junk"}, "Shared/helpdesk/Junk", mail.FiledAsSpam},
+		{"shared, and the user's own junk", "INBOX", "Shared/helpdesk", []string{"Junk"}, "Junk", mail.NotDelivered},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld()
+				w.junk = test.junk
+				for _, name := range append(test.junk, test.home, test.shared) {
+					w.folders[name] = nil
+				}
+				w.deliver = into(test.deliver, time.Second)
+				o, _ := send(t, w, testRoute(func(r *mail.Route) {
+					receive := *r.Receive
+					receive.Mailbox, receive.SharedMailbox = test.home, test.shared
+					r.Receive = &receive
+				}))
+				var reason mail.Reason
+				if o.Failure != nil {
+					reason = o.Failure.Reason
+				}
+				if reason != test.want {
+					t.Errorf("%q: %+v; want %q", reason, o.Failure, test.want)
+				}
+			})
+		})
+	}
+}
+
 // Notifications about messages that arrived come later than these, and never pile up.
 func TestTheNextMessageDeletesNotifications(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
