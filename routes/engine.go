@@ -13,10 +13,10 @@ import (
 )
 
 const (
-	maxInFlight  = 3                // messages of one route without a result
-	maxPause     = time.Hour        // to which the pause doubles while so many are in flight
-	maxPerDay    = 1440             // messages of one route
-	maxPerMinute = 30               // messages of all routes
+	maxInFlight  = 3         // messages of one route without a result
+	maxPause     = time.Hour // to which the pause doubles while so many are in flight
+	maxPerDay    = 1440      // messages of one route
+	maxPerMinute = mail.MaxRouteMessages
 	firstMessage = 10 * time.Second // after the start, for a route that never sent one
 )
 
@@ -118,6 +118,7 @@ func (e *Engine) follow(ctx context.Context, l *loop) {
 		switch wait, err = e.Journal.reserve(name, r.Interval, time.Now()); {
 		case err != nil:
 			e.log(slog.LevelWarn, "journal of routes not written: no message is sent", "route", name, "err", err)
+			e.Report(unrecorded(r, err))
 			wait = r.Interval
 		case wait == 0:
 			pause, wait = 0, r.Interval

@@ -2,7 +2,9 @@ package routes
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -167,6 +169,48 @@ func TestEngineRestartedAllTheTimeSendsNoMore(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A route whose messages cannot be recorded sends none. It must not look as if the last one
+// had been today's.
+func TestARouteThatCannotBeRecordedIsDown(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "routes")
+	journal, err := OpenJournal(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lock := path + ".lock"
+	replace := func(with func() error) {
+		if err := errors.Join(os.RemoveAll(lock), with()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		s := &sendings{times: map[string][]time.Time{}}
+		outcomes := make(chan mail.RouteOutcome, 10)
+		ctx, cancel := context.WithCancel(t.Context())
+		e := &Engine{Send: fakeSender(journal, s, time.Second), Report: func(o mail.RouteOutcome) { outcomes <- o }, Journal: journal}
+		e.Set([]*mail.Route{testRoute()}, sameRoute)
+		done := make(chan struct{})
+		go func() { e.Run(ctx); close(done) }()
+		if o := <-outcomes; !o.Up() {
+			t.Errorf("%+v before anything was broken", o.Failure)
+		}
+		replace(func() error { return os.Mkdir(lock, 0o700) }) // the file cannot be opened
+		o := <-outcomes
+		if o.Up() || o.Lost() || o.Failure.Reason != mail.LocalResources || o.Failure.Leg != mail.LegSubmit || o.Failure.Advice() == "" || o.Seq != 0 {
+			t.Errorf("%+v, %+v; want a message that was not sent for want of resources here", o, o.Failure)
+		}
+		if got := s.count("helpdesk-path"); got != 1 {
+			t.Errorf("%d messages, want only the first", got)
+		}
+		replace(func() error { return nil })
+		if o := <-outcomes; !o.Up() {
+			t.Errorf("%+v after it was mended", o.Failure)
+		}
+		cancel()
+		<-done
+	})
 }
 
 func TestJournalRefusesWhatIsNone(t *testing.T) {

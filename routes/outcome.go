@@ -58,9 +58,7 @@ func (k *track) failure(o *mail.RouteOutcome) *mail.RouteFailure {
 func (k *track) notSubmitted() *mail.RouteFailure {
 	switch {
 	case k.unwritten != nil:
-		return &mail.RouteFailure{Leg: mail.LegSubmit, Reason: mail.LocalResources,
-			Text: clean("not sent, because it could not be recorded: "+k.unwritten.Error(), maxHopText),
-			Hint: "Check the folder of the state file: mailprobe must be able to write there, and the disk must not be full."}
+		return notRecorded(k.unwritten)
 	case !k.begun:
 		// The receiving mailbox cannot be read, so nothing was sent.
 		f := ofSession(mail.LegTransfer, k.session)
@@ -74,6 +72,20 @@ func (k *track) notSubmitted() *mail.RouteFailure {
 		f.Reason, f.Hint = mail.RefusedContent, ""
 	}
 	return f
+}
+
+// unrecorded is the outcome of a message that was due, and is not sent because the journal
+// cannot be written: that a route is silent must be seen.
+func unrecorded(r *mail.Route, err error) mail.RouteOutcome {
+	now := time.Now()
+	return mail.RouteOutcome{Route: r, Sent: now, Ended: now, Failure: notRecorded(err)}
+}
+
+// notRecorded is the failure of a message that cannot be written into the journal.
+func notRecorded(err error) *mail.RouteFailure {
+	return &mail.RouteFailure{Leg: mail.LegSubmit, Reason: mail.LocalResources,
+		Text: clean("not sent, because it could not be recorded: "+err.Error(), maxHopText),
+		Hint: "Check the folder of the state file: mailprobe must be able to write there, and the disk must not be full."}
 }
 
 // notArrived is for a message that was accepted and not found.
