@@ -126,6 +126,7 @@ func (l *fileLoader) config() *Config {
 		r.fault(position{field: "connections"}, "is missing")
 	}
 	r.warnLoad(config.Pool, config.Connections)
+	r.warnRoutes(config.Routes)
 	return config
 }
 

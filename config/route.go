@@ -4,8 +4,10 @@ package config
 // after all connections are known.
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"mailprobe/mail"
@@ -184,6 +186,7 @@ func (b *builder) route(item *node, index int) *mail.Route {
 	e.Receive = b.connectionOf(e, "receive", e.receive, at, readers)
 	e.Bounces = b.connectionOf(e, "bounces", e.bounces, at, readers)
 	e.validate(b.reader, at)
+	b.refuseTickets(e, at)
 	for _, l := range e.Labels {
 		// Labels that no connection may have are reported already.
 		if what := mail.ReservedRouteLabel(l.Name); what != "" && mail.ReservedLabel(l.Name) == "" {
@@ -244,8 +247,40 @@ func (b *builder) connectionOf(e *routeEntry, field, name string, at position, p
 	return nil
 }
 
-// becomesTickets is the fault of a route that ends in a watched mailbox.
-const becomesTickets = "is a connection with watch: something fetches its mail, and each message would become a ticket; use another mailbox, or say ticket_mailbox: accepted"
+// refuseTickets reports a route that ends in a watched mailbox, also where another connection
+// than its own watches that.
+func (b *builder) refuseTickets(e *routeEntry, at position) {
+	const why = "something fetches its mail, and each message would become a ticket; use another mailbox, or say ticket_mailbox: accepted"
+	for _, end := range []struct {
+		field string
+		c     *mail.Connection
+	}{{"receive", e.Receive}, {"bounces", e.Bounces}} {
+		where := e.at(end.field, at)
+		if end.c == nil || e.ticketMailbox || b.blames(where) {
+			continue
+		}
+		if end.c.Watches() {
+			b.faultf(where, "is a connection with watch: %s", why)
+			continue
+		}
+		watches := func(c *mail.Connection) bool { return c.Watches() && inbox(c) == inbox(end.c) }
+		if i := slices.IndexFunc(b.enabled, watches); i >= 0 {
+			b.faultf(where, "is the mailbox that connection %s watches: %s", quote(b.enabled[i].Name), why)
+		}
+	}
+}
+
+// inboxName is where the mail of a connection arrives, as far as a configuration shows: two
+// names of one host or of one user are two.
+type inboxName struct{ host, owner, folder string }
+
+func inbox(c *mail.Connection) inboxName {
+	name := inboxName{c.Host, strings.ToLower(cmp.Or(c.SharedMailbox, c.Username)), "INBOX"}
+	if c.Protocol == mail.IMAP && !strings.EqualFold(c.Mailbox, "INBOX") {
+		name.folder = c.Mailbox
+	}
+	return name
+}
 
 // validate reports settings that contradict each other.
 func (e *routeEntry) validate(r *reader, at position) {
@@ -258,8 +293,6 @@ func (e *routeEntry) validate(r *reader, at position) {
 		{"folders", e.Receive != nil && e.Receive.Protocol == mail.POP3 && len(e.Folders) > 0, "cannot be chosen with a pop3 connection, which has one folder"},
 		{"require", len(e.Require) > 0 && e.AuthservID == "", "needs authserv_id: anybody on the way can write Authentication-Results"},
 		{"receive", e.Receive != nil && e.Receive.Username == "", "must be a connection with a username"},
-		{"receive", e.Receive != nil && e.Receive.Watches() && !e.ticketMailbox, becomesTickets},
-		{"bounces", e.Bounces != nil && e.Bounces.Watches() && !e.ticketMailbox, becomesTickets},
 		{"bounces", e.Bounces != nil && e.Bounces.Username == "", "must be a connection with a username"},
 	} {
 		if where := e.at(rule.field, at); rule.broken && !r.blames(where) {

@@ -164,6 +164,18 @@ func (r *reader) warnLoad(pool Pool, connections []*mail.Connection) {
 	}
 }
 
+// warnRoutes warns if the routes together send more than is ever sent.
+func (r *reader) warnRoutes(routes []*mail.Route) {
+	perMinute := 0.0
+	for _, route := range routes {
+		perMinute += float64(time.Minute) / float64(route.Interval)
+	}
+	if perMinute > mail.MaxRouteMessages {
+		r.warnf(position{field: "routes"}, "%d messages a minute are wanted, but at most %d are sent: each route sends about every %.3g intervals",
+			int(math.Ceil(perMinute)), mail.MaxRouteMessages, perMinute/mail.MaxRouteMessages)
+	}
+}
+
 // atPool returns the position of a field of `pool`; zero: it is not written.
 func (r *reader) atPool(field string) position {
 	given := r.top["pool."+field]

@@ -39,6 +39,9 @@ type Route struct {
 	Source string  // "file:line" of the entry, for messages
 }
 
+// MaxRouteMessages is how many messages all routes together send in a minute, at most.
+const MaxRouteMessages = 30
+
 // RouteCounts is what is known of a route's messages at this moment.
 type RouteCounts struct {
 	InFlight int       // messages whose fate is not known yet

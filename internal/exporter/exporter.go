@@ -187,7 +187,7 @@ func (e *Exporter) apply(loaded *config.Config) {
 	if loaded.Pool != e.first.Pool || loaded.Metrics != e.first.Metrics {
 		e.log.Warn("pool or metrics changed; this takes effect at the next start")
 	}
-	e.log.Info("configuration loaded", "connections", len(loaded.Connections))
+	e.log.Info("configuration loaded", "connections", len(loaded.Connections), "routes", len(loaded.Routes))
 }
 
 // reloadResult is the result of a reload, for the status page.
