@@ -207,10 +207,10 @@ type WatchFacts struct {
 
 	// Oldest is when the oldest waiting message arrived; zero: none waits. Newest is
 	// when the newest of all messages arrived. An arrival in the future counts as the
-	// time of the probe.
+	// time at which we first saw the message.
 	Oldest, Newest time.Time
-	// FirstSeen: the server does not tell when messages arrived. Oldest and Newest
-	// are then the times at which we first saw the messages, which may be older.
+	// FirstSeen: the server does not tell when messages arrived, or tells nonsense.
+	// Oldest or Newest is then when we first saw the message, which may be older.
 	FirstSeen bool
 
 	Size                  *uint64 // bytes of all messages

@@ -29,7 +29,8 @@ type imapDialect struct {
 	caps   map[string]bool    // as last announced
 	// ordered: the list that ends a command is sorted, because the library sends its
 	// items in random order.
-	ordered bool
+	ordered   bool
+	sightings Sightings // nil: nothing is remembered
 }
 
 func newIMAP(c *mail.Connection, w *wire, _ func() string) dialect {

@@ -9,7 +9,9 @@ package prober
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -79,7 +81,9 @@ type imapLook struct {
 	now    time.Time
 	opened responses // as of the answer to EXAMINE
 	facts  *mail.WatchFacts
-	newest bool // the newest message's time has been asked for
+	asked  bool // the newest message's time has been asked for
+
+	oldest, newest fetchedMessage // those of facts
 }
 
 // look returns the waiting messages of the mailbox that was just opened; nil: it
@@ -97,9 +101,10 @@ func (d *imapDialect) look(name string, status statusAnswer, opened responses) *
 		l.count(opened.exists)
 	}
 	l.findOldest()
-	if l.hasMessages() && !l.newest {
+	if l.hasMessages() && !l.asked {
 		l.fetch(imap.SeqSet{{}}, nil)
 	}
+	l.sinceSeen()
 	if d.announces("QUOTA") && d.w.failed() == nil {
 		l.quota(name)
 	}
@@ -167,7 +172,7 @@ func (l *imapLook) findOldest() {
 		}
 		tried = append(tried, c)
 		if m, found := l.fetch(numSet(c), &c); found && (l.d.c.Watch == mail.WatchAll || m.isUnread()) {
-			l.facts.Oldest = m.arrived
+			l.oldest, l.facts.Oldest = m, m.arrived
 			return
 		}
 	}
@@ -270,6 +275,7 @@ type fetchedMessage struct {
 	flags    []string  // in lower case
 	hasFlags bool      // flags were in the response, perhaps none
 	arrived  time.Time // zero: not in the response, or no valid date
+	future   bool      // its date is in the future, and arrived is now
 }
 
 // isUnread reports whether the message is known to be without the flag \Seen.
@@ -286,7 +292,7 @@ func (l *imapLook) fetch(set imap.NumSet, c *candidate) (found fetchedMessage, o
 		l.d.noteUnlearned(err, "FETCH", "when messages arrived")
 		return found, false
 	}
-	l.newest = true
+	l.asked = true
 	last = min(last, l.d.filter.now().exists) // messages may come and go meanwhile
 	for _, r := range responses {
 		m, isFetch := l.read(r)
@@ -297,7 +303,7 @@ func (l *imapLook) fetch(set imap.NumSet, c *candidate) (found fetchedMessage, o
 			found, ok = m, true
 		}
 		if uint64(m.number) >= last && !m.arrived.IsZero() {
-			last, l.facts.Newest = uint64(m.number), m.arrived
+			last, l.newest, l.facts.Newest = uint64(m.number), m, m.arrived
 		}
 	}
 	return found, ok
@@ -320,12 +326,29 @@ func (l *imapLook) read(response []imapValue) (m fetchedMessage, ok bool) {
 		m.flags = append(m.flags, lowerASCII(flag.text))
 	}
 	date, _ := property(items, "INTERNALDATE")
-	if arrived := internalDate(date.text); arrived.After(l.now) {
+	m.arrived = internalDate(date.text)
+	if m.future = m.arrived.After(l.now); m.future {
 		m.arrived = l.now
-	} else {
-		m.arrived = arrived
 	}
 	return m, true
+}
+
+// sinceSeen counts the age of a message from the future since it was first seen, as for
+// POP3: its date would let it be new at each probe, and never too old.
+func (l *imapLook) sinceSeen() {
+	last := l.newest.uid
+	first := cmp.Or(l.oldest.uid, last)
+	if l.d.sightings == nil || l.facts.UIDValidity == 0 || last == 0 || !l.oldest.future && !l.newest.future {
+		return
+	}
+	id := func(uid uint32) string { return fmt.Sprint(l.facts.UIDValidity, ".", uid) }
+	oldest, newest := l.d.sightings.Seen(l.d.c, id(first), id(last), l.now)
+	if l.oldest.future {
+		l.facts.Oldest, l.facts.FirstSeen = oldest, true
+	}
+	if l.newest.future {
+		l.facts.Newest, l.facts.FirstSeen = newest, true
+	}
 }
 
 // internalDate parses a date-time of RFC 9051 section 9; its day may begin with a

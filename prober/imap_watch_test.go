@@ -282,6 +282,57 @@ func TestWatchedIMAPMailboxes(t *testing.T) {
 	}
 }
 
+// A message whose date is in the future is new at each probe. Its age is counted since it was
+// first seen, or it would hide what waits behind it for ever.
+func TestAMessageFromTheFutureGrowsOld(t *testing.T) {
+	const year = 365 * 24 * time.Hour
+	for _, story := range []struct {
+		name     string
+		ages     []time.Duration
+		remember bool
+		want     string // an hour after the first probe
+	}{
+		{"alone", []time.Duration{-year}, true, "1 unread, 1 waiting, oldest 1h0m0s, newest 1h0m0s, first seen, next 2 of 77"},
+		{"before others", []time.Duration{-year, 0, 0}, true, "3 unread, 3 waiting, oldest 1h0m0s, newest 1h0m0s, first seen, next 4 of 77"},
+		{"behind others", []time.Duration{2 * h, -year}, true, "2 unread, 2 waiting, oldest 3h0m0s, newest 1h0m0s, first seen, next 3 of 77"},
+		{"and nothing is remembered", []time.Duration{-year}, false, "1 unread, 1 waiting, oldest 0s, newest 0s, next 2 of 77"},
+		{"a date that has come", []time.Duration{-30 * time.Minute}, true, "1 unread, 1 waiting, oldest 30m0s, newest 30m0s, next 2 of 77"},
+	} {
+		t.Run(story.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				start := time.Now()
+				box := &simMailbox{validity: 77}
+				for _, age := range story.ages {
+					box.deliver(1, start.Add(-age))
+				}
+				p := box.prober(mail.IMAP)
+				if story.remember {
+					p.Sightings = sightings(t)
+				}
+				all, other := watched(mail.IMAP, mail.WatchAll), watched(mail.IMAP, mail.WatchAll)
+				other.Mailbox = "Archive" // the same account: its messages are others
+				probe := func(c *mail.Connection) mail.Outcome {
+					o := p.Probe(t.Context(), c)
+					synctest.Wait()
+					wantOnlyLooks(t, box.heard())
+					return o
+				}
+				probe(watched(mail.IMAP, mail.WatchUnread))
+				probe(all)
+				time.Sleep(h / 2) // in a bubble
+				probe(other)
+				time.Sleep(time.Until(start.Add(h)))
+				for _, mode := range []mail.WatchMode{mail.WatchUnread, mail.WatchAll} {
+					o := probe(watched(mail.IMAP, mode))
+					if got := factsText(o.Mailbox.Watch, start.Add(h)); got != story.want {
+						t.Errorf("%s: learned %s\nwant %s\n%s", mode, got, story.want, explain(o))
+					}
+				}
+			})
+		})
+	}
+}
+
 // FuzzWatchedIMAPMailbox lets a server answer the commands of a look with anything.
 // The probe must end, and what it learned must make sense.
 func FuzzWatchedIMAPMailbox(f *testing.F) {

@@ -29,7 +29,7 @@ type pop3Dialect struct {
 	sightings    Sightings           // nil: nothing is remembered
 }
 
-// Sightings remember since when messages are in maildrops; see package
+// Sightings remember since when messages are in mailboxes; see package
 // internal/firstseen.
 type Sightings interface {
 	// Seen takes in the unique ids of the first and the last message, and returns

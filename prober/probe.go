@@ -28,7 +28,7 @@ type Prober struct {
 	// LastUp returns when a connection last worked with its settings of today;
 	// zero: not known, or never. nil: nothing is known.
 	LastUp func(*mail.Connection) time.Time
-	// Sightings stores when messages of watched POP3 mailboxes were first seen; nil:
+	// Sightings stores when messages of watched mailboxes were first seen; nil:
 	// their age is not known.
 	Sightings Sightings
 	// Hostname is the name sent with EHLO; empty: os.Hostname.

@@ -101,7 +101,10 @@ func (s *session) attach(ctx context.Context, conn net.Conn) {
 	}
 	s.w = newWire(ctx, conn, s.log, &s.delay, s.bounds)
 	s.d = protocols[s.c.Protocol].dialect(s.c, s.w, s.hostname)
-	if d, ok := s.d.(*pop3Dialect); ok {
+	switch d := s.d.(type) {
+	case *pop3Dialect:
+		d.sightings = s.p.Sightings
+	case *imapDialect:
 		d.sightings = s.p.Sightings
 	}
 	s.log.inClear(clearText(s.c, s.w))

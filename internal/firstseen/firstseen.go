@@ -1,5 +1,6 @@
 // Package firstseen remembers since when messages are in POP3 maildrops, whose
-// servers do not say when they arrived. A message is known by a keyed hash of its
+// servers do not say when they arrived, and in IMAP mailboxes where a server says that
+// they arrive in the future. A message is known by a keyed hash of its
 // unique id; no name, no address and no content is kept.
 package firstseen
 
@@ -154,7 +155,11 @@ func (m *Store) update(c *mail.Connection, first, last string, now time.Time) (o
 // keyOf returns the name of a connection's maildrop. It depends on account, server and
 // mailbox, and not on the password.
 func (m *Store) keyOf(c *mail.Connection) string {
-	h := m.hash("maildrop", string(c.Protocol), c.Address(), c.LoginName(), c.SharedMailbox)
+	parts := []string{"maildrop", string(c.Protocol), c.Address(), c.LoginName(), c.SharedMailbox}
+	if c.Protocol == mail.IMAP { // other messages are the first of another folder, and of those that are unread
+		parts = append(parts, c.Mailbox, string(c.Watch))
+	}
+	h := m.hash(parts...)
 	return hex.EncodeToString(h[:])
 }
 

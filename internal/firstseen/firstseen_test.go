@@ -151,6 +151,23 @@ func TestStoreOverRestarts(t *testing.T) {
 	}
 }
 
+// IMAP has folders, and its oldest unread message is not the oldest of all.
+func TestIMAPFoldersAndModesAreApart(t *testing.T) {
+	m := open(t, "")
+	mailbox := func(folder string, watch mail.WatchMode) *mail.Connection {
+		c := maildropOf("anna@example.org")
+		c.Protocol, c.Mailbox, c.Watch = mail.IMAP, folder, watch
+		return c
+	}
+	inbox := mailbox("INBOX", mail.WatchUnread)
+	m.Seen(inbox, "2", "3", noon)
+	m.Seen(mailbox("INBOX", mail.WatchAll), "1", "3", noon.Add(time.Minute))
+	m.Seen(mailbox("Archive", mail.WatchUnread), "7", "8", noon.Add(time.Minute))
+	if oldest, newest := m.Seen(inbox, "2", "3", noon.Add(time.Hour)); !oldest.Equal(noon) || !newest.Equal(noon) {
+		t.Errorf("of %v and %v, want noon", oldest, newest)
+	}
+}
+
 func TestMaildropsAreForgottenAfterAMonth(t *testing.T) {
 	m := open(t, "")
 	m.Seen(maildropOf("gone"), "a", "a", noon)
