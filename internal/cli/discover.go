@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"mailprobe/config"
 	"mailprobe/discover"
@@ -143,8 +144,12 @@ func (d *discovery) domain() string {
 // checked by the rules of the configuration.
 func (d *discovery) connect(c discover.Candidate) (*mail.Connection, error) {
 	connection, _, err := config.NewConnection(string(c.Source), given(d.settings(c)), nil)
-	if err == nil && c.Port <= 0 {
+	switch {
+	case err != nil:
+	case c.Port <= 0:
 		err = errors.New("there is no port")
+	case strings.ContainsFunc(c.Username, unicode.IsControl):
+		err = errors.New("the user name has a control character")
 	}
 	return connection, err
 }
@@ -194,24 +199,26 @@ func (d *discovery) table() error {
 // needs a yes from the user, because the DNS may have been forged.
 func (d *discovery) choose(ctx context.Context) ([]*discover.Found, error) {
 	var chosen []*discover.Found
-	accepted := map[string]bool{}
+	answers := map[string]bool{} // by host
 	for _, protocol := range mail.Protocols() {
 		f := d.report.Best(protocol)
 		if f == nil {
 			continue
 		}
-		if f.Foreign && !d.o.AcceptForeign && !accepted[f.Host] {
-			yes, err := d.yes(ctx, fmt.Sprintf("%s is outside of %s (found by %s). Use it, and send the password there?", f.Host, d.domain(), f.Source), false)
+		accepted, asked := answers[f.Host]
+		if f.Foreign && !d.o.AcceptForeign && !asked {
+			var err error
+			accepted, err = d.yes(ctx, fmt.Sprintf("%s is outside of %s (found by %s). Use it, and send the password there?", f.Host, d.domain(), f.Source), false)
 			if err != nil {
 				return nil, err
 			}
-			if !yes {
+			if answers[f.Host] = accepted; !accepted {
 				fmt.Fprintf(d.Stderr, "%s is outside of %s and is not used; --accept-foreign accepts it\n", f.Host, d.domain())
-				continue
 			}
-			accepted[f.Host] = true
 		}
-		chosen = append(chosen, f)
+		if !f.Foreign || d.o.AcceptForeign || accepted {
+			chosen = append(chosen, f)
+		}
 	}
 	if len(chosen) == 0 {
 		fmt.Fprintf(d.Stderr, "no server of %s can be used: mailprobe add asks for host and port\n", d.domain())
@@ -242,7 +249,7 @@ func (d *discovery) login(ctx context.Context, chosen []*discover.Found) error {
 		}
 		return nil
 	}
-	for _, f := range chosen {
+	for i, f := range chosen {
 		settings := append(d.settings(f.Candidate), config.Setting{Field: "username", Value: f.Username}, config.Setting{Field: "password_file", Value: file})
 		with := given(settings)
 		if password != "" {
@@ -261,10 +268,18 @@ func (d *discovery) login(ctx context.Context, chosen []*discover.Found) error {
 			return errInterrupted
 		}
 		if a := outcome.Auth; !a.Accepted && (a.Sent || a.Held) {
-			break // the same password is not tried again
+			d.sayUntried(f, chosen[i+1:])
+			break
 		}
 	}
 	return nil
+}
+
+// sayUntried names the servers where the password is not tried any more.
+func (d *discovery) sayUntried(refused *discover.Found, rest []*discover.Found) {
+	for _, f := range rest {
+		fmt.Fprintf(d.Stderr, "%s-%s is not tried and not added: the same password was not accepted by %s\n", d.domain(), f.Protocol, refused.Protocol)
+	}
 }
 
 // keep adds an outcome to tried, and if it is up the connection to additions.
@@ -281,6 +296,7 @@ func (d *discovery) print() error {
 	case d.Output == "json":
 		return d.json()
 	case d.Output == "yaml":
+		d.sayWhatIsDown()
 		for _, a := range d.additions {
 			fmt.Fprint(d.Stdout, a.YAML("  "))
 		}
@@ -289,6 +305,18 @@ func (d *discovery) print() error {
 		return nil
 	}
 	return d.show(d.tried...)
+}
+
+// sayWhatIsDown keeps the reasons out of the YAML, and does not keep them back.
+func (d *discovery) sayWhatIsDown() {
+	for _, note := range d.report.Notes {
+		fmt.Fprintln(d.Stderr, "note:", printable(note))
+	}
+	for _, o := range d.tried {
+		if f := o.Failure; f != nil {
+			fmt.Fprintf(d.Stderr, "%s is not printed: %s: %s %s\n", printable(o.Connection.Name), f.Reason, f.Reason.Meaning(), f.Advice())
+		}
+	}
 }
 
 // candidateResult is a candidate as JSON.

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"mailprobe/config"
+	"mailprobe/discover"
 	"mailprobe/internal/mailtest"
 	"mailprobe/mail"
 	"mailprobe/prober"
@@ -93,6 +94,9 @@ func newDomain(t *testing.T, secret string) *domain {
 			{Target: "out.example.net", Port: start("smtp", mailtest.Options{Protocol: mailtest.SMTP, Encryption: mailtest.StartTLS, Certificate: certificate("out.example.net")})}}},
 		"in.example.org":  {Addresses: []netip.Addr{netip.MustParseAddr("127.0.0.1")}},
 		"out.example.net": {Addresses: []netip.Addr{netip.MustParseAddr("127.0.0.1")}},
+	}
+	for _, service := range []string{"_imaps._tcp.", "_pop3s._tcp."} { // another domain at the same servers
+		d.records[service+"example.com"] = d.records[service+"example.org"]
 	}
 	if d.dns, err = mailtest.StartDNS(d.records); err != nil {
 		t.Fatal(err)
@@ -203,7 +207,7 @@ func TestDiscoverTriesAWrongPasswordOnce(t *testing.T) {
 	if got := d.logins(); code != ExitDown || len(got) != 1 || got["imap"] != 1 {
 		t.Errorf("exit code %d, logins at %v\n%s", code, got, out)
 	}
-	for _, want := range []string{"auth_rejected", mail.AuthRejected.Meaning()} {
+	for _, want := range []string{"auth_rejected", mail.AuthRejected.Meaning(), "example.org-pop3 is not tried and not added: the same password was not accepted by imap"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("want %q in\n%s", want, out)
 		}
@@ -222,6 +226,47 @@ func TestDiscoverSendsNothingAbroadUnasked(t *testing.T) {
 	}
 	if !strings.Contains(out, "out.example.net is outside of example.org and is not used; --accept-foreign accepts it") {
 		t.Errorf("nothing is said of it:\n%s", out)
+	}
+}
+
+// One answer about a host holds for all that it offers.
+func TestDiscoverAsksOnceForEachForeignHost(t *testing.T) {
+	d := newDomain(t, password)
+	code, out, _ := d.discover(t, password, func(o *DiscoverOptions) { o.Address, o.AcceptForeign = "anna@example.com", false })
+	if got := strings.Count(out, "in.example.org is outside of example.com"); got != 1 || strings.Count(out, "usable") != 2 || len(d.logins()) != 0 {
+		t.Errorf("exit code %d, said %d times, logins at %v\n%s", code, got, d.logins(), out)
+	}
+}
+
+// What others publish is no reason to end the search.
+func TestDiscoverPassesOverWhatCannotBeUsed(t *testing.T) {
+	d := &discovery{o: DiscoverOptions{Address: "anna@example.org"}}
+	good := discover.Candidate{Protocol: mail.IMAP, Encryption: mail.ImplicitTLS, Host: "in.example.org", Port: 993, Username: "anna", Source: discover.FromAutoconfig}
+	if _, err := d.connect(good); err != nil {
+		t.Error(err)
+	}
+	for name, change := range map[string]func(*discover.Candidate){
+		"no port":                    func(c *discover.Candidate) { c.Port = 0 },
+		"a user name of two lines":   func(c *discover.Candidate) { c.Username = "anna\n  watch: all" },
+		"a host that is not a name":  func(c *discover.Candidate) { c.Host = "in example org" },
+		"a port beyond the last one": func(c *discover.Candidate) { c.Port = 99999 },
+	} {
+		c := good
+		if change(&c); c == good {
+			t.Fatal(name)
+		}
+		if _, err := d.connect(c); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+// As YAML only what is up is printed: why the rest is not stands beside it.
+func TestDiscoverAsYAMLSaysWhatIsMissing(t *testing.T) {
+	d := newDomain(t, password)
+	code, out, _ := d.discover(t, "not-the-password", func(o *DiscoverOptions) { o.Output, o.Write = "yaml", false })
+	if want := "example.org-imap is not printed: auth_rejected: " + mail.AuthRejected.Meaning(); code != ExitDown || !strings.Contains(out, want) {
+		t.Errorf("exit code %d, want %q in\n%s", code, want, out)
 	}
 }
 
