@@ -78,7 +78,7 @@ func (k *track) noticesSince(box prober.Mailbox, folder string, from prober.Mark
 		return nil, err
 	}
 	read := 0
-	for _, c := range candidates {
+	for _, c := range slices.Backward(candidates) { // in a busy mailbox, what is looked for is among the newest
 		if c.Mark != "" || read >= maxNotices {
 			continue // a message of a route, not about one
 		}

@@ -38,6 +38,15 @@ func both(fs ...func(*world, string, string)) func(*world, string, string) {
 	}
 }
 
+// foreign files mail of other people.
+func foreign(folder string, n int) func(*world, string, string) {
+	return func(w *world, _, _ string) {
+		for range n {
+			w.file(folder, "Subject: foreign\r\n", "", time.Second/2)
+		}
+	}
+}
+
 // changed delivers a message after a relay has rewritten it.
 func changed(change func(header, body string) (string, string)) func(*world, string, string) {
 	return func(w *world, header, body string) {
@@ -100,6 +109,9 @@ func TestTrackNamesLegAndReason(t *testing.T) {
 		{"bounced", []func(*mail.Route){deletes, notices}, func(w *world) {
 			w.deliver = notify("failed", "5.1.1", time.Second)
 		}, mail.LegTransfer, mail.Bounced, 0},
+		{"bounced, into a mailbox with much other mail", []func(*mail.Route){notices}, func(w *world) {
+			w.deliver = both(foreign("Bounces", 2*maxNotices), notify("failed", "5.1.1", time.Second))
+		}, mail.LegTransfer, mail.Bounced, 2*maxNotices + 1},
 		{"delayed, then delivered", []func(*mail.Route){deletes, notices}, func(w *world) {
 			w.deliver = both(notify("delayed", "4.4.1", time.Minute), into("INBOX", 4*time.Minute))
 		}, mail.LegTransfer, mail.Late, 0},
