@@ -73,6 +73,9 @@ func listenAt(address string) (net.Listener, error) {
 		}
 		return vsock.Listen(uint32(n), nil)
 	}
+	if _, _, err := net.SplitHostPort(address); err != nil { // an empty address would be any port
+		return nil, fmt.Errorf("%q is not an address with a port, such as :10925 or 127.0.0.1:10925", address)
+	}
 	return net.Listen("tcp", address)
 }
 

@@ -36,7 +36,9 @@ func TestListen(t *testing.T) {
 		{"the same socket twice", []string{"unix:" + socket, "unix:" + socket}, "in use by another process"},
 		{"a file is not overwritten", []string{"unix:" + file}, "is not a socket"},
 		{"no path", []string{"unix:"}, "needs a path"},
-		{"no port", []string{"127.0.0.1"}, "missing port"},
+		{"no port", []string{"127.0.0.1"}, "is not an address with a port, such as :10925"},
+		{"a port alone", []string{"10925"}, "is not an address with a port"},
+		{"an empty text, as of a variable that is not set", []string{""}, "is not an address with a port"},
 		{"a virtual machine's socket without a number", []string{"vsock://:x"}, "not a number"},
 		{"nothing", nil, "no address"},
 	}

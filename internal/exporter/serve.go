@@ -105,7 +105,7 @@ func (e *Exporter) serveProfiles(served chan<- error) (stop func()) {
 	go func() {
 		e.log.Info("serving profiles", "address", address)
 		if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
-			report(served, fmt.Errorf("listen for profiles: %w", err))
+			report(served, fmt.Errorf("--web.pprof-address: %w", err))
 		}
 	}()
 	return func() { _ = server.Close() }
