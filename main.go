@@ -256,6 +256,9 @@ func (p *program) sharded(load config.Loader) (config.Loader, error) {
 
 // run is the service.
 func (p *program) run(ctx context.Context, load config.Loader, watch exporter.Watch) error {
+	if p.externalURL != nil && p.externalURL.String() == "" {
+		p.externalURL = nil
+	}
 	service, err := exporter.New(exporter.Options{Load: load, Web: p.web, TelemetryPath: p.telemetryPath,
 		ExternalURL: p.externalURL, Retry: p.retry, PprofAddress: p.pprofAddress, StateFile: p.stateFile, Watch: watch, Log: p.log})
 	if err != nil {
