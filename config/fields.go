@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
 	"mailprobe/mail"
@@ -141,7 +142,19 @@ func (b block[T]) hint(key string) string {
 			return " here: it belongs below " + f.name
 		}
 	}
+	if ours := otherNames[strings.ToLower(key)]; slices.Contains(b.names(), ours) {
+		return ", did you mean " + strconv.Quote(ours) + "?"
+	}
 	return DidYouMean(key, b.names())
+}
+
+// otherNames are names that other programs use for our fields. Read only.
+var otherNames = map[string]string{
+	"ssl": "encryption", "use_ssl": "encryption", "starttls": "encryption", "security": "encryption",
+	"type": "protocol", "server": "host", "hostname": "host", "login": "username", "email": "username", "secret": "password",
+	"folder": "mailbox", "from": "sender", "to": "recipient", "rcpt": "recipient", "alias": "shared_mailbox",
+	"every": "interval", "period": "interval", "method": "auth", "mechanism": "auth", "token": "oauth2",
+	"verify": "insecure_skip_verify", "verify_ssl": "insecure_skip_verify", "skip_verify": "insecure_skip_verify",
 }
 
 // blockDoc returns the block's description.
