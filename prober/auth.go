@@ -187,12 +187,19 @@ func reasonOf(err error) mail.Reason { return classify(mail.PhaseAuth, nil, err)
 func refusedUnsentHint(c *mail.Connection, o offer, tried []mail.AuthMethod) string {
 	what := "The server offers " + joinMethods(tried) + " and refused it before a user name or password was sent"
 	rest := slices.DeleteFunc(offeredMethods(c.Protocol, o), func(m mail.AuthMethod) bool {
-		return slices.Contains(tried, m) || m.UsesToken() || m == mail.AuthExternal
+		same := func(t mail.AuthMethod) bool {
+			return t == m || mechanismOf(t).name == mechanismOf(m).name && !isNative(c.Protocol, t)
+		}
+		return slices.ContainsFunc(tried, same) || m.UsesToken() || m == mail.AuthExternal
 	})
 	if len(rest) == 0 {
 		return what + ": look at the server's log, and at what it allows from this machine's address."
 	}
-	return what + ": set `auth: " + strings.Join(methodWords(rest), "` or `auth: ") + "`, or let `auth: auto` choose."
+	what += ": set `auth: " + strings.Join(methodWords(rest), "` or `auth: ") + "`"
+	if c.Auth != mail.AuthAuto {
+		what += ", or let `auth: auto` choose"
+	}
+	return what + "."
 }
 
 // reveal is the only function that hands a password or a token to a mechanism. It does

@@ -18,7 +18,10 @@ type bannerSignature struct {
 	protocol mail.Protocol // empty: none that mailprobe speaks
 }
 
-// bannerSignatures are tried in order.
+// maxSignature is the length of the longest prefix in bannerSignatures.
+const maxSignature = 8
+
+// bannerSignatures are tried in order. Prefixes are in upper case.
 var bannerSignatures = []bannerSignature{
 	{"* OK", "IMAP", mail.IMAP},
 	{"* PR", "IMAP", mail.IMAP},
@@ -33,13 +36,14 @@ var bannerSignatures = []bannerSignature{
 	{"SSH-", "SSH", ""},
 	{"HTTP", "HTTP", ""},
 	{"<!DOC", "HTTP", ""},
-	{"<html", "HTTP", ""},
+	{"<HTML", "HTTP", ""},
 	{"OK ", "ManageSieve", ""},
 	{`"IMPL`, "ManageSieve", ""},
 }
 
 // bannerSignatureOf recognises a protocol by the first bytes a server sent.
 func bannerSignatureOf(first []byte) (bannerSignature, bool) {
+	first = bytes.ToUpper(first[:min(len(first), maxSignature)])
 	for _, s := range bannerSignatures {
 		if bytes.HasPrefix(first, []byte(s.prefix)) {
 			return s, true
@@ -68,8 +72,12 @@ func greetingHint(c *mail.Connection, first []byte) string {
 		return tlsFirstHint
 	}
 	banner, ok := bannerSignatureOf(first)
-	if banner.protocol == mail.SMTP && bytes.Contains(bytes.ToUpper(first), []byte("FTP")) {
+	if banner.protocol == mail.SMTP && isFTP(first) {
 		banner = bannerSignature{name: "FTP"} // RFC 959 greets with 220, too
+	}
+	if banner.prefix == "421" && c.Protocol != mail.SMTP {
+		return fmt.Sprintf("The server refused the connection with 421, which is a reply of SMTP: it is busy, as SmarterMail then says on every port, or this is a port for SMTP (%s is usually on port %d).",
+			protocols[c.Protocol].name, mail.DefaultPort(c.Protocol, c.Encryption))
 	}
 	if !ok || banner.protocol == c.Protocol {
 		return ""
@@ -80,6 +88,12 @@ func greetingHint(c *mail.Connection, first []byte) string {
 	}
 	return fmt.Sprintf("This port speaks %s, not %s: use port %d, or protocol %s.",
 		banner.name, protocols[c.Protocol].name, mail.DefaultPort(c.Protocol, c.Encryption), banner.protocol)
+}
+
+// isFTP tells a greeting of FTP from one of SMTP.
+func isFTP(first []byte) bool {
+	first = bytes.ToUpper(first)
+	return bytes.Contains(first, []byte("FTP")) || bytes.Contains(first, []byte("FILEZILLA"))
 }
 
 // bannerRefusals are the signatures of a server that refuses the connection. One
@@ -134,13 +148,15 @@ var hintRules = []hintRule{
 	{mail.Reset, mail.PhaseGreeting, "", onTLSPort, silentTLSPort},
 	{mail.Closed, mail.PhaseGreeting, mail.ImplicitTLS, nil, nothingBehind},
 	{mail.Reset, mail.PhaseGreeting, mail.ImplicitTLS, nil, nothingBehind},
+	{mail.Timeout, mail.PhaseGreeting, mail.ImplicitTLS, nil, fixed("The TLS handshake succeeded, but no greeting came: a web server (HTTPS) waits for its client like this, so check host and port. " +
+		"Otherwise look at the server's load and log for this time; raise timeout only if it is slow by design.")},
 	{mail.Timeout, mail.PhaseTLS, mail.ImplicitTLS, onClearPort, silentClearPort},
 	{mail.Timeout, mail.PhaseGreeting, "", onUncommonPort, silentUncommonPort},
 	{mail.ConnectTimeout, mail.PhaseConnect, "", onPort25, blockedPort25},
 	{mail.StartTLSNotOffered, "", "", onPort25, fixed("The server offers no STARTTLS on port 25: " +
 		"submission with STARTTLS is on port 587, and with ssl/tls on 465.")},
 	{mail.StartTLSNotOffered, "", "", isSMTP, fixed("The server offers no STARTTLS: " +
-		"enable it for submission on the server, or use ssl/tls on port 465.")},
+		"enable it for submission on the server, or use ssl/tls on port 465. If it was offered before, something in the network path strips it, such as a firewall that inspects SMTP.")},
 	{mail.AuthRejected, mail.PhaseAuth, "", byCertificate, fixed("The server did not accept the client certificate for this username: compare both, and how the server " +
 		"maps certificates to names. The login is not repeated before the time shown.")},
 	{mail.AuthRejected, mail.PhaseAuth, "", byAuthzID, fixed("The user name or the password in the configuration is wrong, or the user may not act for the shared mailbox: correct it, or make the server allow this user to act for the shared mailbox: " +
@@ -154,6 +170,8 @@ var hintRules = []hintRule{
 	{mail.MailboxMissing, mail.PhaseMailbox, "", isSMTP, fixed("The server does not know the recipient, or accepts no mail for it: check recipient.")},
 	{mail.MailboxMissing, mail.PhaseMailbox, "", bySharedFolder, fixed(sharedFolderAdvice)},
 	{mail.CommandRejected, mail.PhaseMailbox, "", bySharedFolder, fixed(sharedFolderAdvice)},
+	{mail.MailboxMissing, mail.PhaseMailbox, "", namesFolder, fixed(nameAdvice)},
+	{mail.CommandRejected, mail.PhaseMailbox, "", namesFolder, fixed(nameAdvice)},
 	{mail.AuthNeedsTLS, "", mail.NoEncryption, nil, tlsWanted},
 	{mail.AuthMechanism, "", mail.NoEncryption, nil, tlsPerhaps},
 	{mail.AuthNeedsTLS, "", "", nil, fixed("The server requires TLS although TLS is up: " +
@@ -195,6 +213,14 @@ func byLoginName(c *mail.Connection) bool { return sharedBy(c, mail.SharedLoginN
 func bySharedFolder(c *mail.Connection) bool {
 	return sharedBy(c, mail.SharedFolder) && strings.EqualFold(c.Mailbox, "INBOX")
 }
+
+// namesFolder reports whether another folder than the INBOX is opened.
+func namesFolder(c *mail.Connection) bool {
+	return c.Protocol == mail.IMAP && c.Mailbox != "" && !strings.EqualFold(c.Mailbox, "INBOX")
+}
+
+// maskedHint is the advice where a firewall overwrites what it does not allow.
+const maskedHint = "A firewall in the network path overwrites the server's offers with XXXX, as the SMTP inspection of Cisco's firewalls does: switch that inspection off for this host, or use ssl/tls on port 465."
 
 // sharedFolderAdvice is for a search that found nothing.
 const sharedFolderAdvice = "The shared mailbox was not found among the namespaces that the server lists: check shared_mailbox and the user's rights on it, " +
@@ -302,5 +328,20 @@ const (
 	bridgeAdvice        = "The bridge is logged out of its account: log in again in the app of the bridge. The password was not judged."
 	blockListAdvice     = "This machine's address is on a block list that the server uses: have it removed there, exempt it at the server, or probe from another address."
 	relayAdvice         = "The server accepts mail for this recipient's domain only after a login, or not at all: set `recipient` to an address of this server, or set username and password."
-	noSenderAdvice      = "The server refused the sender address: set `sender` to an address that exists and whose domain accepts mail."
+	oddGreetingAdvice   = "The server refuses the connection in a form that IMAP does not know; its words are in the recorded dialogue. Likely causes are a ban after failed logins, and overload."
+	quotaAdvice         = "The mailbox is over its quota: have messages deleted from it, or its quota raised."
+	nameAdvice          = "The server has no mailbox of this name, or does not accept the name: check the spelling of `mailbox`, its capitals, its separators (such as / or .) and its prefix (such as INBOX.)."
+	addressAdvice       = "The server takes no login from this machine's address: allow the address in the settings of the server or of the account, or have the block removed. " +
+		"After the second such answer the login is not repeated before the time shown."
+	referralAdvice       = "The server says that the mailbox is on another server, which its answer names: set `host` to that server if it is the right one. The probe never follows such a reference by itself."
+	licenceAdvice        = "The licence of the mail server has expired, or allows no more users: renew it, or have a licence assigned to this user."
+	accountExpiredAdvice = "It is not the password that has expired, but the account or its contract: have it renewed by the provider or the administrator."
+	relayAddressAdvice   = "Google's relay knows neither this machine's address nor this login: register the address in the relay service's settings, or log in as a user of the domain."
+	microsoftAdvice      = "The user name or the password in the configuration is wrong; to keep the account from being locked, the login is not repeated before the time shown. " +
+		"If this is Exchange Online (Microsoft 365), it takes no passwords and says the same of a right one: use OAuth2 (`auth: xoauth2`)."
+	argumentAdvice          = "The server could not read the login. With a token, check that it is an access token for this server and protocol, and that username is the address of the mailbox; with a password, try another `auth`."
+	tokenExpiredAdvice      = "The access token ran out in this session: check that whatever renews the token does so in time, or let mailprobe fetch it (oauth2.token_url)."
+	tokenNotConnectedAdvice = "The token was accepted, and then the mailbox was refused: check that username (or shared_mailbox) is the address of an existing mailbox, that IMAP and POP3 are on for it, " +
+		"and that the user or the application of the token has permission for it."
+	noSenderAdvice = "The server refused the sender address: set `sender` to an address that exists and whose domain accepts mail."
 )

@@ -25,6 +25,7 @@ func TestHints(t *testing.T) {
 	hashed := diagnosed(refusal{protocol: mail.IMAP, command: "AUTHENTICATE", reply: wrong.reply, login: loginFacts{hashed: true}})
 	denied := diagnosed(refusal{protocol: mail.SMTP, command: "MAIL", reply: reply{status: "550"}})
 	unknown := diagnosed(refusal{protocol: mail.SMTP, command: "RCPT", reply: reply{status: "550"}})
+	noFolder := diagnosed(refusal{protocol: mail.IMAP, command: "EXAMINE", reply: reply{status: "NO", text: "Mailbox does not exist"}})
 	noMechanism := &fault{reason: mail.AuthMechanism, err: errors.New("not offered")}
 	tests := []struct {
 		name       string
@@ -89,6 +90,13 @@ func TestHints(t *testing.T) {
 			mail.StartTLSNotOffered, "submission with STARTTLS is on port 587"},
 		{"STARTTLS missing for submission", mail.Connection{Protocol: mail.SMTP, Encryption: mail.StartTLS}, mail.PhaseStartTLS, missing,
 			mail.StartTLSNotOffered, "use ssl/tls on port 465"},
+		{"STARTTLS stripped on the way", mail.Connection{Protocol: mail.SMTP, Encryption: mail.StartTLS}, mail.PhaseStartTLS, missing,
+			mail.StartTLSNotOffered, "in the network path strips it"},
+		{"TLS and then silence", mail.Connection{Protocol: mail.SMTP, Encryption: mail.ImplicitTLS}, mail.PhaseGreeting, os.ErrDeadlineExceeded,
+			mail.Timeout, "a web server (HTTPS) waits"},
+		{"a folder with another name", mail.Connection{Protocol: mail.IMAP, Encryption: mail.ImplicitTLS, Mailbox: "Archive"}, mail.PhaseMailbox, noFolder,
+			mail.MailboxMissing, "its prefix (such as INBOX.)"},
+		{"no INBOX", mail.Connection{Protocol: mail.IMAP, Encryption: mail.ImplicitTLS, Mailbox: "inbox"}, mail.PhaseMailbox, noFolder, mail.MailboxMissing, ""},
 		{"STARTTLS missing for IMAP", mail.Connection{Protocol: mail.IMAP, Encryption: mail.StartTLS}, mail.PhaseStartTLS, missing, mail.StartTLSNotOffered, ""},
 
 		{"login refused without TLS", mail.Connection{Protocol: mail.IMAP, Encryption: mail.NoEncryption}, mail.PhaseAuth, needsTLS,
@@ -112,6 +120,25 @@ func TestHints(t *testing.T) {
 	}
 }
 
+// What the advice offers after a refusal before the password is something that was not tried.
+func TestRefusedUnsentHint(t *testing.T) {
+	offered := offer{sasl: map[string]bool{"LOGIN": true, "CRAM-MD5": true}}
+	tests := []struct {
+		name string
+		c    mail.Connection
+		want string
+	}{
+		{"auto has tried LOGIN", mail.Connection{Protocol: mail.SMTP, Auth: mail.AuthAuto}, "set `auth: cram-md5`."},
+		{"LOGIN was configured", mail.Connection{Protocol: mail.SMTP, Auth: mail.AuthLogin}, "set `auth: cram-md5`, or let `auth: auto` choose."},
+		{"SASL's LOGIN is not IMAP's", mail.Connection{Protocol: mail.IMAP, Auth: mail.AuthLogin}, "set `auth: cram-md5` or `auth: sasl-login`, or let `auth: auto` choose."},
+	}
+	for _, test := range tests {
+		if got := refusedUnsentHint(&test.c, offered, []mail.AuthMethod{mail.AuthLogin}); !strings.HasSuffix(got, test.want) {
+			t.Errorf("%s: %q, want %q at its end", test.name, got, test.want)
+		}
+	}
+}
+
 func TestGreetingHint(t *testing.T) {
 	imap := &mail.Connection{Protocol: mail.IMAP, Encryption: mail.ImplicitTLS}
 	tests := []struct {
@@ -123,7 +150,10 @@ func TestGreetingHint(t *testing.T) {
 		{"IMAP", "* PREAUTH x", ""},
 		{"IMAP goodbye", "* BYE x", ""},
 		{"POP3 refusing", "-ERR x", "This port speaks POP3, not IMAP: use port 993, or protocol pop3."},
-		{"SMTP leaving", "421 x", "This port speaks SMTP, not IMAP: use port 993, or protocol smtp."},
+		{"SMTP leaving", "421 x", "The server refused the connection with 421, which is a reply of SMTP: it is busy, as SmarterMail then says on every port, or this is a port for SMTP (IMAP is usually on port 993)."},
+		{"FileZilla", "220-FileZilla Server 1.5.1", "This port speaks FTP, not IMAP: use port 993."},
+		{"page in capitals", "<HTML><HEAD>", "This port speaks HTTP, not IMAP: use port 993."},
+		{"page in small letters", "<!doctype html>", "This port speaks HTTP, not IMAP: use port 993."},
 		{"SMTP refusing", "554 x", "This port speaks SMTP, not IMAP: use port 993, or protocol smtp."},
 		{"read-only news", "201 x", "This port speaks NNTP, not IMAP: use port 993."},
 		{"page", "<!DOCTYPE html>", "This port speaks HTTP, not IMAP: use port 993."},

@@ -29,7 +29,8 @@ type refusal struct {
 // depends.
 type loginFacts struct {
 	authzid  bool // the login asks to act for another name
-	token    bool // it uses an OAuth2 token
+	token    bool // it uses an OAuth2 token, and is under way
+	byToken  bool // the connection logs in by OAuth2 tokens
 	hashed   bool // `auto` chose a method that does not send the password itself
 	unsent   bool // the mechanism was refused before any answer of ours had left
 	objected bool // the server has sent the error challenge of a token mechanism
@@ -47,6 +48,7 @@ func newRefusal(c *mail.Connection, encrypted bool, x *saslExchange, command str
 	// A shared mailbox named in the login itself is another name.
 	no.login.authzid = c.SharedMailbox != "" &&
 		c.SharedMailboxAccess != mail.SharedFolder && c.SharedMailboxAccess != mail.SharedSender
+	no.login.byToken = c.Auth.UsesToken()
 	if x != nil {
 		no.login.token, no.login.hashed = x.method.UsesToken(), c.Auth == mail.AuthAuto && mechanismOf(x.method).hashed
 		no.login.unsent, no.login.objected = !x.sent, x.objected()
@@ -118,6 +120,8 @@ type refusalRule struct {
 // The conditions of rules.
 func refusedForAnother(r *refusal) bool { return r.login.authzid }
 func refusedInClear(r *refusal) bool    { return !r.tls }
+func usesToken(r *refusal) bool         { return r.login.byToken }
+func forItself(r *refusal) bool         { return !r.login.authzid }
 
 // fits reports whether a rule is about r, whose text comes in lower case, and
 // returns the advice of the text that made it fit.

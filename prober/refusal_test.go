@@ -23,7 +23,7 @@ type golden struct {
 }
 
 // goldenRefusals has at least one line for each rule.
-var goldenRefusals = slices.Concat(codeRefusals, fieldRefusals, neighbourRefusals)
+var goldenRefusals = slices.Concat(codeRefusals, fieldRefusals, neighbourRefusals, causeRefusals)
 
 // codeRefusals are about codes, and about the order of evidence.
 var codeRefusals = []golden{
@@ -117,7 +117,8 @@ var codeRefusals = []golden{
 	{from: "RFC 5530", protocol: mail.IMAP, command: "EXAMINE", line: "A1 NO [OVERQUOTA] full", want: mail.MailboxFailed},
 	{from: "RFC 5530", protocol: mail.IMAP, command: "EXAMINE", line: "A1 NO [CONTACTADMIN] ask", want: mail.MailboxFailed},
 	{from: "RFC 5530", protocol: mail.IMAP, command: "EXAMINE", line: "A1 NO [UNAVAILABLE] later", want: mail.ServerUnavailable},
-	{from: "Dovecot", protocol: mail.IMAP, command: "EXAMINE", line: "* BYE Server shutting down.", want: mail.Closed},
+	{from: "Dovecot", protocol: mail.IMAP, command: "EXAMINE", line: "* BYE Server shutting down.", want: mail.ServerUnavailable},
+	{from: "Yandex", protocol: mail.IMAP, command: "EXAMINE", line: "* BYE Autologout; idle for too long", want: mail.Closed},
 
 	// POP3: greeting and outside of a login.
 	{from: "RFC 1939", protocol: mail.POP3, command: "GREETING", line: "-ERR go away", want: mail.ServerRefused},
@@ -301,7 +302,7 @@ var codeRefusals = []golden{
 func (g golden) refusal(t *testing.T) *refusal {
 	t.Helper()
 	no := &refusal{protocol: g.protocol, command: g.command, tls: !g.clear,
-		login: loginFacts{authzid: g.authzid, token: g.token, unsent: g.unsent}}
+		login: loginFacts{authzid: g.authzid, token: g.token, byToken: g.token, unsent: g.unsent}}
 	var err error
 	switch g.protocol {
 	case mail.IMAP:

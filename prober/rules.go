@@ -11,6 +11,8 @@ var imapRules = []refusalRule{
 	{at: atStartTLS, status: "BAD", reason: mail.StartTLSRefused},
 
 	// Codes with one meaning.
+	{at: anywhere, texts: tokenExpiredTexts, reason: mail.TokenRejected},
+	{at: anywhere, texts: notConnectedByToken, only: usesToken, reason: mail.NotAuthorized, doubtful: true},
 	{at: anywhere, texts: notConnectedTexts, reason: mail.NotAuthorized, doubtful: true},
 	{at: anywhere, code: "LIMIT", reason: mail.ServerLimit},
 	{at: anywhere, code: "UNAVAILABLE", texts: limitTexts, reason: mail.ServerLimit},
@@ -28,17 +30,29 @@ var imapRules = []refusalRule{
 	{at: atMailbox, code: "AUTHORIZATIONFAILED", reason: mail.MailboxDenied},
 	{at: atMailbox, code: "INUSE", reason: mail.MailboxInUse},
 	{at: atMailbox, code: "CORRUPTION", reason: mail.MailboxFailed},
+	{at: atMailbox, code: "CANNOT", texts: badNameTexts, reason: mail.MailboxFailed},
 	{at: atMailbox, code: "CANNOT", reason: mail.MailboxFailed},
-	{at: atMailbox, code: "OVERQUOTA", texts: limitTexts, reason: mail.ServerLimit}, // Gmail's bandwidth
-	{at: atMailbox, code: "OVERQUOTA", reason: mail.MailboxFailed},
+	{at: atLogin | atMailbox, code: "OVERQUOTA", texts: limitTexts, reason: mail.ServerLimit}, // Gmail's bandwidth
+	{at: atLogin | atMailbox, code: "OVERQUOTA", reason: mail.MailboxFailed, advice: quotaAdvice},
 	{at: atMailbox, code: "CONTACTADMIN", reason: mail.MailboxFailed},
+
+	// RFC 2221 and 2193: the mailbox is on another server. The code changes no reason, and is
+	// never followed (R10).
+	{at: atGreeting, code: "REFERRAL", reason: mail.ServerRefused, advice: referralAdvice},
+	{at: atLogin, code: "REFERRAL", reason: mail.AuthRejected, advice: referralAdvice},
+	{at: atMailbox, code: "REFERRAL", reason: mail.MailboxMissing, advice: referralAdvice},
+	{at: atLogin, status: "NO", code: "NOPERM", reason: mail.AuthDisabled, advice: switchedOffAdvice},
 
 	// Texts that are believed beside a code of a refused login.
 	{at: atLogin, texts: severalTexts, reason: mail.AuthRejected},
 	{at: atLogin, texts: methodTexts, reason: mail.AuthMethodForbidden},
 	{at: atLogin, texts: disabledTexts, reason: mail.AuthDisabled},
+	{at: atLogin, texts: elsewhereTexts, reason: mail.AuthDisabled},
+	{at: atLogin, texts: licenceTexts, reason: mail.AuthTemporary},
+	{at: atLogin, texts: sessionTexts, reason: mail.AuthTemporary, doubtful: true},
 	{at: atLogin, status: "NO", texts: expiredTexts, reason: mail.AuthExpired},
 	{at: atLogin, texts: lockedOutTexts, reason: mail.AuthTooSoon, doubtful: true},
+	{at: atLogin, texts: addressTexts, reason: mail.ServerRefused, doubtful: true},
 	{at: atLogin, texts: deadBackEndTexts, reason: mail.AuthTemporary},
 
 	// Codes of a refused login.
@@ -50,10 +64,14 @@ var imapRules = []refusalRule{
 
 	// Texts.
 	{at: anywhere, texts: limitTexts, reason: mail.ServerLimit},
+	{at: atLogin | atMailbox, texts: fullTexts, reason: mail.MailboxFailed},
+	{at: atLogin, texts: microsoftTexts, only: forItself, reason: mail.AuthRejected},
+	{at: atLogin, status: "BAD", texts: argumentTexts, reason: mail.CommandRejected},
 	{at: atLogin, status: "BYE", texts: brokenTexts, reason: mail.MailboxFailed},
 	{at: atMailbox, texts: damagedTexts, reason: mail.MailboxFailed},
 	{at: atMailbox, texts: unnamedTexts, reason: mail.MailboxDenied},
 	{at: atMailbox, texts: inUseTexts, reason: mail.MailboxInUse},
+	{at: atMailbox, texts: disabledTexts, reason: mail.AuthDisabled},
 	{at: atMailbox, status: "NO", texts: deniedTexts, reason: mail.MailboxDenied},
 	{at: atMailbox, texts: temporaryTexts, reason: mail.ServerUnavailable},
 	{at: atLogin, texts: needsTLSTexts, reason: mail.AuthNeedsTLS},
@@ -67,7 +85,7 @@ var imapRules = []refusalRule{
 
 	// Defaults.
 	{at: atGreeting, status: "BYE", reason: mail.ServerRefused},
-	{at: atGreeting, reason: mail.ProtocolMalformed}, // a greeting is OK, PREAUTH or BYE
+	{at: atGreeting, reason: mail.ProtocolMalformed, advice: oddGreetingAdvice}, // a greeting is OK, PREAUTH or BYE
 	{at: anywhere, status: "BYE", reason: mail.Closed},
 	{at: anywhere, status: "BAD", reason: mail.CommandRejected},
 	{at: atLogin, status: "NO", reason: mail.AuthRejected},
@@ -87,6 +105,7 @@ var pop3Rules = []refusalRule{
 	{at: anywhere, code: "IN-USE", reason: mail.MailboxInUse},
 	{at: anywhere, code: "LOGIN-DELAY", reason: mail.AuthTooSoon},
 	{at: anywhere, code: "SYS/TEMP", texts: limitTexts, reason: mail.ServerLimit},
+	{at: atLogin, texts: lockedBoxTexts, reason: mail.MailboxInUse},
 	{at: atLogin, code: "SYS/TEMP", texts: maildropTexts, reason: mail.MailboxMissing},
 	{at: atLogin, code: "SYS/TEMP", texts: inUseTexts, reason: mail.MailboxInUse},
 	{at: atLogin, code: "SYS/TEMP", texts: brokenTexts, reason: mail.MailboxFailed},
@@ -95,13 +114,21 @@ var pop3Rules = []refusalRule{
 	{at: outsideLogin, code: "SYS/TEMP", reason: mail.ServerUnavailable},
 	{at: outsideLogin, code: "SYS", reason: mail.ServerUnavailable},
 
+	{at: atMailbox, texts: notConnectedByToken, only: usesToken, reason: mail.NotAuthorized, doubtful: true},
+	{at: atMailbox, texts: notConnectedTexts, reason: mail.NotAuthorized, doubtful: true},
+
 	// Texts that are believed beside a code of a refused login.
 	{at: atLogin, texts: severalTexts, reason: mail.AuthRejected},
 	{at: atLogin, texts: methodTexts, reason: mail.AuthMethodForbidden},
 	{at: atLogin, texts: disabledTexts, reason: mail.AuthDisabled},
+	{at: atLogin, texts: elsewhereTexts, reason: mail.AuthDisabled},
+	{at: atLogin, texts: licenceTexts, reason: mail.AuthTemporary},
+	{at: atLogin, texts: sessionTexts, reason: mail.AuthTemporary, doubtful: true},
+	{at: atLogin, code: "SYS/PERM", texts: brokenTexts, reason: mail.MailboxFailed}, // Cyrus, of its own databases
 	{at: atLogin, code: "SYS/PERM", reason: mail.AuthDisabled},
 	{at: atLogin, texts: expiredTexts, reason: mail.AuthExpired},
 	{at: atLogin, texts: lockedOutTexts, reason: mail.AuthTooSoon, doubtful: true},
+	{at: atLogin, texts: addressTexts, reason: mail.ServerRefused, doubtful: true},
 	{at: atLogin, texts: deadBackEndTexts, reason: mail.AuthTemporary},
 	{at: atLogin, texts: saslTexts, reason: mail.AuthTemporary, doubtful: true},
 	{at: atLogin, texts: needsTLSTexts, reason: mail.AuthNeedsTLS},
@@ -113,7 +140,10 @@ var pop3Rules = []refusalRule{
 	// Texts.
 	{at: anywhere, texts: limitTexts, reason: mail.ServerLimit},
 	{at: atLogin | atMailbox, texts: inUseTexts, reason: mail.MailboxInUse},
+	{at: atLogin | atMailbox, texts: fullTexts, reason: mail.MailboxFailed},
 	{at: atLogin, texts: brokenTexts, reason: mail.MailboxFailed},
+	{at: atLogin, texts: microsoftTexts, only: forItself, reason: mail.AuthRejected},
+	{at: atLogin, texts: closedTexts, reason: mail.AuthTemporary, doubtful: true},
 	{at: atLogin, texts: stateTexts, only: refusedInClear, reason: mail.AuthNeedsTLS},
 	{at: atLogin, texts: mechanismTexts, reason: mail.AuthMechanism},
 	{at: atLogin, texts: proxyTexts, reason: mail.AuthTemporary, doubtful: true},
@@ -137,8 +167,11 @@ var smtpRules = []refusalRule{
 	// The name in EHLO, also where it is refused late.
 	{at: atHello | atMailbox, texts: clientNameTexts, reason: mail.CommandRejected},
 
+	{at: outsideLogin, texts: licenceTexts, reason: mail.ServerUnavailable},
+
 	// 421 may answer any command: the server is leaving.
 	{at: anywhere, status: "421", texts: limitTexts, reason: mail.ServerLimit},
+	{at: atLogin, status: "421", texts: serverErrorTexts, reason: mail.AuthTemporary},
 	{at: atLogin, status: "421", code: "4.7.0", texts: tooSoonTexts, reason: mail.AuthTooSoon},
 	{at: atLogin, status: "421", texts: lockedOutTexts, reason: mail.AuthTooSoon, doubtful: true},
 	// With a code for security, or words about a login, it may have refused one.
@@ -165,8 +198,11 @@ var smtpRules = []refusalRule{
 	{at: atLogin, texts: severalTexts, reason: mail.AuthRejected},
 	{at: atLogin, texts: methodTexts, reason: mail.AuthMethodForbidden},
 	{at: atLogin, texts: disabledTexts, reason: mail.AuthDisabled},
+	{at: atLogin, texts: licenceTexts, reason: mail.AuthTemporary},
 	{at: atLogin, texts: expiredTexts, reason: mail.AuthExpired},
 	{at: atLogin, texts: lockedOutTexts, reason: mail.AuthTooSoon, doubtful: true},
+	{at: atLogin, texts: addressTexts, reason: mail.ServerRefused, doubtful: true},
+	{at: atLogin, texts: unwelcomeTexts, reason: mail.ServerRefused, doubtful: true},
 	{at: atLogin, texts: badMechanismTexts, reason: mail.AuthMechanism},
 	{at: atLogin, texts: deadBackEndTexts, reason: mail.AuthTemporary},
 	{at: atLogin, texts: saslTexts, reason: mail.AuthTemporary, doubtful: true},
@@ -208,13 +244,15 @@ var smtpRules = []refusalRule{
 	{at: atMailbox, texts: limitTexts, reason: mail.ServerLimit},
 	{at: atMailbox, code: "5.4.5", reason: mail.ServerLimit, advice: dailyAdvice}, // Gmail, Yahoo
 	{at: outsideLogin, status: "4", texts: greylistTexts, reason: mail.ServerUnavailable},
-	{at: atMailbox, code: "5.2.2", reason: mail.MailboxFailed},
-	{at: atMailbox, code: "4.2.2", reason: mail.MailboxFailed},
-	{at: atMailbox, status: "552", reason: mail.MailboxFailed},
+	{at: atMailbox, texts: fullTexts, reason: mail.MailboxFailed},
+	{at: atMailbox, code: "5.2.2", reason: mail.MailboxFailed, advice: quotaAdvice},
+	{at: atMailbox, code: "4.2.2", reason: mail.MailboxFailed, advice: quotaAdvice},
+	{at: atMailbox, status: "552", reason: mail.MailboxFailed, advice: quotaAdvice},
 	{at: outsideLogin, texts: unwelcomeTexts, reason: mail.ServerRefused},
-	{at: atMailbox, status: "5", texts: relayTexts, reason: mail.MailboxDenied},
+	{at: atMailbox, texts: relayTexts, reason: mail.MailboxDenied},
 	{at: atMailbox, texts: noSenderTexts, reason: mail.MailboxDenied},
 	{at: atMailbox, command: "MAIL", code: "5.1.7", reason: mail.MailboxDenied, advice: noSenderAdvice},
+	{at: atMailbox, command: "RCPT", texts: unknownUserTexts, reason: mail.MailboxMissing},
 	{at: atMailbox, command: "RCPT", status: "5", texts: noRecipientTexts, reason: mail.MailboxMissing},
 	{at: atMailbox, command: "RCPT", code: "5.1.", reason: mail.MailboxMissing},
 	{at: atMailbox, command: "RCPT", status: "550", code: "5.7.", reason: mail.MailboxDenied},

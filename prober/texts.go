@@ -95,7 +95,10 @@ var (
 			{"rp:trc", "NetEase"},
 			{"max defers and failures per hour", "cPanel"},
 		}, []string{
-			"bandwidth limit", "sending limit", "daily limit", "daily quota", "hourly limit", "message rate", "messages per", "maximum daily", "mail limit exceeded",
+			"message quota", "hourly quota", "bandwidth limit", "sending limit", "daily limit", "daily quota", "hourly limit", "message rate", "messages per", "maximum daily", "mail limit exceeded",
+		}},
+		{licenceAdvice, nil, []string{
+			"licensed users", "license limit", "licence limit", "license exceeded", "number of licenses", "user license",
 		}},
 	}
 	// tooSoonTexts: the login came too soon after the last one.
@@ -107,7 +110,7 @@ var (
 		{"login frequen", "QQ, NetEase"},
 		{"login freq limit", "QQ"},
 	}, []string{
-		"minutes between logins", "minimum time between", "logins too fast", "login delay", "login rate", "logging in too",
+		"interval too short", "minutes between logins", "minimum time between", "logins too fast", "login delay", "login rate", "logging in too",
 		"connecting too", "please wait", "you must wait", "try again in", "only every", "minimum interval",
 	}}}
 	// lockedOutTexts: the server counts failed logins and has had enough of them.
@@ -128,13 +131,19 @@ var (
 		{"mailbox is already locked", "hMailServer"},
 		{"mailbox in use", "UW ipop3d"},
 		{"another session active", "qpopper"},
+		{"being read already", "qpopper"},
+		{"maillock error", "qpopper"},
 		{"can't get lock", "UW ipop3d"},
 		{"timeout while waiting for lock", "Dovecot"},
 	}, []string{
-		"maildrop is locked", "maildrop locked", "mailbox is locked", "mailbox locked", "mailbox already locked",
+		"currently in use", "mailbox busy", "maildrop busy", "maildrop is busy", "maildrop is locked", "maildrop locked", "mailbox is locked", "mailbox locked", "mailbox already locked",
 		"mailbox is in use", "mailbox is already in use", "mailbox already in use", "mailbox is busy", "mail drop is locked",
 		"maildrop is already", "already in use by another", "being used by another", "another pop3 session", "another pop session",
 		"maildrop in use", "in use by", "already logged in", "exclusive lock", "cannot get lock", "can't lock", "cannot lock", "failed to lock", "unable to lock", "could not lock",
+	}}}
+	// lockedBoxTexts are believed before the words of a locked account.
+	lockedBoxTexts = textGroups{{"", nil, []string{
+		"mailbox temporarily locked", "mailbox is temporarily locked", "maildrop temporarily locked", "maildrop is temporarily locked",
 	}}}
 	// laterTexts: words that are about the server where they stand outside of a
 	// login.
@@ -153,8 +162,8 @@ var (
 		{"temporary", "Courier, Exim"},
 	}, []string{
 		"service unavailable", "service not available", "server is busy", "system busy", "overload", "going down", "maintenance",
-		"internal error",
-	}}}
+		"internal error", "starting up", "restarting", "try later", "system upgrade", "back soon",
+	}}, {licenceAdvice, nil, licenceExpired}}
 	// temporaryTexts: the user database could not be asked.
 	temporaryTexts = textGroups{{"", []knownText{
 		{"temporary authentication failure", "Dovecot before response codes, Exim"},
@@ -169,14 +178,53 @@ var (
 		{"child crashed", "qmail-popup"},
 		{"system error", "Gmail"},
 		{"system i/o error", "Cyrus"},
+		{"shutting down", "Dovecot, Exchange"},
+		{"authentication db not available", "qpopper"},
 	}, []string{
-		"service unavailable", "service not available", "temporary failure", "temporary error", "temporary internal",
+		"going down", "restarting", "service unavailable", "service not available", "temporary failure", "temporary error", "temporary internal",
 		"temporary system", "internal error", "server error", "backend error", "server is busy", "system busy", "maintenance",
 		"unable to contact", "authentication service", "authentication server",
 	}}}
 	// serverErrorTexts are believed before the words that ask for longer pauses.
 	serverErrorTexts = textGroups{{"", []knownText{
 		{"temporary server error", "Exchange Online"},
+		{"temporary system problem", "Gmail"},
+	}, nil}}
+	// closedTexts: the server ends the session where its answer is due.
+	closedTexts = textGroups{{"", []knownText{
+		{"connection is closed", "Exchange"},
+	}, nil}}
+	// licenceExpired are words about the licence of the server, which has run out.
+	licenceExpired = []string{
+		"license has expired", "license expired", "license is expired", "licence has expired", "licence expired", "license is invalid",
+		"license is not valid", "invalid license", "no valid license",
+	}
+	licenceTexts = textGroups{{licenceAdvice, nil, licenceExpired}}
+	// sessionTexts: what has expired is not the password.
+	sessionTexts = textGroups{{"", nil, []string{"session expired", "session has expired"}}}
+	// addressTexts: no login from the address of this machine.
+	addressTexts = textGroups{{addressAdvice, []knownText{
+		{"unauthorized ip address", "Brevo"},
+		{"dynamic screening", "MDaemon"},
+		{"intrusion prevention", "IceWarp"},
+	}, []string{
+		"ip address is not allowed", "ip address not allowed", "ip is not allowed", "ip not allowed", "not allowed from", "not permitted from",
+		"ip address has been blocked", "ip address is blocked", "ip address blocked", "ip has been blocked", "ip is blocked", "ip blocked",
+		"ip address is banned", "ip has been banned", "ip is banned", "from your country", "from this country", "from your location",
+		"from this location",
+	}}}
+	// elsewhereTexts: the mailbox is on another server.
+	elsewhereTexts = textGroups{{referralAdvice, []knownText{
+		{"(wrong host)", "Zimbra"},
+		{"[wrong host]", "Zimbra"},
+	}, nil}}
+	// argumentTexts: the login itself could not be read.
+	argumentTexts = textGroups{{argumentAdvice, []knownText{
+		{"command argument error", "Exchange"},
+	}, nil}}
+	// tokenExpiredTexts: the token ran out within the session.
+	tokenExpiredTexts = textGroups{{tokenExpiredAdvice, []knownText{
+		{"accesstokenexpired", "Exchange Online"},
 	}, nil}}
 	// deadBackEndTexts: Cyrus SASL has nothing to check a password with. Servers
 	// that use it answer with the code of a wrong password then, too.
@@ -239,6 +287,12 @@ var (
 			{"user credentials were incorrect", "Exchange Online"},
 		}, nil},
 	}
+	// microsoftTexts: Exchange Online says the same where it takes no passwords.
+	microsoftTexts = textGroups{{microsoftAdvice, []knownText{
+		{"authenticate failed.", "Exchange IMAP"},
+		{"login failed.", "Exchange IMAP, Courier"},
+		{"unknown user name or bad password", "Exchange POP3"},
+	}, nil}}
 	// standardTexts is RFC 4954's own sentence for 535 5.7.8. Without that code it is
 	// one of severalTexts.
 	standardTexts = textGroups{{"", []knownText{
@@ -260,6 +314,7 @@ var (
 		}, []string{
 			"application specific password", "app-specific password", "app specific password", "application password required",
 			"app password required", "use an app password", "create an app password", "use app password", "two-factor", "two factor",
+			"two-step", "2-step", "second factor", "2fa is ", "2fa enabled", "2fa required", "requires 2fa", "device password",
 		}},
 		{authorizationCodeAdvice, []knownText{
 			{"authorization code", "QQ"},
@@ -280,6 +335,7 @@ var (
 			{"basic authentication is", "Exchange Online"},
 			{"basicauthblocked", "Exchange Online"},
 		}, []string{
+			"multi-factor", "multifactor",
 			"password authentication is disabled", "password-based authentication", "please use oauth", "less secure app", "password authentication is not", "oauth authentication required", "use oauth2",
 		}},
 		{tenantSMTPAdvice, []knownText{
@@ -300,8 +356,10 @@ var (
 	// expiredTexts: the password has run out.
 	expiredTexts = textGroups{{"", []knownText{
 		{"expired", "Courier, Cyrus, directory back ends"},
+		{"password is too simple", "Tiscali"},
 	}, []string{
-		"must change password", "must change your password", "must be changed", "change your password",
+		"must change password", "must change your password", "must be changed", "needs to be changed", "has to be changed", "change your password",
+		"password change required", "password reset required", "must reset", "reset your password", "password is too weak",
 	}}}
 	// disabledTexts: the account is off, or off for this protocol.
 	disabledTexts = textGroups{
@@ -316,7 +374,8 @@ var (
 			{"access rights to this service", "Yandex SMTP"},
 			{"user has no permission", "NetEase SMTP"},
 		}, []string{
-			"enable pop", "imap is disabled", "pop3 is disabled", "pop is disabled", "smtp is disabled", "imap disabled",
+			"service not enabled", "service is not enabled", "not allowed to use this service", "does not support imap", "does not support pop",
+			"not included in your plan", "enable pop", "imap is disabled", "pop3 is disabled", "pop is disabled", "smtp is disabled", "imap disabled",
 			"pop3 disabled", "imap access disabled", "pop access disabled", "imap access not", "pop access not", "imap is not enabled",
 			"pop is not enabled", "pop3 is not enabled", "smtp is not enabled", "imap not enabled", "pop3 not enabled",
 			"pop not enabled", "not allowed to use imap", "not allowed to use pop", "protocol is disabled", "protocol disabled",
@@ -337,10 +396,17 @@ var (
 			{"user is locked", "NetEase"},
 			{"user locked", "NetEase"},
 			{"account is abnormal", "QQ"},
+			{"not yet activated", "Brevo"},
 		}, []string{
+			"account is frozen", "account has been frozen", "account frozen", "not activated", "temporarily locked",
 			"account has been disabled", "account currently disabled", "user disabled", "mailbox is disabled", "mailbox disabled",
-			"temporarily locked", "account is blocked", "account blocked", "account has been blocked", "user blocked", "suspended",
+			"account is blocked", "account blocked", "account has been blocked", "user blocked", "suspended",
 			"deactivated", "not active", "inactive", "login disabled for this account", "login not permitted",
+		}},
+		{licenceAdvice, nil, []string{"not licensed", "unlicensed", "no license"}},
+		{accountExpiredAdvice, nil, []string{
+			"account expired", "account has expired", "account is expired", "mailbox expired", "mailbox has expired", "user expired",
+			"subscription expired", "subscription has expired", "trial expired", "trial has expired", "trial period has expired",
 		}},
 	}
 	// needsTLSTexts: whole sentences that mean one thing wherever they stand.
@@ -396,4 +462,7 @@ var (
 	notConnectedTexts = textGroups{{notConnectedAdvice, []knownText{
 		{"authenticated but not connected", "Exchange"},
 	}, nil}}
+	// notConnectedByToken are the same words after a login by token: there they mean
+	// the mailbox.
+	notConnectedByToken = textGroups{{tokenNotConnectedAdvice, notConnectedTexts[0].texts, nil}}
 )

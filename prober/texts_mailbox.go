@@ -12,9 +12,27 @@ var (
 		{"this user has no $home/maildir", "qmail-pop3d"},
 		{"unable to scan $home/maildir", "qmail-pop3d"},
 		{"chdir maildir", "Courier POP3"},
+		{"couldn't open inbox", "Dovecot"},
+		{"corrupted mail drop", "qpopper"},
+		{"failed to fetch messages in inbox", "hMailServer"},
 	}, []string{
 		"can't open mailbox",
 	}}}
+	// fullTexts: the mailbox is over its quota.
+	fullTexts = textGroups{{quotaAdvice, []knownText{
+		{"quota exceeded", "Dovecot, Exim (cPanel)"},
+		{"out of storage space", "Gmail"},
+		{"mailbox is full", "Exim (cPanel)"},
+		{"disk quota", "Domino"},
+	}, []string{
+		"over quota", "mailbox full", "exceeded its quota", "exceeded storage",
+	}}}
+	// badNameTexts: there can be no mailbox of this name.
+	badNameTexts = textGroups{{nameAdvice, []knownText{
+		{"invalid mailbox name", "Dovecot"},
+		{"not allowed in mailbox name", "Dovecot"},
+		{"does not exist", "Yahoo"},
+	}, nil}}
 	// damagedTexts: the mailbox is there, and cannot be read.
 	damagedTexts = textGroups{{"", []knownText{
 		{"system i/o error", "Cyrus"},
@@ -31,8 +49,9 @@ var (
 	deniedTexts = textGroups{{"", []knownText{
 		{"permission denied", "Cyrus"},
 		{"access denied for", "Courier"},
+		{"not authorized to access", "Domino"},
 	}, []string{
-		"access denied", "insufficient privileges", "no permission",
+		"not authorised to access", "not allowed to access", "insufficient rights", "access is denied", "access denied", "insufficient privileges", "no permission",
 	}}}
 	// unnamedTexts: no mailbox is opened for a client that has not said its name.
 	unnamedTexts = textGroups{{unnamedAdvice, []knownText{
@@ -49,6 +68,7 @@ var (
 		{"helo or ehlo argument", "Exim"},
 		{"invalid domain name", "Exchange, Sendmail"},
 		{"requires domain", "Sendmail"},
+		{"closing connection. (ehlo)", "Gmail's relay"},
 		{"fully-qualified hostname", "Postfix"},
 	}, []string{
 		"invalid ehlo", "ehlo name", "helo/ehlo", "ehlo/helo", "bad helo", "bad ehlo", "your helo", "your ehlo", "in helo",
@@ -68,18 +88,27 @@ var (
 		{"sender address rejected: not logged in", "Postfix"},
 		{"conform with authentication", "Aliyun DirectMail"},
 		{"verified sender identity", "SendGrid"},
+		{"not authorized to perform", "Amazon SES"},
+		{"domain not verified", "SMTP2GO"},
+		{"domain is not verified", "Resend"},
 	}, []string{
 		"sender mismatch",
 		"same as authorized user", "match authenticated user", "match the authenticated", "match authenticated",
 		"not match the login", "sender address not allowed", "sender is not allowed", "sender not allowed", "not allowed to send",
 		"not permitted to send", "not authorized to send", "not authorised to send", "not authorized to use", "authorised to use",
 		"cannot send as", "from address not verified", "from address is not verified", "address is not verified",
-	}}}
+	}}, {relayAddressAdvice, []knownText{
+		{"invalid credentials for relay", "Gmail's relay"},
+	}, nil}}
 	// blockedSenderTexts: the provider lets this account send nothing for now.
 	blockedSenderTexts = textGroups{{blockedSenderAdvice, []knownText{
 		{"email outgoing blocked", "Zoho"},
 		{"bad outbound sender", "Exchange Online"},
+		{"not yet activated", "Brevo"},
+		{"account has been temporarily blocked", "Mailjet"},
 	}, []string{
+		"account has been suspended", "account is suspended", "account suspended", "account has been blocked", "account is blocked",
+		"account has been disabled", "account is disabled", "account disabled",
 		"outgoing mail is blocked", "sending is disabled", "sending has been disabled", "blocked from sending",
 	}}}
 	// loginFirstTexts: no mail without a login.
@@ -122,6 +151,8 @@ var (
 		{"dt:rbl", "NetEase"},
 		{"hl:rep", "NetEase"},
 		{"spam abuse detected", "Exchange Online"},
+		{"traffic not accepted from this ip", "Exchange Online"},
+		{"banned sending ip", "Exchange Online"},
 	}, []string{
 		"black list", "is listed on",
 	}}}
@@ -138,17 +169,21 @@ var (
 	}, []string{
 		"not permitted to relay", "relay denied",
 	}}}
-	// noRecipientTexts: there is no such mailbox.
-	noRecipientTexts = textGroups{{"", []knownText{
+	// unknownUserTexts: there is no such user. Postfix may say so with 450.
+	unknownUserTexts = textGroups{{"", []knownText{
 		{"no such user", "Yandex, Exim (cPanel)"},
 		{"no mailbox here", "qmail"},
 		{"user unknown", "Postfix, Sendmail, Domino"},
+	}, []string{
+		"unknown user", "unknown recipient", "recipient unknown", "no such recipient", "no such mailbox",
+	}}}
+	// noRecipientTexts: there is no such mailbox. With 4xx, these mean less.
+	noRecipientTexts = textGroups{{"", []knownText{
 		{"unrouteable address", "Exim"},
 		{"invalid rcptto", "Aliyun"},
 		{"invalid user", "NetEase"},
 	}, []string{
-		"unknown user", "unknown recipient", "recipient unknown", "recipient not found", "mailbox not found", "user not found",
-		"does not exist", "doesn't exist", "no such recipient", "no such mailbox", "mailbox unavailable",
+		"recipient not found", "mailbox not found", "user not found", "does not exist", "doesn't exist", "mailbox unavailable",
 	}}}
 	// noSenderTexts: the sender's own domain or mailbox is missing.
 	noSenderTexts = textGroups{{noSenderAdvice, []knownText{
