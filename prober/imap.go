@@ -47,7 +47,7 @@ func (d *imapDialect) greeting() error {
 	switch {
 	case !ok || tag != "*":
 		return badGreeting(d.c, line)
-	case r.status == "BYE":
+	case r.status == "BYE", r.status == "NO", r.status == "BAD":
 		return d.refused("GREETING", r)
 	case r.status == "PREAUTH" && d.c.Encryption == mail.StartTLS:
 		// RFC 9051 section 7.1.4: STARTTLS is not possible any more.
@@ -408,10 +408,9 @@ func (d *imapDialect) serverError(command string, err error) error {
 	case transport != nil:
 		// Wait for the library's reader: it may still receive the TLS alert that
 		// explains the end, unless it stopped because our write failed.
-		if d.client != nil && errors.Is(d.drain(interruptedGoodbyeTime), os.ErrDeadlineExceeded) {
-			return d.w.failed()
+		if d.client == nil || !errors.Is(d.drain(interruptedGoodbyeTime), os.ErrDeadlineExceeded) {
+			d.w.readAlert()
 		}
-		d.w.readAlert()
 		return d.closeReason(command, seen.bad)
 	default:
 		return malformedf("%s: the library could not read the answer", command)
@@ -420,13 +419,20 @@ func (d *imapDialect) serverError(command string, err error) error {
 
 // closeReason returns why the stream ended. An untagged BAD right before the end
 // may report an internal failure of the server (RFC 9051 section 7.1.3); it then
-// counts as a BYE.
+// counts as a BYE. Some servers send one in place of the tagged reply, and then
+// nothing more: its words count if they are known.
 func (d *imapDialect) closeReason(command string, bad *reply) error {
 	end := d.w.failed()
-	if bad == nil || !errors.Is(end, io.EOF) {
-		return end
+	switch {
+	case bad == nil:
+	case errors.Is(end, io.EOF):
+		return d.refused(command, reply{status: "BYE", code: bad.code, text: bad.text})
+	case isDeadline(end):
+		if no := d.refused(command, *bad); !no.unclassified {
+			return no
+		}
 	}
-	return d.refused(command, reply{status: "BYE", code: bad.code, text: bad.text})
+	return end
 }
 
 // check returns an error for a reply that is not OK.

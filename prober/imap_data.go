@@ -198,6 +198,9 @@ func sharedMailboxNames(response []imapValue, owner string) (names []string) {
 	var inboxes []string
 	for _, n := range namespaces(response[2]) {
 		names = append(names, n.mailbox(owner))
+		if n.delimiter == "." && strings.Contains(owner, ".") {
+			names = append(names, n.mailbox(strings.ReplaceAll(owner, ".", "^"))) // Cyrus writes first.last so
+		}
 		names = append(names, n.inbox(owner)...)
 	}
 	for _, n := range namespaces(response[3]) {

@@ -6,10 +6,12 @@ import (
 )
 
 func TestSharedMailboxNames(t *testing.T) {
+	const dotted = "Cyrus, a dotted name"
 	tests := []struct {
 		server, response string
 		want             []string
 	}{
+		{dotted, `NAMESPACE (("INBOX." ".")) (("user." ".")) (("" "."))`, []string{"user.help.desk", "user.help^desk", "user.help.desk.INBOX", "help.desk"}},
 		{"Dovecot", `NAMESPACE (("" "/")) (("Other Users/" "/")) NIL`, []string{"Other Users/helpdesk", "Other Users/helpdesk/INBOX"}},
 		{"Cyrus", `NAMESPACE (("INBOX." ".")) (("user." ".")) (("" "."))`, []string{"user.helpdesk", "user.helpdesk.INBOX", "helpdesk", "helpdesk.INBOX"}},
 		{"Courier", `NAMESPACE (("INBOX." ".")) NIL (("#shared." ".")("shared." "."))`,
@@ -30,7 +32,11 @@ func TestSharedMailboxNames(t *testing.T) {
 		if err != nil {
 			t.Errorf("%s: %v", test.server, err)
 		}
-		got := sharedMailboxNames(values, "helpdesk")
+		owner := "helpdesk"
+		if test.server == dotted {
+			owner = "help.desk"
+		}
+		got := sharedMailboxNames(values, owner)
 		if !slices.Equal(got, test.want) {
 			t.Errorf("%s: %q, want %q", test.server, got, test.want)
 		}

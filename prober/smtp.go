@@ -94,13 +94,27 @@ func (d *smtpDialect) hello() error {
 // starttls sends STARTTLS. The handshake is the next step of the plan.
 func (d *smtpDialect) starttls() error {
 	if _, ok := d.caps["STARTTLS"]; !ok {
-		return notOffered("EHLO lists no STARTTLS")
+		no := notOffered("EHLO lists no STARTTLS")
+		if isMasked(d.caps) {
+			no.hint = maskedHint
+		}
+		return no
 	}
 	r, err := d.roundTrip("STARTTLS")
 	if err != nil {
 		return err
 	}
 	return startTLSAnswer(d.refused("STARTTLS", r), r.status == "220")
+}
+
+// isMasked reports whether a firewall has overwritten some of the server's offers.
+func isMasked(caps map[string][]string) bool {
+	for name := range caps {
+		if strings.HasPrefix(name, "XXXX") {
+			return true
+		}
+	}
+	return false
 }
 
 // offer returns how a login is possible (RFC 4954 section 3).

@@ -119,6 +119,14 @@ func transcripts() []transcriptRow {
 		{file: "smtp-opensmtpd", encryption: mail.StartTLS},
 		{file: "smtp-dovecot-relay-down", encryption: mail.ImplicitTLS, phase: mail.PhaseMailbox, reason: mail.ServerUnavailable},
 		{file: "smtp-junk-in-ehlo", encryption: mail.NoEncryption, goodbye: mail.Closed},
+		{file: "smtp-cisco-inspection", encryption: mail.StartTLS, phase: mail.PhaseStartTLS, reason: mail.StartTLSNotOffered, unsent: true, advice: "SMTP inspection"},
+		{file: "smtp-blocked-at-auth", encryption: mail.ImplicitTLS, phase: mail.PhaseAuth, reason: mail.ServerRefused, unsent: true, advice: "block list"},
+		{file: "imap-interia-not-enabled", encryption: mail.ImplicitTLS, phase: mail.PhaseMailbox, reason: mail.AuthDisabled, advice: "Switch on"},
+		{file: "imap-icewarp-intrusion", encryption: mail.ImplicitTLS, phase: mail.PhaseGreeting, reason: mail.ProtocolMalformed, unsent: true, advice: "ban"},
+		{file: "imap-login-referral", encryption: mail.ImplicitTLS, phase: mail.PhaseAuth, reason: mail.AuthRejected, advice: "`host`"},
+		{file: "imap-cyrus-dotted-folder", encryption: mail.ImplicitTLS, folder: "help.desk"},
+		{file: "imap-web-server", encryption: mail.ImplicitTLS, phase: mail.PhaseGreeting, reason: mail.Timeout, unsent: true, advice: "HTTPS"},
+		{file: "pop3-exchange-takes-ok-back", encryption: mail.ImplicitTLS, phase: mail.PhaseMailbox, reason: mail.NotAuthorized, advice: "password"},
 		{file: "smtp-plain-asks-again", encryption: mail.ImplicitTLS},
 	}
 }
