@@ -150,7 +150,7 @@ func authenticate(c *mail.Connection, secret mail.Secret, encrypted bool, a auth
 	var done login
 	for _, method := range methods {
 		if done, err = logIn(c, method, id, offered, a); !isRefusedUnsent(err) {
-			return done, err
+			return done, withMechanisms(err, c, offered, method)
 		}
 	}
 	return done, &fault{reason: reasonOf(err), hint: refusedUnsentHint(c, offered, methods), err: err}
@@ -186,6 +186,26 @@ func reasonOf(err error) mail.Reason { return classify(mail.PhaseAuth, nil, err)
 // password was sent.
 func refusedUnsentHint(c *mail.Connection, o offer, tried []mail.AuthMethod) string {
 	what := "The server offers " + joinMethods(tried) + " and refused it before a user name or password was sent"
+	others := otherMechanisms(c, o, tried)
+	if others == "" {
+		return what + ": look at the server's log, and at what it allows from this machine's address."
+	}
+	return what + others
+}
+
+// withMechanisms adds to the refusal of a mechanism what else the server offers. A name or
+// a password was sent, so that this probe tries nothing else.
+func withMechanisms(err error, c *mail.Connection, o offer, tried mail.AuthMethod) error {
+	if no, ok := errors.AsType[*refusal](err); ok && no.reason == mail.AuthMechanism && no.hint == "" {
+		if others := otherMechanisms(c, o, []mail.AuthMethod{tried}); others != "" {
+			no.hint = "The server offers " + string(tried) + " and does not take it" + others
+		}
+	}
+	return err
+}
+
+// otherMechanisms proposes what the server offers and was not tried; empty: nothing.
+func otherMechanisms(c *mail.Connection, o offer, tried []mail.AuthMethod) string {
 	rest := slices.DeleteFunc(offeredMethods(c.Protocol, o), func(m mail.AuthMethod) bool {
 		same := func(t mail.AuthMethod) bool {
 			return t == m || mechanismOf(t).name == mechanismOf(m).name && !isNative(c.Protocol, t)
@@ -193,9 +213,9 @@ func refusedUnsentHint(c *mail.Connection, o offer, tried []mail.AuthMethod) str
 		return slices.ContainsFunc(tried, same) || m.UsesToken() || m == mail.AuthExternal
 	})
 	if len(rest) == 0 {
-		return what + ": look at the server's log, and at what it allows from this machine's address."
+		return ""
 	}
-	what += ": set `auth: " + strings.Join(methodWords(rest), "` or `auth: ") + "`"
+	what := ": set `auth: " + strings.Join(methodWords(rest), "` or `auth: ") + "`"
 	if c.Auth != mail.AuthAuto {
 		what += ", or let `auth: auto` choose"
 	}

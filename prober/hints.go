@@ -148,6 +148,8 @@ var hintRules = []hintRule{
 	{mail.Reset, mail.PhaseGreeting, "", onTLSPort, silentTLSPort},
 	{mail.Closed, mail.PhaseGreeting, mail.ImplicitTLS, nil, nothingBehind},
 	{mail.Reset, mail.PhaseGreeting, mail.ImplicitTLS, nil, nothingBehind},
+	{mail.Closed, mail.PhaseTLS, "", nil, fixed(endedHandshakeHint)},
+	{mail.Reset, mail.PhaseTLS, "", nil, fixed(endedHandshakeHint)},
 	{mail.Timeout, mail.PhaseGreeting, mail.ImplicitTLS, nil, fixed("The TLS handshake succeeded, but no greeting came: a web server (HTTPS) waits for its client like this, so check host and port. " +
 		"Otherwise look at the server's load and log for this time; raise timeout only if it is slow by design.")},
 	{mail.Timeout, mail.PhaseTLS, mail.ImplicitTLS, onClearPort, silentClearPort},
@@ -250,6 +252,11 @@ func onClearPort(c *mail.Connection) bool {
 	usual, implicitTLS := mail.UsualService(c.EffectivePort())
 	return c.Encryption == mail.ImplicitTLS && usual != "" && !implicitTLS
 }
+
+// endedHandshakeHint is for an end in place of an alert: servers do so whose certificate or
+// key cannot be read, and balancers without a server behind them.
+const endedHandshakeHint = "The server ended the connection in the TLS handshake without saying why: look at its log for this time. Likely causes are a missing certificate or key there, " +
+	"a load balancer or proxy without a mail server behind it, and ban lists."
 
 // nothingBehind is for an end between handshake and greeting: haproxy and stunnel
 // close there, or reset, when they cannot reach the mail server.

@@ -73,6 +73,11 @@ var causeRefusals = []golden{
 	{from: "Exchange", protocol: mail.POP3, command: "USER", line: "-ERR Protocol error. Connection is closed. 10", want: mail.AuthTemporary, doubtful: true},
 	{from: "Exchange", protocol: mail.IMAP, command: "AUTHENTICATE", line: "A1 BAD Command Argument Error. 12", want: mail.CommandRejected, advice: "access token"},
 
+	{from: "perdition", protocol: mail.IMAP, command: "LOGIN", line: "A1 NO Could not determine server", want: mail.AuthRejected, advice: "whole mail address"},
+	{from: "of this kind", protocol: mail.POP3, command: "USER", line: "-ERR Please specify the full user name including the domain", want: mail.AuthRejected, advice: "whole mail address"},
+	{from: "Exchange", protocol: mail.SMTP, command: "GREETING", line: "421 4.3.2 The maximum number of concurrent server connections has exceeded a limit, closing transmission channel", want: mail.ServerLimit},
+	{from: "of this kind", protocol: mail.SMTP, command: "EHLO", line: "554 5.7.1 The EHLO hostname is not valid", want: mail.CommandRejected, advice: "`ehlo`"},
+
 	// A full mailbox.
 	{from: "Dovecot", protocol: mail.IMAP, command: "EXAMINE", line: "A1 NO [OVERQUOTA] Quota exceeded (mailbox for user is full)", want: mail.MailboxFailed, advice: "quota"},
 	{from: "code alone", protocol: mail.IMAP, command: "LOGIN", line: "A1 NO [OVERQUOTA] no", want: mail.MailboxFailed, advice: "quota"},

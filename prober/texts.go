@@ -50,6 +50,7 @@ var (
 			{"too many simultaneous connections", "Gmail"},
 			{"maximum number of connections", "Dovecot, mail_max_userip_connections"},
 			{"maximum number of concurrent connections", "Exchange"},
+			{"maximum number of concurrent server connections", "Exchange"},
 			{"too many concurrent", "Exim, smtp_accept_max"},
 			{"too many connections", "Postfix anvil, Courier"},
 			{"too many open connections", "Sendmail"},
@@ -280,8 +281,9 @@ var (
 		}},
 		{fullAddressAdvice, []knownText{
 			{"use full email address", "hMailServer"},
+			{"could not determine server", "perdition"},
 		}, []string{
-			"full email address as user",
+			"full email address as user", "full user name", "domain is missing", "including the domain", "include the domain",
 		}},
 		{basicAuthAdvice, []knownText{
 			{"user credentials were incorrect", "Exchange Online"},

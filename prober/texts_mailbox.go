@@ -71,7 +71,7 @@ var (
 		{"closing connection. (ehlo)", "Gmail's relay"},
 		{"fully-qualified hostname", "Postfix"},
 	}, []string{
-		"invalid ehlo", "ehlo name", "helo/ehlo", "ehlo/helo", "bad helo", "bad ehlo", "your helo", "your ehlo", "in helo",
+		"invalid ehlo", "ehlo name", "ehlo host", "helo/ehlo", "ehlo/helo", "bad helo", "bad ehlo", "your helo", "your ehlo", "in helo",
 		"in ehlo", "helo domain", "ehlo domain", "helo must", "helo is", "helo host", "forged helo",
 	}}}
 	// senderTexts: the address is not the user's to send from.

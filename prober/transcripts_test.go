@@ -119,6 +119,7 @@ func transcripts() []transcriptRow {
 		{file: "smtp-opensmtpd", encryption: mail.StartTLS},
 		{file: "smtp-dovecot-relay-down", encryption: mail.ImplicitTLS, phase: mail.PhaseMailbox, reason: mail.ServerUnavailable},
 		{file: "smtp-junk-in-ehlo", encryption: mail.NoEncryption, goodbye: mail.Closed},
+		{file: "smtp-plain-listed-but-unknown", encryption: mail.ImplicitTLS, phase: mail.PhaseAuth, reason: mail.AuthMechanism, advice: "`auth: sasl-login`"},
 		{file: "smtp-cisco-inspection", encryption: mail.StartTLS, phase: mail.PhaseStartTLS, reason: mail.StartTLSNotOffered, unsent: true, advice: "SMTP inspection"},
 		{file: "smtp-blocked-at-auth", encryption: mail.ImplicitTLS, phase: mail.PhaseAuth, reason: mail.ServerRefused, unsent: true, advice: "block list"},
 		{file: "imap-interia-not-enabled", encryption: mail.ImplicitTLS, phase: mail.PhaseMailbox, reason: mail.AuthDisabled, advice: "Switch on"},
