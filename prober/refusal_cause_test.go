@@ -110,7 +110,24 @@ var causeRefusals = []golden{
 	{from: "Gmail", protocol: mail.SMTP, command: "AUTH", line: "421 4.7.0 Temporary System Problem. Try again later (10). a1-20020 - gsmtp", want: mail.AuthTemporary},
 	{from: "Gmail", protocol: mail.SMTP, command: "AUTH", line: "454 4.7.0 Temporary System Problem. Try again later (10). a1-20020 - gsmtp", want: mail.AuthTemporary},
 
+	{from: "of this kind", protocol: mail.POP3, command: "STAT", line: "-ERR Server shutting down.", want: mail.ServerUnavailable},
+
+	// What is behind the server is missing.
+	{from: "Kopano", protocol: mail.IMAP, command: "LOGIN", line: "A1 NO LOGIN Server not yet ready or connection problem", want: mail.AuthTemporary},
+	{from: "of this kind", protocol: mail.IMAP, command: "LOGIN", line: "A1 NO Unable to connect to backend", want: mail.AuthTemporary},
+	{from: "of this kind", protocol: mail.POP3, command: "PASS", line: "-ERR cannot contact backend server", want: mail.AuthTemporary},
+	{from: "of this kind", protocol: mail.IMAP, command: "LOGIN", line: "A1 NO Unable to open mail store: no space left on device", want: mail.MailboxFailed},
+	{from: "of this kind", protocol: mail.POP3, command: "PASS", line: "-ERR No space left on device", want: mail.MailboxFailed},
+	{from: "of this kind", protocol: mail.POP3, command: "PASS", line: "-ERR unable to open mailbox", want: mail.MailboxFailed},
+	{from: "of this kind", protocol: mail.IMAP, command: "EXAMINE", line: "A1 NO Mailbox database is dismounted", want: mail.ServerUnavailable},
+	{from: "Kopano", protocol: mail.IMAP, command: "LOGIN", line: "A1 NO LOGIN imap feature disabled", want: mail.AuthDisabled, advice: "Switch on"},
+	{from: "of this kind", protocol: mail.IMAP, command: "EXAMINE", line: "A1 NO You do not have sufficient permissions to perform this operation", want: mail.MailboxDenied},
+
 	// Sender, recipient, and the name in EHLO.
+	{from: "Plesk", protocol: mail.SMTP, command: "MAIL", line: "550 5.7.1 Outgoing messages limit reached for mailbox", want: mail.ServerLimit, advice: "quota"},
+	{from: "Plesk", protocol: mail.SMTP, command: "MAIL", line: "451 4.7.1 Too many messages from this mailbox", want: mail.ServerLimit},
+	{from: "of this kind", protocol: mail.SMTP, command: "MAIL", line: "553 5.7.4 Sender domain mismatch", want: mail.NotAuthorized, advice: "`sender`"},
+	{from: "Postfix", protocol: mail.SMTP, command: "RCPT", line: "450 4.1.2 <b@nosuch.example>: Recipient address rejected: Domain not found", want: mail.MailboxMissing},
 	{from: "Gmail's relay", protocol: mail.SMTP, command: "EHLO", line: "421-4.7.0 Try again later, closing connection. (EHLO) a1-20020\n421 4.7.0  https://support.google.com/a/answer/3221692 - gsmtp", want: mail.CommandRejected, advice: "`ehlo`"},
 	{from: "Gmail's relay", protocol: mail.SMTP, command: "MAIL", line: "550-5.7.1 Invalid credentials for relay [192.0.2.1]. The IP address you've\n550 5.7.1 registered in your G Suite SMTP Relay service doesn't match", want: mail.NotAuthorized, advice: "relay service"},
 	{from: "Postfix, by default", protocol: mail.SMTP, command: "RCPT", line: "454 4.7.1 <bob@example.net>: Relay access denied", want: mail.MailboxDenied, advice: "`recipient`"},

@@ -117,7 +117,7 @@ var codeRefusals = []golden{
 	{from: "RFC 5530", protocol: mail.IMAP, command: "EXAMINE", line: "A1 NO [OVERQUOTA] full", want: mail.MailboxFailed},
 	{from: "RFC 5530", protocol: mail.IMAP, command: "EXAMINE", line: "A1 NO [CONTACTADMIN] ask", want: mail.MailboxFailed},
 	{from: "RFC 5530", protocol: mail.IMAP, command: "EXAMINE", line: "A1 NO [UNAVAILABLE] later", want: mail.ServerUnavailable},
-	{from: "Dovecot", protocol: mail.IMAP, command: "EXAMINE", line: "* BYE Server shutting down.", want: mail.ServerUnavailable},
+	{from: "Dovecot", protocol: mail.IMAP, command: "EXAMINE", line: "* BYE Server shutting down.", want: mail.Closed},
 	{from: "Yandex", protocol: mail.IMAP, command: "EXAMINE", line: "* BYE Autologout; idle for too long", want: mail.Closed},
 
 	// POP3: greeting and outside of a login.

@@ -80,6 +80,8 @@ var imapRules = []refusalRule{
 	{at: atLogin, texts: proxyTexts, reason: mail.AuthTemporary, doubtful: true},
 	{at: atLogin, texts: saslTexts, reason: mail.AuthTemporary, doubtful: true},
 	{at: atLogin, texts: temporaryTexts, reason: mail.AuthTemporary},
+	{at: atLogin, texts: leavingTexts, reason: mail.AuthTemporary},
+	{at: atLogin, texts: damagedTexts, reason: mail.MailboxFailed},
 	{at: atLogin, texts: tooSoonTexts, reason: mail.AuthTooSoon},
 	{at: atGreeting, status: "BYE", texts: laterTexts, reason: mail.ServerUnavailable},
 
@@ -148,8 +150,11 @@ var pop3Rules = []refusalRule{
 	{at: atLogin, texts: mechanismTexts, reason: mail.AuthMechanism},
 	{at: atLogin, texts: proxyTexts, reason: mail.AuthTemporary, doubtful: true},
 	{at: atLogin, texts: temporaryTexts, reason: mail.AuthTemporary},
+	{at: atLogin, texts: leavingTexts, reason: mail.AuthTemporary},
+	{at: atLogin, texts: damagedTexts, reason: mail.MailboxFailed},
 	{at: atLogin | atMailbox, texts: tooSoonTexts, reason: mail.AuthTooSoon},
 	{at: atMailbox, texts: temporaryTexts, reason: mail.ServerUnavailable},
+	{at: atMailbox, texts: leavingTexts, reason: mail.ServerUnavailable},
 	{at: atGreeting, texts: laterTexts, reason: mail.ServerUnavailable},
 
 	// Defaults. No password has been sent when USER is refused.
@@ -247,7 +252,7 @@ var smtpRules = []refusalRule{
 	{at: atMailbox, texts: fullTexts, reason: mail.MailboxFailed},
 	{at: atMailbox, code: "5.2.2", reason: mail.MailboxFailed, advice: quotaAdvice},
 	{at: atMailbox, code: "4.2.2", reason: mail.MailboxFailed, advice: quotaAdvice},
-	{at: atMailbox, status: "552", reason: mail.MailboxFailed, advice: quotaAdvice},
+	{at: atMailbox, status: "552", reason: mail.MailboxFailed},
 	{at: outsideLogin, texts: unwelcomeTexts, reason: mail.ServerRefused},
 	{at: atMailbox, texts: relayTexts, reason: mail.MailboxDenied},
 	{at: atMailbox, texts: noSenderTexts, reason: mail.MailboxDenied},
@@ -255,6 +260,7 @@ var smtpRules = []refusalRule{
 	{at: atMailbox, command: "RCPT", texts: unknownUserTexts, reason: mail.MailboxMissing},
 	{at: atMailbox, command: "RCPT", status: "5", texts: noRecipientTexts, reason: mail.MailboxMissing},
 	{at: atMailbox, command: "RCPT", code: "5.1.", reason: mail.MailboxMissing},
+	{at: atMailbox, command: "RCPT", code: "4.1.2", reason: mail.MailboxMissing}, // Postfix, of a domain that is not found
 	{at: atMailbox, command: "RCPT", status: "550", code: "5.7.", reason: mail.MailboxDenied},
 	{at: atMailbox, command: "RCPT", status: "550", reason: mail.MailboxMissing},
 	{at: atMailbox, command: "RCPT", status: "551", reason: mail.MailboxMissing},

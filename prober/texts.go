@@ -74,6 +74,7 @@ var (
 			{"rp:qrc", "NetEase"},
 			{"frequency limited", "QQ"},
 			{"too much mail", "Postfix anvil"},
+			{"too many messages", "Plesk"},
 			{"exceeded the login limit", "Outlook.com POP3"},
 			{"throttl", "Exchange Online, SES"},
 		}, []string{
@@ -95,6 +96,7 @@ var (
 			{"mi:stc", "NetEase"},
 			{"rp:trc", "NetEase"},
 			{"max defers and failures per hour", "cPanel"},
+			{"messages limit reached", "Plesk"},
 		}, []string{
 			"message quota", "hourly quota", "bandwidth limit", "sending limit", "daily limit", "daily quota", "hourly limit", "message rate", "messages per", "maximum daily", "mail limit exceeded",
 		}},
@@ -179,10 +181,11 @@ var (
 		{"child crashed", "qmail-popup"},
 		{"system error", "Gmail"},
 		{"system i/o error", "Cyrus"},
-		{"shutting down", "Dovecot, Exchange"},
 		{"authentication db not available", "qpopper"},
+		{"not yet ready", "Kopano"},
 	}, []string{
-		"going down", "restarting", "service unavailable", "service not available", "temporary failure", "temporary error", "temporary internal",
+		"unable to connect", "cannot connect", "cannot contact", "unreachable", "connection timed out", "mail store unavailable", "dismounted",
+		"service unavailable", "service not available", "temporary failure", "temporary error", "temporary internal",
 		"temporary system", "internal error", "server error", "backend error", "server is busy", "system busy", "maintenance",
 		"unable to contact", "authentication service", "authentication server",
 	}}}
@@ -191,6 +194,10 @@ var (
 		{"temporary server error", "Exchange Online"},
 		{"temporary system problem", "Gmail"},
 	}, nil}}
+	// leavingTexts: the server is going away, and has judged nothing.
+	leavingTexts = textGroups{{"", []knownText{
+		{"shutting down", "Dovecot, Exchange"},
+	}, []string{"going down", "restarting"}}}
 	// closedTexts: the server ends the session where its answer is due.
 	closedTexts = textGroups{{"", []knownText{
 		{"connection is closed", "Exchange"},
@@ -377,6 +384,7 @@ var (
 			{"user has no permission", "NetEase SMTP"},
 		}, []string{
 			"service not enabled", "service is not enabled", "not allowed to use this service", "does not support imap", "does not support pop",
+			"module is disabled", "imap feature disabled", "pop3 feature disabled", "no imap access", "no pop3 access",
 			"not included in your plan", "enable pop", "imap is disabled", "pop3 is disabled", "pop is disabled", "smtp is disabled", "imap disabled",
 			"pop3 disabled", "imap access disabled", "pop access disabled", "imap access not", "pop access not", "imap is not enabled",
 			"pop is not enabled", "pop3 is not enabled", "smtp is not enabled", "imap not enabled", "pop3 not enabled",

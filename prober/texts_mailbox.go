@@ -16,7 +16,8 @@ var (
 		{"corrupted mail drop", "qpopper"},
 		{"failed to fetch messages in inbox", "hMailServer"},
 	}, []string{
-		"can't open mailbox",
+		"can't open mailbox", "cannot open mailbox", "unable to open mailbox", "could not open mailbox", "couldn't open mailbox", "unable to chdir",
+		"mailbox cannot be accessed",
 	}}}
 	// fullTexts: the mailbox is over its quota.
 	fullTexts = textGroups{{quotaAdvice, []knownText{
@@ -51,7 +52,7 @@ var (
 		{"access denied for", "Courier"},
 		{"not authorized to access", "Domino"},
 	}, []string{
-		"not authorised to access", "not allowed to access", "insufficient rights", "access is denied", "access denied", "insufficient privileges", "no permission",
+		"does not permit", "sufficient permissions", "not authorised to access", "not allowed to access", "insufficient rights", "access is denied", "access denied", "insufficient privileges", "no permission",
 	}}}
 	// unnamedTexts: no mailbox is opened for a client that has not said its name.
 	unnamedTexts = textGroups{{unnamedAdvice, []knownText{
@@ -92,7 +93,7 @@ var (
 		{"domain not verified", "SMTP2GO"},
 		{"domain is not verified", "Resend"},
 	}, []string{
-		"sender mismatch",
+		"sender mismatch", "sender domain mismatch",
 		"same as authorized user", "match authenticated user", "match the authenticated", "match authenticated",
 		"not match the login", "sender address not allowed", "sender is not allowed", "sender not allowed", "not allowed to send",
 		"not permitted to send", "not authorized to send", "not authorised to send", "not authorized to use", "authorised to use",
