@@ -159,11 +159,11 @@ func (b *builder) build(e *entry, at position) *mail.Connection {
 	return c
 }
 
-// keep returns where a connection is kept. Sixteen of them are one object for the garbage
+// keep returns where a connection is kept. Two dozen of them are one object for the garbage
 // collector: they are replaced together, by the next load.
 func (b *builder) keep(c mail.Connection) *mail.Connection {
 	if len(b.room) == cap(b.room) {
-		b.room = make([]mail.Connection, 0, 16)
+		b.room = make([]mail.Connection, 0, 24)
 	}
 	b.room = append(b.room, c)
 	return &b.room[len(b.room)-1]

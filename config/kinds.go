@@ -140,11 +140,11 @@ func oneOf[T, W any](words []keyword[W], at func(*T) *W) kind[T] {
 	return k
 }
 
-// same lists words that are their own value.
-func same[W ~string](words ...W) []keyword[W] {
+// same lists words that are how their value prints.
+func same[W any](words ...W) []keyword[W] {
 	list := make([]keyword[W], len(words))
 	for i, w := range words {
-		list[i] = keyword[W]{string(w), w}
+		list[i] = keyword[W]{fmt.Sprint(w), w}
 	}
 	return list
 }

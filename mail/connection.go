@@ -100,24 +100,32 @@ const (
 )
 
 // IPProtocol restricts the address family that is dialled.
-type IPProtocol string
+type IPProtocol uint8
 
-// The words of `ip_protocol`.
+// The values of `ip_protocol`.
 const (
-	AnyIP IPProtocol = "any"
-	IP4   IPProtocol = "ip4"
-	IP6   IPProtocol = "ip6"
+	AnyIP IPProtocol = iota
+	IP4
+	IP6
 )
+
+// String returns the word of `ip_protocol`.
+func (p IPProtocol) String() string { return [...]string{AnyIP: "any", IP4: "ip4", IP6: "ip6"}[p] }
 
 // Lockout says how carefully a refused login is repeated; see package guard.
-type Lockout string
+type Lockout uint8
 
-// The words of `lockout`.
+// The values of `lockout`.
 const (
-	LockoutNormal Lockout = "normal"
-	LockoutStrict Lockout = "strict"
-	LockoutOff    Lockout = "off"
+	LockoutNormal Lockout = iota
+	LockoutStrict
+	LockoutOff
 )
+
+// String returns the word of `lockout`.
+func (l Lockout) String() string {
+	return [...]string{LockoutNormal: "normal", LockoutStrict: "strict", LockoutOff: "off"}[l]
+}
 
 // WatchMode says which messages of a mailbox wait for the program that fetches
 // them; see docs/watch.md.
@@ -178,13 +186,13 @@ type Connection struct {
 	Interval time.Duration // start to start
 	Timeout  time.Duration // of a whole probe, absolute
 
-	IPProtocol IPProtocol
-	EHLO       string      // SMTP: name to greet with; empty: this host's name
-	TLS        *tls.Config // built once at load, see ServerName; nil with NoEncryption; read only
-	Lockout    Lockout
+	EHLO string      // SMTP: name to greet with; empty: this host's name
+	TLS  *tls.Config // built once at load, see ServerName; nil with NoEncryption; read only
 
-	// The switches share one word of memory.
+	// The small fields share one word of memory.
 
+	IPProtocol     IPProtocol
+	Lockout        Lockout
 	CheckMailbox   bool // false: stop after the login
 	ProbeOnScrape  bool // probed by scrapes, not by the timer
 	HeldProbe      bool // while logins are held: go on with the phases before the login

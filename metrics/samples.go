@@ -47,7 +47,7 @@ func configLabels(c *mail.Connection) *labelSet {
 		mail.Label{Name: "encryption", Value: string(c.Encryption)},
 		mail.Label{Name: "auth", Value: string(c.Auth)},
 		mail.Label{Name: "shared_mailbox_access", Value: access},
-		mail.Label{Name: "ip_protocol", Value: string(c.IPProtocol)})
+		mail.Label{Name: "ip_protocol", Value: c.IPProtocol.String()})
 }
 
 // configSamples appends the samples that are known before the first probe. spacing

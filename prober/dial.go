@@ -21,7 +21,7 @@ const (
 )
 
 // networks are the words of net.Resolver for each ip_protocol.
-var networks = map[mail.IPProtocol]string{"": "ip", mail.AnyIP: "ip", mail.IP4: "ip4", mail.IP6: "ip6"}
+var networks = map[mail.IPProtocol]string{mail.AnyIP: "ip", mail.IP4: "ip4", mail.IP6: "ip6"}
 
 // resolverBy returns Go's resolver over dial; nil: the name servers of the system.
 // Go's resolver reads on for up to 5 s after its lookup was cancelled; here a
