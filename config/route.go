@@ -247,8 +247,8 @@ func (b *builder) connectionOf(e *routeEntry, field, name string, at position, p
 	return nil
 }
 
-// refuseTickets reports a route that ends in a watched mailbox, also where another connection
-// than its own watches that.
+// refuseTickets reports a route that ends in a watched mailbox. Where another connection than
+// its own watches that, it only warns: two that look alike may be two mailboxes.
 func (b *builder) refuseTickets(e *routeEntry, at position) {
 	const why = "something fetches its mail, and each message would become a ticket; use another mailbox, or say ticket_mailbox: accepted"
 	for _, end := range []struct {
@@ -265,7 +265,7 @@ func (b *builder) refuseTickets(e *routeEntry, at position) {
 		}
 		watches := func(c *mail.Connection) bool { return c.Watches() && inbox(c) == inbox(end.c) }
 		if i := slices.IndexFunc(b.enabled, watches); i >= 0 {
-			b.faultf(where, "is the mailbox that connection %s watches: %s", quote(b.enabled[i].Name), why)
+			b.warnf(where, "looks like the mailbox that connection %s watches: %s", quote(b.enabled[i].Name), why)
 		}
 	}
 }
