@@ -68,6 +68,7 @@ type program struct {
 	autoReload    bool
 	reloadEvery   time.Duration
 	shard         string
+	share         string // I/N, as shard is understood here; empty: all
 	stateFile     string
 	stateGiven    bool // even as empty
 	telemetryPath string
@@ -214,7 +215,7 @@ func (p *program) checkConfig(context.Context) error {
 	if err != nil {
 		return err
 	}
-	return cli.Check(cli.CheckOptions{Path: p.configFile, Load: load, Share: p.shard, Stdout: p.stdout, Width: widthOf(p.stdout)})
+	return cli.Check(cli.CheckOptions{Path: p.configFile, Load: load, Share: p.share, Stdout: p.stdout, Width: widthOf(p.stdout)})
 }
 
 // serve is the default command.
@@ -241,6 +242,7 @@ func (p *program) sharded(load config.Loader) (config.Loader, error) {
 	if err != nil || share.Count == 0 {
 		return load, err
 	}
+	p.share = share.String()
 	return func() (*config.Config, []config.Finding, error) {
 		loaded, findings, err := load()
 		if err != nil {
@@ -260,7 +262,7 @@ func (p *program) run(ctx context.Context, load config.Loader, watch exporter.Wa
 		p.externalURL = nil
 	}
 	service, err := exporter.New(exporter.Options{Load: load, Web: p.web, TelemetryPath: p.telemetryPath,
-		ExternalURL: p.externalURL, Retry: p.retry, PprofAddress: p.pprofAddress, StateFile: p.stateFile, Watch: watch, Log: p.log})
+		ExternalURL: p.externalURL, Retry: p.retry, PprofAddress: p.pprofAddress, StateFile: p.stateFile, Shard: p.share, Watch: watch, Log: p.log})
 	if err != nil {
 		return err
 	}

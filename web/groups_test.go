@@ -150,3 +150,12 @@ func TestPageSaysWhoseRefusalHoldsALogin(t *testing.T) {
 		t.Error("the page does not say that the login of this connection was refused")
 	}
 }
+
+func TestEmptyShareIsNoMissingConfiguration(t *testing.T) {
+	s := newStage(t)
+	s.options.Shard = "0/3"
+	body := s.get("/").Body.String()
+	if !strings.Contains(body, "No connection is in share 0/3") || !strings.Contains(body, "as <code>--shard</code> says") || strings.Contains(body, "password_file:") {
+		t.Errorf("the page does not speak of the share:\n%s", body)
+	}
+}

@@ -24,6 +24,7 @@ type overview struct {
 	Troubled                 int // mailboxes of connections that are up
 	BrokenRoutes             int
 	Share                    ring
+	Shard                    string           // this process's part of the connections, such as 0/3; empty: all
 	Nearest                  *certificateDays // the certificate that ends first
 	Query, Filter            string
 	Tabs                     []tab
@@ -55,7 +56,7 @@ func (s *site) serveOverview(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *site) newOverview(query url.Values) *overview {
-	o := &overview{head: s.newHead(""), atAddress: map[string]int{}, Query: query.Get("q"), Filter: query.Get("state")}
+	o := &overview{head: s.newHead(""), atAddress: map[string]int{}, Query: query.Get("q"), Filter: query.Get("state"), Shard: s.Shard}
 	var found []history.Snapshot
 	now := o.Now
 	for m := range s.History.Summaries("") {
@@ -135,6 +136,8 @@ func troubled(m *history.Snapshot) bool {
 // Headline is the state of everything in one sentence.
 func (o *overview) Headline() string {
 	switch {
+	case o.Total == 0 && o.Shard != "":
+		return "No connection is in share " + o.Shard
 	case o.Total == 0:
 		return "No connection is configured"
 	case o.Down == 1:

@@ -56,6 +56,7 @@ type Options struct {
 	TelemetryPath string      // "/metrics" if empty
 	ExternalURL   *url.URL    // how Prometheus reaches this; nil: by the request's Host
 	Ready         func() bool // whether a configuration is loaded; nil: yes
+	Shard         string      // this process's part of the connections, such as 0/3; empty: all
 
 	// Retry lets POST requests end the hold of an account.
 	Retry  bool

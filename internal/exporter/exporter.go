@@ -42,6 +42,7 @@ type Options struct {
 	Retry         bool     // POST requests may end holds
 	PprofAddress  string   // where profiles are served, on loopback only; empty: nowhere
 	StateFile     string   // where account holds survive a restart; empty: nowhere
+	Shard         string   // which part of the connections Load returns, for people; empty: all
 	Watch         Watch    // reloads by itself; zero: never
 	Log           *slog.Logger
 }
@@ -137,7 +138,7 @@ func (e *Exporter) newHandler() (http.Handler, error) {
 	o := e.options
 	return web.New(web.Options{
 		History: e.history, Metrics: e.collector, Probe: e.probeNow, Pending: pool.Overrun, MaxWaiting: e.inFlight,
-		TelemetryPath: o.TelemetryPath, ExternalURL: o.ExternalURL,
+		TelemetryPath: o.TelemetryPath, ExternalURL: o.ExternalURL, Shard: o.Shard,
 		Retry: o.Retry, Reload: e.Reload, ReloadFault: e.reloadFault, Release: e.release, Log: o.Log,
 	})
 }
