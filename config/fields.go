@@ -19,8 +19,9 @@ import (
 // block is a mapping of the file: its fields and their starting values.
 type block[T any] struct {
 	fields   []field[T]
-	fresh    func() *T // the built-in defaults
-	extra    string    // prefix of further keys that are let through; empty: none
+	fresh    func() *T       // the built-in defaults
+	extra    string          // prefix of further keys that are let through; empty: none
+	inner    func() []string // fields of a connection, which may be written here by mistake; nil: none
 	meaning  string
 	required []string
 }
@@ -141,6 +142,9 @@ func (b block[T]) hint(key string) string {
 		if f.inner != nil && slices.ContainsFunc(f.inner.fields, func(inner fieldDoc) bool { return inner.name == key }) {
 			return " here: it belongs below " + f.name
 		}
+	}
+	if b.inner != nil && slices.Contains(b.inner(), key) {
+		return " here: it belongs below defaults, or to a connection"
 	}
 	if ours := otherNames[strings.ToLower(key)]; slices.Contains(b.names(), ours) {
 		return ", did you mean " + strconv.Quote(ours) + "?"

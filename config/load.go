@@ -241,6 +241,7 @@ var fileBlock = block[file]{
 	meaning:  "Configuration of mailprobe.",
 	fresh:    freshFile,
 	extra:    "x-",
+	inner:    connectionBlock.names,
 	required: []string{"connections"},
 	fields: []field[file]{
 		{name: "pool", is: nested(poolBlock, func(f *file) *Pool { return &f.pool }), def: "as below",

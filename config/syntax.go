@@ -127,7 +127,7 @@ var placeholder = regexp.MustCompile(`\{[^{}]*\}?`)
 func loginFormat(v string) string {
 	for _, p := range placeholder.FindAllString(v, -1) {
 		if p != holdsUser && p != holdsShared {
-			return "contains " + quote(p) + DidYouMean(p, []string{holdsUser, holdsShared})
+			return "contains " + quote(p) + ": there are only " + holdsUser + " and " + holdsShared
 		}
 	}
 	if !strings.Contains(v, holdsUser) || !strings.Contains(v, holdsShared) {
