@@ -112,6 +112,13 @@ var causeRefusals = []golden{
 
 	{from: "of this kind", protocol: mail.POP3, command: "STAT", line: "-ERR Server shutting down.", want: mail.ServerUnavailable},
 
+	// A wrong password, whatever the status says, and whatever else is in the sentence.
+	{from: "of this kind", protocol: mail.IMAP, command: "LOGIN", line: "A1 BAD Invalid username or password", want: mail.AuthRejected},
+	{from: "of this kind", protocol: mail.SMTP, command: "AUTH", line: "501 5.7.0 authentication aborted: bad password", want: mail.AuthRejected},
+	{from: "MailEnable", protocol: mail.SMTP, command: "AUTH", line: "535 Authentication failed. Restarting authentication process.", want: mail.AuthRejected},
+	{from: "of this kind", protocol: mail.IMAP, command: "LOGIN", line: "A1 NO Authentication failed. Restarting authentication process.", want: mail.AuthRejected},
+	{from: "of this kind", protocol: mail.IMAP, command: "LOGIN", line: "A1 NO Permission denied, wrong password", want: mail.AuthRejected},
+
 	// What is behind the server is missing.
 	{from: "Kopano", protocol: mail.IMAP, command: "LOGIN", line: "A1 NO LOGIN Server not yet ready or connection problem", want: mail.AuthTemporary},
 	{from: "of this kind", protocol: mail.IMAP, command: "LOGIN", line: "A1 NO Unable to connect to backend", want: mail.AuthTemporary},

@@ -197,7 +197,7 @@ var (
 	// leavingTexts: the server is going away, and has judged nothing.
 	leavingTexts = textGroups{{"", []knownText{
 		{"shutting down", "Dovecot, Exchange"},
-	}, []string{"going down", "restarting"}}}
+	}, []string{"going down", "server is restarting", "server restarting"}}}
 	// closedTexts: the server ends the session where its answer is due.
 	closedTexts = textGroups{{"", []knownText{
 		{"connection is closed", "Exchange"},
@@ -313,7 +313,7 @@ var (
 
 	wrongPasswordWords = textGroups{{"", nil, []string{
 		"invalid username or password", "invalid user name or password", "invalid credentials", "incorrect password", "wrong password",
-		"invalid password", "invalid login", "bad username or password", "password is incorrect",
+		"invalid password", "invalid login", "bad username or password", "password is incorrect", "bad password", "incorrect username",
 	}}}
 	// methodTexts: the password may be right, but not this way.
 	methodTexts = textGroups{
