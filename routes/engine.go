@@ -45,8 +45,8 @@ type loop struct {
 }
 
 // Set replaces the routes. An unchanged route keeps its schedule and its messages in
-// flight. Those of a changed or removed route have no result; they are deleted when
-// they turn up.
+// flight. Those of a changed or removed route have no result; the next message of a
+// route of that name deletes what turned up.
 func (e *Engine) Set(routes []*mail.Route, same func(a, b *mail.Route) bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -107,6 +107,9 @@ func (j *Journal) change(f func(*kept)) error {
 	if err != nil {
 		return err
 	}
+	if state.Version == 0 && len(j.kept.Key) > 0 { // the file is lost, and what this process knows is not
+		*state = j.kept
+	}
 	state.init()
 	f(state)
 	raw, err := json.Marshal(state)

@@ -1,8 +1,10 @@
 package routes
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -280,6 +282,42 @@ func TestTheNextMessageDeletesWhatWasNeverAnswered(t *testing.T) {
 			t.Errorf("%+v, %d messages left", o.Failure, w.left())
 		}
 	})
+}
+
+// The journal's file is lost, not what this process knows: with another key no message on its
+// way would be known, and each would count as altered and stay.
+func TestALostJournalIsWrittenAnew(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "routes")
+	for name, lose := range map[string]func() error{
+		"removed": func() error { return os.Remove(path) },
+		"emptied": func() error { return os.Truncate(path, 0) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			journal, err := OpenJournal(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			synctest.Test(t, func(t *testing.T) {
+				w, r := newWorld(), testRoute(deletes)
+				w.deliver = both(func(*world, string, string) {
+					if err := lose(); err != nil {
+						t.Error(err)
+					}
+					if _, err := journal.reserve("another route", time.Minute, time.Now()); err != nil {
+						t.Error(err)
+					}
+				}, into("INBOX", time.Second))
+				o, _ := (&Tracker{Transport: w, Journal: journal}).Send(t.Context(), r)
+				if !o.Up() || o.Deleted != 1 || w.left() != 0 {
+					t.Errorf("%+v, %d deleted, %d left", o.Failure, o.Deleted, w.left())
+				}
+			})
+			again, err := OpenJournal(path)
+			if err != nil || !bytes.Equal(again.key(), journal.key()) {
+				t.Errorf("another key after a restart, or %v", err)
+			}
+		})
+	}
 }
 
 // send sends one message through a world and waits for its end.
