@@ -136,7 +136,7 @@ var families = [familyCount]family{
 	mailboxOldestWaiting: {name: "mailprobe_mailbox_oldest_waiting_timestamp_seconds", kind: gauge,
 		help: "When the oldest waiting message arrived, in seconds since the Unix epoch; absent if none waits. POP3: when mailprobe first saw it, so that its age is at least that."},
 	mailboxNewest: {name: "mailprobe_mailbox_newest_message_timestamp_seconds", kind: gauge,
-		help: "When the newest message of a watched mailbox arrived, in seconds since the Unix epoch; still that of the last arrival when the message was fetched and deleted. POP3: when mailprobe first saw it."},
+		help: "When the newest message of a watched mailbox arrived, in seconds since the Unix epoch; still that of the last arrival when the message was fetched and deleted. POP3: when mailprobe first saw it. With watch_expect_every, an empty mailbox has the time of the first look until a message arrives."},
 	mailboxSize: {name: "mailprobe_mailbox_size_bytes", kind: gauge,
 		help: "Size of all messages of a watched mailbox, in bytes (POP3, and IMAP with STATUS=SIZE)."},
 	mailboxQuotaUsed: {name: "mailprobe_mailbox_quota_used_bytes", kind: gauge,

@@ -52,6 +52,9 @@ func watchSamples(samples []sample, o *mail.Outcome, before *preparedMetrics) []
 	if !w.Newest.IsZero() {
 		newest = max(newest, seconds(w.Newest))
 	}
+	if newest == 0 && neverFilled(o) {
+		newest = seconds(o.Start)
+	}
 	if newest > 0 {
 		samples = append(samples, sample{family: mailboxNewest, value: newest})
 	}
@@ -59,6 +62,13 @@ func watchSamples(samples []sample, o *mail.Outcome, before *preparedMetrics) []
 	number(mailboxQuotaUsed, w.QuotaUsed)
 	number(mailboxQuotaLimit, w.QuotaLimit)
 	return samples
+}
+
+// neverFilled reports whether mail is expected in a mailbox that is empty. Where no arrival is
+// known yet, silence is counted from the first look: else the alert about it could not
+// fire before the first message.
+func neverFilled(o *mail.Outcome) bool {
+	return o.Connection.WatchExpectEvery > 0 && o.Mailbox.Counted && o.Mailbox.Messages == 0
 }
 
 // arrivals counts the messages that arrived in a mailbox. UIDNEXT never goes back

@@ -146,26 +146,29 @@ func TestNewestArrivalOutlivesTheMessage(t *testing.T) {
 		want   int // minutes after noon; -1: absent
 	}
 	tests := []struct {
-		name  string
-		looks []seen
+		name   string
+		expect time.Duration
+		looks  []seen
 	}{
-		{"empty from the start", []seen{{0, 5, -1, -1}, {1, 5, -1, -1}}},
-		{"one arrives and is deleted", []seen{{0, 5, -1, -1}, {9, 6, 8, 8}, {10, 6, -1, 8}, {90, 6, -1, 8}}},
-		{"one arrives and is deleted between two looks", []seen{{0, 5, -1, -1}, {9, 6, -1, 9}, {10, 6, -1, 9}}},
-		{"others come and go beside one that is stuck", []seen{{0, 5, -60, -60}, {9, 7, -60, 9}, {10, 7, -60, 9}}},
-		{"an old message is moved here", []seen{{0, 5, -60, -60}, {9, 6, -5000, 9}}},
-		{"a server without UIDNEXT", []seen{{0, 0, -60, -60}, {9, 0, -1, -60}, {10, 0, 9, 9}}},
+		{"empty from the start", 0, []seen{{0, 5, -1, -1}, {1, 5, -1, -1}}},
+		{"empty from the start, and mail is expected", time.Hour, []seen{{0, 5, -1, 0}, {1, 5, -1, 0}, {90, 6, 80, 80}, {91, 6, -1, 80}}},
+		{"empty and expected, and an older message appears", time.Hour, []seen{{5, 0, -1, 5}, {9, 0, 2, 5}}},
+		{"one arrives and is deleted", 0, []seen{{0, 5, -1, -1}, {9, 6, 8, 8}, {10, 6, -1, 8}, {90, 6, -1, 8}}},
+		{"one arrives and is deleted between two looks", 0, []seen{{0, 5, -1, -1}, {9, 6, -1, 9}, {10, 6, -1, 9}}},
+		{"others come and go beside one that is stuck", 0, []seen{{0, 5, -60, -60}, {9, 7, -60, 9}, {10, 7, -60, 9}}},
+		{"an old message is moved here", 0, []seen{{0, 5, -60, -60}, {9, 6, -5000, 9}}},
+		{"a server without UIDNEXT", 0, []seen{{0, 0, -60, -60}, {9, 0, -1, -60}, {10, 0, 9, 9}}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			c := watchedInbox()
-			c.Watch = mail.WatchAll
+			c.Watch, c.WatchExpectEvery = mail.WatchAll, test.expect
 			m := collectorOf(mail.HistogramsNone, c)
 			for _, s := range test.looks {
 				o := later(look(c, s.next, 7), time.Duration(s.at)*time.Minute)
 				o.Mailbox.Watch.Newest = noon.Add(time.Duration(s.newest) * time.Minute)
 				if s.newest == -1 {
-					o.Mailbox.Watch.Newest = time.Time{}
+					o.Mailbox.Watch.Newest, o.Mailbox.Messages = time.Time{}, 0
 				}
 				m.Observe(o)
 				got, found := value(t, m, newestName)
