@@ -6,6 +6,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -19,6 +20,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"mailprobe/internal/subprocess"
 )
@@ -65,33 +68,37 @@ func (b *bench) soFar(c *client) (u use, err error) {
 	return u, err
 }
 
-// measured runs do, and returns what each client used meanwhile.
-func (b *bench) measured(clients []*client, do func() error) (round, error) {
-	before := round{}
-	for _, c := range clients {
-		u, err := b.soFar(c)
-		if err != nil {
-			return nil, err
-		}
-		before[c.name] = u
+// measured runs do, and returns what a client used meanwhile.
+func (b *bench) measured(c *client, do func() error) (use, error) {
+	before, err := b.soFar(c)
+	if err != nil {
+		return use{}, err
 	}
 	if err := do(); err != nil {
-		return nil, err
+		return use{}, err
 	}
-	used := round{}
-	for _, c := range clients {
-		u, err := b.soFar(c)
-		if err != nil {
-			return nil, err
-		}
-		u.cpu -= before[c.name].cpu
-		u.probes -= before[c.name].probes
-		if u.probes == 0 {
-			return nil, fmt.Errorf("%s: no probe ended in a round", c.name)
-		}
-		used[c.name] = u
+	u, err := b.soFar(c)
+	if err != nil {
+		return use{}, err
 	}
-	return used, nil
+	u.cpu -= before.cpu
+	u.probes -= before.probes
+	if u.probes == 0 {
+		return use{}, fmt.Errorf("%s: no probe ended in a round", c.name)
+	}
+	return u, nil
+}
+
+// whileRunning lets a client run while do runs: an exporter that probes by itself is
+// stopped (SIGSTOP) before and after.
+func (b *bench) whileRunning(c *client, do func() error) error {
+	if !c.probesByItself {
+		return do()
+	}
+	if err := send(c.process, unix.SIGCONT); err != nil {
+		return err
+	}
+	return errors.Join(do(), send(c.process, unix.SIGSTOP))
 }
 
 // startBare starts the hand-written client.

@@ -20,12 +20,15 @@ import (
 )
 
 const (
-	// steadyRate is how many probes a second each client makes in the steady part,
-	// and steadyTime how long they are measured. Before that, mailprobe has beginTime to
-	// start and to probe each connection once.
-	steadyRate = 100
-	steadyTime = 12 * time.Second
-	beginTime  = 11 * time.Second
+	// steadyRate is how many probes a second each client makes in the steady part, in so
+	// many rounds. Before that, mailprobe has beginTime to start and to probe each
+	// connection once, all of them in steadyInterval; and before each round recoverTime
+	// to get over the connections that were due while it was stopped.
+	steadyRate     = 100
+	steadyRounds   = 3
+	steadyInterval = 6 * time.Second
+	beginTime      = steadyInterval + time.Second
+	recoverTime    = time.Second
 	// saturating is how many connections are due in each second: more than a core
 	// can probe, but not many times more.
 	saturating = 2500
@@ -79,7 +82,10 @@ func (b *bench) saturated() error {
 		return err
 	}
 	defer stop()
-	used, err := b.takeTurns(all, saturating)
+	if err := b.warmUpAll(all, saturating); err != nil {
+		return err
+	}
+	used, err := b.takeTurns(all, b.rounds, b.saturatedTurn)
 	if err != nil {
 		return err
 	}
@@ -117,44 +123,46 @@ func (b *bench) saturatedHandshakes(all []*client) error {
 	return nil
 }
 
-// takeTurns warms the exporters up until they have ended as many probes as they
-// have connections, then lets the clients probe one after another, each as fast as it
-// can and alone on the core. In the end the exporters are stopped (SIGSTOP).
-func (b *bench) takeTurns(all []*client, connections int) (used []round, err error) {
+// warmUpAll warms the exporters up until they have ended as many probes as they have
+// connections.
+func (b *bench) warmUpAll(all []*client, connections int) error {
 	for _, c := range all[1 : 1+len(b.mailprobes)] {
-		if err := b.warmUp(c, connections); err != nil {
-			return nil, err
-		}
-		if err := send(c.process, unix.SIGSTOP); err != nil {
-			return nil, err
+		if err := errors.Join(b.warmUp(c, connections), send(c.process, unix.SIGSTOP)); err != nil {
+			return err
 		}
 	}
-	for range b.rounds {
+	return nil
+}
+
+// takeTurns lets the clients probe one after another, each alone on the core, in several
+// rounds. The exporters that probe by themselves are stopped (SIGSTOP) before and after.
+func (b *bench) takeTurns(all []*client, rounds int, turn func(*client) (use, error)) (used []round, err error) {
+	for range rounds {
 		r := round{}
 		for _, c := range all {
-			own, err := b.measured([]*client{c}, func() error { return b.turn(c) })
-			if err != nil {
+			if r[c.name], err = turn(c); err != nil {
 				return nil, err
 			}
-			r[c.name] = own[c.name]
 		}
 		used = append(used, r)
 	}
 	return used, nil
 }
 
-// turn lets one client probe as fast as it can for a round.
-func (b *bench) turn(c *client) error {
-	if !c.probesByItself {
-		ctx, cancel := context.WithTimeout(b.ctx, b.round)
-		defer cancel()
-		return c.saturate(ctx)
-	}
-	if err := send(c.process, unix.SIGCONT); err != nil {
+// saturatedTurn lets one client probe as fast as it can for a round.
+func (b *bench) saturatedTurn(c *client) (u use, err error) {
+	err = b.whileRunning(c, func() error {
+		u, err = b.measured(c, func() error {
+			if c.probesByItself {
+				return b.pause(b.round)
+			}
+			ctx, cancel := context.WithTimeout(b.ctx, b.round)
+			defer cancel()
+			return c.saturate(ctx)
+		})
 		return err
-	}
-	err := b.pause(b.round)
-	return errors.Join(err, send(c.process, unix.SIGSTOP))
+	})
+	return u, err
 }
 
 // warmUp waits until a client has ended so many more probes, for at most warmUpTime.
@@ -177,7 +185,7 @@ func (b *bench) warmUp(c *client, probes int) error {
 
 // steady lets every client probe steadyRate times a second.
 func (b *bench) steady() error {
-	all, stop, err := b.clients(load{connections: steadyRate * 10, interval: 10 * time.Second}, true)
+	all, stop, err := b.clients(load{connections: steadyRate * int(steadyInterval/time.Second), interval: steadyInterval}, true)
 	if err != nil {
 		return err
 	}
@@ -185,36 +193,54 @@ func (b *bench) steady() error {
 	if err := b.pause(beginTime); err != nil {
 		return err
 	}
-	var truth time.Duration
-	r, err := b.measured(all, func() error {
-		failures := make(chan error, len(all))
-		for i, c := range all {
-			go func() {
-				handshake, err := c.pace(steadyRate, steadyTime)
-				if i == 0 {
-					truth = handshake
-				}
-				failures <- err
-			}()
+	exporters := all[1 : 1+len(b.mailprobes)]
+	for _, c := range exporters {
+		if err := send(c.process, unix.SIGSTOP); err != nil {
+			return err
 		}
-		var failed error
-		for range all {
-			failed = errors.Join(failed, <-failures)
+	}
+	var truth []float64
+	used, err := b.takeTurns(all, steadyRounds, func(c *client) (u use, err error) {
+		u, handshake, err := b.steadyTurn(c)
+		if c == all[0] {
+			truth = append(truth, float64(handshake))
 		}
-		return failed
+		return u, err
 	})
 	if err != nil {
 		return err
 	}
-	b.table.ratios(fmt.Sprintf("CPU time of a probe, %d a second", steadyRate), []round{r})
-	for _, c := range all[1 : 1+len(b.mailprobes)] {
-		reported, err := b.reportedHandshake(c)
+	b.table.ratios(fmt.Sprintf("CPU time of a probe, %d a second", steadyRate), used)
+	for _, c := range exporters {
+		var reported time.Duration
+		err := b.whileRunning(c, func() (err error) {
+			reported, err = b.reportedHandshake(c)
+			return err
+		})
 		if err != nil {
 			return err
 		}
-		b.table.handshake(fmt.Sprintf("%d a second", steadyRate), c.name, reported, truth)
+		b.table.handshake(fmt.Sprintf("%d a second", steadyRate), c.name, reported, time.Duration(median(truth)))
 	}
 	return nil
+}
+
+// steadyTurn lets one client probe steadyRate times a second for a round. It also returns
+// the median time of a handshake, 0 if it is not known.
+func (b *bench) steadyTurn(c *client) (u use, handshake time.Duration, err error) {
+	err = b.whileRunning(c, func() error {
+		if c.probesByItself {
+			if err := b.pause(recoverTime); err != nil {
+				return err
+			}
+		}
+		u, err = b.measured(c, func() (err error) {
+			handshake, err = c.pace(steadyRate, 2*b.round)
+			return err
+		})
+		return err
+	})
+	return u, handshake, err
 }
 
 // waiting lets logins wait at one server that takes four of them at once: it must
@@ -247,8 +273,7 @@ func (b *bench) waitingLogins(c *client) (use, error) {
 	if err := b.pause(2 * time.Second); err != nil {
 		return use{}, err
 	}
-	used, err := b.measured([]*client{c}, func() error { return b.pause(waitingTime) })
-	return used[c.name], err
+	return b.measured(c, func() error { return b.pause(waitingTime) })
 }
 
 // schedule runs the benchmark of the pool, which has no process of its own.

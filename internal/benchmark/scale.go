@@ -49,7 +49,10 @@ func (b *bench) scale() error {
 		return err
 	}
 	defer stop()
-	used, err := b.takeTurns(all, large)
+	if err := b.warmUpAll(all, large); err != nil {
+		return err
+	}
+	used, err := b.takeTurns(all, b.rounds, b.saturatedTurn)
 	if err != nil {
 		return err
 	}
