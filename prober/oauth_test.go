@@ -140,11 +140,13 @@ func TestOAuthRefreshTokenRotates(t *testing.T) {
 	_, c := tokenMail(t, mail.SMTP, map[string][]string{"token-1": {"alice"}, "token-2": {"alice"}, "token-3": {"alice"}})
 	byToken(t, mail.AuthOAuthBearer, settings)(c)
 	for i := range 3 {
+		if i > 0 {
+			time.Sleep(1100 * time.Millisecond) // until the token has expired, by the wall clock
+		}
 		wantUp(t, probe(t, c))
 		if form := endpoint.Forms()[i]; form.Get("grant_type") != "refresh_token" || form.Get("refresh_token") != fmt.Sprint("refresh-", i) {
 			t.Errorf("request %d was %v", i+1, form)
 		}
-		time.Sleep(1100 * time.Millisecond) // until the token has expired, by the wall clock
 	}
 	if raw, err := os.ReadFile(path); err != nil || string(raw) != "refresh-0\n" {
 		t.Errorf("the file holds %q (%v)", raw, err)
