@@ -49,19 +49,11 @@ func (m *imapMailbox) Home() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	var firstErr error
-	for _, name := range names {
-		err := m.examine(name)
-		switch {
-		case err == nil:
-			return name, m.leave() // its end is asked for next
-		case m.d.w.failed() != nil:
-			return "", err
-		case firstErr == nil || isMissing(firstErr):
-			firstErr = err
-		}
+	name, err := m.d.firstOf(names, m.examine)
+	if err != nil {
+		return "", err
 	}
-	return "", firstErr
+	return name, m.leave() // its end is asked for next
 }
 
 func (m *imapMailbox) Folders() ([]Folder, error) {

@@ -166,33 +166,45 @@ func (d *imapDialect) apop(_, _ string) error { return errNoAPOP }
 // many messages are in it.
 func (d *imapDialect) mailbox() (mail.MailboxFacts, error) {
 	names := []string{d.c.Mailbox}
-	if d.c.SharedMailboxAccess == mail.SharedFolder && strings.EqualFold(d.c.Mailbox, "INBOX") {
+	if bySharedFolder(d.c) {
 		var err error
 		if names, err = d.sharedNames(); err != nil {
 			return mail.MailboxFacts{Tried: true}, err
 		}
 	}
+	facts := mail.MailboxFacts{Tried: true}
+	_, err := d.firstOf(names, func(name string) error {
+		status := d.statusBefore(name)
+		if err := d.examine(name); err != nil {
+			return err
+		}
+		seen := d.filter.now()
+		facts.OK, facts.Counted, facts.Messages = true, seen.counted, seen.exists
+		facts.Watch = d.look(name, status, seen)
+		return nil
+	})
+	return facts, err
+}
+
+// firstOf returns the first of several names of a mailbox that opens. Of several errors
+// it returns the one that says more than that there is no such mailbox.
+func (d *imapDialect) firstOf(names []string, open func(name string) error) (string, error) {
 	var firstErr error
 	for _, name := range names {
-		status := d.statusBefore(name)
-		err := d.examine(name)
-		if err == nil {
-			seen := d.filter.now()
-			facts := mail.MailboxFacts{Tried: true, OK: true, Counted: seen.counted, Messages: seen.exists}
-			facts.Watch = d.look(name, status, seen)
-			return facts, nil
-		}
-		if d.w.failed() != nil {
-			return mail.MailboxFacts{Tried: true}, err
-		}
-		if firstErr == nil || isMissing(firstErr) {
+		err := open(name)
+		switch {
+		case err == nil:
+			return name, nil
+		case d.w.failed() != nil:
+			return "", err
+		case firstErr == nil || isMissing(firstErr):
 			firstErr = err
 		}
 	}
 	if no, ok := errors.AsType[*refusal](firstErr); ok {
 		no.mailboxes = names
 	}
-	return mail.MailboxFacts{Tried: true}, firstErr
+	return "", firstErr
 }
 
 // isMissing reports whether err says that the mailbox does not exist. A shared
